@@ -1,0 +1,5 @@
+//! Switchyard deploys a fleet of NixOS hosts from a web page and shows every line of `nixos-rebuild` as it happens.
+
+pub mod protocol;
+pub mod runlog;
+pub mod spool;

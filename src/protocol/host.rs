@@ -1,0 +1,49 @@
+//! What a host says of itself.
+
+use super::CommandName;
+use serde::{Deserialize, Serialize};
+
+/// The facts of a host; null where it could not find them out, never invented.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Its host name.
+    pub hostname: Option<String>,
+    /// `nixos`.
+    pub host_type: Option<String>,
+    /// The version of its agent.
+    pub agent_version: Option<String>,
+    /// The release of NixOS.
+    pub os_version: Option<String>,
+    /// The version of nixpkgs the system was built from.
+    pub nixpkgs_version: Option<String>,
+    /// The running kernel's release.
+    pub kernel: Option<String>,
+    /// The number of the system profile's generation.
+    pub generation: Option<u64>,
+    /// The store path of the current system.
+    pub system: Option<String>,
+    /// The revision of the configuration.
+    pub revision: Option<String>,
+    /// Whether the booted kernel, initrd or systemd differ from the current system's.
+    pub reboot_required: Option<bool>,
+    /// The kernel's id of this boot.
+    pub boot_id: Option<String>,
+    /// Seconds between two heartbeats.
+    pub heartbeat_interval: Option<u64>,
+    /// The commands it offers.
+    #[serde(default, deserialize_with = "super::message::null_as_default")]
+    pub commands: Vec<CommandName>,
+}
+
+/// How busy a host is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Use of the processors, 0 to 100 percent over all of them.
+    pub cpu: Option<f64>,
+    /// Memory in use, percent.
+    pub ram: Option<f64>,
+    /// Swap in use, percent; 0 without any.
+    pub swap: Option<f64>,
+    /// The load average of the last minute.
+    pub load: Option<f64>,
+}

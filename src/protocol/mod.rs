@@ -1,0 +1,29 @@
+//! What crosses the wire and the disk: ids, times, lines, runs, hosts and messages. Types only, no I/O.
+//!
+//! Field names are fixed; receivers ignore fields and message types they do not know, and an absent
+//! field equals null. Times are RFC 3339 in UTC with milliseconds.
+
+mod command;
+mod frame;
+mod host;
+mod ids;
+mod line;
+mod message;
+mod run;
+mod time;
+
+pub use command::{CommandName, InvalidCommand};
+pub use frame::{FrameError, MAX_FRAME_BYTES, RawMessage, split};
+pub use host::{Facts, Metrics};
+pub use ids::{HostId, InvalidHostId, InvalidRunId, RunId, Seq, nonce};
+pub use line::{LINE_BATCH_BYTES, Line, MAX_LINE_BYTES};
+pub use message::{
+    Ack, CommandRejected, CommandRequest, Heartbeat, OfferedRun, Output, OutputHead,
+    ProgressReport, Register, Registered, Resume, ResumeFrom, SingleOutput, StatusReport,
+    StopRequest, WireLine, close,
+};
+pub use run::{Phase, PhaseMark, Progress, Status, Tests};
+pub use time::{Timestamp, TimestampFormatter};
+
+/// The version of the wire that this program speaks.
+pub const PROTOCOL: u32 = 1;

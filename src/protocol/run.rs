@@ -1,0 +1,179 @@
+//! A run's states and its progress.
+
+use super::{Seq, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a run stands. `queued` and `running` are followed by exactly one of the others; only `lost`
+/// may later be replaced, by what really happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Asked for; the host has not begun.
+    Queued,
+    /// The spool exists on the host.
+    Running,
+    /// Every step and check ended with 0.
+    Ok,
+    /// A step or a check failed.
+    Error,
+    /// Ended because somebody asked for it.
+    Stopped,
+    /// Nobody saw its end.
+    Lost,
+    /// The host did not come for it in time.
+    Expired,
+    /// The host refused it.
+    Rejected,
+}
+
+impl Status {
+    /// Whether the run is over.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Stopped => "stopped",
+            Self::Lost => "lost",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a running run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// git fetches the configuration.
+    Pull,
+    /// nix evaluates it.
+    Evaluation,
+    /// nix fetches store paths.
+    Download,
+    /// nix builds derivations.
+    Building,
+    /// `switch-to-configuration` stops units and runs the activation script.
+    Activation,
+    /// `switch-to-configuration` reloads, restarts and starts units.
+    Switch,
+    /// The host's checks run.
+    Testing,
+}
+
+impl Phase {
+    /// Whether the machine is half way between two systems, so that stopping the run would leave it there.
+    pub fn is_activating(self) -> bool {
+        matches!(self, Self::Activation | Self::Switch)
+    }
+}
+
+/// The beginning of a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseMark {
+    /// Which one.
+    pub phase: Phase,
+    /// The first line that belongs to it.
+    pub seq: Seq,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+/// How far a run is. Counts are null where nix did not say them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The phases so far, in the order in which they happened; one may come again.
+    #[serde(default, deserialize_with = "super::message::null_as_default")]
+    pub phases: Vec<PhaseMark>,
+    /// Derivations built, or in phase `download` paths fetched.
+    pub done: Option<u64>,
+    /// How many nix expects; grows while it finds more to do.
+    pub expected: Option<u64>,
+    /// How many are being worked on.
+    pub running: Option<u64>,
+    /// How many failed.
+    pub failed: Option<u64>,
+    /// The host's checks, once they run.
+    pub tests: Option<Tests>,
+}
+
+impl Progress {
+    /// The phase the run is in.
+    pub fn phase(&self) -> Option<Phase> {
+        self.phases.last().map(|mark| mark.phase)
+    }
+}
+
+/// How far a host's checks are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tests {
+    /// The number, from 1, of the check that runs or ran last; 0 before the first.
+    pub current: u64,
+    /// How many there are.
+    pub total: u64,
+    /// How many ended with 0.
+    pub passed: u64,
+    /// Whether they are still going on.
+    pub running: bool,
+    /// `ok` or `error` once all are through, else null.
+    pub result: Option<Status>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_wire() {
+        for status in [
+            Status::Queued,
+            Status::Running,
+            Status::Ok,
+            Status::Error,
+            Status::Stopped,
+            Status::Lost,
+            Status::Expired,
+            Status::Rejected,
+        ] {
+            assert_eq!(
+                serde_json::to_string(&status).unwrap(),
+                format!("\"{status}\"")
+            );
+        }
+        assert_eq!(
+            serde_json::to_string(&Phase::Evaluation).unwrap(),
+            "\"evaluation\""
+        );
+    }
+
+    #[test]
+    fn only_queued_and_running_are_not_final() {
+        assert!(!Status::Queued.is_final() && !Status::Running.is_final());
+        assert!(Status::Lost.is_final() && Status::Expired.is_final() && Status::Ok.is_final());
+    }
+
+    #[test]
+    fn an_absent_field_of_progress_is_null() {
+        assert_eq!(
+            serde_json::from_str::<Progress>("{}").unwrap(),
+            Progress::default()
+        );
+        assert_eq!(
+            serde_json::from_str::<Progress>(r#"{"phases":null}"#).unwrap(),
+            Progress::default()
+        );
+    }
+}

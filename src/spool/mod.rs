@@ -1,0 +1,118 @@
+//! The folder of a run on its host, through which agent and supervisor speak: each file has one writer.
+//!
+//! | file | writer | holds |
+//! | --- | --- | --- |
+//! | `spec.json` | agent, before it starts the supervisor | [`Spec`]: what to run |
+//! | `RUN_ID.log`, `RUN_ID.idx` | supervisor | the spool, in the format of [`runlog`](crate::runlog); the footer is the result |
+//! | `progress.json` | supervisor, replaced whole, at most 10 times a second | [`Progress`](crate::protocol::Progress) |
+//! | `stop.json` | agent, replaced whole | [`StopOrder`]: somebody asked for the end |
+
+use crate::protocol::{CommandName, HostId, RunId, Timestamp};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What the supervisor is to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The run.
+    pub run_id: RunId,
+    /// The host, for the log's header.
+    pub host_id: HostId,
+    /// The command's name.
+    pub command: CommandName,
+    /// From the request.
+    pub nonce: Option<String>,
+    /// From the request.
+    pub requested_by: Option<String>,
+    /// When the agent took the request.
+    pub queued: Timestamp,
+    /// The system profile's generation before the run.
+    pub generation_before: Option<u64>,
+    /// Each an argv, `{repo}` and `{host}` already replaced; run in order until one fails.
+    pub steps: Vec<Vec<String>>,
+    /// The folder whose executable `T*.sh` run after the steps.
+    pub checks: Option<PathBuf>,
+    /// The repository; steps run in there when it exists.
+    pub work_dir: PathBuf,
+    /// Seconds for the whole run.
+    pub timeout: Option<u64>,
+    /// Added to the environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Somebody asked for the end of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopOrder {
+    /// Who.
+    pub requested_by: Option<String>,
+    /// Even in mid-activation.
+    pub force: bool,
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDir {
+    path: PathBuf,
+    run_id: RunId,
+}
+
+impl RunDir {
+    /// The folder of `run_id` below the agent's state folder; it need not exist.
+    pub fn new(state_dir: &Path, run_id: &RunId) -> Self {
+        Self {
+            path: state_dir.join("runs").join(run_id.as_str()),
+            run_id: run_id.clone(),
+        }
+    }
+
+    /// The folder at `path`, if its last part is the id of a run.
+    pub fn at(path: &Path) -> Option<Self> {
+        let run_id = RunId::new(path.file_name()?.to_str()?).ok()?;
+        Some(Self {
+            path: path.to_owned(),
+            run_id,
+        })
+    }
+
+    /// The folder itself, which holds the spool too.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> &RunId {
+        &self.run_id
+    }
+
+    /// Where the [`Spec`] is.
+    pub fn spec(&self) -> PathBuf {
+        self.path.join("spec.json")
+    }
+
+    /// Where the [`Progress`](crate::protocol::Progress) is.
+    pub fn progress(&self) -> PathBuf {
+        self.path.join("progress.json")
+    }
+
+    /// Where the [`StopOrder`] is.
+    pub fn stop(&self) -> PathBuf {
+        self.path.join("stop.json")
+    }
+}
+
+/// Replaces `path` as a whole: a reader sees the old content or the new, never half of either.
+pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let new = path.with_extension("json.new");
+    std::fs::write(&new, serde_json::to_vec(value)?)?;
+    std::fs::rename(&new, path)
+}
+
+/// Reads what [`write_json`] wrote; `None` where there is no such file.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
