@@ -117,6 +117,6 @@ impl Footer {
             Some(exit.parse().ok()?)
         };
         let result = serde_json::from_str(lines.next()?.strip_prefix("# Result: ")?).ok()?;
-        (lines.next()? == "" && lines.next().is_none()).then_some(Self { exit_code, result })
+        (lines.next()?.is_empty() && lines.next().is_none()).then_some(Self { exit_code, result })
     }
 }
