@@ -1,5 +1,8 @@
 //! Switchyard deploys a fleet of NixOS hosts from a web page and shows every line of `nixos-rebuild` as it happens.
 
+pub mod proctree;
+pub mod progress;
 pub mod protocol;
 pub mod runlog;
 pub mod spool;
+pub mod supervisor;
