@@ -5,18 +5,20 @@ use crate::proctree::{ProcessId, RUN_VARIABLE};
 use crate::spool::Spec;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io::{self, PipeReader, Read};
 use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 
 /// How much a pipe is asked to hold, so that the child seldom waits for us.
 const PIPE_BYTES: i32 = 1024 * 1024;
 
 /// A program that runs, or whose output has not all been read.
 pub(super) struct Child {
-    pub(super) pid: Pid,
+    process: process::Child,
     /// `None` when it was over before it could be asked for.
     pub(super) id: Option<ProcessId>,
     /// Set once it has ended: the code it gave, or 128 + the signal that ended it.
@@ -46,7 +48,7 @@ impl Child {
             // Refused beyond what a user may have; the pipe then keeps its size.
             let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         }
-        let child = Command::new(program)
+        let process = Command::new(program)
             .args(arguments)
             .envs(spec.environment.iter().map(|(name, value)| (name, value)))
             .env(RUN_VARIABLE, spec.run_id.as_str())
@@ -56,10 +58,9 @@ impl Child {
             .stdout(stdout_end)
             .stderr(stderr_end)
             .spawn()?;
-        let pid = Pid::from_raw(child.id().cast_signed());
         Ok(Self {
-            pid,
-            id: ProcessId::of(pid.as_raw()),
+            id: ProcessId::of(process.id().cast_signed()),
+            process,
             exit_code: None,
             stdout: Some(stdout),
             stderr: Some(stderr),
@@ -89,6 +90,35 @@ impl Child {
                     Taken::End
                 }
             },
+        }
+    }
+
+    /// Asks whether it has ended, and reaps the orphans that were adopted.
+    pub(super) fn reap(&mut self) {
+        if self.exit_code.is_none() {
+            match self.process.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => {
+                    let signal = status.signal().map(|signal| 128 + signal);
+                    self.exit_code = status.code().or(signal);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot learn how the child ended");
+                    self.exit_code = Some(255);
+                }
+            }
+        }
+        let pid = Pid::from_raw(self.process.id().cast_signed());
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(ended, code)) if ended == pid => self.exit_code = Some(code),
+                Ok(WaitStatus::Signaled(ended, signal, _)) if ended == pid => {
+                    self.exit_code = Some(128 + signal as i32);
+                }
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
+                // An orphan; or EINVAL, of one that a signal ended for which nix has no name.
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 
