@@ -11,7 +11,6 @@ use nix::sys::signal::Signal;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Read;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -108,7 +107,7 @@ impl Outcome {
             duration_ms: u64::try_from(took.as_millis()).ok(),
             progress,
             generation_after: generation(),
-            revision: is_pull.then(|| revision(&spec.work_dir)).flatten(),
+            revision: is_pull.then(|| revision(spec)).flatten(),
         };
         (self.exit_code, result)
     }
@@ -248,11 +247,12 @@ fn generation() -> Option<u64> {
 }
 
 /// HEAD of a repository, if git says it in time.
-fn revision(repo: &Path) -> Option<String> {
+fn revision(spec: &Spec) -> Option<String> {
     let mut git = Command::new("git")
         .arg("-C")
-        .arg(repo)
+        .arg(&spec.work_dir)
         .args(["rev-parse", "HEAD"])
+        .envs(spec.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

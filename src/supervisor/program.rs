@@ -92,7 +92,7 @@ impl<'a> Programs<'a> {
 
     /// Runs a program to its end. Its output is in the spool when this returns.
     pub(super) fn run(&mut self, argv: &[String]) -> Ended {
-        if let Some(cause) = self.interruption(false) {
+        if let Some(cause) = self.order(false).or_else(|| self.timeout()) {
             return Ended::Interrupted(self.interrupted(cause));
         }
         let phases_before = self.recorder.progress().phases.len();
@@ -158,46 +158,51 @@ impl<'a> Programs<'a> {
     /// Looks at orders, clocks and files; gives the longest time to wait for the child.
     fn look(&mut self, running: &mut Running) -> Duration {
         let activating = self.is_activating(running);
-        let mut wait = running.time_to_hear().unwrap_or(IDLE);
+        // What is heard no longer is waited for only while the tree is being ended, which has its own times.
+        let hear = running.time_to_hear().filter(|time| !time.is_zero());
+        let mut wait = hear.unwrap_or(IDLE);
         if let Some(after) = self.recorder.write_progress() {
             wait = wait.min(after);
         }
-        match &mut running.ending {
-            Some((ending, _)) => {
-                if self.watch.order().is_some_and(|order| order.force) {
-                    ending.force();
-                }
-                wait.min(ending.turn(activating))
+        if let Some((ending, _)) = &mut running.ending {
+            if self.watch.order().is_some_and(|order| order.force) {
+                ending.force();
             }
-            None => match self.interruption(activating) {
-                Some(cause) => {
-                    let force = matches!(cause, Cause::Stop { force: true, .. });
-                    running.ending = Some((Ending::begin(force), self.interrupted(cause)));
-                    Duration::ZERO
-                }
-                None => match self.deadline {
-                    Some(deadline) if !activating => {
-                        wait.min(deadline.saturating_duration_since(Instant::now()))
-                    }
-                    _ => wait,
-                },
-            },
+            return wait.min(ending.turn(activating));
+        }
+        let may_time_out = !activating && running.exited.is_none();
+        let cause = self
+            .order(activating)
+            .or_else(|| may_time_out.then(|| self.timeout())?);
+        if let Some(cause) = cause {
+            let force = matches!(cause, Cause::Stop { force: true, .. });
+            running.ending = Some((Ending::begin(force), self.interrupted(cause)));
+            return Duration::ZERO;
+        }
+        match self.deadline {
+            Some(at) if may_time_out => wait.min(at.saturating_duration_since(Instant::now())),
+            _ => wait,
         }
     }
 
-    /// Whether to end the run now. An activation is ended by force alone, and its timeout waits for its end.
-    fn interruption(&mut self, activating: bool) -> Option<Cause> {
-        if let Some(order) = self.watch.order() {
-            if order.force || !activating {
-                return Some(Cause::Stop {
-                    by: order.requested_by,
-                    force: order.force,
-                });
-            }
+    /// An order to stop, unless it is refused: an activation is ended by force alone.
+    fn order(&mut self, activating: bool) -> Option<Cause> {
+        let order = self.watch.order()?;
+        if activating && !order.force {
             tracing::warn!("an order to stop was refused: the host is activating");
+            return None;
         }
-        let too_late = self.deadline.is_some_and(|at| at <= Instant::now());
-        (too_late && !activating).then_some(Cause::Timeout)
+        Some(Cause::Stop {
+            by: order.requested_by,
+            force: order.force,
+        })
+    }
+
+    /// Whether the run has taken too long. An activation is not ended for that: the run then ends before its
+    /// next program, if there is one.
+    fn timeout(&self) -> Option<Cause> {
+        let deadline = self.deadline?;
+        (deadline <= Instant::now()).then_some(Cause::Timeout)
     }
 
     fn interrupted(&self, cause: Cause) -> Interruption {
