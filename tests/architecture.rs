@@ -1,4 +1,5 @@
 //! Keeps the arrows between the modules: who may use whom.
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
