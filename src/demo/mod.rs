@@ -20,3 +20,5 @@ pub struct Error;
 pub async fn run(_options: Options, _shutdown: crate::lifecycle::Shutdown) -> Result<(), Error> {
     Err(Error)
 }
+
+pub mod stand_in;
