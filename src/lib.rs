@@ -7,6 +7,8 @@ pub mod dashboard;
 pub mod demo;
 pub mod lifecycle;
 pub mod logging;
+pub mod proctree;
+pub mod progress;
 pub mod protocol;
 pub mod runlog;
 pub mod spool;

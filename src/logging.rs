@@ -17,9 +17,12 @@ pub fn init() {
     } else {
         None
     };
-    let stderr = journald
-        .is_none()
-        .then(|| fmt::layer().with_writer(io::stderr));
+    // A reader of standard error that is gone must not end us: reporting that would panic.
+    let stderr = journald.is_none().then(|| {
+        fmt::layer()
+            .with_writer(io::stderr)
+            .log_internal_errors(false)
+    });
     let started = tracing_subscriber::registry()
         .with(filter)
         .with(journald)

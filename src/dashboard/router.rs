@@ -1,6 +1,6 @@
 //! Which path leads where.
 
-use super::api::{download, health, lines, login, search};
+use super::api::{commands, download, health, hosts, lines, login, metrics, runs, search, sockets};
 use super::app::App;
 use super::assets;
 use super::auth::guard;
@@ -22,6 +22,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/health", get(health::health))
         .route("/api/login", post(login::login))
         .route("/api/logout", post(login::logout))
+        .route("/metrics", get(metrics::metrics))
+        .route("/ws/agent", get(sockets::agent))
+        .route("/ws/browser", get(sockets::browser))
+        .route("/api/hosts", get(hosts::hosts))
+        .route("/api/hosts/{id}", get(hosts::host))
+        .route("/api/hosts/{id}/command", post(commands::command))
+        .route("/api/commands", post(commands::bulk))
+        .route("/api/hosts/{id}/runs", get(runs::runs))
+        .route("/api/hosts/{id}/runs/{run}", get(runs::run))
         .route("/api/hosts/{id}/runs/{run}/lines", get(lines::lines))
         .route("/api/hosts/{id}/runs/{run}/search", get(search::search))
         .route("/api/hosts/{id}/logs/download", get(download::download))

@@ -31,7 +31,7 @@ pub(crate) struct Password {
 
 /// Both files as they were read.
 #[derive(Debug, Default)]
-struct Known {
+pub(crate) struct Known {
     hosts: BTreeSet<HostId>,
     holders: HashMap<SecretHash, Holder>,
     passwords: HashMap<String, Password>,
@@ -69,7 +69,7 @@ impl Credentials {
     }
 
     /// Changes with each reload.
-    pub(crate) fn reloads(&self) -> watch::Receiver<impl Sized + use<>> {
+    pub(crate) fn reloads(&self) -> watch::Receiver<Arc<Known>> {
         self.known.subscribe()
     }
 

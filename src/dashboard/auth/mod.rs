@@ -15,7 +15,7 @@ mod sessions;
 mod token;
 mod users_file;
 
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::{Credentials, Known};
 pub(crate) use guard::guard;
 pub(crate) use identity::{Identity, Via};
 pub use identity::{Role, is_user_name};
@@ -32,8 +32,9 @@ use limiter::Limiter;
 use origin::{OriginRules, secure_cookies};
 use password::Passwords;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// The name of the cookie.
 const COOKIE: &str = "switchyard";
@@ -100,16 +101,11 @@ impl Auth {
         }
     }
 
-    /// Returns when credentials were reloaded or somebody signed out, so that [`holds`](Self::holds) may answer
-    /// differently. Make one before the first question, and keep it.
-    pub(crate) fn changes(&self) -> impl AsyncFnMut() + use<> {
-        let mut reloads = self.credentials.reloads();
-        let mut ends = self.sessions.ends();
-        async move || {
-            tokio::select! {
-                _ = reloads.changed() => {}
-                _ = ends.changed() => {}
-            }
+    /// Tells when [`holds`](Self::holds) may answer differently. Make one before the first question, and keep it.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes {
+            reloads: self.credentials.reloads(),
+            ends: self.sessions.ends(),
         }
     }
 
@@ -166,6 +162,23 @@ impl Auth {
             role: password.role,
             via: Via::Session(id),
         })
+    }
+}
+
+/// Waits for credentials that are reloaded and people who sign out.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    reloads: watch::Receiver<Arc<Known>>,
+    ends: watch::Receiver<()>,
+}
+
+impl Changes {
+    /// Returns at the next change.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.reloads.changed() => {}
+            _ = self.ends.changed() => {}
+        }
     }
 }
 
