@@ -93,7 +93,7 @@ impl<'a> Programs<'a> {
         if let Some(cause) = self.order(false).or_else(|| self.timeout()) {
             return Ended::Interrupted(self.interrupted(cause));
         }
-        let child = match Child::spawn(argv, self.spec) {
+        let child = match Child::spawn(argv, self.spec, self.rundir) {
             Ok(child) => child,
             Err(error) => {
                 let program = argv.first().map_or("", String::as_str);
