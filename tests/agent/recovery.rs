@@ -3,6 +3,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use std::fs;
+use switchyard::proctree::ProcessId;
 
 const RUN: &str = "2025-12-14T10-30-00-switch";
 
@@ -100,10 +101,8 @@ async fn a_run_whose_supervisor_was_killed_is_lost_and_nothing_of_it_is_left() {
         "{status}"
     );
     let left = fs::read_to_string(fleet.path("pid")).unwrap();
-    assert!(
-        kill(Pid::from_raw(left.trim().parse().unwrap()), None).is_err(),
-        "left behind"
-    );
+    let left = ProcessId::of(left.trim().parse().unwrap());
+    assert!(!left.is_some_and(ProcessId::is_alive), "left behind");
 }
 
 #[tokio::test]

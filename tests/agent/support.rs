@@ -267,12 +267,15 @@ impl Drop for Agent {
 
 /// Waits until `path` exists.
 pub(crate) async fn appears(path: &Path) {
+    until(&path.display().to_string(), || path.exists()).await;
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let looking = async {
-        while !path.exists() {
+        while !condition() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, looking)
-        .await
-        .unwrap_or_else(|_| panic!("no {}", path.display()));
+    assert!(timeout(PATIENCE, looking).await.is_ok(), "never: {what}");
 }
