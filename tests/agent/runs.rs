@@ -219,3 +219,28 @@ async fn the_newest_twenty_acknowledged_spools_are_kept() {
     crate::support::until("two spools are deleted", || kept().len() == 20).await;
     assert_eq!(kept(), (2..22).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_dashboard_that_reads_nothing_slows_no_run_and_fills_no_memory() {
+    const LINES: u64 = 300_000;
+    let fleet = Fleet::new().await;
+    let agent = fleet.agent("seq 0 299999", "");
+    let (mut connection, _) = fleet.register().await;
+    connection.expect("heartbeat").await;
+    let before = agent.resident_kib();
+    connection.command(RUN, "n", "switch").await;
+    let log = fleet.rundir(RUN).join(format!("{RUN}.log"));
+    let result = b"\n# Result:";
+    crate::support::until("the run ends", || {
+        let text = std::fs::read(&log).unwrap_or_default();
+        text[text.len().saturating_sub(4096)..]
+            .windows(result.len())
+            .any(|part| part == result)
+    })
+    .await;
+    let grown = agent.resident_kib().saturating_sub(before);
+    assert!(grown < 8 * 1024, "the agent grew by {grown} KiB");
+    let (lines, status) = connection.until_end(RUN, 0).await;
+    assert!((0..LINES).map(|n| n.to_string()).eq(lines));
+    assert_eq!(status["status"], "ok");
+}
