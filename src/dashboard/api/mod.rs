@@ -11,5 +11,3 @@ pub(super) mod metrics;
 pub(super) mod runs;
 pub(super) mod search;
 pub(super) mod sockets;
-#[cfg(test)]
-mod tests;
