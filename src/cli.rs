@@ -55,6 +55,21 @@ enum Mode {
         #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", value_parser = loopback)]
         listen: SocketAddr,
     },
+    /// Internal: what the demo's hosts have in place of nixos-rebuild
+    #[command(hide = true)]
+    DemoRebuild {
+        /// What to do
+        action: String,
+        /// For which host
+        #[arg(long)]
+        host: String,
+        /// A folder of the host's own
+        #[arg(long)]
+        state: PathBuf,
+        /// A nix expression to build for real
+        #[arg(long)]
+        system: Option<PathBuf>,
+    },
     /// Internal: run what the folder of a run says
     #[command(hide = true)]
     Supervise {
@@ -75,6 +90,8 @@ enum Failure {
     Run(anyhow::Error),
     /// Of usage or configuration: 2.
     Usage(anyhow::Error),
+    /// Of the stand-in, which has said why.
+    Code(u8),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -93,6 +110,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Run(error)) => (1, error),
         Err(Failure::Usage(error)) => (2, error),
+        Err(Failure::Code(code)) => return ExitCode::from(code),
     };
     // Where standard error is gone there is nobody left to tell.
     let _ = writeln!(io::stderr(), "switchyard: {error:#}");
@@ -122,6 +140,20 @@ fn run(mode: Mode) -> Result<(), Failure> {
             let hosts = hosts.into();
             serve(|shutdown| demo::run(demo::Options { hosts, listen }, shutdown))
         }
+        Mode::DemoRebuild {
+            action,
+            host,
+            state,
+            system,
+        } => match demo::stand_in::rebuild(&demo::stand_in::Request {
+            action,
+            host,
+            state,
+            system,
+        })? {
+            0 => Ok(()),
+            code => Err(Failure::Code(code)),
+        },
         Mode::Supervise { rundir } => {
             logging::init();
             Ok(supervisor::run(&rundir)?)

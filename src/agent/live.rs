@@ -3,6 +3,7 @@
 use super::ending;
 use super::launcher::{self, Supervisor};
 use super::watch::Watch;
+use crate::proctree;
 use crate::protocol::{CommandName, Progress};
 use crate::runlog::{LogError, LogReader};
 use crate::spool::{self, RunDir};
@@ -12,9 +13,6 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How long a supervisor may take until the spool is there.
 const START_LIMIT: Duration = Duration::from_secs(10);
-
-/// What the remains of a child have between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// How often a run is looked at that gives no sign.
 const TICK: Duration = Duration::from_secs(1);
@@ -132,12 +130,15 @@ impl Live {
                 *self.dead_since.insert(Instant::now())
             }
         };
-        let signal = if since.elapsed() < GRACE {
-            Signal::SIGTERM
-        } else {
-            Signal::SIGKILL
-        };
-        if launcher::signal_leftovers(&self.dir, signal) > 0 {
+        let child = launcher::processes(&self.dir).and_then(|processes| processes.child);
+        let left = proctree::of_run(self.dir.run_id().as_str(), child);
+        if !left.is_empty() {
+            let signal = if since.elapsed() < proctree::GRACE {
+                Signal::SIGTERM
+            } else {
+                Signal::SIGKILL
+            };
+            left.iter().for_each(|process| process.signal(signal));
             return Ok(Change::Wrote);
         }
         ending::record(&self.dir)?;

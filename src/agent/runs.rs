@@ -5,7 +5,7 @@
 
 use super::Error;
 use super::ending;
-use super::launcher::{self, Supervisor};
+use super::launcher::Supervisor;
 use super::live::{Change, Live};
 use super::requests::{self, Memory, Requests};
 use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Status, StatusReport};
@@ -217,16 +217,6 @@ impl Runs {
     pub(super) fn is_beginning(&self, run_id: &RunId) -> bool {
         let live = self.live.as_ref();
         live.is_some_and(|live| live.dir().run_id() == run_id && !live.is_started())
-    }
-
-    /// What the processes of a run find in their environment.
-    pub(super) fn environment(&self, run_id: &RunId) -> Vec<(String, String)> {
-        let dir = self.dir(run_id).path().to_string_lossy().into_owned();
-        vec![
-            (launcher::MARK.to_owned(), dir),
-            // Nobody is there to answer.
-            ("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned()),
-        ]
     }
 
     /// What is remembered of a request.

@@ -8,6 +8,7 @@ use super::live::Change;
 use super::orders::Answer;
 use super::outbound::{self, Outbound};
 use crate::lifecycle::{self, Shutdown};
+use crate::logging;
 use crate::protocol::{
     self, Ack, CommandRequest, Heartbeat, PROTOCOL, Register, Registered, Resume, ResumeFrom,
     RunId, StopRequest, Timestamp, close,
@@ -254,7 +255,7 @@ impl Session<'_> {
             self.registered = true;
             self.beats.reset_immediately();
             let url = self.agent.config.dashboard.configured();
-            tracing::info!("connected to {url}");
+            logging::announce(&format!("connected to {url}"));
             lifecycle::notify_status(&format!("connected to {url}"));
         }
         for ResumeFrom { run_id, seq } in registered.resume {

@@ -36,8 +36,14 @@ async fn expire_runs(core: &Arc<Core>) {
     let now = Timestamp::now().millis();
     for record in core.fleet.queued_runs() {
         let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
-        let Some(expires) = record.expires.map(Timestamp::millis) else { continue };
-        let due = if record.sent { expires + GRACE_MS } else { expires };
+        let Some(expires) = record.expires.map(Timestamp::millis) else {
+            continue;
+        };
+        let due = if record.sent {
+            expires + GRACE_MS
+        } else {
+            expires
+        };
         if now < due || (record.sent && !core.fleet.is_online(host_id)) {
             continue;
         }
@@ -58,15 +64,23 @@ async fn retain_logs(core: &Arc<Core>, retention: Retention) {
     if retention.days == 0 && retention.max_bytes == 0 {
         return;
     }
-    let days = i64::try_from(retention.days).unwrap_or(i64::MAX).saturating_mul(DAY_MS);
-    let oldest_kept = if retention.days == 0 { i64::MIN } else { Timestamp::now().millis().saturating_sub(days) };
+    let days = i64::try_from(retention.days)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(DAY_MS);
+    let oldest_kept = if retention.days == 0 {
+        i64::MIN
+    } else {
+        Timestamp::now().millis().saturating_sub(days)
+    };
     let logs = core.logs.clone();
     let mut total = match tokio::task::spawn_blocking(move || size_of(&logs)).await {
         Ok(total) => total,
         Err(_) => return,
     };
     loop {
-        let Ok(oldest) = core.state.oldest_ended(RUNS_AT_A_TIME).await else { return };
+        let Ok(oldest) = core.state.oldest_ended(RUNS_AT_A_TIME).await else {
+            return;
+        };
         let count = oldest.len();
         for (host_id, run_id, at) in oldest {
             let too_much = retention.max_bytes > 0 && total > retention.max_bytes;
@@ -75,7 +89,10 @@ async fn retain_logs(core: &Arc<Core>, retention: Retention) {
                 return;
             }
             // Told first: a file without its row would be taken in again.
-            if core.noted(core.state.remove_run(&host_id, &run_id).await).is_err() {
+            if core
+                .noted(core.state.remove_run(&host_id, &run_id).await)
+                .is_err()
+            {
                 return;
             }
             total = total.saturating_sub(remove(core, &host_id, &run_id));
@@ -90,7 +107,8 @@ async fn retain_logs(core: &Arc<Core>, retention: Retention) {
 /// Removes the files of a run; gives how many bytes that freed.
 fn remove(core: &Core, host_id: &HostId, run_id: &RunId) -> u64 {
     let (log, idx) = runlog::paths(&core.log_dir(host_id), run_id);
-    let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let size =
+        |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let freed = size(&log) + size(&idx);
     for path in [log, idx] {
         match std::fs::remove_file(&path) {
@@ -106,6 +124,14 @@ fn remove(core: &Core, host_id: &HostId, run_id: &RunId) -> u64 {
 /// The bytes of all logs.
 fn size_of(logs: &std::path::Path) -> u64 {
     let hosts = std::fs::read_dir(logs).into_iter().flatten().flatten();
-    let files = hosts.flat_map(|host| std::fs::read_dir(host.path()).into_iter().flatten().flatten());
-    files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+    let files = hosts.flat_map(|host| {
+        std::fs::read_dir(host.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+    });
+    files
+        .filter_map(|file| file.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum()
 }

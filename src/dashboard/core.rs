@@ -50,9 +50,24 @@ pub(crate) enum CommandError {
 }
 
 impl Core {
-    pub(crate) fn new(state: State, logs: PathBuf, syncer: Syncer, health: Arc<Health>, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(
+        state: State,
+        logs: PathBuf,
+        syncer: Syncer,
+        health: Arc<Health>,
+        shutdown: Shutdown,
+    ) -> Self {
         let (fleet, counters, slots) = Default::default();
-        Self { fleet, state, logs, syncer, health, counters, shutdown, slots }
+        Self {
+            fleet,
+            state,
+            logs,
+            syncer,
+            health,
+            counters,
+            shutdown,
+            slots,
+        }
     }
 
     /// The logs of a host.
@@ -64,15 +79,26 @@ impl Core {
     pub(crate) fn slot(self: &Arc<Self>, host_id: &HostId) -> Arc<tokio::sync::Mutex<HostRuns>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slots.entry(host_id.clone()).or_insert_with(|| {
-            Arc::new(tokio::sync::Mutex::new(HostRuns::new(host_id.clone(), self.log_dir(host_id))))
+            Arc::new(tokio::sync::Mutex::new(HostRuns::new(
+                host_id.clone(),
+                self.log_dir(host_id),
+            )))
         });
         Arc::clone(slot)
     }
 
     /// Stores the present state of a run at hand.
-    pub(crate) async fn persist(self: &Arc<Self>, host_id: &HostId, run_id: &RunId) -> Result<(), StateError> {
+    pub(crate) async fn persist(
+        self: &Arc<Self>,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<(), StateError> {
         let (core, host_id, run_id) = (Arc::clone(self), host_id.clone(), run_id.clone());
-        self.noted(self.state.save_run(move || core.fleet.record(&host_id, &run_id)).await)
+        self.noted(
+            self.state
+                .save_run(move || core.fleet.record(&host_id, &run_id))
+                .await,
+        )
     }
 
     /// Tells `health` how writing went.
@@ -91,8 +117,14 @@ impl Core {
         requested_by: &str,
         expires: Duration,
     ) -> Vec<Result<Run, CommandError>> {
-        let mut answers: Vec<_> = host_ids.iter().map(|id| self.asked_for(id, command, requested_by, expires)).collect();
-        let records = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
+        let mut answers: Vec<_> = host_ids
+            .iter()
+            .map(|id| self.asked_for(id, command, requested_by, expires))
+            .collect();
+        let records = answers
+            .iter()
+            .filter_map(|answer| answer.as_ref().ok().cloned())
+            .collect();
         match self.noted(self.state.add_runs(records).await) {
             Ok(stored) => {
                 let taken = answers.iter_mut().filter(|answer| answer.is_ok());
@@ -113,27 +145,52 @@ impl Core {
                 }
             }
         }
-        answers.into_iter().map(|answer| answer.map(|record| record.run)).collect()
+        answers
+            .into_iter()
+            .map(|answer| answer.map(|record| record.run))
+            .collect()
     }
 
     /// Reserves the place for a run, whose id is yet to be found.
-    fn asked_for(&self, host_id: &HostId, command: &CommandName, by: &str, expires: Duration) -> Result<RunRecord, CommandError> {
+    fn asked_for(
+        &self,
+        host_id: &HostId,
+        command: &CommandName,
+        by: &str,
+        expires: Duration,
+    ) -> Result<RunRecord, CommandError> {
         let nonce = nonce()?;
         self.fleet.reserve(host_id, command)?;
         let now = Timestamp::now();
-        let mut run = Run::queued(RunId::compose(now, command, 1), host_id.clone(), command.clone());
+        let mut run = Run::queued(
+            RunId::compose(now, command, 1),
+            host_id.clone(),
+            command.clone(),
+        );
         run.requested_by = Some(by.to_owned());
         run.queued = Some(now);
         let expires = i64::try_from(expires.as_millis()).unwrap_or(i64::MAX);
         let expires = Some(Timestamp::from_millis(now.millis().saturating_add(expires)));
-        Ok(RunRecord { run, nonce: Some(nonce), expires, sent: false, stop: None })
+        Ok(RunRecord {
+            run,
+            nonce: Some(nonce),
+            expires,
+            sent: false,
+            stop: None,
+        })
     }
 
     /// Ends the current run of a host, or cancels the queued one.
-    pub(crate) async fn stop(self: &Arc<Self>, host_id: &HostId, wish: StopWish) -> Result<Run, CommandError> {
+    pub(crate) async fn stop(
+        self: &Arc<Self>,
+        host_id: &HostId,
+        wish: StopWish,
+    ) -> Result<Run, CommandError> {
         let (record, effect) = self.fleet.stop(host_id, wish)?;
         tracing::info!(host = %host_id, run = %record.run.run_id, cancelled = effect == StopEffect::Cancelled, "stop asked for");
-        self.persist(host_id, &record.run.run_id).await.map_err(|error| CommandError::NotStored(error.to_string()))?;
+        self.persist(host_id, &record.run.run_id)
+            .await
+            .map_err(|error| CommandError::NotStored(error.to_string()))?;
         Ok(record.run)
     }
 }

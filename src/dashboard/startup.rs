@@ -30,7 +30,9 @@ pub(super) async fn load(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<()
 async fn import(core: &Arc<Core>, host_id: &HostId) -> Result<(), StateError> {
     let dir = core.log_dir(host_id);
     let known = core.state.known_ids(host_id).await?;
-    let Ok(entries) = std::fs::read_dir(&dir) else { return Ok(()) };
+    let Ok(entries) = std::fs::read_dir(&dir) else {
+        return Ok(());
+    };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let ids = names.filter_map(|name| RunId::new(name.strip_suffix(".log")?).ok());
     let mut found = Vec::new();
@@ -39,7 +41,10 @@ async fn import(core: &Arc<Core>, host_id: &HostId) -> Result<(), StateError> {
             Ok(log) => {
                 let header = log.header();
                 let mut run = Run::queued(run_id, host_id.clone(), header.command.clone());
-                let mut record = RunRecord { nonce: header.meta.nonce.clone(), ..RunRecord::of(run.clone()) };
+                let mut record = RunRecord {
+                    nonce: header.meta.nonce.clone(),
+                    ..RunRecord::of(run.clone())
+                };
                 run.requested_by = header.meta.requested_by.clone();
                 run.queued = header.meta.queued;
                 run.generation_before = header.meta.generation_before;
@@ -47,7 +52,9 @@ async fn import(core: &Arc<Core>, host_id: &HostId) -> Result<(), StateError> {
                 record.run = run;
                 found.push(record);
             }
-            Err(error) => tracing::warn!(host = %host_id, run = %run_id, %error, "a log was passed over"),
+            Err(error) => {
+                tracing::warn!(host = %host_id, run = %run_id, %error, "a log was passed over")
+            }
         }
     }
     if !found.is_empty() {
@@ -85,7 +92,9 @@ fn ended(run: &mut Run, footer: &Footer) {
 /// Brings a run that the database holds for open up to its log; `true` if it is over.
 fn catch_up(core: &Core, record: &mut RunRecord) -> bool {
     let run = &mut record.run;
-    let Ok(log) = LogReader::open(&core.log_dir(&run.host_id), &run.run_id) else { return false };
+    let Ok(log) = LogReader::open(&core.log_dir(&run.host_id), &run.run_id) else {
+        return false;
+    };
     run.status = Status::Running;
     run.started = Some(log.header().meta.started);
     run.lines = log.total().unwrap_or(run.lines);

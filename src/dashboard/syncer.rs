@@ -22,7 +22,13 @@ pub(crate) struct Syncing {
 impl Syncing {
     /// `bell` rings whenever more became durable.
     pub(crate) fn new(handle: SyncHandle, bell: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { handle, wanted: AtomicU64::new(0), done: AtomicU64::new(0), queued: AtomicBool::new(false), bell })
+        Arc::new(Self {
+            handle,
+            wanted: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            queued: AtomicBool::new(false),
+            bell,
+        })
     }
 
     /// The highest mark that is on disk.
@@ -49,7 +55,9 @@ impl Syncer {
     pub(crate) fn start(health: Arc<Health>) -> std::io::Result<Self> {
         let shared = Arc::new((Mutex::new(Queue::default()), Condvar::new()));
         let theirs = Arc::clone(&shared);
-        std::thread::Builder::new().name("syncer".into()).spawn(move || run(&theirs, &health))?;
+        std::thread::Builder::new()
+            .name("syncer".into())
+            .spawn(move || run(&theirs, &health))?;
         Ok(Self { shared })
     }
 
@@ -58,7 +66,11 @@ impl Syncer {
         log.wanted.store(mark, Ordering::Release);
         if !log.queued.swap(true, Ordering::AcqRel) {
             let (queue, turn) = &*self.shared;
-            queue.lock().unwrap_or_else(PoisonError::into_inner).dirty.push(Arc::clone(log));
+            queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .dirty
+                .push(Arc::clone(log));
             turn.notify_all();
         }
     }
@@ -69,7 +81,8 @@ impl Syncer {
         let mut state = queue.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
         turn.notify_all();
-        let idle = turn.wait_timeout_while(state, limit, |state| state.busy || !state.dirty.is_empty());
+        let idle =
+            turn.wait_timeout_while(state, limit, |state| state.busy || !state.dirty.is_empty());
         drop(idle);
     }
 }

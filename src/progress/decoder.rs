@@ -65,15 +65,14 @@ impl Decoder {
         split(line, emit);
     }
 
-    /// Begins a phase that the output does not tell: `pull` and `testing`. It lasts until the next step, or
-    /// for `pull` an activation.
+    /// Begins a phase that the output does not tell: `pull`, and `testing`, which then stays to the end.
     pub fn begin(&mut self, phase: Phase, at: Timestamp, next_seq: Seq) {
         self.tracker.begin(phase, at, next_seq);
     }
 
     /// A step of the run begins: nix's activities and the errors before it no longer matter.
     pub fn step_begins(&mut self) {
-        self.tracker.release();
+        self.tracker.step_begins();
         self.activities = Activities::default();
         self.counter = Counter::default();
         self.errors.forget();

@@ -15,6 +15,8 @@ pub(super) struct Tracker {
     /// The phase is left only for a later part of the activation, whatever the output says: what an activation
     /// or a check prints must not look like a build that may be killed.
     held: bool,
+    /// No phase began in this step: even the one that the last step ended in begins anew.
+    fresh: bool,
     /// nix has begun to build: further downloads are part of the building.
     built: bool,
 }
@@ -33,10 +35,11 @@ impl Tracker {
         &mut self.progress.tests
     }
 
-    /// A new step: any phase may follow.
-    pub(super) fn release(&mut self) {
-        self.held = false;
+    /// A new step: any phase may follow, except that checks come last.
+    pub(super) fn step_begins(&mut self) {
+        self.held = self.progress.phase() == Some(Phase::Testing);
         self.built = false;
+        self.fresh = true;
     }
 
     /// nix begins to count anew: downloads may come first again.
@@ -47,7 +50,7 @@ impl Tracker {
     /// Begins a phase that the output does not tell.
     pub(super) fn begin(&mut self, phase: Phase, at: Timestamp, seq: Seq) {
         self.mark(phase, at, seq);
-        self.held = true;
+        self.held = phase == Phase::Testing;
     }
 
     /// Begins a phase if it may follow the present one.
@@ -68,20 +71,18 @@ impl Tracker {
     }
 
     fn may_begin(&self, phase: Phase) -> bool {
-        if !self.held {
-            return phase != Phase::Download || !self.built;
-        }
-        match self.progress.phase() {
-            Some(Phase::Activation) => phase == Phase::Switch,
-            Some(Phase::Switch | Phase::Testing) => false,
-            _ => phase.is_activating(),
+        if self.held {
+            phase == Phase::Switch && self.progress.phase() == Some(Phase::Activation)
+        } else {
+            phase != Phase::Download || !self.built
         }
     }
 
     fn mark(&mut self, phase: Phase, started: Timestamp, seq: Seq) {
-        if self.progress.phase() == Some(phase) {
+        if self.progress.phase() == Some(phase) && !self.fresh {
             return;
         }
+        self.fresh = false;
         let phases = &mut self.progress.phases;
         phases.truncate(MAX_MARKS - 1);
         phases.push(PhaseMark {
@@ -146,16 +147,25 @@ mod tests {
     }
 
     #[test]
-    fn checks_keep_their_phase_whatever_they_print_until_the_next_step() {
+    fn checks_keep_their_phase_whatever_they_print() {
         let at = Timestamp::from_millis(0);
         let mut tracker = Tracker::default();
         tracker.begin(Phase::Testing, at, 0);
+        tracker.step_begins();
         tracker.enter(Phase::Building, at, 1);
         tracker.enter(Phase::Activation, at, 2);
         assert_eq!(tracker.progress.phase(), Some(Phase::Testing));
-        tracker.release();
-        tracker.enter(Phase::Building, at, 3);
-        assert_eq!(tracker.progress.phase(), Some(Phase::Building));
+    }
+
+    #[test]
+    fn an_activation_in_a_step_is_a_phase_of_its_own_even_after_another() {
+        let at = Timestamp::from_millis(0);
+        let mut tracker = Tracker::default();
+        tracker.enter(Phase::Activation, at, 0);
+        tracker.step_begins();
+        tracker.enter(Phase::Activation, at, 7);
+        let seqs: Vec<Seq> = tracker.progress.phases.iter().map(|m| m.seq).collect();
+        assert_eq!(seqs, [0, 7]);
     }
 
     #[test]

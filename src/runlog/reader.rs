@@ -205,16 +205,34 @@ impl LogReader {
     /// What the log ends with; `None` while the run goes on.
     pub fn footer(&self) -> Result<Option<Footer>, LogError> {
         let total = self.total()?;
-        let end = match total.checked_sub(1) {
-            None => self.body_start,
-            Some(last) => {
-                let mut bytes = [0; RECORD_BYTES];
-                let got = read_at(&self.files.idx, &mut bytes, index_offset(last));
-                got.map_err(LogError::io("read", &self.files.idx_path))?;
-                Record::decode(&bytes).end
-            }
+        let footer = read_footer(&self.files, self.end_of_lines(total)?)?;
+        Ok(footer.filter(|footer| footer.result.lines == total))
+    }
+
+    /// How many bytes of the log's text hold what exists now: header, lines, and the footer if there is one.
+    pub fn text_len(&self) -> Result<u64, LogError> {
+        if self.footer()?.is_none() {
+            return self.end_of_lines(self.total()?);
+        }
+        let log = self.files.log.metadata();
+        Ok(log
+            .map_err(LogError::io("read", &self.files.log_path))?
+            .len())
+    }
+
+    /// Reads the log's text as it is from `offset` on, in bytes; fills `buffer` except at the end.
+    pub fn read_text_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, LogError> {
+        read_at(&self.files.log, buffer, offset).map_err(LogError::io("read", &self.files.log_path))
+    }
+
+    fn end_of_lines(&self, total: Seq) -> Result<u64, LogError> {
+        let Some(last) = total.checked_sub(1) else {
+            return Ok(self.body_start);
         };
-        Ok(read_footer(&self.files, end)?.filter(|footer| footer.result.lines == total))
+        let mut bytes = [0; RECORD_BYTES];
+        read_at(&self.files.idx, &mut bytes, index_offset(last))
+            .map_err(LogError::io("read", &self.files.idx_path))?;
+        Ok(Record::decode(&bytes).end)
     }
 
     fn corrupt(&self, seq: Seq) -> LogError {

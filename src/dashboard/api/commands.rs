@@ -71,8 +71,12 @@ pub(crate) async fn command(
     } else {
         let command = command_name(&wish.command)?;
         let expires = expiry(wish.expires)?;
-        let mut runs = app.core.enqueue(&[id], &command, &identity.name, expires).await;
-        runs.pop().unwrap_or_else(|| Err(CommandError::NotStored("no answer".into())))
+        let mut runs = app
+            .core
+            .enqueue(&[id], &command, &identity.name, expires)
+            .await;
+        runs.pop()
+            .unwrap_or_else(|| Err(CommandError::NotStored("no answer".into())))
     };
     Ok((StatusCode::ACCEPTED, Json(Taken::from(run?))))
 }
@@ -84,9 +88,16 @@ pub(crate) async fn bulk(
 ) -> Result<impl IntoResponse, Problem> {
     identity.require(Role::Operator)?;
     if wish.hosts.len() > MAX_HOSTS {
-        return Err(Problem::bad_request(format!("{} hosts, at most {MAX_HOSTS}", wish.hosts.len())));
+        return Err(Problem::bad_request(format!(
+            "{} hosts, at most {MAX_HOSTS}",
+            wish.hosts.len()
+        )));
     }
-    let valid: Vec<HostId> = wish.hosts.iter().filter_map(|id| HostId::new(id).ok()).collect();
+    let valid: Vec<HostId> = wish
+        .hosts
+        .iter()
+        .filter_map(|id| HostId::new(id).ok())
+        .collect();
     let runs = if wish.command == STOP {
         let mut runs = Vec::with_capacity(valid.len());
         for id in &valid {
@@ -95,38 +106,68 @@ pub(crate) async fn bulk(
         runs
     } else {
         let command = command_name(&wish.command)?;
-        app.core.enqueue(&valid, &command, &identity.name, expiry(wish.expires)?).await
+        app.core
+            .enqueue(&valid, &command, &identity.name, expiry(wish.expires)?)
+            .await
     };
     let mut runs = runs.into_iter();
     let results = wish.hosts.into_iter().map(|id| match HostId::new(&id) {
-        Ok(_) => runs.next().map_or_else(|| unanswered(&id), |run| BulkResult::of(&id, run)),
-        Err(error) => BulkResult { host_id: id, status: 404, run_id: None, detail: Some(error.to_string()) },
+        Ok(_) => runs
+            .next()
+            .map_or_else(|| unanswered(&id), |run| BulkResult::of(&id, run)),
+        Err(error) => BulkResult {
+            host_id: id,
+            status: 404,
+            run_id: None,
+            detail: Some(error.to_string()),
+        },
     });
-    Ok((StatusCode::MULTI_STATUS, Json(BulkResults { results: results.collect() })))
+    Ok((
+        StatusCode::MULTI_STATUS,
+        Json(BulkResults {
+            results: results.collect(),
+        }),
+    ))
 }
 
 fn unanswered(id: &str) -> BulkResult {
-    BulkResult { host_id: id.to_owned(), status: 503, run_id: None, detail: None }
+    BulkResult {
+        host_id: id.to_owned(),
+        status: 503,
+        run_id: None,
+        detail: None,
+    }
 }
 
 fn stop_wish(identity: &Identity, force: Option<bool>) -> StopWish {
-    StopWish { requested_by: identity.name.clone(), force: force.unwrap_or(false) }
+    StopWish {
+        requested_by: identity.name.clone(),
+        force: force.unwrap_or(false),
+    }
 }
 
 fn command_name(name: &str) -> Result<CommandName, Problem> {
-    CommandName::new(name).map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+    CommandName::new(name)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
 }
 
 fn expiry(seconds: Option<u64>) -> Result<Duration, Problem> {
     match seconds.unwrap_or(EXPIRES) {
         seconds @ 1..=MAX_EXPIRES => Ok(Duration::from_secs(seconds)),
-        seconds => Err(Problem::bad_request(format!("expires is {seconds}; it is 1 to {MAX_EXPIRES} seconds"))),
+        seconds => Err(Problem::bad_request(format!(
+            "expires is {seconds}; it is 1 to {MAX_EXPIRES} seconds"
+        ))),
     }
 }
 
 impl From<Run> for Taken {
     fn from(run: Run) -> Self {
-        Self { run_id: run.run_id, host_id: run.host_id, command: run.command, status: run.status }
+        Self {
+            run_id: run.run_id,
+            host_id: run.host_id,
+            command: run.command,
+            status: run.status,
+        }
     }
 }
 
@@ -134,8 +175,18 @@ impl BulkResult {
     fn of(host_id: &str, run: Result<Run, CommandError>) -> Self {
         let host_id = host_id.to_owned();
         match run {
-            Ok(run) => Self { host_id, status: 202, run_id: Some(run.run_id), detail: None },
-            Err(error) => Self { host_id, status: status(&error).as_u16(), run_id: None, detail: Some(error.to_string()) },
+            Ok(run) => Self {
+                host_id,
+                status: 202,
+                run_id: Some(run.run_id),
+                detail: None,
+            },
+            Err(error) => Self {
+                host_id,
+                status: status(&error).as_u16(),
+                run_id: None,
+                detail: Some(error.to_string()),
+            },
         }
     }
 }
@@ -145,7 +196,10 @@ fn status(error: &CommandError) -> StatusCode {
         CommandError::Refused(Refusal::NoHost(_)) => StatusCode::NOT_FOUND,
         CommandError::Refused(Refusal::NotOffered { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
         CommandError::Refused(
-            Refusal::Busy { .. } | Refusal::Reserved(_) | Refusal::NothingToStop(_) | Refusal::Activating(_),
+            Refusal::Busy { .. }
+            | Refusal::Reserved(_)
+            | Refusal::NothingToStop(_)
+            | Refusal::Activating(_),
         ) => StatusCode::CONFLICT,
         CommandError::NotStored(_) | CommandError::Random(_) => StatusCode::SERVICE_UNAVAILABLE,
     }

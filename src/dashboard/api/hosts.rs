@@ -17,13 +17,25 @@ pub(crate) struct Hosts {
 }
 
 pub(crate) async fn hosts(State(app): State<Arc<App>>, _: Identity) -> Json<Hosts> {
-    Json(Hosts { hosts: app.core.fleet.hosts().0 })
+    Json(Hosts {
+        hosts: app.core.fleet.hosts().0,
+    })
 }
 
-pub(crate) async fn host(State(app): State<Arc<App>>, _: Identity, Ids(id): Ids<HostId>) -> Result<Json<HostView>, Problem> {
-    app.core.fleet.host(&id).map(Json).ok_or_else(|| no_such_host(&id))
+pub(crate) async fn host(
+    State(app): State<Arc<App>>,
+    _: Identity,
+    Ids(id): Ids<HostId>,
+) -> Result<Json<HostView>, Problem> {
+    app.core
+        .fleet
+        .host(&id)
+        .map(Json)
+        .ok_or_else(|| no_such_host(&id))
 }
 
 pub(super) fn no_such_host(id: &HostId) -> Problem {
-    Problem::not_found(format!("there is no host {id}; add its token to the agents file"))
+    Problem::not_found(format!(
+        "there is no host {id}; add its token to the agents file"
+    ))
 }

@@ -39,25 +39,54 @@ pub(crate) async fn runs(
     let limit = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     let stored = app.core.state.runs(&id, which.before.as_ref(), limit).await;
     let stored = stored.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Runs { runs: stored.into_iter().map(|record| present(&app, record)).collect() }))
+    Ok(Json(Runs {
+        runs: stored
+            .into_iter()
+            .map(|record| present(&app, record))
+            .collect(),
+    }))
 }
 
-pub(crate) async fn run(State(app): State<Arc<App>>, _: Identity, Ids(path): Ids<RunPath>) -> Result<Json<Run>, Problem> {
+pub(crate) async fn run(
+    State(app): State<Arc<App>>,
+    _: Identity,
+    Ids(path): Ids<RunPath>,
+) -> Result<Json<Run>, Problem> {
     if let Some(record) = app.core.fleet.record(&path.id, &path.run) {
         return Ok(Json(record.run));
     }
-    let stored = app.core.state.run(&path.id, &path.run).await.map_err(|error| Problem::internal(&error))?;
+    let stored = app
+        .core
+        .state
+        .run(&path.id, &path.run)
+        .await
+        .map_err(|error| Problem::internal(&error))?;
     match stored {
         Some(record) => Ok(Json(record.run)),
-        None if app.core.state.was_removed(&path.id, &path.run).await.unwrap_or(false) => {
-            Err(Problem::not_found(format!("{} of {} was removed by retention", path.run, path.id)))
+        None if app
+            .core
+            .state
+            .was_removed(&path.id, &path.run)
+            .await
+            .unwrap_or(false) =>
+        {
+            Err(Problem::not_found(format!(
+                "{} of {} was removed by retention",
+                path.run, path.id
+            )))
         }
-        None => Err(Problem::not_found(format!("{} has no run {}", path.id, path.run))),
+        None => Err(Problem::not_found(format!(
+            "{} has no run {}",
+            path.id, path.run
+        ))),
     }
 }
 
 /// The run as it is now: the database lags behind while it runs.
 fn present(app: &App, stored: RunRecord) -> Run {
-    let at_hand = app.core.fleet.record(&stored.run.host_id, &stored.run.run_id);
+    let at_hand = app
+        .core
+        .fleet
+        .record(&stored.run.host_id, &stored.run.run_id);
     at_hand.unwrap_or(stored).run
 }

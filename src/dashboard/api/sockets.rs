@@ -5,9 +5,9 @@ use crate::dashboard::auth::Identity;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::{intake, live};
 use crate::protocol::{MAX_FRAME_BYTES, Timestamp, close};
+use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use std::sync::Arc;
@@ -15,13 +15,17 @@ use tokio::sync::watch;
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-pub(crate) async fn agent(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: Upgrade) -> Result<Response, Problem> {
+pub(crate) async fn agent(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Result<Response, Problem> {
     let (host_id, token) = app.auth.agent_host(&headers)?;
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {
         let mut changed = app.auth.changes();
         let welcome = async {
             while app.auth.holds_agent(&host_id, token) {
-                changed().await;
+                changed.next().await;
             }
         };
         let serving = intake::serve(Arc::clone(&app.core), host_id.clone(), socket);
@@ -37,14 +41,19 @@ pub(crate) async fn agent(State(app): State<Arc<App>>, headers: HeaderMap, upgra
     }))
 }
 
-pub(crate) async fn browser(State(app): State<Arc<App>>, identity: Identity, upgrade: Upgrade) -> Result<Response, Problem> {
+pub(crate) async fn browser(
+    State(app): State<Arc<App>>,
+    identity: Identity,
+    upgrade: Upgrade,
+) -> Result<Response, Problem> {
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {
         let (allowed, welcome) = watch::channel(true);
         let mut changed = app.auth.changes();
         let watching = async {
             while app.auth.holds(&identity, Timestamp::now()) {
                 // Sessions also end by the clock.
-                let _ = tokio::time::timeout(std::time::Duration::from_secs(60), changed()).await;
+                let _ =
+                    tokio::time::timeout(std::time::Duration::from_secs(60), changed.next()).await;
             }
             allowed.send_replace(false);
             std::future::pending::<()>().await;
@@ -58,5 +67,7 @@ pub(crate) async fn browser(State(app): State<Arc<App>>, identity: Identity, upg
 
 fn limited(upgrade: Upgrade) -> Result<WebSocketUpgrade, Problem> {
     let upgrade = upgrade.map_err(|error| Problem::bad_request(error.to_string()))?;
-    Ok(upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES))
+    Ok(upgrade
+        .max_message_size(MAX_FRAME_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES))
 }

@@ -59,7 +59,10 @@ mod tests {
         for id in ["a", "b", "a", "c"] {
             changes.mark(host(id));
         }
-        assert_eq!(changes.since(0, 10), (vec![&host("b"), &host("a"), &host("c")], 4));
+        assert_eq!(
+            changes.since(0, 10),
+            (vec![&host("b"), &host("a"), &host("c")], 4)
+        );
         assert_eq!(changes.since(0, 1), (vec![&host("b")], 2));
         assert_eq!(changes.since(2, 10), (vec![&host("a"), &host("c")], 4));
         changes.forget(&host("a"));

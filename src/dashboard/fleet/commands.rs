@@ -10,11 +10,19 @@ pub(crate) enum Refusal {
     #[error("there is no host {0}")]
     NoHost(HostId),
     #[error("{host_id} is busy: {command} is {status}")]
-    Busy { host_id: HostId, command: CommandName, status: Status },
+    Busy {
+        host_id: HostId,
+        command: CommandName,
+        status: Status,
+    },
     #[error("{0} is busy: another command was asked for at the same moment")]
     Reserved(HostId),
     #[error("{host_id} does not offer {command}; it offers {offers}")]
-    NotOffered { host_id: HostId, command: CommandName, offers: String },
+    NotOffered {
+        host_id: HostId,
+        command: CommandName,
+        offers: String,
+    },
     #[error("nothing runs on {0}, and nothing is queued")]
     NothingToStop(HostId),
     #[error("{0} is activating; stopping now leaves it half switched: only with force")]
@@ -34,16 +42,27 @@ impl Fleet {
     /// Keeps the place for a run of `command` until [`add_run`](Self::add_run) or [`release`](Self::release).
     pub(crate) fn reserve(&self, host_id: &HostId, command: &CommandName) -> Result<(), Refusal> {
         let mut inner = self.lock();
-        let host = inner.hosts.get_mut(host_id).ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
+        let host = inner
+            .hosts
+            .get_mut(host_id)
+            .ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
         let offered = &host.stored.facts.commands;
         if host.stored.protocol.is_some() && !offered.contains(command) {
             let offers: Vec<_> = offered.iter().map(CommandName::as_str).collect();
             let offers = offers.join(", ");
-            return Err(Refusal::NotOffered { host_id: host_id.clone(), command: command.clone(), offers });
+            return Err(Refusal::NotOffered {
+                host_id: host_id.clone(),
+                command: command.clone(),
+                offers,
+            });
         }
         if let Some(entry) = host.current() {
             let (command, status) = (entry.record.run.command.clone(), entry.record.run.status);
-            return Err(Refusal::Busy { host_id: host_id.clone(), command, status });
+            return Err(Refusal::Busy {
+                host_id: host_id.clone(),
+                command,
+                status,
+            });
         }
         if std::mem::replace(&mut host.reserved, true) {
             return Err(Refusal::Reserved(host_id.clone()));
@@ -67,11 +86,22 @@ impl Fleet {
     }
 
     /// Notes that a run is to end; a run its host has not heard of ends at once.
-    pub(crate) fn stop(&self, host_id: &HostId, wish: StopWish) -> Result<(RunRecord, StopEffect), Refusal> {
+    pub(crate) fn stop(
+        &self,
+        host_id: &HostId,
+        wish: StopWish,
+    ) -> Result<(RunRecord, StopEffect), Refusal> {
         let run_id = {
             let inner = self.lock();
-            let host = inner.hosts.get(host_id).ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
-            let run = &host.current().ok_or_else(|| Refusal::NothingToStop(host_id.clone()))?.record.run;
+            let host = inner
+                .hosts
+                .get(host_id)
+                .ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
+            let run = &host
+                .current()
+                .ok_or_else(|| Refusal::NothingToStop(host_id.clone()))?
+                .record
+                .run;
             if run.phase.is_some_and(|phase| phase.is_activating()) && !wish.force {
                 return Err(Refusal::Activating(host_id.clone()));
             }
@@ -81,7 +111,10 @@ impl Fleet {
         let record = self.update_run(host_id, &run_id, |record| {
             if record.run.status == Status::Queued && !record.sent {
                 record.run.status = Status::Stopped;
-                record.run.message = Some(format!("cancelled by {} before it began", wish.requested_by));
+                record.run.message = Some(format!(
+                    "cancelled by {} before it began",
+                    wish.requested_by
+                ));
                 record.run.completed = Some(Timestamp::now());
                 effect = StopEffect::Cancelled;
             } else {
@@ -99,7 +132,10 @@ impl Fleet {
     /// Notes that a host may know of a run from now on. `false` when the run is no longer to be sent.
     pub(crate) fn mark_sent(&self, host_id: &HostId, run_id: &RunId) -> bool {
         let mut inner = self.lock();
-        let entry = inner.hosts.get_mut(host_id).and_then(|host| host.entry_mut(run_id));
+        let entry = inner
+            .hosts
+            .get_mut(host_id)
+            .and_then(|host| host.entry_mut(run_id));
         match entry {
             Some(entry) if entry.record.run.status == Status::Queued => {
                 entry.record.sent = true;

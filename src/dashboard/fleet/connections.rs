@@ -59,7 +59,9 @@ impl Fleet {
         host.metrics = beat.metrics.or(host.metrics.take());
         let busy = host.pending_command != beat.pending_command;
         host.pending_command = beat.pending_command;
-        let due = host.metrics_shown.is_none_or(|at| at.elapsed() >= METRICS_EVERY);
+        let due = host
+            .metrics_shown
+            .is_none_or(|at| at.elapsed() >= METRICS_EVERY);
         if changed || busy || due {
             host.metrics_shown = Some(Instant::now());
             let stored = changed.then(|| host.stored.clone());
@@ -75,7 +77,11 @@ impl Fleet {
     pub(crate) fn disconnect(&self, host_id: &HostId, epoch: u64) -> Option<StoredHost> {
         self.change(|inner| {
             let host = inner.hosts.get_mut(host_id)?;
-            if host.link.as_ref().is_none_or(|(newest, _)| *newest != epoch) {
+            if host
+                .link
+                .as_ref()
+                .is_none_or(|(newest, _)| *newest != epoch)
+            {
                 return None;
             }
             host.link = None;
@@ -89,13 +95,19 @@ impl Fleet {
 
     /// Whether a host is connected.
     pub(crate) fn is_online(&self, host_id: &HostId) -> bool {
-        self.lock().hosts.get(host_id).is_some_and(|host| host.online)
+        self.lock()
+            .hosts
+            .get(host_id)
+            .is_some_and(|host| host.online)
     }
 
     /// Closes the connections of these hosts with `code`.
     pub(crate) fn close(&self, host_ids: &[HostId], code: u16) {
         let inner = self.lock();
-        for (_, link) in host_ids.iter().filter_map(|id| inner.hosts.get(id)?.link.as_ref()) {
+        for (_, link) in host_ids
+            .iter()
+            .filter_map(|id| inner.hosts.get(id)?.link.as_ref())
+        {
             link.close.send_replace(Some(code));
         }
     }

@@ -106,27 +106,45 @@ impl Host {
 
     /// The run that goes on, or else is queued.
     pub(super) fn current(&self) -> Option<&Entry> {
-        let running = self.runs.iter().find(|entry| entry.record.run.status == Status::Running);
+        let running = self
+            .runs
+            .iter()
+            .find(|entry| entry.record.run.status == Status::Running);
         running.or_else(|| self.runs.iter().find(|entry| entry.is_open()))
     }
 
     pub(super) fn entry(&self, run_id: &RunId) -> Option<&Entry> {
-        self.runs.iter().find(|entry| entry.record.run.run_id == *run_id)
+        self.runs
+            .iter()
+            .find(|entry| entry.record.run.run_id == *run_id)
     }
 
     pub(super) fn entry_mut(&mut self, run_id: &RunId) -> Option<&mut Entry> {
-        self.runs.iter_mut().find(|entry| entry.record.run.run_id == *run_id)
+        self.runs
+            .iter_mut()
+            .find(|entry| entry.record.run.run_id == *run_id)
     }
 
     /// Takes a run in, unless it is there already; gives the runs that had to go for it.
     pub(super) fn insert(&mut self, record: RunRecord, order: u64, announced: u64) -> Vec<RunId> {
         if self.entry(&record.run.run_id).is_none() {
-            let tail = Tail::new(record.run.lines, record.run.errors, Arc::clone(&self.watchers));
-            self.runs.push(Entry { record, tail: Arc::new(tail), order, announced });
+            let tail = Tail::new(
+                record.run.lines,
+                record.run.errors,
+                Arc::clone(&self.watchers),
+            );
+            self.runs.push(Entry {
+                record,
+                tail: Arc::new(tail),
+                order,
+                announced,
+            });
         }
         let mut gone = Vec::new();
         while self.runs.iter().filter(|entry| !entry.is_open()).count() > ENDED_RUNS {
-            let Some(oldest) = self.runs.iter().position(|entry| !entry.is_open()) else { break };
+            let Some(oldest) = self.runs.iter().position(|entry| !entry.is_open()) else {
+                break;
+            };
             gone.push(self.runs.remove(oldest).record.run.run_id);
         }
         gone

@@ -6,8 +6,6 @@ mod connections;
 mod host;
 mod runs;
 mod tail;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use changes::Subject;
 pub(crate) use commands::{Refusal, StopEffect};
@@ -52,7 +50,8 @@ impl Inner {
     }
 
     fn show_run(&mut self, host_id: &HostId, run_id: &crate::protocol::RunId) {
-        self.changes.mark(Subject::Run(host_id.clone(), run_id.clone()));
+        self.changes
+            .mark(Subject::Run(host_id.clone(), run_id.clone()));
     }
 }
 
@@ -83,7 +82,9 @@ impl Fleet {
             for (id, host) in before {
                 inner.changes.forget(&Subject::Host(id.clone()));
                 for entry in host.runs {
-                    inner.changes.forget(&Subject::Run(id.clone(), entry.record.run.run_id));
+                    inner
+                        .changes
+                        .forget(&Subject::Run(id.clone(), entry.record.run.run_id));
                 }
             }
         });
@@ -106,12 +107,18 @@ impl Fleet {
     /// All hosts, by id, and the version of the state they are of.
     pub(crate) fn hosts(&self) -> (Vec<HostView>, u64) {
         let inner = self.lock();
-        (inner.hosts.iter().map(|(id, host)| host.view(id)).collect(), inner.changes.version())
+        (
+            inner.hosts.iter().map(|(id, host)| host.view(id)).collect(),
+            inner.changes.version(),
+        )
     }
 
     /// One host.
     pub(crate) fn host(&self, host_id: &HostId) -> Option<HostView> {
-        self.lock().hosts.get(host_id).map(|host| host.view(host_id))
+        self.lock()
+            .hosts
+            .get(host_id)
+            .map(|host| host.view(host_id))
     }
 
     /// Whether there is such a host.
@@ -122,7 +129,10 @@ impl Fleet {
     /// How many hosts there are, and how many of them are online.
     pub(crate) fn count(&self) -> (usize, usize) {
         let inner = self.lock();
-        (inner.hosts.len(), inner.hosts.values().filter(|host| host.online).count())
+        (
+            inner.hosts.len(),
+            inner.hosts.values().filter(|host| host.online).count(),
+        )
     }
 
     /// Wakes `bell` at every change of hosts and runs.
@@ -144,9 +154,17 @@ impl Fleet {
         let mut news = Vec::with_capacity(subjects.len());
         for subject in subjects {
             match subject {
-                Subject::Host(id) => news.extend(inner.hosts.get(id).map(|host| News::Host(Box::new(host.view(id))))),
+                Subject::Host(id) => news.extend(
+                    inner
+                        .hosts
+                        .get(id)
+                        .map(|host| News::Host(Box::new(host.view(id)))),
+                ),
                 Subject::Run(id, run_id) => {
-                    let Some(entry) = inner.hosts.get(id).and_then(|host| host.entry(run_id)) else { continue };
+                    let Some(entry) = inner.hosts.get(id).and_then(|host| host.entry(run_id))
+                    else {
+                        continue;
+                    };
                     if entry.announced > since {
                         news.push(News::Queued(Box::new(entry.view())));
                     }

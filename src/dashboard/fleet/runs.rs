@@ -16,7 +16,11 @@ pub(crate) struct Followed {
 
 impl Followed {
     fn of(entry: &Entry) -> Self {
-        Self { run: entry.view(), tail: Arc::clone(&entry.tail), order: entry.order }
+        Self {
+            run: entry.view(),
+            tail: Arc::clone(&entry.tail),
+            order: entry.order,
+        }
     }
 }
 
@@ -25,7 +29,11 @@ impl Fleet {
     pub(crate) fn add_run(&self, record: RunRecord) -> Option<Arc<Tail>> {
         self.change(|inner| {
             let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
-            let announced = if record.run.status == Status::Queued { inner.changes.version() + 1 } else { 0 };
+            let announced = if record.run.status == Status::Queued {
+                inner.changes.version() + 1
+            } else {
+                0
+            };
             inner.runs_seen += 1;
             let order = inner.runs_seen;
             let host = inner.hosts.get_mut(&host_id)?;
@@ -45,32 +53,53 @@ impl Fleet {
     pub(crate) fn record(&self, host_id: &HostId, run_id: &RunId) -> Option<RunRecord> {
         let inner = self.lock();
         let entry = inner.hosts.get(host_id)?.entry(run_id)?;
-        Some(RunRecord { run: entry.view(), ..entry.record.clone() })
+        Some(RunRecord {
+            run: entry.view(),
+            ..entry.record.clone()
+        })
     }
 
     /// The runs of a host that are not over, in the order in which they became known.
     pub(crate) fn open_runs(&self, host_id: &HostId) -> Vec<RunRecord> {
         let inner = self.lock();
-        let Some(host) = inner.hosts.get(host_id) else { return Vec::new() };
+        let Some(host) = inner.hosts.get(host_id) else {
+            return Vec::new();
+        };
         let open = host.runs.iter().filter(|entry| entry.is_open());
-        open.map(|entry| RunRecord { run: entry.view(), ..entry.record.clone() }).collect()
+        open.map(|entry| RunRecord {
+            run: entry.view(),
+            ..entry.record.clone()
+        })
+        .collect()
     }
 
     /// Whether a run is at hand and not over.
     pub(crate) fn is_open(&self, host_id: &HostId, run_id: &RunId) -> bool {
-        self.lock().hosts.get(host_id).and_then(|host| host.entry(run_id)).is_some_and(Entry::is_open)
+        self.lock()
+            .hosts
+            .get(host_id)
+            .and_then(|host| host.entry(run_id))
+            .is_some_and(Entry::is_open)
     }
 
     /// All queued runs of the fleet that expire.
     pub(crate) fn queued_runs(&self) -> Vec<RunRecord> {
         let inner = self.lock();
         let entries = inner.hosts.values().flat_map(|host| &host.runs);
-        entries.filter(|entry| entry.record.run.status == Status::Queued).map(|entry| entry.record.clone()).collect()
+        entries
+            .filter(|entry| entry.record.run.status == Status::Queued)
+            .map(|entry| entry.record.clone())
+            .collect()
     }
 
     /// Changes a run at hand and shows it; its host, too, when the status changed. A status that is final
     /// stays, unless it is `lost`. Gives the run as it is then.
-    pub(crate) fn update_run(&self, host_id: &HostId, run_id: &RunId, update: impl FnOnce(&mut RunRecord)) -> Option<RunRecord> {
+    pub(crate) fn update_run(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+        update: impl FnOnce(&mut RunRecord),
+    ) -> Option<RunRecord> {
         self.change(|inner| {
             let entry = inner.hosts.get_mut(host_id)?.entry_mut(run_id)?;
             let before = entry.record.run.status;
@@ -79,8 +108,15 @@ impl Fleet {
             }
             update(&mut entry.record);
             let run = &mut entry.record.run;
-            run.phase = if run.status == Status::Running { run.progress.phase() } else { None };
-            let record = RunRecord { run: entry.view(), ..entry.record.clone() };
+            run.phase = if run.status == Status::Running {
+                run.progress.phase()
+            } else {
+                None
+            };
+            let record = RunRecord {
+                run: entry.view(),
+                ..entry.record.clone()
+            };
             inner.show_run(host_id, run_id);
             if before != record.run.status {
                 inner.show_host(host_id);
@@ -107,17 +143,29 @@ impl Fleet {
     pub(crate) fn follow(&self, host_id: &HostId) -> Result<Followed, u64> {
         let inner = self.lock();
         let host = inner.hosts.get(host_id);
-        host.and_then(|host| host.current()).map(Followed::of).ok_or(inner.runs_seen)
+        host.and_then(|host| host.current())
+            .map(Followed::of)
+            .ok_or(inner.runs_seen)
     }
 
     /// The next run of a host that became known after `order`.
     pub(crate) fn follow_next(&self, host_id: &HostId, order: u64) -> Option<Followed> {
         let inner = self.lock();
-        inner.hosts.get(host_id)?.runs.iter().find(|entry| entry.order > order).map(Followed::of)
+        inner
+            .hosts
+            .get(host_id)?
+            .runs
+            .iter()
+            .find(|entry| entry.order > order)
+            .map(Followed::of)
     }
 
     /// One run at hand, to follow.
     pub(crate) fn follow_run(&self, host_id: &HostId, run_id: &RunId) -> Option<Followed> {
-        self.lock().hosts.get(host_id)?.entry(run_id).map(Followed::of)
+        self.lock()
+            .hosts
+            .get(host_id)?
+            .entry(run_id)
+            .map(Followed::of)
     }
 }

@@ -12,14 +12,23 @@ impl Watchers {
     pub(crate) fn add(&self, bell: &Arc<Notify>) {
         let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         bells.retain(|bell| bell.strong_count() > 0);
-        if !bells.iter().any(|known| known.ptr_eq(&Arc::downgrade(bell))) {
+        if !bells
+            .iter()
+            .any(|known| known.ptr_eq(&Arc::downgrade(bell)))
+        {
             bells.push(Arc::downgrade(bell));
         }
     }
 
     /// Wakes them all.
     pub(crate) fn wake(&self) {
-        for bell in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+        for bell in self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter_map(Weak::upgrade)
+        {
             bell.notify_one();
         }
     }
@@ -38,12 +47,17 @@ impl Tail {
 
     pub(super) fn new(lines: Seq, errors: Option<u64>, watchers: Arc<Watchers>) -> Self {
         let errors = AtomicU64::new(errors.unwrap_or(Self::UNKNOWN));
-        Self { lines: AtomicU64::new(lines), errors, watchers }
+        Self {
+            lines: AtomicU64::new(lines),
+            errors,
+            watchers,
+        }
     }
 
     /// Moves on, once the lines can be read.
     pub(crate) fn advance(&self, lines: Seq, errors: Option<u64>) {
-        self.errors.store(errors.unwrap_or(Self::UNKNOWN), Ordering::Release);
+        self.errors
+            .store(errors.unwrap_or(Self::UNKNOWN), Ordering::Release);
         self.lines.store(lines, Ordering::Release);
         self.watchers.wake();
     }

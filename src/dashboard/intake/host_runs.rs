@@ -4,7 +4,10 @@ use super::Violation;
 use super::open_run::OpenRun;
 use crate::dashboard::core::Core;
 use crate::dashboard::state::RunRecord;
-use crate::protocol::{HostId, MAX_LINE_BYTES, Output, Resume, RunId, Seq, Status, StatusReport, Timestamp, TimestampFormatter};
+use crate::protocol::{
+    HostId, MAX_LINE_BYTES, Output, Resume, RunId, Seq, Status, StatusReport, Timestamp,
+    TimestampFormatter,
+};
 use crate::runlog::{LogError, RunResult};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -34,7 +37,14 @@ pub(crate) struct HostRuns {
 impl HostRuns {
     pub(crate) fn new(host_id: HostId, dir: PathBuf) -> Self {
         let (open, single, replies, bell) = Default::default();
-        Self { host_id, dir, open, single, replies, bell }
+        Self {
+            host_id,
+            dir,
+            open,
+            single,
+            replies,
+            bell,
+        }
     }
 
     pub(super) fn reply(&mut self, message: &impl Serialize) {
@@ -42,7 +52,10 @@ impl HostRuns {
     }
 
     pub(super) fn ask_again(&mut self, run_id: &RunId, seq: Seq) {
-        self.reply(&Resume { run_id: run_id.clone(), seq });
+        self.reply(&Resume {
+            run_id: run_id.clone(),
+            seq,
+        });
     }
 
     /// The open log of a run, opened or made now if need be. `None` when it cannot be, or the run is over.
@@ -68,12 +81,16 @@ impl HostRuns {
         if !self.open.contains_key(&output.run_id) {
             let record = core.fleet.record(&self.host_id, &output.run_id);
             // Of a run that is over, or was never begun, nothing is wanted any more.
-            let Some(record) = record.filter(|record| record.run.status == Status::Running) else { return Ok(()) };
+            let Some(record) = record.filter(|record| record.run.status == Status::Running) else {
+                return Ok(());
+            };
             if self.opened(core, &record).is_none() {
                 return Ok(());
             }
         }
-        let Some(run) = self.open.get_mut(&output.run_id) else { return Ok(()) };
+        let Some(run) = self.open.get_mut(&output.run_id) else {
+            return Ok(());
+        };
         if run.stalled_until.is_some() || run.log.footer().is_some() {
             return Ok(());
         }
@@ -86,19 +103,28 @@ impl HostRuns {
         }
         run.asked = None;
         let mut times = TimestampFormatter::default();
-        let fresh = output.lines.iter().skip(usize::try_from(next - output.seq).unwrap_or(usize::MAX));
+        let fresh = output
+            .lines
+            .iter()
+            .skip(usize::try_from(next - output.seq).unwrap_or(usize::MAX));
         for line in fresh {
             let at = times.parse(&line.timestamp);
             let (Some(at), true) = (at, is_line(&line.line)) else {
                 run.log.rollback();
-                return Err(Violation::Malformed(format!("line {} of {}", run.log.next_seq(), output.run_id)));
+                return Err(Violation::Malformed(format!(
+                    "line {} of {}",
+                    run.log.next_seq(),
+                    output.run_id
+                )));
             };
             run.log.push(&line.line, at, line.is_error);
         }
         let stored = run.log.next_seq() - next;
         if stored > 0 {
             run.store(core);
-            core.counters.lines_stored.fetch_add(stored, Ordering::Relaxed);
+            core.counters
+                .lines_stored
+                .fetch_add(stored, Ordering::Relaxed);
         }
         self.end_if_whole(core, &output.run_id);
         Ok(())
@@ -106,7 +132,9 @@ impl HostRuns {
 
     /// Ends a run whose final status has come, once all its lines have.
     pub(super) fn end_if_whole(&mut self, core: &Core, run_id: &RunId) {
-        let Some(run) = self.open.get_mut(run_id) else { return };
+        let Some(run) = self.open.get_mut(run_id) else {
+            return;
+        };
         let Some(report) = &run.result else { return };
         let have = run.log.next_seq();
         if run.stalled_until.is_some() {
@@ -127,11 +155,24 @@ impl HostRuns {
     }
 
     /// Writes the footer and shows the run as over.
-    pub(super) fn end(&mut self, core: &Core, run_id: &RunId, report: &StatusReport) -> Result<(), LogError> {
-        let Some(run) = self.open.get_mut(run_id) else { return Ok(()) };
-        let Some(record) = core.fleet.record(&self.host_id, run_id) else { return Ok(()) };
+    pub(super) fn end(
+        &mut self,
+        core: &Core,
+        run_id: &RunId,
+        report: &StatusReport,
+    ) -> Result<(), LogError> {
+        let Some(run) = self.open.get_mut(run_id) else {
+            return Ok(());
+        };
+        let Some(record) = core.fleet.record(&self.host_id, run_id) else {
+            return Ok(());
+        };
         let completed = report.completed.unwrap_or_else(Timestamp::now);
-        let so_far = record.run.started.map(|started| (completed.millis() - started.millis()).max(0).unsigned_abs());
+        let so_far = record.run.started.map(|started| {
+            (completed.millis() - started.millis())
+                .max(0)
+                .unsigned_abs()
+        });
         let result = RunResult {
             status: report.status,
             completed,
@@ -168,14 +209,23 @@ impl HostRuns {
 
     /// Stores the ends that are not in the database yet, and gathers the acknowledgements that are due.
     pub(crate) async fn acknowledge(&mut self, core: &Arc<Core>) {
-        let ended: Vec<_> = self.open.iter().filter(|(_, run)| run.log.footer().is_some() && !run.persisted).map(|(id, _)| id.clone()).collect();
+        let ended: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, run)| run.log.footer().is_some() && !run.persisted)
+            .map(|(id, _)| id.clone())
+            .collect();
         for run_id in ended {
             let stored = core.persist(&self.host_id, &run_id).await;
             if let (Ok(()), Some(run)) = (stored, self.open.get_mut(&run_id)) {
                 run.persisted = true;
             }
         }
-        let acks: Vec<_> = self.open.iter_mut().filter_map(|(run_id, run)| run.ack(run_id)).collect();
+        let acks: Vec<_> = self
+            .open
+            .iter_mut()
+            .filter_map(|(run_id, run)| run.ack(run_id))
+            .collect();
         for ack in acks {
             core.health.well();
             if ack.is_final == Some(true) {
@@ -208,8 +258,12 @@ impl HostRuns {
     pub(crate) fn next_turn(&self) -> Option<Instant> {
         let due = |run: &OpenRun| {
             let show = (run.shown.1 != run.tail.lines()).then(|| run.shown.0 + SHOW_EVERY);
-            let unsaved = (run.log.footer().is_some() && !run.persisted).then(|| Instant::now() + SHOW_EVERY);
-            [show, unsaved, run.stalled_until].into_iter().flatten().min()
+            let unsaved =
+                (run.log.footer().is_some() && !run.persisted).then(|| Instant::now() + SHOW_EVERY);
+            [show, unsaved, run.stalled_until]
+                .into_iter()
+                .flatten()
+                .min()
         };
         self.open.values().filter_map(due).min()
     }

@@ -5,8 +5,8 @@ use super::{Violation, single};
 use crate::dashboard::core::Core;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
-    CommandRejected, CommandRequest, Heartbeat, HostId, Output, OutputHead, ProgressReport, RawMessage, Run, RunId, Status,
-    StatusReport, StopRequest, Timestamp, split,
+    CommandRejected, CommandRequest, Heartbeat, HostId, Output, OutputHead, ProgressReport,
+    RawMessage, Run, RunId, Status, StatusReport, StopRequest, Timestamp, split,
 };
 use std::sync::Arc;
 
@@ -20,7 +20,11 @@ impl HostRuns {
         Ok(())
     }
 
-    async fn message(&mut self, core: &Arc<Core>, message: &RawMessage<'_>) -> Result<(), Violation> {
+    async fn message(
+        &mut self,
+        core: &Arc<Core>,
+        message: &RawMessage<'_>,
+    ) -> Result<(), Violation> {
         match message.kind.as_ref() {
             "output" => {
                 // The form with many lines first: that is the path of the lines.
@@ -28,8 +32,12 @@ impl HostRuns {
                     self.own(&output.host_id)?;
                     return tokio::task::block_in_place(|| self.output(core, &output));
                 }
-                if serde_json::from_str::<OutputHead>(message.json)?.run_id.is_some() {
-                    return Err(serde_json::from_str::<Output<'_>>(message.json).map_or_else(Violation::from, |_| unreadable()));
+                if serde_json::from_str::<OutputHead>(message.json)?
+                    .run_id
+                    .is_some()
+                {
+                    return Err(serde_json::from_str::<Output<'_>>(message.json)
+                        .map_or_else(Violation::from, |_| unreadable()));
                 }
                 single::output(self, core, message.json).await
             }
@@ -44,7 +52,8 @@ impl HostRuns {
             "progress" => {
                 let report: ProgressReport = serde_json::from_str(message.json)?;
                 self.own(&report.host_id)?;
-                core.fleet.progress(&self.host_id, &report.run_id, report.progress);
+                core.fleet
+                    .progress(&self.host_id, &report.run_id, report.progress);
                 Ok(())
             }
             "status" => {
@@ -68,12 +77,20 @@ impl HostRuns {
     }
 
     pub(super) fn own(&self, host_id: &HostId) -> Result<(), Violation> {
-        if *host_id == self.host_id { Ok(()) } else { Err(Violation::OtherHost(host_id.to_string())) }
+        if *host_id == self.host_id {
+            Ok(())
+        } else {
+            Err(Violation::OtherHost(host_id.to_string()))
+        }
     }
 
     /// A run began, or ended.
     pub(super) async fn status(&mut self, core: &Arc<Core>, run_id: &RunId, report: StatusReport) {
-        if self.open.get(run_id).is_some_and(|run| run.log.footer().is_some()) {
+        if self
+            .open
+            .get(run_id)
+            .is_some_and(|run| run.log.footer().is_some())
+        {
             return;
         }
         if core.fleet.record(&self.host_id, run_id).is_none() {
@@ -83,9 +100,21 @@ impl HostRuns {
                 tracing::warn!(host = %self.host_id, run = %run_id, status = %report.status, "news of a run that is over; ignored");
                 return;
             }
-            core.fleet.add_run(RunRecord::of(Run::queued(run_id.clone(), self.host_id.clone(), report.command.clone())));
+            core.fleet.add_run(RunRecord::of(Run::queued(
+                run_id.clone(),
+                self.host_id.clone(),
+                report.command.clone(),
+            )));
         }
-        self.begun(core, run_id, report.started, report.generation.filter(|_| report.status == Status::Running)).await;
+        self.begun(
+            core,
+            run_id,
+            report.started,
+            report
+                .generation
+                .filter(|_| report.status == Status::Running),
+        )
+        .await;
         if report.status.is_final()
             && let Some(run) = self.open.get_mut(run_id)
         {
@@ -96,7 +125,13 @@ impl HostRuns {
     }
 
     /// Shows a run as running and opens its log, unless that was done before.
-    pub(super) async fn begun(&mut self, core: &Arc<Core>, run_id: &RunId, started: Option<Timestamp>, generation: Option<u64>) {
+    pub(super) async fn begun(
+        &mut self,
+        core: &Arc<Core>,
+        run_id: &RunId,
+        started: Option<Timestamp>,
+        generation: Option<u64>,
+    ) {
         if self.open.contains_key(run_id) {
             return;
         }
@@ -119,20 +154,23 @@ impl HostRuns {
 
     /// A command that the host did not begin.
     async fn rejected(&mut self, core: &Arc<Core>, rejected: CommandRejected) {
-        let reason = rejected.reason.unwrap_or_else(|| "the host gave no reason".into());
+        let reason = rejected
+            .reason
+            .unwrap_or_else(|| "the host gave no reason".into());
         let message = match rejected.current_command {
             Some(current) => format!("rejected by the host: {reason} ({current} is running)"),
             None => format!("rejected by the host: {reason}"),
         };
         let mut changed = false;
-        core.fleet.update_run(&self.host_id, &rejected.run_id, |record| {
-            if record.run.status == Status::Queued {
-                record.run.status = Status::Rejected;
-                record.run.message = Some(message);
-                record.run.completed = Some(Timestamp::now());
-                changed = true;
-            }
-        });
+        core.fleet
+            .update_run(&self.host_id, &rejected.run_id, |record| {
+                if record.run.status == Status::Queued {
+                    record.run.status = Status::Rejected;
+                    record.run.message = Some(message);
+                    record.run.completed = Some(Timestamp::now());
+                    changed = true;
+                }
+            });
         if changed {
             let _ = core.persist(&self.host_id, &rejected.run_id).await;
         }
@@ -140,11 +178,15 @@ impl HostRuns {
 
     /// Sends the command of a run that is still wanted.
     pub(crate) async fn begin(&mut self, core: &Arc<Core>, run_id: &RunId) {
-        let Some(record) = core.fleet.record(&self.host_id, run_id) else { return };
+        let Some(record) = core.fleet.record(&self.host_id, run_id) else {
+            return;
+        };
         if record.run.status != Status::Queued {
             return;
         }
-        let left = record.expires.map(|at| at.millis() - Timestamp::now().millis());
+        let left = record
+            .expires
+            .map(|at| at.millis() - Timestamp::now().millis());
         if left.is_some_and(|left| left <= 0) || !core.fleet.mark_sent(&self.host_id, run_id) {
             return;
         }
@@ -163,8 +205,13 @@ impl HostRuns {
     /// Passes on that a run is to end, if somebody wishes so.
     pub(crate) fn stop(&mut self, record: &RunRecord) {
         if let Some(wish) = &record.stop {
-            let (run_id, requested_by) = (record.run.run_id.clone(), Some(wish.requested_by.clone()));
-            self.reply(&StopRequest { run_id, requested_by, force: Some(wish.force) });
+            let (run_id, requested_by) =
+                (record.run.run_id.clone(), Some(wish.requested_by.clone()));
+            self.reply(&StopRequest {
+                run_id,
+                requested_by,
+                force: Some(wish.force),
+            });
         }
     }
 }

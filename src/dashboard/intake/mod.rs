@@ -8,7 +8,7 @@ mod session;
 mod single;
 
 pub(crate) use host_runs::HostRuns;
-pub(crate) use session::serve;
+pub(crate) use session::{is_too_big, serve};
 
 use crate::protocol::close;
 

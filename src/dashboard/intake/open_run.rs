@@ -35,17 +35,30 @@ pub(super) struct OpenRun {
 
 impl OpenRun {
     /// Opens the log of a run as it was left, or makes it.
-    pub(super) fn open(dir: &Path, record: &RunRecord, tail: Arc<Tail>, bell: &Arc<Notify>) -> Result<Self, LogError> {
+    pub(super) fn open(
+        dir: &Path,
+        record: &RunRecord,
+        tail: Arc<Tail>,
+        bell: &Arc<Notify>,
+    ) -> Result<Self, LogError> {
         let run = &record.run;
         let opened = match LogWriter::open(dir, &run.run_id) {
             Err(error) if error.is_not_found() => {
-                std::fs::create_dir_all(dir).map_err(|source| LogError::Io { what: "create", path: dir.to_owned(), source })?;
+                std::fs::create_dir_all(dir).map_err(|source| LogError::Io {
+                    what: "create",
+                    path: dir.to_owned(),
+                    source,
+                })?;
                 LogWriter::create(dir, &run.run_id, &header(record))
             }
             // Power went before the header was on disk: nothing was acknowledged, so nothing is lost.
             Err(LogError::NoHeader(path)) => {
                 let aside = path.with_extension("log.broken");
-                std::fs::rename(&path, &aside).map_err(|source| LogError::Io { what: "move", path, source })?;
+                std::fs::rename(&path, &aside).map_err(|source| LogError::Io {
+                    what: "move",
+                    path,
+                    source,
+                })?;
                 LogWriter::create(dir, &run.run_id, &header(record))
             }
             other => other,
@@ -54,7 +67,17 @@ impl OpenRun {
         let syncing = Syncing::new(log.sync_handle(), Arc::clone(bell));
         tail.advance(log.next_seq(), log.errors());
         let shown = (Instant::now(), log.next_seq());
-        Ok(Self { log, tail, syncing, acked: 0, asked: None, stalled_until: None, shown, result: None, persisted: false })
+        Ok(Self {
+            log,
+            tail,
+            syncing,
+            acked: 0,
+            asked: None,
+            stalled_until: None,
+            shown,
+            result: None,
+            persisted: false,
+        })
     }
 
     /// Stores what was pushed, and lets the browsers see it.
@@ -84,11 +107,19 @@ impl OpenRun {
         let (done, lines) = (self.syncing.done(), self.log.next_seq());
         if self.log.footer().is_some() {
             let is_final = done > lines && self.persisted;
-            return is_final.then(|| Ack { run_id: run_id.clone(), seq: lines, is_final: Some(true) });
+            return is_final.then(|| Ack {
+                run_id: run_id.clone(),
+                seq: lines,
+                is_final: Some(true),
+            });
         }
         (done > self.acked).then(|| {
             self.acked = done;
-            Ack { run_id: run_id.clone(), seq: done, is_final: None }
+            Ack {
+                run_id: run_id.clone(),
+                seq: done,
+                is_final: None,
+            }
         })
     }
 }
@@ -102,5 +133,9 @@ fn header(record: &RunRecord) -> Header {
         started: run.started.unwrap_or_else(Timestamp::now),
         generation_before: run.generation_before,
     };
-    Header { command: run.command.clone(), host_id: run.host_id.clone(), meta }
+    Header {
+        command: run.command.clone(),
+        host_id: run.host_id.clone(),
+        meta,
+    }
 }

@@ -4,7 +4,9 @@ use super::host_runs::HostRuns;
 use super::{Violation, single};
 use crate::dashboard::core::Core;
 use crate::dashboard::state::RunRecord;
-use crate::protocol::{Ack, OfferedRun, Register, Registered, ResumeFrom, Run, RunId, Status, StatusReport};
+use crate::protocol::{
+    Ack, OfferedRun, Register, Registered, ResumeFrom, Run, RunId, Status, StatusReport,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -13,10 +15,17 @@ const MAX_OFFERED: usize = 10_000;
 
 impl HostRuns {
     /// Answers `register`: where to go on with each run, then which are settled, then what is to be begun or stopped.
-    pub(crate) async fn register(&mut self, core: &Arc<Core>, register: Register) -> Result<(), Violation> {
+    pub(crate) async fn register(
+        &mut self,
+        core: &Arc<Core>,
+        register: Register,
+    ) -> Result<(), Violation> {
         self.own(&register.host_id)?;
         if register.runs.len() > MAX_OFFERED {
-            return Err(Violation::Malformed(format!("{} runs offered, at most {MAX_OFFERED}", register.runs.len())));
+            return Err(Violation::Malformed(format!(
+                "{} runs offered, at most {MAX_OFFERED}",
+                register.runs.len()
+            )));
         }
         if let Some(host) = core.fleet.register(&self.host_id, &register) {
             let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
@@ -26,20 +35,37 @@ impl HostRuns {
         let mut settled = Vec::new();
         for offer in register.runs {
             match self.offered(core, &offer).await {
-                Offer::Wanted(seq) => resume.push(ResumeFrom { run_id: offer.run_id, seq }),
+                Offer::Wanted(seq) => resume.push(ResumeFrom {
+                    run_id: offer.run_id,
+                    seq,
+                }),
                 Offer::Settled => settled.push(offer),
                 Offer::Refused => {}
             }
         }
-        self.reply(&Registered { host_id: self.host_id.clone(), resume });
+        self.reply(&Registered {
+            host_id: self.host_id.clone(),
+            resume,
+        });
         for offer in settled {
-            self.reply(&Ack { run_id: offer.run_id, seq: offer.lines.unwrap_or(0), is_final: Some(true) });
+            self.reply(&Ack {
+                run_id: offer.run_id,
+                seq: offer.lines.unwrap_or(0),
+                is_final: Some(true),
+            });
         }
         for record in core.fleet.open_runs(&self.host_id) {
             let run_id = &record.run.run_id;
             match record.run.status {
                 Status::Running if offered.contains(run_id) => self.stop(&record),
-                Status::Running => self.lose(core, run_id, "the host does not know this run any more: its end was not seen").await,
+                Status::Running => {
+                    self.lose(
+                        core,
+                        run_id,
+                        "the host does not know this run any more: its end was not seen",
+                    )
+                    .await
+                }
                 _ if offered.contains(run_id) => {}
                 _ => self.begin(core, run_id).await,
             }
@@ -59,11 +85,22 @@ impl HostRuns {
         };
         let record = match known {
             Some(record) => record,
-            None if core.state.was_removed(&self.host_id, run_id).await.unwrap_or(false) => return Offer::Settled,
+            None if core
+                .state
+                .was_removed(&self.host_id, run_id)
+                .await
+                .unwrap_or(false) =>
+            {
+                return Offer::Settled;
+            }
             None => {
-                let mut run = Run::queued(run_id.clone(), self.host_id.clone(), offer.command.clone());
+                let mut run =
+                    Run::queued(run_id.clone(), self.host_id.clone(), offer.command.clone());
                 run.started = offer.started;
-                RunRecord { nonce: offer.nonce.clone(), ..RunRecord::of(run) }
+                RunRecord {
+                    nonce: offer.nonce.clone(),
+                    ..RunRecord::of(run)
+                }
             }
         };
         if record.nonce.is_some() && offer.nonce.is_some() && record.nonce != offer.nonce {
@@ -80,9 +117,17 @@ impl HostRuns {
         self.reopened(core, &record, offer).await
     }
 
-    async fn reopened(&mut self, core: &Arc<Core>, record: &RunRecord, offer: &OfferedRun) -> Offer {
+    async fn reopened(
+        &mut self,
+        core: &Arc<Core>,
+        record: &RunRecord,
+        offer: &OfferedRun,
+    ) -> Offer {
         let run_id = &offer.run_id;
-        if record.run.status == Status::Lost && offer.status == Status::Lost && offer.lines.is_none_or(|lines| lines <= record.run.lines) {
+        if record.run.status == Status::Lost
+            && offer.status == Status::Lost
+            && offer.lines.is_none_or(|lines| lines <= record.run.lines)
+        {
             return Offer::Settled;
         }
         self.begun(core, run_id, offer.started, None).await;
@@ -102,7 +147,9 @@ impl HostRuns {
 
     /// Ends a run whose end nobody saw.
     pub(super) async fn lose(&mut self, core: &Arc<Core>, run_id: &RunId, why: &str) {
-        let Some(record) = core.fleet.record(&self.host_id, run_id) else { return };
+        let Some(record) = core.fleet.record(&self.host_id, run_id) else {
+            return;
+        };
         let report = StatusReport {
             host_id: self.host_id.clone(),
             run_id: Some(run_id.clone()),
@@ -131,7 +178,12 @@ impl HostRuns {
 
     /// The connection is over.
     pub(crate) async fn disconnected(&mut self, core: &Arc<Core>) {
-        single::abandon(self, core, "the connection ended before the host told how this run ended").await;
+        single::abandon(
+            self,
+            core,
+            "the connection ended before the host told how this run ended",
+        )
+        .await;
     }
 }
 

@@ -45,7 +45,10 @@ pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocke
             // A reason has at most 123 bytes on the wire.
             let mut reason = reason;
             reason.truncate(reason.floor_char_boundary(120));
-            let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+            let frame = Message::Close(Some(CloseFrame {
+                code,
+                reason: reason.into(),
+            }));
             let _ = timeout(Duration::from_secs(2), socket.send(frame)).await;
             // The close frame is lost if the socket goes while the peer's bytes are unread.
             let drain = async { while let Some(Ok(_)) = socket.recv().await {} };
@@ -65,7 +68,9 @@ async fn first(socket: &mut WebSocket) -> Result<Register, End> {
         };
         let messages = split(&text).map_err(|error| Violation::Malformed(error.to_string()))?;
         let [message] = messages.as_slice() else {
-            return Err(Violation::Malformed("the first message must be a register alone".into()).into());
+            return Err(
+                Violation::Malformed("the first message must be a register alone".into()).into(),
+            );
         };
         if message.kind != "register" {
             return Err(Violation::Malformed("the first message must be a register".into()).into());
@@ -78,7 +83,9 @@ async fn first(socket: &mut WebSocket) -> Result<Register, End> {
 fn ended(received: Option<Result<Message, axum::Error>>) -> End {
     match received {
         Some(Ok(Message::Binary(_))) => Violation::Malformed("a binary frame".into()).into(),
-        Some(Err(error)) if is_too_big(&error) => End::Close(close::TOO_BIG, "a frame is over 1 MiB".into()),
+        Some(Err(error)) if is_too_big(&error) => {
+            End::Close(close::TOO_BIG, "a frame is over 1 MiB".into())
+        }
         Some(Err(error)) if is_not_text(&error) => Violation::Malformed(error.to_string()).into(),
         _ => End::Gone,
     }
@@ -93,13 +100,24 @@ fn is_not_text(error: &axum::Error) -> bool {
     error.to_string().to_lowercase().contains("utf-8")
 }
 
-async fn registered(core: &Arc<Core>, host_id: &HostId, socket: &mut WebSocket, register: Register) -> End {
+async fn registered(
+    core: &Arc<Core>,
+    host_id: &HostId,
+    socket: &mut WebSocket,
+    register: Register,
+) -> End {
     if register.host_id != *host_id {
         return Violation::OtherHost(register.host_id.to_string()).into();
     }
     let (errands, mut todo) = mpsc::channel(ERRANDS);
     let (close, mut closing) = watch::channel(None);
-    let Some(epoch) = core.fleet.connect(host_id, Link { errands, close: Arc::new(close) }) else {
+    let Some(epoch) = core.fleet.connect(
+        host_id,
+        Link {
+            errands,
+            close: Arc::new(close),
+        },
+    ) else {
         return End::Close(close::FORBIDDEN, "there is no such host".into());
     };
     // The connection before this one holds the lock until its last append is finished.

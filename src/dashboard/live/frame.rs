@@ -37,7 +37,8 @@ impl Frame {
     /// Lines in a row, as `command_output`; `skipped` lines before them are not shown.
     pub(super) fn push_lines(&mut self, source: Source<'_>, batch: &Batch, skipped: Seq) {
         self.separate();
-        self.json.extend_from_slice(b"{\"type\":\"command_output\",\"sub\":");
+        self.json
+            .extend_from_slice(b"{\"type\":\"command_output\",\"sub\":");
         self.write(source.sub);
         self.json.extend_from_slice(b",\"host_id\":");
         self.write(source.host_id);
@@ -52,10 +53,15 @@ impl Frame {
         self.json.extend_from_slice(b",\"lines\":[");
         let mut times = TimestampFormatter::default();
         for (i, line) in batch.iter().enumerate() {
-            self.json.extend_from_slice(if i == 0 { b"{\"line\":" } else { b",{\"line\":" });
+            self.json.extend_from_slice(if i == 0 {
+                b"{\"line\":"
+            } else {
+                b",{\"line\":"
+            });
             self.write(line.line);
             self.json.extend_from_slice(b",\"timestamp\":\"");
-            self.json.extend_from_slice(times.format(line.timestamp).as_bytes());
+            self.json
+                .extend_from_slice(times.format(line.timestamp).as_bytes());
             self.json.extend_from_slice(match line.is_error {
                 Some(true) => b"\",\"is_error\":true}".as_slice(),
                 Some(false) => b"\",\"is_error\":false}",
@@ -73,7 +79,8 @@ impl Frame {
     }
 
     fn separate(&mut self) {
-        self.json.push(if self.json.is_empty() { b'[' } else { b',' });
+        self.json
+            .push(if self.json.is_empty() { b'[' } else { b',' });
     }
 
     fn write(&mut self, value: &(impl Serialize + ?Sized)) {

@@ -6,6 +6,7 @@ use super::subscription::Subscription;
 use super::{Subscribe, ToBrowser, Unsubscribe};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::News;
+use crate::dashboard::intake;
 use crate::protocol::{Timestamp, close, split};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -50,7 +51,10 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, welcome: watch::Re
         turn: 0,
     };
     if let End::Close(code, reason) = browser.talk(welcome).await {
-        let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        let frame = Message::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        }));
         let _ = timeout(Duration::from_secs(2), browser.sink.send(frame)).await;
     }
     core.counters.browsers.fetch_sub(1, Ordering::Relaxed);
@@ -84,8 +88,7 @@ impl Browser {
             tokio::select! {
                 biased;
                 () = core.shutdown.wait() => return End::Close(close::GOING_AWAY, "the dashboard ends"),
-                gone = welcome.wait_for(|welcome| !welcome) => {
-                    drop(gone);
+                () = unwelcome(&mut welcome) => {
                     return End::Close(close::FORBIDDEN, "signed out, or no longer allowed");
                 }
                 received = self.stream.next() => {
@@ -99,7 +102,7 @@ impl Browser {
                         }
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Binary(_))) => return End::Close(close::MALFORMED, "a binary frame"),
-                        Some(Err(error)) if crate::dashboard::intake_too_big(&error) => return End::Close(close::TOO_BIG, "a frame is over 1 MiB"),
+                        Some(Err(error)) if intake::is_too_big(&error) => return End::Close(close::TOO_BIG, "a frame is over 1 MiB"),
                         _ => return End::Gone,
                     }
                 }
@@ -139,7 +142,10 @@ impl Browser {
         self.seen = seen;
         let mut parts = hosts.chunks(HOSTS_A_FRAME).peekable();
         if parts.peek().is_none() {
-            self.frame.push(&ToBrowser::Hosts { hosts: &[], more: false });
+            self.frame.push(&ToBrowser::Hosts {
+                hosts: &[],
+                more: false,
+            });
         }
         while let Some(part) = parts.next() {
             let more = parts.peek().is_some();
@@ -185,19 +191,26 @@ impl Browser {
                 Err(error) => {
                     tracing::warn!(host = %subscription.host_id, %error, "a log cannot be shown");
                     let detail = format!("the log cannot be read: {error}");
-                    self.frame.push(&ToBrowser::Error { sub: Some(&subscription.sub), detail: &detail });
+                    self.frame.push(&ToBrowser::Error {
+                        sub: Some(&subscription.sub),
+                        detail: &detail,
+                    });
                     failed.push(subscription.sub.clone());
                 }
             }
         }
-        self.subscriptions.retain(|subscription| !failed.contains(&subscription.sub));
+        self.subscriptions
+            .retain(|subscription| !failed.contains(&subscription.sub));
         more
     }
 
     async fn send_frame(&mut self) -> Result<(), End> {
         let text = self.frame.finish();
         let began = Instant::now();
-        self.core.counters.frames_sent.fetch_add(1, Ordering::Relaxed);
+        self.core
+            .counters
+            .frames_sent
+            .fetch_add(1, Ordering::Relaxed);
         self.send(Message::Text(text.into())).await?;
         if began.elapsed() > SLOW {
             for subscription in &mut self.subscriptions {
@@ -229,8 +242,10 @@ impl Browser {
                     self.subscribe(wish).await;
                 }
                 "unsubscribe" => {
-                    let wish: Unsubscribe = serde_json::from_str(message.json).map_err(malformed)?;
-                    self.subscriptions.retain(|subscription| subscription.sub != wish.sub);
+                    let wish: Unsubscribe =
+                        serde_json::from_str(message.json).map_err(malformed)?;
+                    self.subscriptions
+                        .retain(|subscription| subscription.sub != wish.sub);
                 }
                 _ => {}
             }
@@ -240,7 +255,8 @@ impl Browser {
 
     async fn subscribe(&mut self, wish: Subscribe) {
         let sub = wish.sub.clone().unwrap_or_else(|| wish.host_id.to_string());
-        self.subscriptions.retain(|subscription| subscription.sub != sub);
+        self.subscriptions
+            .retain(|subscription| subscription.sub != sub);
         let made = if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             Err(format!("at most {MAX_SUBSCRIPTIONS} subscriptions"))
         } else {
@@ -252,10 +268,24 @@ impl Browser {
             Ok(subscription) => {
                 let (run_id, from, total) = subscription.place();
                 let host_id = &subscription.host_id;
-                self.frame.push(&ToBrowser::Subscribed { sub: &sub, host_id, run_id, from, total });
+                self.frame.push(&ToBrowser::Subscribed {
+                    sub: &sub,
+                    host_id,
+                    run_id,
+                    from,
+                    total,
+                });
                 self.subscriptions.push(subscription);
             }
-            Err(detail) => self.frame.push(&ToBrowser::Error { sub: Some(&sub), detail: &detail }),
+            Err(detail) => self.frame.push(&ToBrowser::Error {
+                sub: Some(&sub),
+                detail: &detail,
+            }),
         }
     }
+}
+
+async fn unwelcome(welcome: &mut watch::Receiver<bool>) {
+    // Without a sender nobody watches over the visitor any more.
+    let _ = welcome.wait_for(|welcome| !welcome).await;
 }

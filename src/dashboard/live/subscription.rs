@@ -37,12 +37,23 @@ struct Current {
 impl Subscription {
     /// Finds the place to begin. The error is for the browser.
     pub(super) async fn new(core: &Arc<Core>, wish: Subscribe) -> Result<Self, String> {
-        let Subscribe { sub, host_id, run_id, from } = wish;
+        let Subscribe {
+            sub,
+            host_id,
+            run_id,
+            from,
+        } = wish;
         if !core.fleet.has(&host_id) {
             return Err(format!("there is no host {host_id}"));
         }
         let sub = sub.unwrap_or_else(|| host_id.to_string());
-        let mut this = Self { sub, host_id, only: run_id, current: None, after: 0 };
+        let mut this = Self {
+            sub,
+            host_id,
+            only: run_id,
+            current: None,
+            after: 0,
+        };
         match &this.only {
             None => match core.fleet.follow(&this.host_id) {
                 Ok(followed) => this.follow(followed, from),
@@ -78,20 +89,36 @@ impl Subscription {
     }
 
     /// Writes the lines that the browser lacks, at most about `room` bytes; `true` if there are more.
-    pub(super) fn fill(&mut self, core: &Core, frame: &mut Frame, batch: &mut Batch, room: usize) -> Result<bool, LogError> {
+    pub(super) fn fill(
+        &mut self,
+        core: &Core,
+        frame: &mut Frame,
+        batch: &mut Batch,
+        room: usize,
+    ) -> Result<bool, LogError> {
         loop {
             if self.current.is_none() {
-                let Some(next) = core.fleet.follow_next(&self.host_id, self.after) else { return Ok(false) };
+                let Some(next) = core.fleet.follow_next(&self.host_id, self.after) else {
+                    return Ok(false);
+                };
                 self.follow(next, None);
             }
-            let Some(current) = &mut self.current else { return Ok(false) };
+            let Some(current) = &mut self.current else {
+                return Ok(false);
+            };
             let known = core.fleet.follow_run(&self.host_id, &current.run.run_id);
             let (lines, over) = match &known {
                 Some(followed) => (followed.tail.lines(), followed.run.status.is_final()),
                 None => (current.run.lines, true),
             };
             if current.next >= lines {
-                if over && self.only.is_none() && core.fleet.follow_next(&self.host_id, current.order).is_some() {
+                if over
+                    && self.only.is_none()
+                    && core
+                        .fleet
+                        .follow_next(&self.host_id, current.order)
+                        .is_some()
+                {
                     self.current = None;
                     continue;
                 }
@@ -99,7 +126,10 @@ impl Subscription {
             }
             let reader = match &mut current.reader {
                 Some(reader) => reader,
-                None => current.reader.insert(LogReader::open(&core.log_dir(&self.host_id), &current.run.run_id)?),
+                None => current.reader.insert(LogReader::open(
+                    &core.log_dir(&self.host_id),
+                    &current.run.run_id,
+                )?),
             };
             let most = usize::try_from(lines - current.next).unwrap_or(usize::MAX);
             reader.read(current.next, most, room, batch)?;
@@ -107,7 +137,12 @@ impl Subscription {
                 return Ok(false);
             }
             let run = &current.run;
-            let source = Source { sub: &self.sub, host_id: &self.host_id, run_id: &run.run_id, command: &run.command };
+            let source = Source {
+                sub: &self.sub,
+                host_id: &self.host_id,
+                run_id: &run.run_id,
+                command: &run.command,
+            };
             frame.push_lines(source, batch, std::mem::take(&mut current.skipped));
             current.next = batch.first() + batch.len() as Seq;
             return Ok(current.next < lines);
@@ -116,14 +151,20 @@ impl Subscription {
 
     /// Jumps ahead of a browser that is too slow, if very much waits for it.
     pub(super) fn jump(&mut self, core: &Core) {
-        let Some(current) = &mut self.current else { return };
-        let Some(followed) = core.fleet.follow_run(&self.host_id, &current.run.run_id) else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        let Some(followed) = core.fleet.follow_run(&self.host_id, &current.run.run_id) else {
+            return;
+        };
         let lines = followed.tail.lines();
         if lines.saturating_sub(current.next) > SKIP_BEYOND {
             let skipped = lines - KEEP - current.next;
             current.next += skipped;
             current.skipped += skipped;
-            core.counters.lines_skipped.fetch_add(skipped, Ordering::Relaxed);
+            core.counters
+                .lines_skipped
+                .fetch_add(skipped, Ordering::Relaxed);
         }
     }
 }
@@ -132,7 +173,17 @@ impl Current {
     /// `from` counts from the beginning, or if negative from the end.
     fn at(run: Run, order: u64, from: Option<i64>) -> Self {
         let from = from.unwrap_or(0);
-        let next = if from < 0 { run.lines.saturating_sub(from.unsigned_abs()) } else { from.unsigned_abs() };
-        Self { run, order, next, skipped: 0, reader: None }
+        let next = if from < 0 {
+            run.lines.saturating_sub(from.unsigned_abs())
+        } else {
+            from.unsigned_abs()
+        };
+        Self {
+            run,
+            order,
+            next,
+            skipped: 0,
+            reader: None,
+        }
     }
 }

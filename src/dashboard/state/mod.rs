@@ -66,7 +66,10 @@ impl State {
             }
         };
         thread.spawn(serve).map_err(StateError::Thread)?;
-        Ok(Self { path: path.to_owned(), work })
+        Ok(Self {
+            path: path.to_owned(),
+            work,
+        })
     }
 
     /// Runs `work` on the thread of the database; requests are served in the order in which they came.
@@ -78,8 +81,14 @@ impl State {
         let boxed: Work = Box::new(move |connection| {
             let _ = answer.send(work(connection));
         });
-        self.work.send(boxed).await.map_err(|_| StateError::Closed)?;
+        self.work
+            .send(boxed)
+            .await
+            .map_err(|_| StateError::Closed)?;
         let result = answered.await.map_err(|_| StateError::Closed)?;
-        result.map_err(|source| StateError::Sqlite { path: self.path.clone(), source })
+        result.map_err(|source| StateError::Sqlite {
+            path: self.path.clone(),
+            source,
+        })
     }
 }

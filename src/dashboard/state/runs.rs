@@ -28,11 +28,20 @@ pub(crate) struct StopWish {
 impl RunRecord {
     /// A run that nobody here asked for.
     pub(crate) fn of(run: Run) -> Self {
-        Self { run, nonce: None, expires: None, sent: true, stop: None }
+        Self {
+            run,
+            nonce: None,
+            expires: None,
+            sent: true,
+            stop: None,
+        }
     }
 
     fn at(&self) -> i64 {
-        self.run.queued.or(self.run.started).map_or(0, Timestamp::millis)
+        self.run
+            .queued
+            .or(self.run.started)
+            .map_or(0, Timestamp::millis)
     }
 }
 
@@ -44,13 +53,24 @@ fn write(connection: &Connection, record: &RunRecord) -> rusqlite::Result<()> {
     let run = &record.run;
     let open = matches!(run.status, Status::Queued | Status::Running);
     let json = serde_json::to_string(record).unwrap_or_default();
-    let mut save = connection.prepare_cached("INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    save.execute(params![run.host_id.as_str(), run.run_id.as_str(), record.at(), open, json]).map(drop)
+    let mut save =
+        connection.prepare_cached("INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    save.execute(params![
+        run.host_id.as_str(),
+        run.run_id.as_str(),
+        record.at(),
+        open,
+        json
+    ])
+    .map(drop)
 }
 
 impl State {
     /// Gives each run the first id that is free in its second, and stores them all in one transaction.
-    pub(crate) async fn add_runs(&self, mut records: Vec<RunRecord>) -> Result<Vec<RunRecord>, StateError> {
+    pub(crate) async fn add_runs(
+        &self,
+        mut records: Vec<RunRecord>,
+    ) -> Result<Vec<RunRecord>, StateError> {
         self.call(move |connection| {
             let transaction = connection.transaction()?;
             for record in &mut records {
@@ -75,8 +95,12 @@ impl State {
     }
 
     /// Stores what `latest` gives at the moment of writing, so that no older state can overtake a newer one.
-    pub(crate) async fn save_run(&self, latest: impl FnOnce() -> Option<RunRecord> + Send + 'static) -> Result<(), StateError> {
-        self.call(move |connection| latest().map_or(Ok(()), |record| write(connection, &record))).await
+    pub(crate) async fn save_run(
+        &self,
+        latest: impl FnOnce() -> Option<RunRecord> + Send + 'static,
+    ) -> Result<(), StateError> {
+        self.call(move |connection| latest().map_or(Ok(()), |record| write(connection, &record)))
+            .await
     }
 
     /// Stores runs that were found as files.
@@ -92,10 +116,15 @@ impl State {
     }
 
     /// One run.
-    pub(crate) async fn run(&self, host_id: &HostId, run_id: &RunId) -> Result<Option<RunRecord>, StateError> {
+    pub(crate) async fn run(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<Option<RunRecord>, StateError> {
         let id = (host_id.to_string(), run_id.to_string());
         self.call(move |connection| {
-            let mut one = connection.prepare_cached("SELECT record FROM runs WHERE host_id = ?1 AND run_id = ?2")?;
+            let mut one = connection
+                .prepare_cached("SELECT record FROM runs WHERE host_id = ?1 AND run_id = ?2")?;
             let json: Option<String> = one.query_row(id, |row| row.get(0)).optional()?;
             Ok(json.and_then(|json| read(&json)))
         })
@@ -103,7 +132,12 @@ impl State {
     }
 
     /// At most `limit` runs of a host, newest first, older than `before`.
-    pub(crate) async fn runs(&self, host_id: &HostId, before: Option<&RunId>, limit: usize) -> Result<Vec<RunRecord>, StateError> {
+    pub(crate) async fn runs(
+        &self,
+        host_id: &HostId,
+        before: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StateError> {
         let (host, before) = (host_id.to_string(), before.map(RunId::to_string));
         self.call(move |connection| {
             let mut some = connection.prepare_cached(
@@ -135,7 +169,10 @@ impl State {
     }
 
     /// The ids of all runs of a host that are known or were removed.
-    pub(crate) async fn known_ids(&self, host_id: &HostId) -> Result<std::collections::HashSet<String>, StateError> {
+    pub(crate) async fn known_ids(
+        &self,
+        host_id: &HostId,
+    ) -> Result<std::collections::HashSet<String>, StateError> {
         let host = host_id.to_string();
         self.call(move |connection| {
             let all = "SELECT run_id FROM runs WHERE host_id = ?1 UNION ALL SELECT run_id FROM removed WHERE host_id = ?1";
@@ -146,13 +183,28 @@ impl State {
     }
 
     /// Ended runs of all hosts, oldest first: host, run, and when it was asked for.
-    pub(crate) async fn oldest_ended(&self, limit: usize) -> Result<Vec<(HostId, RunId, Timestamp)>, StateError> {
+    pub(crate) async fn oldest_ended(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(HostId, RunId, Timestamp)>, StateError> {
         self.call(move |connection| {
-            let mut some = connection.prepare_cached("SELECT host_id, run_id, at FROM runs WHERE open = 0 ORDER BY at, run_id LIMIT ?1")?;
-            let rows = some.query_map([limit as i64], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
+            let mut some = connection.prepare_cached(
+                "SELECT host_id, run_id, at FROM runs WHERE open = 0 ORDER BY at, run_id LIMIT ?1",
+            )?;
+            let rows = some.query_map([limit as i64], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get(2)?,
+                ))
+            })?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
             let ids = |(host, run, at): (String, String, i64)| {
-                Some((HostId::new(&host).ok()?, RunId::new(&run).ok()?, Timestamp::from_millis(at)))
+                Some((
+                    HostId::new(&host).ok()?,
+                    RunId::new(&run).ok()?,
+                    Timestamp::from_millis(at),
+                ))
             };
             Ok(rows.into_iter().filter_map(ids).collect())
         })
@@ -160,22 +212,38 @@ impl State {
     }
 
     /// Forgets a run, but for the fact that there was one.
-    pub(crate) async fn remove_run(&self, host_id: &HostId, run_id: &RunId) -> Result<(), StateError> {
+    pub(crate) async fn remove_run(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<(), StateError> {
         let id = (host_id.to_string(), run_id.to_string());
         self.call(move |connection| {
             let transaction = connection.transaction()?;
-            transaction.execute("INSERT OR IGNORE INTO removed VALUES (?1, ?2)", (&id.0, &id.1))?;
-            transaction.execute("DELETE FROM runs WHERE host_id = ?1 AND run_id = ?2", (&id.0, &id.1))?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO removed VALUES (?1, ?2)",
+                (&id.0, &id.1),
+            )?;
+            transaction.execute(
+                "DELETE FROM runs WHERE host_id = ?1 AND run_id = ?2",
+                (&id.0, &id.1),
+            )?;
             transaction.commit()
         })
         .await
     }
 
     /// Whether retention took this run.
-    pub(crate) async fn was_removed(&self, host_id: &HostId, run_id: &RunId) -> Result<bool, StateError> {
+    pub(crate) async fn was_removed(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<bool, StateError> {
         let id = (host_id.to_string(), run_id.to_string());
         self.call(move |connection| {
-            connection.prepare_cached("SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2")?.exists(id)
+            connection
+                .prepare_cached("SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2")?
+                .exists(id)
         })
         .await
     }

@@ -16,15 +16,24 @@ CREATE TABLE removed(host_id TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY(ho
 ";
 
 pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
-    let sqlite = |source| StateError::Sqlite { path: path.to_owned(), source };
+    let sqlite = |source| StateError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
     let connection = Connection::open(path).map_err(sqlite)?;
     // FULL: what was answered with 202 is on disk even when the power goes.
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -1000; PRAGMA busy_timeout = 5000;")
         .map_err(sqlite)?;
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
+    let found: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(sqlite)?;
     if found > VERSION {
-        return Err(StateError::TooNew { path: path.to_owned(), found, known: VERSION });
+        return Err(StateError::TooNew {
+            path: path.to_owned(),
+            found,
+            known: VERSION,
+        });
     }
     if found == 0 {
         let all = format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;");

@@ -15,6 +15,9 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// The name of the link to what the real nix built.
+const RESULT: &str = "result";
+
 /// What it is asked to do.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -104,7 +107,9 @@ pub fn rebuild(request: &Request) -> Result<u8, StandInError> {
         if let Some(expression) = &request.system {
             play(&plan::begin())?;
             code = really_build(expression, &request.state)?;
-            system = texts::system_path(&request.host, &mut Dice::new(&request.host, 0));
+            if let Ok(built) = fs::read_link(request.state.join(RESULT)) {
+                system = built.display().to_string();
+            }
         } else {
             let broken = mishap == Some(Mishap::Builder);
             play(&plan::build(&request.host, &system, broken, &mut dice))?;
@@ -159,7 +164,8 @@ fn really_build(expression: &Path, state: &Path) -> Result<u8, StandInError> {
     let features = "nix-command";
     let status = Command::new("nix")
         .args(["--extra-experimental-features", features, "build"])
-        .args(["--log-format", "internal-json", "--no-link"])
+        .args(["--log-format", "internal-json", "--out-link"])
+        .arg(state.join(RESULT))
         .args(["--option", "sandbox", "false"])
         .args(["--option", "substituters", ""])
         .args(["--option", "build-users-group", ""])

@@ -37,7 +37,7 @@ pub(super) fn build(host: &str, system: &str, broken: bool, dice: &mut Dice) -> 
     for name in names {
         derivations.push(Derivation::new(name, texts::assembly(name), false, dice));
     }
-    let top = system.rsplit_once('-').map_or(system, |_| &system[44..]);
+    let top = system.split_once('-').map_or(system, |(_, name)| name);
     derivations.push(Derivation::new(top, Vec::new(), false, dice));
 
     let evaluated = dice.between(1_800, 3_200);

@@ -1,0 +1,5 @@
+/** Starts the page. */
+
+import { App } from './view/app.js';
+
+document.body.append(new App());

@@ -1,0 +1,104 @@
+/** What the dashboard said of the hosts and their runs. */
+
+/** @typedef {import('./types.js').Host} Host */
+/** @typedef {import('./types.js').Run} Run */
+
+/** Runs besides the hosts' current ones that are remembered for a page that shows them. */
+const MAX_RUNS = 200;
+
+export class Fleet {
+  /** @type {Map<string, Host>} */
+  hosts = new Map();
+  /** Whether the first whole list has come. */
+  loaded = false;
+  /** A list that is still coming. @type {Map<string, Host> | null} */
+  #incoming = null;
+  /** @type {Map<string, Run>} */
+  #runs = new Map();
+  /** @type {Set<(hostId: string | null) => void>} */
+  #listeners = new Set();
+
+  /**
+   * Calls `listener` with the host that changed, or null when the whole list did; returns how to end that.
+   * @param {(hostId: string | null) => void} listener
+   */
+  onChange(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Takes a message of the dashboard; others than those of hosts and runs are ignored. @param {any} message */
+  receive(message) {
+    switch (message.type) {
+      case 'hosts':
+        return this.#list(message);
+      case 'host_update':
+        return this.#host(message.host);
+      case 'run_update':
+        return this.run(message.run);
+      case 'command_queued':
+        return this.#queued(message);
+    }
+  }
+
+  /** @param {string} hostId @param {string} runId @returns {Run | undefined} */
+  findRun(hostId, runId) {
+    const current = this.hosts.get(hostId)?.run;
+    return current?.run_id === runId ? current : this.#runs.get(`${hostId}/${runId}`);
+  }
+
+  /** A run as it is now, from the wire or from an answer. @param {Run} run */
+  run(run) {
+    const host = this.hosts.get(run.host_id);
+    if (host && isLatest(run, host.run)) this.hosts.set(host.id, { ...host, run });
+    this.#remember(run);
+    this.#changed(run.host_id);
+  }
+
+  /** @param {{hosts: Host[], more?: boolean}} message */
+  #list(message) {
+    const incoming = (this.#incoming ??= new Map());
+    for (const host of message.hosts) incoming.set(host.id, host);
+    if (message.more) return;
+    this.hosts = incoming;
+    this.#incoming = null;
+    this.loaded = true;
+    this.#changed(null);
+  }
+
+  /** @param {Host} host */
+  #host(host) {
+    this.#incoming?.set(host.id, host);
+    const isNew = !this.hosts.has(host.id);
+    this.hosts.set(host.id, host);
+    if (host.run) this.#remember(host.run);
+    this.#changed(isNew ? null : host.id);
+  }
+
+  /** @param {{host_id: string, run_id: string, command: string, requested_by?: string | null}} message */
+  #queued({ host_id, run_id, command, requested_by }) {
+    if (this.findRun(host_id, run_id)) return;
+    this.run({ host_id, run_id, command, requested_by, status: 'queued' });
+  }
+
+  /** @param {Run} run */
+  #remember(run) {
+    const key = `${run.host_id}/${run.run_id}`;
+    this.#runs.delete(key);
+    this.#runs.set(key, run);
+    for (const oldest of this.#runs.keys()) {
+      if (this.#runs.size <= MAX_RUNS) break;
+      this.#runs.delete(oldest);
+    }
+  }
+
+  /** @param {string | null} hostId */
+  #changed(hostId) {
+    for (const listener of this.#listeners) listener(hostId);
+  }
+}
+
+/** Whether `run` is the one to show of its host: ids begin with the time. @param {Run} run @param {Run | null | undefined} shown */
+function isLatest(run, shown) {
+  return !shown || run.run_id === shown.run_id || run.run_id.slice(0, 19) >= shown.run_id.slice(0, 19);
+}

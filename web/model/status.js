@@ -1,0 +1,89 @@
+/** What state a host or a run is in, as a person reads it. */
+
+/** @typedef {import('./types.js').Run} Run */
+/** @typedef {import('./types.js').Host} Host */
+/** @typedef {'idle'|'queued'|'running'|'lost'|'ok'|'failed'|'stopped'} State */
+
+/** @type {Record<State, {glyph: string, word: string}>} */
+export const STATES = {
+  idle: { glyph: '○', word: 'idle' },
+  queued: { glyph: '◷', word: 'queued' },
+  running: { glyph: '▶', word: 'running' },
+  lost: { glyph: '⚡', word: 'lost contact' },
+  ok: { glyph: '✓', word: 'ok' },
+  failed: { glyph: '✗', word: 'failed' },
+  stopped: { glyph: '■', word: 'stopped' },
+};
+
+/** The order in which the summary names them. @type {State[]} */
+export const STATE_ORDER = ['ok', 'running', 'failed', 'lost', 'queued', 'stopped', 'idle'];
+
+/** @param {Run} run @returns {State} */
+export function runState(run) {
+  switch (run.status) {
+    case 'error':
+    case 'expired':
+    case 'rejected':
+      return 'failed';
+    default:
+      return run.status in STATES ? run.status : 'idle';
+  }
+}
+
+/** The word beside the glyph: an expired run counts as failed and still says what it is. @param {Run} run */
+export function runWord(run) {
+  return run.status === 'expired' || run.status === 'rejected' ? run.status : STATES[runState(run)].word;
+}
+
+/** Whether the host can take no other command now. @param {Run | null | undefined} run */
+export function isBusy(run) {
+  return run?.status === 'queued' || run?.status === 'running';
+}
+
+/**
+ * A host that is out of contact is `lost`, whatever its last run came to; one that waits in the queue says
+ * so, and one that never came has nothing to lose.
+ * @param {Host} host @returns {State}
+ */
+export function hostState(host) {
+  const run = host.run;
+  if (run?.status === 'queued') return 'queued';
+  if (!host.online && (host.last_seen || run?.status === 'running')) return 'lost';
+  return run ? runState(run) : 'idle';
+}
+
+/** @param {Host} host */
+export function hostWord(host) {
+  const state = hostState(host);
+  return host.run && state === runState(host.run) ? runWord(host.run) : STATES[state].word;
+}
+
+/** Failed and lost come first. @param {State} state */
+function rank(state) {
+  return state === 'failed' ? 0 : state === 'lost' ? 1 : 2;
+}
+
+const byName = new Intl.Collator('en', { numeric: true });
+
+/** @param {Host} a @param {Host} b */
+export function compareHosts(a, b) {
+  return rank(hostState(a)) - rank(hostState(b)) || byName.compare(a.id, b.id);
+}
+
+/** @param {Iterable<Host>} hosts @returns {Map<State, number>} */
+export function countStates(hosts) {
+  /** @type {Map<State, number>} */
+  const counts = new Map();
+  for (const host of hosts) {
+    const state = hostState(host);
+    counts.set(state, (counts.get(state) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** The one state that stands for all of them in the title and the icon. @param {Map<State, number>} counts */
+export function worstState(counts) {
+  /** @type {State[]} */
+  const order = ['failed', 'lost', 'running', 'queued'];
+  return order.find((state) => counts.get(state)) ?? 'ok';
+}

@@ -1,0 +1,55 @@
+/**
+ * The shapes of the wire that the page reads. A field may be absent where an older agent did not say it.
+ *
+ * @typedef {{line: string, timestamp: string, is_error: boolean | null}} Line
+ * @typedef {{phase: string, seq: number, started: string}} PhaseMark
+ * @typedef {{current: number, total: number, passed: number, running: boolean, result: string | null}} Tests
+ * @typedef {'queued'|'running'|'ok'|'error'|'stopped'|'lost'|'expired'|'rejected'} Status
+ *
+ * @typedef {object} Run
+ * @property {string} run_id
+ * @property {string} host_id
+ * @property {string} command
+ * @property {Status} status
+ * @property {string | null} [requested_by]
+ * @property {string | null} [queued]
+ * @property {string | null} [started]
+ * @property {string | null} [completed]
+ * @property {number | null} [duration_ms]
+ * @property {number | null} [exit_code]
+ * @property {string | null} [message]
+ * @property {number | null} [lines]
+ * @property {number | null} [errors] lines on standard error
+ * @property {string | null} [phase]
+ * @property {PhaseMark[] | null} [phases]
+ * @property {number | null} [done]
+ * @property {number | null} [expected]
+ * @property {number | null} [running]
+ * @property {number | null} [failed]
+ * @property {Tests | null} [tests]
+ * @property {number | null} [generation_before]
+ * @property {number | null} [generation_after]
+ * @property {boolean | null} [index_rebuilt]
+ *
+ * @typedef {{cpu: number | null, ram: number | null, swap: number | null, load: number | null}} Metrics
+ *
+ * @typedef {object} Host
+ * @property {string} id
+ * @property {boolean} online
+ * @property {string | null} [last_seen]
+ * @property {number | null} [clock_skew_ms] the host's clock minus the dashboard's
+ * @property {string | null} [hostname]
+ * @property {string | null} [agent_version]
+ * @property {string | null} [os_version]
+ * @property {string | null} [nixpkgs_version]
+ * @property {string | null} [kernel]
+ * @property {number | null} [generation]
+ * @property {string | null} [system]
+ * @property {string | null} [revision]
+ * @property {boolean | null} [reboot_required]
+ * @property {string[] | null} [commands]
+ * @property {string | null} [pending_command]
+ * @property {Metrics | null} [metrics]
+ * @property {Run | null} [run]
+ */
+export {};

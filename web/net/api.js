@@ -1,0 +1,125 @@
+/** Requests to the dashboard. */
+
+/** @typedef {import('../model/types.js').Run} Run */
+/** @typedef {import('../model/types.js').Line} Line */
+
+/** An answer that is no success, in the words of the dashboard. */
+export class ApiError extends Error {
+  /** @param {number} status 0 when no answer came @param {string} title @param {string} detail */
+  constructor(status, title, detail) {
+    super(detail || title);
+    this.status = status;
+    this.title = title;
+  }
+}
+
+/** @param {string} part */
+const enc = encodeURIComponent;
+
+export class Api {
+  /** Called when a request needs a session and there is none. @type {() => void} */
+  onUnauthorized = () => {};
+  #fetch;
+
+  /** @param {typeof fetch} fetchFunction */
+  constructor(fetchFunction = (...args) => fetch(...args)) {
+    this.#fetch = fetchFunction;
+  }
+
+  /** @returns {Promise<void>} */
+  async checkSession() {
+    await this.#request('GET', '/api/hosts');
+  }
+
+  /** @param {string} user @param {string} password */
+  async login(user, password) {
+    await this.#request('POST', '/api/login', { user, password });
+  }
+
+  async logout() {
+    await this.#request('POST', '/api/logout', {});
+  }
+
+  /**
+   * @param {string} host @param {string} command @param {boolean} [force]
+   * @returns {Promise<{run_id: string, host_id: string, command: string, status: string}>}
+   */
+  command(host, command, force) {
+    return this.#request('POST', `/api/hosts/${enc(host)}/command`, force ? { command, force } : { command });
+  }
+
+  /**
+   * @param {string[]} hosts @param {string} command
+   * @returns {Promise<{results: {host_id: string, status: number | string, run_id?: string | null, detail?: string | null}[]}>}
+   */
+  commands(hosts, command) {
+    return this.#request('POST', '/api/commands', { hosts, command });
+  }
+
+  /** @param {string} host @param {number} limit @param {string} [before] @returns {Promise<{runs: Run[]}>} */
+  runs(host, limit, before) {
+    const more = before ? `&before=${enc(before)}` : '';
+    return this.#request('GET', `/api/hosts/${enc(host)}/runs?limit=${limit}${more}`);
+  }
+
+  /** @param {string} host @param {string} run @returns {Promise<Run>} */
+  run(host, run) {
+    return this.#request('GET', this.#runPath(host, run));
+  }
+
+  /**
+   * @param {string} host @param {string} run @param {number} from @param {number} limit
+   * @returns {Promise<{first: number, total: number, lines: (Line & {seq: number})[]}>}
+   */
+  lines(host, run, from, limit) {
+    return this.#request('GET', `${this.#runPath(host, run)}/lines?from=${from}&limit=${limit}`);
+  }
+
+  /** @param {string} host @param {string} run @param {'txt'|'json'} format */
+  downloadUrl(host, run, format) {
+    return `/api/hosts/${enc(host)}/logs/download?format=${format}&run=${enc(run)}`;
+  }
+
+  /** The log as text, for the clipboard. @param {string} host @param {string} run */
+  async logText(host, run) {
+    const answer = await this.#send('GET', this.downloadUrl(host, run, 'txt'));
+    return answer.text();
+  }
+
+  /** @param {string} host @param {string} run */
+  #runPath(host, run) {
+    return `/api/hosts/${enc(host)}/runs/${enc(run)}`;
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
+  async #request(method, path, body) {
+    const answer = await this.#send(method, path, body);
+    return answer.status === 204 ? null : answer.json();
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<Response>} */
+  async #send(method, path, body) {
+    /** @type {RequestInit} */
+    const init = { method, headers: { Accept: 'application/json' }, credentials: 'same-origin' };
+    if (body) {
+      init.body = JSON.stringify(body);
+      init.headers = { Accept: 'application/json', 'Content-Type': 'application/json' };
+    }
+    let answer;
+    try {
+      answer = await this.#fetch(path, init);
+    } catch {
+      throw new ApiError(0, 'No connection', 'The dashboard did not answer. Check the network, then try again.');
+    }
+    if (answer.ok) return answer;
+    if (answer.status === 401 && path !== '/api/login') this.onUnauthorized();
+    throw await problem(answer);
+  }
+}
+
+/** @param {Response} answer */
+async function problem(answer) {
+  const known = await answer.json().catch(() => null);
+  const title = known?.title ?? (answer.statusText || `Status ${answer.status}`);
+  return new ApiError(answer.status, title, known?.detail ?? '');
+}

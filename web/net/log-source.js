@@ -1,0 +1,106 @@
+/** Fills a log model: the end over the WebSocket, holes over HTTP. */
+
+import { LogModel, PAGE_LINES } from '../model/log.js';
+import { lineKind } from '../model/line-kind.js';
+
+/** @typedef {import('../model/types.js').Line} Line */
+
+/** Fetches at one time, and how many wait; older wishes are forgotten, for the reader has scrolled on. */
+const MAX_FETCHES = 2;
+const MAX_WANTED = 4;
+const RETRY_MS = 2000;
+
+export class LogSource {
+  model = new LogModel();
+  /** What is wrong with the log, in words, or empty. */
+  problem = '';
+  /** Called when the model or `problem` changed, with the number of errors among new lines at the end. */
+  onChange = (/** @type {number} */ _errors) => {};
+
+  #api;
+  #host;
+  #run;
+  #unsubscribe;
+  /** @type {number[]} */
+  #wanted = [];
+  /** @type {Set<number>} */
+  #fetching = new Set();
+  #closed = false;
+
+  /** @param {import('./socket.js').Socket} socket @param {import('./api.js').Api} api @param {string} host @param {string} run */
+  constructor(socket, api, host, run) {
+    this.#api = api;
+    this.#host = host;
+    this.#run = run;
+    this.#unsubscribe = socket.subscribe({
+      host,
+      run,
+      from: () => (this.model.next > 0 ? this.model.next : -PAGE_LINES),
+      onSubscribed: (message) => this.#subscribed(message),
+      onOutput: (message) => this.#output(message),
+      onError: (detail) => this.#failed(detail),
+    });
+  }
+
+  close() {
+    this.#closed = true;
+    this.#unsubscribe();
+  }
+
+  /** Fetches what is missing between two lines. @param {number} first @param {number} end exclusive */
+  need(first, end) {
+    for (const page of this.model.holes(first, end)) {
+      if (!this.#fetching.has(page) && !this.#wanted.includes(page)) this.#wanted.push(page);
+    }
+    this.#wanted.splice(0, this.#wanted.length - MAX_WANTED);
+    this.#pump();
+  }
+
+  /** @param {{total: number}} message */
+  #subscribed({ total }) {
+    this.problem = '';
+    this.model.setTotal(total);
+    this.onChange(0);
+  }
+
+  /** @param {{seq: number, lines: Line[]}} message */
+  #output({ seq, lines }) {
+    const fresh = lines.slice(Math.max(0, this.model.next - seq));
+    this.model.append(seq, lines);
+    this.onChange(fresh.filter((line) => lineKind(line.line) === 'error').length);
+  }
+
+  /** @param {string} detail */
+  #failed(detail) {
+    this.problem = detail;
+    this.onChange(0);
+  }
+
+  #pump() {
+    while (this.#fetching.size < MAX_FETCHES) {
+      const page = this.#wanted.pop();
+      if (page === undefined) return;
+      void this.#fetch(page);
+    }
+  }
+
+  /** @param {number} page */
+  async #fetch(page) {
+    this.#fetching.add(page);
+    try {
+      const answer = await this.#api.lines(this.#host, this.#run, page * PAGE_LINES, PAGE_LINES);
+      if (this.#closed) return;
+      this.model.setTotal(answer.total);
+      if (answer.lines.length > 0) this.model.put(answer.first, answer.lines);
+      this.problem = '';
+    } catch (error) {
+      this.problem = error instanceof Error ? error.message : String(error);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    } finally {
+      this.#fetching.delete(page);
+    }
+    if (this.#closed) return;
+    this.onChange(0);
+    this.#pump();
+  }
+}

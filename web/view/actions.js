@@ -1,0 +1,106 @@
+/** Starting and stopping runs, for one host or many. */
+
+import { plural } from '../model/format.js';
+import { isActivating, commandLabel } from '../model/words.js';
+import { ApiError } from '../net/api.js';
+import { confirm } from './confirm.js';
+
+/** @typedef {import('../model/types.js').Run} Run */
+
+export class Actions {
+  #api;
+  #fleet;
+  #toasts;
+  /** Commands that were asked for and not yet answered, by host. @type {Map<string, string>} */
+  #pending = new Map();
+  /** Called when a host's pending command changed. @type {(host: string) => void} */
+  onPending = () => {};
+
+  /** @param {import('../net/api.js').Api} api @param {import('../model/fleet.js').Fleet} fleet @param {import('./toasts.js').Toasts} toasts */
+  constructor(api, fleet, toasts) {
+    this.#api = api;
+    this.#fleet = fleet;
+    this.#toasts = toasts;
+  }
+
+  /** @param {string} host @returns {string | null} */
+  pending(host) {
+    return this.#pending.get(host) ?? null;
+  }
+
+  /** @param {string} host @param {string} command @returns {Promise<string | null>} the id of the run, null when there is none */
+  async start(host, command) {
+    this.#setPending(host, command);
+    try {
+      const { run_id } = await this.#api.command(host, command);
+      this.#fleet.receive({ type: 'command_queued', host_id: host, run_id, command });
+      return run_id;
+    } catch (error) {
+      this.#toasts.error(`${commandLabel(command)} on ${host} did not start`, error);
+      return null;
+    } finally {
+      this.#setPending(host, null);
+    }
+  }
+
+  /** @param {string[]} hosts @param {string} command */
+  async startMany(hosts, command) {
+    for (const host of hosts) this.#setPending(host, command);
+    try {
+      const { results } = await this.#api.commands(hosts, command);
+      const refused = results.filter((result) => !result.run_id);
+      for (const { host_id, run_id } of results) {
+        if (run_id) this.#fleet.receive({ type: 'command_queued', host_id, run_id, command });
+      }
+      const started = results.length - refused.length;
+      if (started > 0) this.#toasts.notice(`${commandLabel(command)} asked for on ${plural(started, 'host')}`);
+      if (refused.length > 0) {
+        const why = refused.slice(0, 5).map(({ host_id, status, detail }) => `${host_id}: ${detail ?? status}`);
+        const more = refused.length > 5 ? ` · and ${refused.length - 5} more` : '';
+        this.#toasts.error(`${commandLabel(command)} did not start on ${plural(refused.length, 'host')}`, why.join(' · ') + more);
+      }
+    } catch (error) {
+      this.#toasts.error(`${commandLabel(command)} did not start`, error);
+    } finally {
+      for (const host of hosts) this.#setPending(host, null);
+    }
+  }
+
+  /** Asks first where stopping leaves the machine between two systems. @param {Run} run */
+  async stop(run) {
+    if (isActivating(run)) return this.#forceStop(run);
+    try {
+      await this.#api.command(run.host_id, 'stop');
+    } catch (error) {
+      const now = this.#fleet.findRun(run.host_id, run.run_id) ?? run;
+      if (error instanceof ApiError && error.status === 409 && isActivating(now)) return this.#forceStop(now);
+      this.#toasts.error(`${run.host_id} was not stopped`, error);
+    }
+  }
+
+  /** @param {Run} run */
+  async #forceStop(run) {
+    const yes = await confirm({
+      title: `Stop ${run.host_id} in the middle of its activation?`,
+      text: [
+        `${run.host_id} is changing from one system to the other right now. If you end it here, the machine stays half switched: units may be left stopped, and /etc may belong to the new system while the old one still runs.`,
+        'Letting it finish is nearly always better. After a forced stop, run Switch or Rollback to bring the machine back to one system.',
+      ],
+      yes: 'Force stop',
+      no: 'Let it finish',
+    });
+    if (!yes) return;
+    try {
+      await this.#api.command(run.host_id, 'stop', true);
+    } catch (error) {
+      this.#toasts.error(`${run.host_id} was not stopped`, error);
+    }
+  }
+
+  /** @param {string} host @param {string | null} command */
+  #setPending(host, command) {
+    if (command) this.#pending.set(host, command);
+    else this.#pending.delete(host);
+    this.onPending(host);
+  }
+}

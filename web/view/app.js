@@ -1,0 +1,150 @@
+/** The page around the places: brand, connection, theme, title and icon. */
+
+import { Clock } from '../model/clock.js';
+import { Fleet } from '../model/fleet.js';
+import { parseRoute } from '../model/route.js';
+import { countStates, hostState, runState, STATES, worstState } from '../model/status.js';
+import { Api, ApiError } from '../net/api.js';
+import { Socket } from '../net/socket.js';
+import { Actions } from './actions.js';
+import { ConnectionBanner } from './connection-banner.js';
+import { h, oncePerFrame } from './dom.js';
+import { FleetPage } from './fleet-page.js';
+import { HostPage } from './host-page.js';
+import { LoginPage } from './login-page.js';
+import { RunPage } from './run-page.js';
+import { ThemeSwitch } from './theme-switch.js';
+import { Toasts } from './toasts.js';
+import { TopBar } from './top-bar.js';
+import { Announcer } from './announcer.js';
+
+export class App extends HTMLElement {
+  #api = new Api();
+  #fleet = new Fleet();
+  #clock = new Clock();
+  #socket = new Socket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws/browser`);
+  #toasts = new Toasts();
+  #announcer = new Announcer(this.#fleet);
+  #banner = new ConnectionBanner(this.#socket);
+  #top = new TopBar(new ThemeSwitch(), () => void this.#signOut());
+  #main = h('main', { id: 'main' });
+  /** @type {import('./context.js').Context} */
+  #context;
+  /** @type {FleetPage | HostPage | RunPage | null} */
+  #page = null;
+  #titleSoon = oncePerFrame(() => this.#drawTitle());
+
+  constructor() {
+    super();
+    const actions = new Actions(this.#api, this.#fleet, this.#toasts);
+    this.#context = {
+      fleet: this.#fleet, clock: this.#clock, socket: this.#socket, api: this.#api, actions, toasts: this.#toasts,
+      go: (path) => this.#go(path),
+    };
+  }
+
+  connectedCallback() {
+    this.append(this.#top, this.#banner, this.#main, this.#toasts, this.#announcer);
+    this.#api.onUnauthorized = () => this.#showLogin();
+    this.#socket.onMessage = (message) => this.#receive(message);
+    this.#socket.onConnection = () => this.#connection();
+    this.#socket.mayRetry = () => this.#hasSession();
+    this.#fleet.onChange(() => this.#titleSoon());
+    addEventListener('popstate', () => this.#show());
+    addEventListener('online', () => this.#socket.retryNow());
+    document.addEventListener('click', (event) => this.#clicked(event));
+    void this.#begin();
+  }
+
+  async #begin() {
+    if (!(await this.#hasSession())) return;
+    this.#show();
+    this.#socket.connect();
+  }
+
+  /** Whether it makes sense to connect; without a session the login is shown instead. */
+  async #hasSession() {
+    try {
+      await this.#api.checkSession();
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return false;
+    }
+    return true;
+  }
+
+  #showLogin() {
+    this.#socket.close();
+    this.#page = null;
+    this.#top.signedIn(false);
+    if (this.#main.querySelector('sy-login')) return;
+    document.title = 'Sign in · Switchyard';
+    this.#main.replaceChildren(new LoginPage(this.#api, () => {
+      this.#top.signedIn(true);
+      void this.#begin();
+    }));
+  }
+
+  async #signOut() {
+    try {
+      await this.#api.logout();
+      this.#showLogin();
+    } catch (error) {
+      this.#toasts.error('You are still signed in', error);
+    }
+  }
+
+  /** @param {any} message */
+  #receive(message) {
+    if (message?.type === 'tick') this.#clock.learn(message.time);
+    else if (message?.type === 'error') this.#toasts.error('The dashboard reported an error', String(message.detail));
+    else this.#fleet.receive(message);
+  }
+
+  #connection() {
+    this.#banner.refresh();
+    if (this.#socket.connection.state === 'open' && this.#page && 'reconnected' in this.#page) this.#page.reconnected();
+  }
+
+  /** Links within the page load nothing anew. @param {MouseEvent} event */
+  #clicked(event) {
+    if (event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    const link = event.target instanceof Element ? event.target.closest('a') : null;
+    if (!link || link.origin !== location.origin || link.hasAttribute('download') || link.target) return;
+    event.preventDefault();
+    this.#go(link.pathname + link.search + link.hash);
+  }
+
+  /** @param {string} path */
+  #go(path) {
+    if (path !== location.pathname + location.search + location.hash) history.pushState(null, '', path);
+    this.#show();
+    scrollTo(0, 0);
+  }
+
+  #show() {
+    const route = parseRoute(location.pathname);
+    this.#page =
+      route.name === 'run' ? new RunPage(this.#context, route.host, route.run)
+      : route.name === 'host' ? new HostPage(this.#context, route.host)
+      : new FleetPage(this.#context);
+    this.dataset.place = route.name;
+    this.#main.replaceChildren(this.#page);
+    this.#top.trail(route);
+    this.#drawTitle();
+  }
+
+  #drawTitle() {
+    if (!this.#page) return;
+    const route = parseRoute(location.pathname);
+    const host = route.name === 'fleet' ? undefined : this.#fleet.hosts.get(route.host);
+    const run = route.name === 'run' ? this.#fleet.findRun(route.host, route.run) : undefined;
+    const counts = countStates(this.#fleet.hosts.values());
+    const state = run ? runState(run) : host ? hostState(host) : worstState(counts);
+    const busy = counts.get('running') ?? 0;
+    const name = route.name === 'fleet' ? (busy > 0 ? `${busy} running` : 'Fleet') : route.name === 'host' ? route.host : `${run?.command ?? 'run'} on ${route.host}`;
+    document.title = `${STATES[state].glyph} ${name} · Switchyard`;
+    document.querySelector('link[rel="icon"]')?.setAttribute('href', `/icons/${state}.svg`);
+  }
+}
+
+customElements.define('sy-app', App);

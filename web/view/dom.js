@@ -1,0 +1,57 @@
+/** Small helpers to make and change elements. Text is always text. */
+
+/** @typedef {Node | string | null | undefined | false} Child */
+
+/**
+ * An element with attributes, handlers (`onclick`) and children.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag @param {Record<string, any>} [attributes] @param {...Child} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else setAttribute(element, name, value);
+  }
+  element.append(...present(children));
+  return element;
+}
+
+/** @param {Child[]} children @returns {(Node | string)[]} */
+export function present(children) {
+  return /** @type {(Node | string)[]} */ (children.filter((child) => child != null && child !== false));
+}
+
+/** Writes only what changed, so that nothing is laid out again for nothing. @param {Element} element @param {string} text */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** @param {Element} element @param {string} name @param {string | number | boolean | null | undefined} value */
+export function setAttribute(element, name, value) {
+  if (value == null || value === false) {
+    if (element.hasAttribute(name)) element.removeAttribute(name);
+    return;
+  }
+  const text = value === true ? '' : String(value);
+  if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+}
+
+/** Gives the element an accessible name and a tooltip. @param {Element} element @param {string} text */
+export function setHint(element, text) {
+  setAttribute(element, 'title', text || null);
+}
+
+/** Calls `draw` once before the next frame, however often it is asked. @param {() => void} draw */
+export function oncePerFrame(draw) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      draw();
+    });
+  };
+}

@@ -1,0 +1,170 @@
+/** All hosts: how many are in which state, filter, selection, and a row for each. */
+
+import { isBusy, compareHosts, countStates, hostState, STATE_ORDER, STATES } from '../model/status.js';
+import { LastLines } from '../net/last-lines.js';
+import { BulkBar } from './bulk-bar.js';
+import { h, oncePerFrame, setText } from './dom.js';
+import { emptyFleet } from './empty-fleet.js';
+import { HostRow } from './host-row.js';
+
+/** @typedef {import('../model/status.js').State} State */
+
+export class FleetPage extends HTMLElement {
+  #context;
+  #lastLines;
+  /** @type {Map<string, HostRow>} */
+  #rows = new Map();
+  /** @type {State | null} */
+  #onlyState = null;
+  #filter = h('input', { type: 'search', placeholder: 'Filter hosts', 'aria-label': 'Filter hosts by name, revision or command', oninput: () => this.#arrange(true) });
+  #counts = h('div', { class: 'counts', role: 'group', 'aria-label': 'Hosts by state' });
+  #list = h('div', { class: 'host-list', role: 'list' });
+  #nothing = h('p', { class: 'nothing', hidden: true });
+  #bulk;
+  #empty = emptyFleet();
+  #bar;
+  /** @type {Set<string>} */
+  #dirty = new Set();
+  #redraw = oncePerFrame(() => this.#drawDirty());
+  /** @type {AbortController | null} */
+  #life = null;
+
+  /** @param {import('./context.js').Context} context */
+  constructor(context) {
+    super();
+    this.#context = context;
+    this.#lastLines = new LastLines(context.socket);
+    this.#bulk = new BulkBar(context, () => this.#shown().filter((row) => row.selected), (on) => this.#selectAll(on));
+    this.#bar = h('div', { class: 'fleet-bar' }, this.#counts, this.#filter);
+  }
+
+  connectedCallback() {
+    this.append(h('h1', { class: 'unseen' }, 'Fleet'), this.#bar, this.#bulk, this.#list, this.#nothing, this.#empty);
+    this.#life = new AbortController();
+    const { signal } = this.#life;
+    const { fleet, actions } = this.#context;
+    const stop = fleet.onChange((host) => (host ? this.#touch(host) : this.#rebuild()));
+    actions.onPending = (host) => this.#touch(host);
+    this.#lastLines.onLine = (host) => this.#rows.get(host)?.refreshTimes();
+    const timer = setInterval(() => this.#rows.forEach((row) => row.refreshTimes()), 1000);
+    signal.addEventListener('abort', () => {
+      stop();
+      clearInterval(timer);
+      this.#lastLines.close();
+    });
+    this.#list.addEventListener('pointerleave', () => this.#arrange(false), { signal });
+    this.#rebuild();
+  }
+
+  disconnectedCallback() {
+    this.#life?.abort();
+  }
+
+  /** @param {string} host */
+  #touch(host) {
+    this.#dirty.add(host);
+    this.#redraw();
+  }
+
+  #drawDirty() {
+    for (const host of this.#dirty) this.#rows.get(host)?.refresh();
+    this.#dirty.clear();
+    this.#drawCounts();
+    this.#arrange(false);
+  }
+
+  #rebuild() {
+    const { fleet } = this.#context;
+    for (const [id, row] of this.#rows) {
+      if (fleet.hosts.has(id)) continue;
+      row.remove();
+      this.#lastLines.watch(id, null);
+      this.#rows.delete(id);
+    }
+    for (const id of fleet.hosts.keys()) {
+      const known = this.#rows.get(id);
+      if (known) known.refresh();
+      else this.#rows.set(id, new HostRow(this.#context, this.#lastLines, id, () => this.#bulk.refresh()));
+    }
+    const empty = fleet.loaded && fleet.hosts.size === 0;
+    this.#empty.hidden = !empty;
+    this.#bar.hidden = this.#bulk.hidden = this.#list.hidden = empty || !fleet.loaded;
+    this.#drawCounts();
+    this.#arrange(true);
+  }
+
+  #drawCounts() {
+    const counts = countStates(this.#context.fleet.hosts.values());
+    for (const [i, state] of STATE_ORDER.entries()) {
+      const button = /** @type {HTMLButtonElement} */ (this.#counts.children[i] ?? this.#counts.appendChild(this.#countButton(state)));
+      const n = counts.get(state) ?? 0;
+      setText(/** @type {Element} */ (button.children[1]), String(n));
+      button.hidden = n === 0 && this.#onlyState !== state;
+      button.setAttribute('aria-pressed', String(this.#onlyState === state));
+    }
+  }
+
+  /** @param {State} state */
+  #countButton(state) {
+    const choose = () => {
+      this.#onlyState = this.#onlyState === state ? null : state;
+      this.#drawCounts();
+      this.#arrange(true);
+    };
+    const { glyph, word } = STATES[state];
+    return h(
+      'button',
+      { type: 'button', class: 'count', 'data-state': state, title: `Show only hosts that are ${word}`, onclick: choose },
+      h('span', { class: 'glyph', 'aria-hidden': 'true' }, glyph), h('span', { class: 'n' }), h('span', { class: 'word' }, word),
+    );
+  }
+
+  /**
+   * Puts the rows in order and hides those that are filtered out. Unless asked by the person, no row moves
+   * while the pointer or the focus is among them or a log is open.
+   * @param {boolean} asked
+   */
+  #arrange(asked) {
+    const held = this.#list.matches(':hover, :focus-within') || [...this.#rows.values()].some((row) => row.open);
+    if (asked || !held) this.#sort();
+    const words = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const [id, row] of this.#rows) {
+      row.hidden = !this.#matches(id, words);
+      if (!row.hidden) shown += 1;
+    }
+    this.#nothing.hidden = shown > 0 || this.#rows.size === 0;
+    setText(this.#nothing, 'No host matches the filter.');
+    this.#bulk.refresh();
+  }
+
+  #sort() {
+    const order = [...this.#context.fleet.hosts.values()].sort(compareHosts);
+    for (const [i, host] of order.entries()) {
+      const row = this.#rows.get(host.id);
+      const there = this.#list.children[i] ?? null;
+      if (row && row !== there) this.#list.insertBefore(row, there);
+    }
+  }
+
+  /** @param {string} id @param {string[]} words */
+  #matches(id, words) {
+    const host = this.#context.fleet.hosts.get(id);
+    if (!host || (this.#onlyState && hostState(host) !== this.#onlyState)) return false;
+    const text = `${id} ${host.revision ?? ''} ${host.os_version ?? ''} ${isBusy(host.run) ? host.run?.command : ''}`.toLowerCase();
+    return words.every((word) => text.includes(word));
+  }
+
+  /** @returns {HostRow[]} */
+  #shown() {
+    return [...this.#rows.values()].filter((row) => !row.hidden);
+  }
+
+  /** @param {boolean} on */
+  #selectAll(on) {
+    for (const row of this.#rows.values()) row.selected = on && !row.hidden;
+    this.#bulk.refresh();
+  }
+}
+
+customElements.define('sy-fleet', FleetPage);

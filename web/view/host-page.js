@@ -1,0 +1,107 @@
+/** One host: what it is, what it can do, and its runs. */
+
+import { age, dateTime, shortRevision } from '../model/format.js';
+import { hostState, hostWord } from '../model/status.js';
+import { hostText } from '../model/summary.js';
+import { runPath } from '../model/route.js';
+import { ActionBar } from './action-bar.js';
+import { h, oncePerFrame, setText } from './dom.js';
+import { RunList } from './run-list.js';
+import { StateBadge } from './state-badge.js';
+
+/** @typedef {import('../model/types.js').Host} Host */
+
+export class HostPage extends HTMLElement {
+  #context;
+  #id;
+  #state = new StateBadge();
+  #text = h('p', { class: 'host-text' });
+  #facts = h('dl', { class: 'host-facts' });
+  #actions;
+  #runs;
+  #unknown = h('p', { class: 'nothing', hidden: true });
+  #redraw = oncePerFrame(() => this.#draw());
+  /** @type {() => void} */
+  #end = () => {};
+
+  /** @param {import('./context.js').Context} context @param {string} id */
+  constructor(context, id) {
+    super();
+    this.#context = context;
+    this.#id = id;
+    this.#actions = new ActionBar(context, (run) => context.go(runPath(id, run)));
+    this.#runs = new RunList(context, id);
+  }
+
+  connectedCallback() {
+    this.append(
+      h('header', { class: 'host-head' }, h('div', { class: 'run-title' }, this.#state, h('h1', {}, this.#id), h('span', { class: 'gap' }), this.#actions), this.#text),
+      this.#unknown,
+      this.#facts,
+      this.#runs,
+    );
+    const { fleet, actions } = this.#context;
+    const stop = fleet.onChange((host) => (host === null || host === this.#id) && this.#redraw());
+    actions.onPending = () => this.#redraw();
+    const timer = setInterval(() => this.#redraw(), 1000);
+    this.#end = () => {
+      stop();
+      clearInterval(timer);
+    };
+    this.#draw();
+  }
+
+  disconnectedCallback() {
+    this.#end();
+  }
+
+  reconnected() {
+    void this.#runs.load();
+  }
+
+  #draw() {
+    const { fleet, clock } = this.#context;
+    const host = fleet.hosts.get(this.#id);
+    this.#unknown.hidden = !fleet.loaded || host !== undefined;
+    setText(this.#unknown, `There is no host named ${this.#id}. It needs a token in the dashboard’s agents file.`);
+    this.#actions.hidden = this.#state.hidden = !host;
+    if (!host) return;
+    this.#state.update(hostState(host), hostWord(host));
+    setText(this.#text, hostText(host, clock));
+    this.#actions.update(host);
+    this.#drawFacts(host);
+    if (host.run) this.#runs.current(host.run);
+  }
+
+  /** @param {Host} host */
+  #drawFacts(host) {
+    const { clock } = this.#context;
+    const percent = (/** @type {number | null | undefined} */ n) => (n == null ? '' : `${Math.round(n)} %`);
+    const m = host.metrics;
+    const facts = [
+      ['Host name', host.hostname],
+      ['Contact', host.online ? 'connected' : host.last_seen ? age(clock.now() - Date.parse(host.last_seen)) : 'never'],
+      ['Generation', host.generation?.toString()],
+      ['Revision', host.revision ? shortRevision(host.revision) : null],
+      ['NixOS', host.os_version],
+      ['nixpkgs', host.nixpkgs_version],
+      ['Kernel', host.kernel],
+      ['Reboot', host.reboot_required == null ? null : host.reboot_required ? 'needed' : 'not needed'],
+      ['Agent', host.agent_version],
+      ['CPU', percent(m?.cpu)],
+      ['Memory', percent(m?.ram)],
+      ['Swap', percent(m?.swap)],
+      ['Load', m?.load?.toFixed(2)],
+      ['Last seen', host.last_seen && !host.online ? dateTime(host.last_seen) : null],
+      ['System', host.system],
+    ];
+    for (const [i, [name, value]] of facts.entries()) {
+      const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
+      setText(/** @type {Element} */ (entry.lastElementChild), value || '–');
+      /** @type {HTMLElement} */ (entry).hidden = name === 'Last seen' && !value;
+      entry.classList.toggle('wide', name === 'System');
+    }
+  }
+}
+
+customElements.define('sy-host', HostPage);

@@ -1,0 +1,64 @@
+/** One line of a log as an element. Number and time are generated content: no nodes, and never copied. */
+
+import { isPlain, parseAnsi } from '../model/ansi.js';
+import { lineKind } from '../model/line-kind.js';
+import { count, sinceStart, timeOfDay } from '../model/format.js';
+import { h } from './dom.js';
+
+/** @typedef {import('../model/types.js').Line} Line */
+/** @typedef {'clock' | 'elapsed' | 'off'} Times */
+/** @typedef {{digits: number, times: Times, started: string | null}} RowOptions */
+
+/** What is shown of one line; the rest is in the downloads. */
+const MAX_CHARS = 4000;
+const MAX_SPANS = 40;
+
+/** @returns {HTMLElement} */
+export function makeRow() {
+  return h('div', { class: 'log-row' });
+}
+
+/** @param {HTMLElement} row @param {number} seq @param {Line} line @param {RowOptions} options */
+export function fillRow(row, seq, line, options) {
+  const kind = lineKind(line.line);
+  row.className = `log-row${line.is_error ? ' stderr' : ''}${kind ? ` ${kind}` : ''}`;
+  row.dataset.seq = String(seq);
+  row.dataset.gutter = gutter(seq, line, options);
+  const cut = line.line.length > MAX_CHARS;
+  const text = cut ? line.line.slice(0, MAX_CHARS) : line.line;
+  if (isPlain(text)) row.textContent = text;
+  else row.replaceChildren(...spans(text));
+  if (cut) row.append(h('em', {}, ` … ${count(line.line.length - MAX_CHARS)} more characters in the download`));
+}
+
+/** A line that is not here yet. @param {HTMLElement} row @param {number} seq @param {string} text @param {RowOptions} options */
+export function fillHole(row, seq, text, options) {
+  row.className = 'log-row hole';
+  row.dataset.seq = String(seq);
+  row.dataset.gutter = gutter(seq, null, options);
+  row.textContent = text;
+}
+
+/** @param {number} seq @param {Line | null} line @param {RowOptions} options */
+function gutter(seq, line, { digits, times, started }) {
+  const number = String(seq + 1).padStart(digits);
+  if (times === 'off') return number;
+  if (times === 'clock') return `${number}  ${line ? timeOfDay(line.timestamp) : ' '.repeat(8)}`;
+  return `${number}  ${(line && started ? sinceStart(line.timestamp, started) : '').padStart(9)}`;
+}
+
+/** @param {string} text @returns {(Node | string)[]} */
+function spans(text) {
+  const parsed = parseAnsi(text);
+  const shown = parsed.slice(0, MAX_SPANS);
+  const rest = parsed.slice(MAX_SPANS).map((span) => span.text);
+  return [...shown.map(span), rest.join('')];
+}
+
+/** @param {import('../model/ansi.js').Span} part @returns {Node | string} */
+function span({ text, classes, color }) {
+  if (!classes && !color) return text;
+  const element = h('span', { class: classes }, text);
+  if (color) element.style.color = color;
+  return element;
+}

@@ -1,0 +1,64 @@
+/** Who are you? */
+
+import { ApiError } from '../net/api.js';
+import { h } from './dom.js';
+
+export class LoginPage extends HTMLElement {
+  #api;
+  #done;
+  #user = h('input', { name: 'user', autocomplete: 'username', required: true, autocapitalize: 'none', spellcheck: 'false' });
+  #password = h('input', { name: 'password', type: 'password', autocomplete: 'current-password', required: true });
+  #problem = h('p', { class: 'login-problem', role: 'alert' });
+  #button = h('button', { type: 'submit', class: 'primary' }, 'Sign in');
+
+  /** @param {import('../net/api.js').Api} api @param {() => void} done */
+  constructor(api, done) {
+    super();
+    this.#api = api;
+    this.#done = done;
+  }
+
+  connectedCallback() {
+    const submit = (/** @type {SubmitEvent} */ event) => {
+      event.preventDefault();
+      void this.#signIn();
+    };
+    this.append(
+      h(
+        'form',
+        { class: 'login', onsubmit: submit },
+        h('img', { src: '/icons/ok.svg', alt: '', width: 44, height: 44 }),
+        h('h1', {}, 'Switchyard'),
+        h('label', {}, 'User', this.#user),
+        h('label', {}, 'Password', this.#password),
+        this.#problem,
+        this.#button,
+      ),
+    );
+    this.#user.focus();
+  }
+
+  async #signIn() {
+    this.#button.disabled = true;
+    this.#problem.textContent = '';
+    try {
+      await this.#api.login(this.#user.value, this.#password.value);
+      this.#done();
+    } catch (error) {
+      this.#problem.textContent = explain(error);
+      this.#password.select();
+    } finally {
+      this.#button.disabled = false;
+    }
+  }
+}
+
+/** @param {unknown} error */
+function explain(error) {
+  if (!(error instanceof ApiError)) return String(error);
+  if (error.status === 401) return 'This user and password do not belong together. Check both, then try again.';
+  if (error.status === 429) return error.message || 'Too many attempts. Wait a minute, then try again.';
+  return error.message;
+}
+
+customElements.define('sy-login', LoginPage);

@@ -1,0 +1,45 @@
+/** Dark, light, or as the system has it. */
+
+import { h } from './dom.js';
+
+const KEY = 'switchyard.theme';
+/** @type {Record<string, {next: string, glyph: string, label: string}>} */
+const THEMES = {
+  system: { next: 'dark', glyph: '◐', label: 'Theme: as the system' },
+  dark: { next: 'light', glyph: '☾', label: 'Theme: dark' },
+  light: { next: 'system', glyph: '☀', label: 'Theme: light' },
+};
+
+export class ThemeSwitch extends HTMLElement {
+  #button = h('button', { type: 'button', class: 'quiet theme', onclick: () => this.#next() });
+
+  connectedCallback() {
+    if (this.childElementCount === 0) this.append(this.#button);
+    this.#draw();
+  }
+
+  get #theme() {
+    return document.documentElement.dataset.theme ?? 'system';
+  }
+
+  #next() {
+    const theme = THEMES[this.#theme]?.next ?? 'system';
+    if (theme === 'system') {
+      delete document.documentElement.dataset.theme;
+      localStorage.removeItem(KEY);
+    } else {
+      document.documentElement.dataset.theme = theme;
+      localStorage.setItem(KEY, theme);
+    }
+    this.#draw();
+  }
+
+  #draw() {
+    const { glyph, label } = THEMES[this.#theme] ?? { glyph: '◐', label: 'Theme' };
+    this.#button.textContent = glyph;
+    this.#button.title = label;
+    this.#button.setAttribute('aria-label', label);
+  }
+}
+
+customElements.define('sy-theme', ThemeSwitch);
