@@ -1,1 +1,9 @@
-fn main() {}
+//! The program: reads the command line and does what it says.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -22,7 +22,7 @@ pub use message::{
     ProgressReport, Register, Registered, Resume, ResumeFrom, SingleOutput, StatusReport,
     StopRequest, WireLine, close,
 };
-pub use run::{Phase, PhaseMark, Progress, Status, Tests};
+pub use run::{Phase, PhaseMark, Progress, Run, Status, Tests};
 pub use time::{Timestamp, TimestampFormatter};
 
 /// The version of the wire that this program speaks.

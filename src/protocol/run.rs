@@ -1,6 +1,6 @@
 //! A run's states and its progress.
 
-use super::{Seq, Timestamp};
+use super::{CommandName, HostId, RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -130,6 +130,78 @@ pub struct Tests {
     pub running: bool,
     /// `ok` or `error` once all are through, else null.
     pub result: Option<Status>,
+}
+
+/// One execution of one command on one host, as browsers and other programs see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub run_id: RunId,
+    /// The host.
+    pub host_id: HostId,
+    /// What ran.
+    pub command: CommandName,
+    /// Where it stands.
+    pub status: Status,
+    /// Who asked.
+    pub requested_by: Option<String>,
+    /// When it was asked for.
+    pub queued: Option<Timestamp>,
+    /// When it began, by the host's clock.
+    pub started: Option<Timestamp>,
+    /// When it ended, by the host's clock.
+    pub completed: Option<Timestamp>,
+    /// How long it took, by a clock that never jumps.
+    pub duration_ms: Option<u64>,
+    /// Of the step that ended it.
+    pub exit_code: Option<i32>,
+    /// What to tell the user.
+    pub message: Option<String>,
+    /// How many lines there are.
+    pub lines: Seq,
+    /// How many of them came from standard error; unknown where the index was rebuilt.
+    pub errors: Option<u64>,
+    /// What it is doing, while it runs.
+    pub phase: Option<Phase>,
+    /// How far it is.
+    #[serde(flatten)]
+    pub progress: Progress,
+    /// The system profile's generation before it.
+    pub generation_before: Option<u64>,
+    /// And after it.
+    pub generation_after: Option<u64>,
+    /// The configuration's revision after it.
+    pub revision: Option<String>,
+    /// Whether the index was lost and made anew, so that times are good to the second and streams unknown.
+    #[serde(default)]
+    pub index_rebuilt: bool,
+}
+
+impl Run {
+    /// A run that was asked for and has not begun.
+    pub fn queued(run_id: RunId, host_id: HostId, command: CommandName) -> Self {
+        Self {
+            run_id,
+            host_id,
+            command,
+            status: Status::Queued,
+            requested_by: None,
+            queued: None,
+            started: None,
+            completed: None,
+            duration_ms: None,
+            exit_code: None,
+            message: None,
+            lines: 0,
+            errors: Some(0),
+            phase: None,
+            progress: Progress::default(),
+            generation_before: None,
+            generation_after: None,
+            revision: None,
+            index_rebuilt: false,
+        }
+    }
 }
 
 #[cfg(test)]

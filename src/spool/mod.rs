@@ -5,8 +5,10 @@
 //! | `spec.json` | agent, before it starts the supervisor | [`Spec`]: what to run |
 //! | `RUN_ID.log`, `RUN_ID.idx` | supervisor | the spool, in the format of [`runlog`](crate::runlog); the footer is the result |
 //! | `progress.json` | supervisor, replaced whole, at most 10 times a second | [`Progress`](crate::protocol::Progress) |
+//! | `supervisor.json` | supervisor, replaced whole | [`Supervisor`]: which processes run it |
 //! | `stop.json` | agent, replaced whole | [`StopOrder`]: somebody asked for the end |
 
+use crate::proctree::ProcessId;
 use crate::protocol::{CommandName, HostId, RunId, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io;
@@ -48,6 +50,15 @@ pub struct StopOrder {
     pub requested_by: Option<String>,
     /// Even in mid-activation.
     pub force: bool,
+}
+
+/// Which processes run a run; there from before the spool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supervisor {
+    /// The supervisor. While it lives the run goes on; once it is dead, a spool without footer stays without.
+    pub supervisor: ProcessId,
+    /// The program of the step or check that runs.
+    pub child: Option<ProcessId>,
 }
 
 /// The folder of one run.
@@ -93,6 +104,11 @@ impl RunDir {
     /// Where the [`Progress`](crate::protocol::Progress) is.
     pub fn progress(&self) -> PathBuf {
         self.path.join("progress.json")
+    }
+
+    /// Where the [`Supervisor`] is.
+    pub fn supervisor(&self) -> PathBuf {
+        self.path.join("supervisor.json")
     }
 
     /// Where the [`StopOrder`] is.

@@ -1,0 +1,215 @@
+//! What each command runs: the built-in commands, and what the configuration puts in their place or adds.
+//!
+//! `pull` is there when `repo.url` is; `switch`, `test`, `boot`, `build` and `update` when there is a
+//! `[repo]`; `rollback` always. A command whose steps the configuration gives is always there.
+
+use super::config::{Config, Custom, Repo};
+use crate::protocol::{CommandName, HostId};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const BUILT_IN: [&str; 7] = [
+    "pull", "switch", "test", "update", "boot", "build", "rollback",
+];
+
+/// Whether a command of that name is built in.
+pub(super) fn is_built_in(command: &CommandName) -> bool {
+    BUILT_IN.contains(&command.as_str())
+}
+
+/// What one run of a command is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Each an argv.
+    pub(super) steps: Vec<Vec<String>>,
+    pub(super) checks: Option<PathBuf>,
+    /// Seconds.
+    pub(super) timeout: Option<u64>,
+}
+
+/// The commands this agent offers.
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    repo: Option<Repo>,
+    /// The repository's folder, also where no `[repo]` says so.
+    dir: PathBuf,
+    host_id: HostId,
+    custom: BTreeMap<CommandName, Custom>,
+}
+
+impl Catalogue {
+    pub(super) fn new(config: &Config, host_id: &HostId) -> Self {
+        let default_dir = || config.state_dir.join("repo");
+        Self {
+            dir: config
+                .repo
+                .as_ref()
+                .map_or_else(default_dir, |repo| repo.dir.clone()),
+            repo: config.repo.clone(),
+            host_id: host_id.clone(),
+            custom: config.commands.clone(),
+        }
+    }
+
+    /// The folder of the repository.
+    pub(super) fn repo_dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The names of the commands, the built-in ones first.
+    pub(super) fn names(&self) -> Vec<CommandName> {
+        let built_in = BUILT_IN
+            .iter()
+            .filter_map(|name| CommandName::new(name).ok());
+        let added = self
+            .custom
+            .keys()
+            .filter(|name| !is_built_in(name))
+            .cloned();
+        built_in
+            .filter(|name| self.offers(name))
+            .chain(added)
+            .collect()
+    }
+
+    fn offers(&self, command: &CommandName) -> bool {
+        let has_steps = self
+            .custom
+            .get(command)
+            .is_some_and(|custom| custom.steps.is_some());
+        has_steps
+            || match command.as_str() {
+                "pull" => self.repo.as_ref().is_some_and(|repo| repo.url.is_some()),
+                "rollback" => true,
+                _ => is_built_in(command) && self.repo.is_some(),
+            }
+    }
+
+    /// What a run of `command` does if it begins now; `None` where it is not offered.
+    pub(super) fn plan(&self, command: &CommandName) -> Option<Plan> {
+        if !self.offers(command) {
+            return None;
+        }
+        let mut plan = self.built_in(command.as_str());
+        if let Some(custom) = self.custom.get(command) {
+            if let Some(steps) = &custom.steps {
+                plan.steps.clone_from(steps);
+            }
+            if let Some(checks) = &custom.checks {
+                plan.checks = Some(checks.into());
+            }
+            plan.timeout = custom.timeout;
+        }
+        for word in plan.steps.iter_mut().flatten() {
+            *word = self.fill_in(word);
+        }
+        plan.checks = plan.checks.map(|checks| match checks.to_str() {
+            Some(text) => self.fill_in(text).into(),
+            None => checks,
+        });
+        Some(plan)
+    }
+
+    /// `{repo}` and `{host}` replaced, without looking into what replaces them.
+    fn fill_in(&self, word: &str) -> String {
+        let mut pieces = word
+            .split("{repo}")
+            .map(|piece| piece.replace("{host}", self.host_id.as_str()));
+        let mut filled = pieces.next().unwrap_or_default();
+        for piece in pieces {
+            filled += &self.dir.to_string_lossy();
+            filled += &piece;
+        }
+        filled
+    }
+
+    fn built_in(&self, command: &str) -> Plan {
+        // nixos-rebuild quotes the name of the configuration itself, and refuses one that is quoted.
+        let rebuild = |verb: &str| {
+            vec![argv(&[
+                "nixos-rebuild",
+                verb,
+                "--flake",
+                "{repo}#{host}",
+                "--log-format",
+                "internal-json",
+            ])]
+        };
+        const PROFILE: &str = "/nix/var/nix/profiles/system";
+        let mut checks = None;
+        let steps = match command {
+            "pull" => self.pull(),
+            // It updates the flake of the folder it runs in, in every version of nix; the option that
+            // names another folder is not in all of them.
+            "update" => vec![argv(&[
+                "nix",
+                "--extra-experimental-features",
+                "nix-command flakes",
+                "flake",
+                "update",
+                "--log-format",
+                "internal-json",
+            ])],
+            "rollback" => vec![
+                argv(&["nix-env", "--rollback", "-p", PROFILE]),
+                argv(&[&format!("{PROFILE}/bin/switch-to-configuration"), "switch"]),
+            ],
+            "test" => {
+                checks = Some(PathBuf::from("{repo}/hosts/{host}/tests"));
+                rebuild("test")
+            }
+            "switch" | "boot" | "build" => rebuild(command),
+            _ => Vec::new(),
+        };
+        Plan {
+            steps,
+            checks,
+            timeout: None,
+        }
+    }
+
+    /// Clones, or brings an existing clone to the state of the branch, whatever state it is in: one that
+    /// was interrupted while it was made, one of another address, one with changes.
+    fn pull(&self) -> Vec<Vec<String>> {
+        let Some((repo, url)) = self
+            .repo
+            .as_ref()
+            .and_then(|repo| Some((repo, repo.url.as_ref()?)))
+        else {
+            return Vec::new();
+        };
+        let dir = repo.dir.to_string_lossy();
+        let branch = &repo.branch;
+        if !repo.dir.join(".git").exists() {
+            return vec![argv(&[
+                "git",
+                "clone",
+                &format!("--branch={branch}"),
+                "--",
+                url,
+                &dir,
+            ])];
+        }
+        let git = |rest: &[&str]| argv(&[&["git", "-C", &*dir], rest].concat());
+        let (local, remote) = (
+            format!("refs/heads/{branch}"),
+            format!("refs/remotes/origin/{branch}"),
+        );
+        vec![
+            argv(&["git", "init", "--quiet", "--", &dir]),
+            git(&["config", "--replace-all", "remote.origin.url", url]),
+            git(&["fetch", "--prune", "origin", &format!("+{local}:{remote}")]),
+            git(&["symbolic-ref", "HEAD", &local]),
+            git(&["reset", "--hard", &remote]),
+            git(&["clean", "-ffd"]),
+        ]
+    }
+}
+
+fn argv(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+#[path = "commands_tests.rs"]
+mod tests;

@@ -1,0 +1,347 @@
+//! What the agent is told in its TOML file. Reading it opens no other file and asks nothing of the machine.
+
+use super::endpoint::Endpoint;
+use crate::config_file::{self, ConfigError, ConfigSource};
+use crate::protocol::{CommandName, HostId};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The agent's configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(super) dashboard: Endpoint,
+    /// `None`: the host name, read when the agent runs.
+    pub(super) host_id: Option<HostId>,
+    pub(super) token_file: PathBuf,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) state_dir: PathBuf,
+    pub(super) heartbeat_interval: Duration,
+    pub(super) repo: Option<Repo>,
+    pub(super) commands: BTreeMap<CommandName, Custom>,
+}
+
+/// The repository with the host's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Repo {
+    /// Where `pull` fetches from; without it there is no built-in `pull`.
+    pub(super) url: Option<String>,
+    pub(super) branch: String,
+    pub(super) dir: PathBuf,
+}
+
+/// A command as the file has it: each key that is there replaces the built-in's.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Custom {
+    /// Each an argv.
+    pub(super) steps: Option<Vec<Vec<String>>>,
+    /// The folder of the checks.
+    pub(super) checks: Option<String>,
+    /// Seconds.
+    pub(super) timeout: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    dashboard: String,
+    host_id: Option<String>,
+    token_file: PathBuf,
+    ca_file: Option<PathBuf>,
+    #[serde(default = "default_state_dir")]
+    state_dir: PathBuf,
+    #[serde(default = "default_heartbeat")]
+    heartbeat_interval: u64,
+    #[serde(default)]
+    supervisor: SupervisorKind,
+    #[serde(default)]
+    allow_plaintext: bool,
+    repo: Option<RepoTable>,
+    #[serde(default)]
+    commands: BTreeMap<String, Custom>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RepoTable {
+    url: Option<String>,
+    #[serde(default = "default_branch")]
+    branch: String,
+    dir: Option<PathBuf>,
+}
+
+/// How a run's supervisor is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SupervisorKind {
+    #[default]
+    Auto,
+    Systemd,
+    Process,
+}
+
+fn default_state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/switchyard-agent")
+}
+
+fn default_heartbeat() -> u64 {
+    5
+}
+
+fn default_branch() -> String {
+    "main".to_owned()
+}
+
+impl Config {
+    /// Reads and checks `path`. No file that it names is opened, and the host name is not read.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let (file, source): (File, _) = config_file::load(path)?;
+        let dashboard = Endpoint::parse(&file.dashboard)
+            .map_err(|error| source.invalid("dashboard", error.to_string(), error.remedy()))?;
+        if !dashboard.is_tls() && !dashboard.is_loopback() && !file.allow_plaintext {
+            return Err(source.invalid(
+                "dashboard",
+                "ws:// would send the token and every line unencrypted over the network",
+                "use wss://, or set allow_plaintext = true where the network itself is encrypted",
+            ));
+        }
+        let host_id =
+            match &file.host_id {
+                Some(id) => Some(HostId::new(id).map_err(|error| {
+                    source.invalid("host_id", error.to_string(), "correct the id")
+                })?),
+                None => None,
+            };
+        if !(1..=300).contains(&file.heartbeat_interval) {
+            return Err(source.invalid(
+                "heartbeat_interval",
+                format!("{} is out of range", file.heartbeat_interval),
+                "give seconds from 1 to 300",
+            ));
+        }
+        if file.supervisor == SupervisorKind::Systemd {
+            return Err(source.invalid(
+                "supervisor",
+                "\"systemd\" is not offered by this version",
+                "use \"auto\" or \"process\"",
+            ));
+        }
+        let absolute = |key: &str, path: &Path| {
+            if path.is_absolute() {
+                Ok(())
+            } else {
+                let problem = format!("\"{}\" is not an absolute path", path.display());
+                Err(source.invalid(key, problem, "begin it with /"))
+            }
+        };
+        absolute("token_file", &file.token_file)?;
+        absolute("state_dir", &file.state_dir)?;
+        if let Some(ca_file) = &file.ca_file {
+            absolute("ca_file", ca_file)?;
+        }
+        let repo = file
+            .repo
+            .map(|table| repo(table, &file.state_dir, &source))
+            .transpose()?;
+        if let Some(repo) = &repo {
+            absolute("repo.dir", &repo.dir)?;
+        }
+        Ok(Self {
+            commands: commands(file.commands, &source)?,
+            dashboard,
+            host_id,
+            token_file: file.token_file,
+            ca_file: file.ca_file,
+            heartbeat_interval: Duration::from_secs(file.heartbeat_interval),
+            repo,
+            state_dir: file.state_dir,
+        })
+    }
+}
+
+fn repo(table: RepoTable, state_dir: &Path, source: &ConfigSource) -> Result<Repo, ConfigError> {
+    // Both become arguments of git, which takes what begins with '-' for an option.
+    if table
+        .url
+        .as_deref()
+        .is_some_and(|url| url.is_empty() || url.starts_with('-'))
+    {
+        return Err(source.invalid(
+            "repo.url",
+            "this is no address",
+            "give one that git can fetch from",
+        ));
+    }
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c);
+    if table.branch.is_empty() || table.branch.starts_with('-') || table.branch.contains(odd) {
+        return Err(source.invalid(
+            "repo.branch",
+            format!("\"{}\" cannot name a branch", table.branch),
+            "give the name of a branch, as \"main\"",
+        ));
+    }
+    Ok(Repo {
+        url: table.url,
+        branch: table.branch,
+        dir: table.dir.unwrap_or_else(|| state_dir.join("repo")),
+    })
+}
+
+fn commands(
+    tables: BTreeMap<String, Custom>,
+    source: &ConfigSource,
+) -> Result<BTreeMap<CommandName, Custom>, ConfigError> {
+    let mut commands = BTreeMap::new();
+    for (name, custom) in tables {
+        let key = format!("commands.{name}");
+        let command = CommandName::new(&name)
+            .map_err(|error| source.invalid(&key, error.to_string(), "choose another name"))?;
+        let steps_key = format!("{key}.steps");
+        match &custom.steps {
+            None if !super::commands::is_built_in(&command) => {
+                return Err(source.invalid(
+                    &steps_key,
+                    "a command that is not built in needs its steps",
+                    "add `steps = [[\"program\", \"argument\"]]`",
+                ));
+            }
+            Some(steps)
+                if steps.is_empty()
+                    || steps.iter().any(|s| s.first().is_none_or(String::is_empty)) =>
+            {
+                return Err(source.invalid(
+                    &steps_key,
+                    "a step without a program",
+                    "give each step as [\"program\", \"argument\"], and at least one",
+                ));
+            }
+            _ => {}
+        }
+        if custom
+            .steps
+            .iter()
+            .flatten()
+            .flatten()
+            .any(|word| word.contains('\0'))
+        {
+            return Err(source.invalid(&steps_key, "an argument holds a NUL", "remove it"));
+        }
+        if custom.timeout == Some(0) {
+            return Err(source.invalid(
+                &format!("{key}.timeout"),
+                "no run ends within 0 seconds",
+                "give at least 1, or leave it out for no limit",
+            ));
+        }
+        commands.insert(command, custom);
+    }
+    Ok(commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "dashboard = \"wss://fleet.example.org\"\ntoken_file = \"/run/token\"\n";
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path).map_err(|error| {
+            error
+                .to_string()
+                .replace(&path.display().to_string(), "agent.toml")
+        })
+    }
+
+    #[test]
+    fn two_keys_are_enough_and_the_rest_has_defaults() {
+        let config = load(LEAST).unwrap();
+        assert_eq!(config.state_dir, Path::new("/var/lib/switchyard-agent"));
+        assert_eq!(config.heartbeat_interval, Duration::from_secs(5));
+        assert_eq!((config.host_id, config.repo), (None, None));
+        let repo = load(&format!(
+            "{LEAST}state_dir = \"/s\"\n[repo]\nurl = \"/r.git\"\n"
+        ))
+        .unwrap()
+        .repo
+        .unwrap();
+        assert_eq!(repo.branch, "main");
+        assert_eq!(repo.dir, Path::new("/s/repo"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_named_with_line_key_and_remedy() {
+        for (bad, said) in [
+            (
+                "heartbeat_interval = 0",
+                "agent.toml:3: heartbeat_interval: 0 is out of range",
+            ),
+            (
+                "heart_interval = 3",
+                "agent.toml:3: heart_interval: unknown key",
+            ),
+            ("host_id = \"../x\"", "agent.toml:3: host_id: "),
+            (
+                "supervisor = \"systemd\"",
+                "agent.toml:3: supervisor: \"systemd\" is not offered",
+            ),
+            ("supervisor = \"cron\"", "agent.toml:3: supervisor: "),
+            (
+                "state_dir = \"here\"",
+                "agent.toml:3: state_dir: \"here\" is not an absolute path",
+            ),
+            (
+                "[repo]\nurl = \"--upload-pack=x\"",
+                "agent.toml:4: repo.url: ",
+            ),
+            ("[repo]\nbranch = \"-x\"", "agent.toml:4: repo.branch: "),
+            (
+                "[commands.stop]\nsteps = [[\"a\"]]",
+                "agent.toml:3: commands.stop: ",
+            ),
+            (
+                "[commands.own]\ntimeout = 3",
+                "agent.toml:3: commands.own.steps: ",
+            ),
+            (
+                "[commands.own]\nsteps = [[]]",
+                "agent.toml:4: commands.own.steps: a step without a program",
+            ),
+            (
+                "[commands.switch]\ntimeout = 0",
+                "agent.toml:4: commands.switch.timeout: ",
+            ),
+        ] {
+            let error = load(&format!("{LEAST}{bad}\n")).unwrap_err();
+            assert!(error.starts_with(said), "{error}");
+            assert!(error.contains("; "), "{error} has no remedy");
+        }
+    }
+
+    #[test]
+    fn plain_text_stays_on_this_machine_unless_allowed() {
+        let to = |url: &str, more: &str| {
+            load(&format!(
+                "dashboard = \"{url}\"\ntoken_file = \"/t\"\n{more}"
+            ))
+        };
+        for loopback in ["ws://127.0.0.1:8000", "ws://localhost", "ws://[::1]:80/"] {
+            assert!(to(loopback, "").is_ok(), "{loopback}");
+        }
+        let error = to("ws://fleet.example.org", "").unwrap_err();
+        assert!(
+            error.contains(":1: dashboard: ") && error.contains("allow_plaintext"),
+            "{error}"
+        );
+        assert!(to("ws://fleet.example.org", "allow_plaintext = true").is_ok());
+        assert!(
+            to("https://fleet.example.org", "")
+                .unwrap_err()
+                .contains("wss://")
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! Opens the connection to the dashboard.
+
+use super::config::Config;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+
+use crate::protocol::MAX_FRAME_BYTES;
+
+/// For the whole of an attempt, and for one of several addresses.
+const LIMIT: Duration = Duration::from_secs(10);
+const ADDRESS_LIMIT: Duration = Duration::from_secs(4);
+
+/// A connection to the dashboard.
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("cannot read the token file {}: {source}; create it, or correct token_file", path.display())]
+    Token { path: PathBuf, source: io::Error },
+    #[error("the token file {} holds no token; write one there, as made by `switchyard token`", .0.display())]
+    NoToken(PathBuf),
+    #[error("cannot use ca_file {}: {problem}; it must hold certificates in PEM", path.display())]
+    Authority { path: PathBuf, problem: String },
+    #[error("this system has no root certificates; install them, or set ca_file")]
+    NoRoots,
+    #[error("cannot find the address of {host}: {source}")]
+    Lookup { host: String, source: io::Error },
+    #[error("cannot reach {host} port {port}: {source}")]
+    Unreachable {
+        host: String,
+        port: u16,
+        source: io::Error,
+    },
+    #[error("no answer within {} s", LIMIT.as_secs())]
+    Timeout,
+    #[error(
+        "the dashboard refuses the token in {}: it is wrong, or its hash is not in the dashboard's agents file; make a new one with `switchyard token`",
+        .0.display()
+    )]
+    Unauthorized(PathBuf),
+    #[error(
+        "the dashboard answers {0}; is there a Switchyard dashboard at that address, and does a proxy before it pass WebSockets on?"
+    )]
+    Refused(StatusCode),
+    #[error("{0}")]
+    Handshake(#[source] Box<tungstenite::Error>),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+impl ConnectError {
+    /// Whether the dashboard does not want this agent, so that there is no hurry.
+    pub(super) fn is_unwanted(&self) -> bool {
+        matches!(self, Self::Unauthorized(_))
+            || matches!(self, Self::Refused(status) if *status == StatusCode::FORBIDDEN)
+    }
+}
+
+impl From<tungstenite::Error> for ConnectError {
+    fn from(error: tungstenite::Error) -> Self {
+        match error {
+            tungstenite::Error::Http(response) => Self::Refused(response.status()),
+            other => Self::Handshake(Box::new(other)),
+        }
+    }
+}
+
+/// Connects and authenticates. The token is read anew each time.
+pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
+    timeout(LIMIT, attempt(config))
+        .await
+        .map_err(|_| ConnectError::Timeout)?
+}
+
+async fn attempt(config: &Config) -> Result<Socket, ConnectError> {
+    let request = request(config)?;
+    let connector = if config.dashboard.is_tls() {
+        Connector::Rustls(Arc::new(tls(config.ca_file.as_deref())?))
+    } else {
+        Connector::Plain
+    };
+    let stream = reach(config.dashboard.host(), config.dashboard.port()).await?;
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(16 * 1024)
+        .max_message_size(Some(MAX_FRAME_BYTES))
+        .max_frame_size(Some(MAX_FRAME_BYTES));
+    match client_async_tls_with_config(request, stream, Some(limits), Some(connector)).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::Error::Http(response))
+            if response.status() == StatusCode::UNAUTHORIZED =>
+        {
+            Err(ConnectError::Unauthorized(config.token_file.clone()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn request(config: &Config) -> Result<Request<()>, ConnectError> {
+    let path = &config.token_file;
+    let token = std::fs::read_to_string(path).map_err(|source| ConnectError::Token {
+        path: path.clone(),
+        source,
+    })?;
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(ConnectError::NoToken(path.clone()));
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| ConnectError::NoToken(path.clone()))?;
+    value.set_sensitive(true);
+    let mut request = config.dashboard.url().into_client_request()?;
+    request.headers_mut().insert(header::AUTHORIZATION, value);
+    Ok(request)
+}
+
+/// The first of the host's addresses that answers.
+async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let addresses = lookup_host((host, port))
+        .await
+        .map_err(|source| ConnectError::Lookup {
+            host: host.to_owned(),
+            source,
+        })?;
+    let mut source = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match timeout(ADDRESS_LIMIT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Lines are sent when they are there; a socket without it would hold small ones back.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::warn!("cannot set TCP_NODELAY: {error}");
+                }
+                return Ok(stream);
+            }
+            Ok(Err(error)) => source = error,
+            Err(_) => source = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(ConnectError::Unreachable {
+        host: host.to_owned(),
+        port,
+        source,
+    })
+}
+
+/// The system's roots and those of `ca_file`, read anew, as both may change.
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = ca_file {
+        let bad = |problem: String| ConnectError::Authority {
+            path: path.to_owned(),
+            problem,
+        };
+        let certificates =
+            CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;
+        let before = roots.len();
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| bad(error.to_string()))?;
+        }
+        if roots.len() == before {
+            return Err(bad("it holds no certificate".to_owned()));
+        }
+    }
+    if roots.is_empty() {
+        return Err(ConnectError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}

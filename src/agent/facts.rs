@@ -1,0 +1,184 @@
+//! What the host is, read from the places where NixOS, systemd and the kernel keep it.
+
+use super::repo;
+use crate::protocol::Facts;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Reads facts; what cannot be found out is `None`, never a guess.
+#[derive(Debug)]
+pub(super) struct FactsSource {
+    /// `/`, except in tests.
+    root: PathBuf,
+    repo_dir: PathBuf,
+}
+
+impl FactsSource {
+    /// Of this machine and of the clone in `repo_dir`.
+    pub(super) fn new(repo_dir: &Path) -> Self {
+        Self::below(Path::new("/"), repo_dir)
+    }
+
+    fn below(root: &Path, repo_dir: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            repo_dir: repo_dir.to_owned(),
+        }
+    }
+
+    /// The facts as they are now. `commands` and `heartbeat_interval` are the caller's.
+    pub(super) fn read(&self) -> Facts {
+        let os_version = self.nixos_version();
+        Facts {
+            hostname: self.text("proc/sys/kernel/hostname"),
+            host_type: os_version.is_some().then(|| "nixos".to_owned()),
+            agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            nixpkgs_version: self.text("run/current-system/nixos-version"),
+            kernel: self.text("proc/sys/kernel/osrelease"),
+            generation: self.generation(),
+            system: self.link("run/current-system"),
+            revision: repo::revision(&self.repo_dir),
+            reboot_required: self.reboot_required(),
+            boot_id: self.boot_id(),
+            os_version: os_version.flatten(),
+            ..Facts::default()
+        }
+    }
+
+    /// The number in `system-42-link`, to which the system profile points.
+    pub(super) fn generation(&self) -> Option<u64> {
+        let link = self.link("nix/var/nix/profiles/system")?;
+        let name = Path::new(&link).file_name()?.to_str()?;
+        name.strip_prefix("system-")?
+            .strip_suffix("-link")?
+            .parse()
+            .ok()
+    }
+
+    /// The kernel's id of this boot.
+    pub(super) fn boot_id(&self) -> Option<String> {
+        self.text("proc/sys/kernel/random/boot_id")
+    }
+
+    /// `None` where this is not NixOS, else the release, if it says one.
+    fn nixos_version(&self) -> Option<Option<String>> {
+        let release = self.text("etc/os-release")?;
+        let value = |key: &str| {
+            let of_key = |line: &str| Some(line.strip_prefix(key)?.strip_prefix('=')?.to_owned());
+            let value = release.lines().find_map(of_key)?;
+            Some(
+                value
+                    .trim_matches(|quote| quote == '"' || quote == '\'')
+                    .to_owned(),
+            )
+        };
+        (value("ID").as_deref() == Some("nixos")).then(|| value("VERSION_ID"))
+    }
+
+    /// Whether what was booted differs from what is current.
+    fn reboot_required(&self) -> Option<bool> {
+        let booted = self.link("run/booted-system")?;
+        let current = self.link("run/current-system")?;
+        let mut differs = false;
+        for part in ["kernel", "initrd", "systemd"] {
+            let of = |system: &str| self.link(Path::new(system).join(part).to_str()?);
+            differs |= of(&booted)? != of(&current)?;
+        }
+        Some(differs)
+    }
+
+    fn link(&self, path: &str) -> Option<String> {
+        let target = fs::read_link(self.root.join(path.trim_start_matches('/'))).ok()?;
+        target.to_str().map(str::to_owned)
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        let text = fs::read_to_string(self.root.join(path)).ok()?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn file(root: &Path, path: &str, content: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn link(root: &Path, path: &str, target: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&path);
+        symlink(target, path).unwrap();
+    }
+
+    fn system(root: &Path, name: &str, kernel: &str) {
+        link(root, &format!("nix/store/{name}/kernel"), kernel);
+        link(
+            root,
+            &format!("nix/store/{name}/initrd"),
+            "/nix/store/initrd/initrd",
+        );
+        link(
+            root,
+            &format!("nix/store/{name}/systemd"),
+            "/nix/store/systemd",
+        );
+    }
+
+    #[test]
+    fn off_nixos_nothing_is_invented() {
+        let root = tempfile::tempdir().unwrap();
+        file(
+            root.path(),
+            "etc/os-release",
+            "ID=debian\nVERSION_ID=\"12\"\n",
+        );
+        file(root.path(), "proc/sys/kernel/osrelease", "6.12.30\n");
+        let facts = FactsSource::below(root.path(), Path::new("/nowhere")).read();
+        let known = Facts {
+            agent_version: facts.agent_version.clone(),
+            kernel: Some("6.12.30".into()),
+            ..Facts::default()
+        };
+        assert_eq!(facts, known);
+    }
+
+    #[test]
+    fn a_nixos_host_says_what_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        file(
+            root,
+            "etc/os-release",
+            "NAME=NixOS\nID=nixos\nVERSION_ID=\"26.05\"\n",
+        );
+        file(
+            root,
+            "nix/store/new/nixos-version",
+            "26.05.20261101.5e2305d",
+        );
+        link(root, "nix/var/nix/profiles/system", "system-42-link");
+        system(root, "new", "/nix/store/linux-2/bzImage");
+        system(root, "old", "/nix/store/linux-1/bzImage");
+        link(root, "run/current-system", "/nix/store/new");
+        let source = FactsSource::below(root, Path::new("/nowhere"));
+        let facts = source.read();
+        assert_eq!(facts.os_version.as_deref(), Some("26.05"));
+        assert_eq!(facts.host_type.as_deref(), Some("nixos"));
+        assert_eq!(facts.generation, Some(42));
+        assert_eq!(facts.system.as_deref(), Some("/nix/store/new"));
+        assert_eq!(facts.reboot_required, None);
+        link(root, "run/booted-system", "/nix/store/new");
+        assert_eq!(source.read().reboot_required, Some(false));
+        link(root, "run/booted-system", "/nix/store/old");
+        assert_eq!(source.read().reboot_required, Some(true));
+        fs::remove_file(root.join("nix/store/old/initrd")).unwrap();
+        assert_eq!(source.read().reboot_required, None);
+    }
+}

@@ -1,0 +1,100 @@
+//! The agent of one host: it connects out, takes the names of commands, starts a supervisor for each run,
+//! and sends every line of its spool.
+//!
+//! One task owns all of its state ([`Agent`]). `uplink` connects and reconnects; `session` is one
+//! connection; `orders` decides on commands; `runs` owns the folders of the runs and `live` watches the one
+//! that goes on; `follower` and `feed` read the spools; `facts` and `metrics` say how the host is.
+
+mod backoff;
+mod commands;
+pub mod config;
+mod connect;
+mod ending;
+mod endpoint;
+mod facts;
+mod feed;
+mod follower;
+mod frames;
+mod launcher;
+mod live;
+mod metrics;
+mod orders;
+mod outbound;
+mod repo;
+mod requests;
+mod runs;
+mod session;
+mod uplink;
+mod watch;
+
+use crate::lifecycle::{self, Shutdown};
+use crate::protocol::HostId;
+use commands::Catalogue;
+use config::Config;
+use facts::FactsSource;
+use metrics::Sampler;
+use runs::Runs;
+use std::io;
+use std::path::PathBuf;
+
+/// Why an agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state folder cannot be used.
+    #[error(
+        "{}: {source}; the agent keeps its runs there: make the folder usable, or set state_dir to another",
+        path.display()
+    )]
+    State {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The host name cannot be the host's id.
+    #[error(
+        "the host name {0:?} cannot be the id of a host; set host_id in the agent's configuration"
+    )]
+    HostName(String),
+}
+
+/// All that an agent is.
+struct Agent {
+    config: Config,
+    host_id: HostId,
+    catalogue: Catalogue,
+    facts: FactsSource,
+    sampler: Sampler,
+    runs: Runs,
+}
+
+/// Runs an agent until `shutdown`. Runs that go on then go on without it, and the next agent finds them.
+///
+/// # Errors
+/// When the state folder cannot be used, or there is no id for the host. Whatever happens to the connection
+/// is no error: it is tried for ever.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
+    let host_id = match &config.host_id {
+        Some(host_id) => host_id.clone(),
+        None => host_name()?,
+    };
+    let catalogue = Catalogue::new(&config, &host_id);
+    repo::warn_of_other_owner(catalogue.repo_dir());
+    let mut agent = Agent {
+        facts: FactsSource::new(catalogue.repo_dir()),
+        sampler: Sampler::default(),
+        runs: Runs::open(&config.state_dir, &host_id)?,
+        catalogue,
+        host_id,
+        config,
+    };
+    lifecycle::notify_ready("connecting");
+    uplink::run(&mut agent, &shutdown).await;
+    Ok(())
+}
+
+fn host_name() -> Result<HostId, Error> {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    let name = name.to_string_lossy();
+    HostId::new(&name).map_err(|_| Error::HostName(name.into_owned()))
+}

@@ -1,0 +1,136 @@
+//! Decides on what the dashboard asks for.
+
+use super::requests::Memory;
+use super::{Agent, repo};
+use crate::protocol::{CommandRejected, CommandRequest, StatusReport, Timestamp};
+use crate::spool::Spec;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// Where nixos-rebuild activates a configuration, also one that somebody started by hand.
+const ACTIVATION: &str = "nixos-rebuild-switch-to-configuration*.service";
+
+/// How long systemd may take to say whether one is going on.
+const SYSTEMD_LIMIT: Duration = Duration::from_secs(3);
+
+/// The answer to a command.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The run begins; `running` follows once its spool is there.
+    Begun,
+    /// The run is known already, and stands there.
+    Known(Box<StatusReport>),
+    Rejected(CommandRejected),
+}
+
+impl Agent {
+    /// Takes a command, or says why not.
+    pub(super) async fn take(&mut self, request: &CommandRequest) -> Answer {
+        let received = Instant::now();
+        match self.runs.memory(&request.run_id, &request.nonce) {
+            Memory::New => {}
+            Memory::Same => return self.answer_again(request),
+            Memory::Other => {
+                return self.reject(request, "the run was asked for before, with another nonce");
+            }
+        }
+        let Some(plan) = self.catalogue.plan(&request.command) else {
+            let reason = format!("this host does not offer \"{}\"", request.command);
+            return self.reject(request, &reason);
+        };
+        if let Some(command) = self.runs.busy_with() {
+            let reason = format!("\"{command}\" is going on");
+            return self.reject(request, &reason);
+        }
+        if is_activating().await {
+            let reason = "the host is activating a configuration; try again when that is done";
+            return self.reject(request, reason);
+        }
+        let limit = request.not_after.map(Duration::from_millis);
+        if limit.is_some_and(|limit| received.elapsed() >= limit) {
+            return self.reject(request, "it came too late");
+        }
+        if request.command.as_str() == "pull" {
+            repo::remove_stale_locks(self.catalogue.repo_dir());
+        }
+        let spec = Spec {
+            run_id: request.run_id.clone(),
+            host_id: self.host_id.clone(),
+            command: request.command.clone(),
+            nonce: Some(request.nonce.clone()),
+            requested_by: request.requested_by.clone(),
+            queued: Timestamp::now(),
+            generation_before: self.facts.generation(),
+            // Nobody is there to answer.
+            environment: vec![("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned())],
+            steps: plan.steps,
+            checks: plan.checks,
+            work_dir: self.catalogue.repo_dir().to_owned(),
+            timeout: plan.timeout,
+        };
+        match self.runs.begin(&spec) {
+            Ok(()) => {
+                let by = spec
+                    .requested_by
+                    .as_deref()
+                    .unwrap_or("nobody in particular");
+                tracing::info!(run = %spec.run_id, "begun, asked for by {by}");
+                Answer::Begun
+            }
+            Err(error) => self.reject(request, &error.to_string()),
+        }
+    }
+
+    fn answer_again(&self, request: &CommandRequest) -> Answer {
+        match self.runs.report(&request.run_id) {
+            Ok(report) => Answer::Known(Box::new(self.complete(report))),
+            Err(_) if self.runs.is_beginning(&request.run_id) => Answer::Begun,
+            Err(_) => self.reject(
+                request,
+                "the run was begun before, and its log is no longer on this host",
+            ),
+        }
+    }
+
+    /// Adds the host's generation and revision where the run has none.
+    pub(super) fn complete(&self, mut report: StatusReport) -> StatusReport {
+        if report.status.is_final() && (report.generation.is_none() || report.revision.is_none()) {
+            let facts = self.facts.read();
+            report.generation = report.generation.or(facts.generation);
+            report.revision = report.revision.or(facts.revision);
+        }
+        report
+    }
+
+    fn reject(&self, request: &CommandRequest, reason: &str) -> Answer {
+        tracing::warn!(run = %request.run_id, "rejected: {reason}");
+        Answer::Rejected(CommandRejected {
+            host_id: self.host_id.clone(),
+            run_id: request.run_id.clone(),
+            reason: Some(reason.to_owned()),
+            current_command: self.runs.busy_with().cloned(),
+        })
+    }
+}
+
+/// Whether an activation is going on outside of any run. Where there is no systemd there is none.
+async fn is_activating() -> bool {
+    let asked = Command::new("systemctl")
+        .args(["--no-ask-password", "--quiet", "is-active", ACTIVATION])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .status();
+    match timeout(SYSTEMD_LIMIT, asked).await {
+        Ok(status) => status.is_ok_and(|status| status.success()),
+        Err(_) => {
+            tracing::warn!(
+                "systemctl does not answer, so nobody knows whether an activation is going on"
+            );
+            false
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The owner of the agent's runs and of `STATE_DIR/runs`.
+//!
+//! Beside what [`spool`](crate::spool) describes, the folder of a run holds `boot_id`, written when it
+//! begins; `acked`, once the dashboard has the run as a whole; and `supervisor.err`.
+
+use super::Error;
+use super::ending;
+use super::launcher::Supervisor;
+use super::live::{Change, Live};
+use super::requests::{self, Memory, Requests};
+use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Status, StatusReport};
+use crate::runlog::{LogError, LogReader};
+use crate::spool::{self, RunDir, Spec, StopOrder};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How many acknowledged spools are kept as the host's own copy.
+const KEPT: usize = 20;
+
+/// The agent's runs.
+#[derive(Debug)]
+pub(super) struct Runs {
+    state_dir: PathBuf,
+    host_id: HostId,
+    requests: Requests,
+    live: Option<Live>,
+    /// Ended, and not yet acknowledged as final.
+    held: BTreeSet<RunId>,
+    /// Acknowledged as final.
+    acked: BTreeSet<RunId>,
+}
+
+/// Why a run cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BeginError {
+    #[error("{0} is going on")]
+    Busy(CommandName),
+    #[error("cannot write {}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> BeginError {
+    let path = path.to_owned();
+    move |source| BeginError::Io { path, source }
+}
+
+impl Runs {
+    /// Finds the runs of earlier agents in `state_dir`, and takes up the one that goes on. Needs a tokio
+    /// runtime.
+    pub(super) fn open(state_dir: &Path, host_id: &HostId) -> Result<Self, Error> {
+        let folder = state_dir.join("runs");
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::State { path, source }
+        };
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let memory = state_dir.join("requests.json");
+        let mut runs = Self {
+            state_dir: state_dir.to_owned(),
+            host_id: host_id.clone(),
+            requests: Requests::open(memory.clone()).map_err(at(&memory))?,
+            live: None,
+            held: BTreeSet::new(),
+            acked: BTreeSet::new(),
+        };
+        for entry in fs::read_dir(&folder).map_err(at(&folder))?.flatten() {
+            if let Some(dir) = RunDir::at(&entry.path()) {
+                runs.find(dir);
+            }
+        }
+        runs.prune();
+        Ok(runs)
+    }
+
+    fn find(&mut self, dir: RunDir) {
+        let run_id = dir.run_id().clone();
+        if acked_marker(&dir).exists() {
+            self.acked.insert(run_id);
+            return;
+        }
+        let log = LogReader::open(dir.path(), &run_id);
+        if matches!(log.as_ref().map(LogReader::footer), Ok(Ok(Some(_)))) {
+            self.held.insert(run_id);
+            return;
+        }
+        let command = match spool::read_json::<Spec>(&dir.spec()) {
+            Ok(Some(spec)) => spec.command,
+            Ok(None) if log.is_err() => return discard(&dir),
+            Ok(None) | Err(_) => match &log {
+                Ok(log) => log.header().command.clone(),
+                Err(error) => {
+                    return tracing::error!(run = %run_id, "this run cannot be read, and is left as it is: {error}");
+                }
+            },
+        };
+        let mut supervisor = Supervisor::find(&dir);
+        if self.live.is_none() || supervisor.is_alive() {
+            tracing::info!(run = %run_id, "found going on");
+            // A dead supervisor is dealt with there, too: what it left behind must end first.
+            self.end_at_once();
+            self.live = Some(Live::new(dir, command, supervisor));
+        } else {
+            self.end(&dir);
+        }
+    }
+
+    /// Makes room for a run that is alive.
+    fn end_at_once(&mut self) {
+        if let Some(live) = self.live.take() {
+            self.end(live.dir());
+        }
+    }
+
+    fn end(&mut self, dir: &RunDir) {
+        match ending::record(dir) {
+            Ok(()) => {
+                self.held.insert(dir.run_id().clone());
+            }
+            Err(error) => {
+                tracing::error!(run = %dir.run_id(), "its end cannot be recorded: {error}")
+            }
+        }
+    }
+
+    /// The run that goes on, if its spool is there.
+    pub(super) fn going_on(&self) -> Option<&Live> {
+        self.live.as_ref().filter(|live| live.is_started())
+    }
+
+    /// The command that keeps another from beginning.
+    pub(super) fn busy_with(&self) -> Option<&CommandName> {
+        self.live.as_ref().map(Live::command)
+    }
+
+    /// Waits until something happened to the run that goes on, for ever if there is none. Safe to cancel.
+    pub(super) async fn changed(&mut self) -> (RunId, Change) {
+        let Some(live) = &mut self.live else {
+            return std::future::pending().await;
+        };
+        let change = live.changed().await;
+        let run_id = live.dir().run_id().clone();
+        if change == Change::Ended {
+            self.live = None;
+            self.held.insert(run_id.clone());
+        }
+        (run_id, change)
+    }
+
+    /// Every run that the dashboard has not acknowledged as final, the oldest first.
+    pub(super) fn unacknowledged(&self) -> BTreeSet<RunId> {
+        let going_on = self.going_on().map(|live| live.dir().run_id().clone());
+        self.held.iter().cloned().chain(going_on).collect()
+    }
+
+    /// The same, as `register` offers them.
+    pub(super) fn offered(&self) -> Vec<OfferedRun> {
+        let offer = |run_id: RunId| {
+            let report = self.logged(self.report(&run_id))?;
+            let log = self.logged(self.open_log(&run_id))?;
+            Some(OfferedRun {
+                nonce: log.header().meta.nonce.clone(),
+                command: report.command,
+                started: report.started,
+                lines: report.lines,
+                status: report.status,
+                run_id,
+            })
+        };
+        self.unacknowledged()
+            .into_iter()
+            .filter_map(offer)
+            .collect()
+    }
+
+    fn logged<T>(&self, result: Result<T, LogError>) -> Option<T> {
+        result
+            .map_err(|error| tracing::error!("a run cannot be offered: {error}"))
+            .ok()
+    }
+
+    /// The folder of a run whose spool may still be here.
+    pub(super) fn dir(&self, run_id: &RunId) -> RunDir {
+        RunDir::new(&self.state_dir, run_id)
+    }
+
+    /// The spool of a run.
+    pub(super) fn open_log(&self, run_id: &RunId) -> Result<LogReader, LogError> {
+        LogReader::open(self.dir(run_id).path(), run_id)
+    }
+
+    /// Where a run stands, without the host's generation and revision.
+    pub(super) fn report(&self, run_id: &RunId) -> Result<StatusReport, LogError> {
+        let log = self.open_log(run_id)?;
+        let lines = log.total()?;
+        let footer = log.footer()?;
+        let header = log.header();
+        let result = footer.as_ref().map(|footer| &footer.result);
+        Ok(StatusReport {
+            host_id: self.host_id.clone(),
+            run_id: Some(run_id.clone()),
+            command: header.command.clone(),
+            status: result.map_or(Status::Running, |result| result.status),
+            exit_code: footer.as_ref().and_then(|footer| footer.exit_code),
+            message: result.and_then(|result| result.message.clone()),
+            lines: Some(result.map_or(lines, |result| result.lines)),
+            started: Some(header.meta.started),
+            completed: result.map(|result| result.completed),
+            duration_ms: result.and_then(|result| result.duration_ms),
+            generation: result.and_then(|result| result.generation_after),
+            revision: result.and_then(|result| result.revision.clone()),
+        })
+    }
+
+    /// Whether the run was asked for and has no spool yet.
+    pub(super) fn is_beginning(&self, run_id: &RunId) -> bool {
+        let live = self.live.as_ref();
+        live.is_some_and(|live| live.dir().run_id() == run_id && !live.is_started())
+    }
+
+    /// What is remembered of a request.
+    pub(super) fn memory(&self, run_id: &RunId, nonce: &str) -> Memory {
+        self.requests.look(run_id, nonce)
+    }
+
+    /// Begins a run: its folder and [`Spec`] are on disk before the supervisor starts. Where the supervisor
+    /// cannot be started, the run ends with that as its result.
+    pub(super) fn begin(&mut self, spec: &Spec) -> Result<(), BeginError> {
+        if let Some(command) = self.busy_with() {
+            return Err(BeginError::Busy(command.clone()));
+        }
+        let dir = self.dir(&spec.run_id);
+        let nonce = spec.nonce.as_deref().unwrap_or_default();
+        let memory = self.state_dir.join("requests.json");
+        self.requests
+            .remember(&spec.run_id, nonce)
+            .map_err(at(&memory))?;
+        fs::create_dir(dir.path()).map_err(at(dir.path()))?;
+        if let Err(error) = prepare(&dir, spec) {
+            discard(&dir);
+            return Err(error);
+        }
+        let supervisor = Supervisor::start(&dir).unwrap_or_else(|error| {
+            tracing::error!(run = %spec.run_id, "cannot start its supervisor: {error}");
+            Supervisor::Gone
+        });
+        self.live = Some(Live::new(dir, spec.command.clone(), supervisor));
+        Ok(())
+    }
+
+    /// Asks the supervisor to end the run. In mid-activation it needs `force`.
+    pub(super) fn stop(&self, run_id: &RunId, order: &StopOrder) {
+        let Some(live) = self
+            .live
+            .as_ref()
+            .filter(|live| live.dir().run_id() == run_id)
+        else {
+            return tracing::info!(run = %run_id, "nothing to stop: it is not going on");
+        };
+        let phase = live.progress().and_then(|progress| progress.phase());
+        if !order.force && phase.is_some_and(|phase| phase.is_activating()) {
+            return tracing::warn!(run = %run_id, "not stopped: the host is activating, and nobody forced it");
+        }
+        if let Err(error) = spool::write_json(&live.dir().stop(), order) {
+            tracing::error!(run = %run_id, "cannot ask its supervisor to stop: {error}");
+        }
+    }
+
+    /// The dashboard has the whole run on disk: it is no longer offered.
+    pub(super) fn acknowledge(&mut self, run_id: &RunId) {
+        if !self.held.contains(run_id) {
+            return;
+        }
+        let marker = acked_marker(&self.dir(run_id));
+        if let Err(error) = fs::write(&marker, "").and_then(|()| requests::sync(&marker)) {
+            return tracing::error!("cannot write {}: {error}", marker.display());
+        }
+        self.held.remove(run_id);
+        self.acked.insert(run_id.clone());
+        self.prune();
+    }
+
+    /// Deletes the oldest acknowledged spools.
+    fn prune(&mut self) {
+        while self.acked.len() > KEPT {
+            if let Some(oldest) = self.acked.pop_first() {
+                discard(&self.dir(&oldest));
+            }
+        }
+    }
+}
+
+fn acked_marker(dir: &RunDir) -> PathBuf {
+    dir.path().join("acked")
+}
+
+fn prepare(dir: &RunDir, spec: &Spec) -> Result<(), BeginError> {
+    ending::note_boot(dir).map_err(at(dir.path()))?;
+    let path = dir.spec();
+    spool::write_json(&path, spec).map_err(at(&path))?;
+    requests::sync(&path).map_err(at(&path))
+}
+
+fn discard(dir: &RunDir) {
+    if let Err(error) = fs::remove_dir_all(dir.path())
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!("cannot remove {}: {error}", dir.path().display());
+    }
+}

@@ -1,0 +1,328 @@
+//! One connection to the dashboard, from `register` to its end.
+
+use super::Agent;
+use super::connect::Socket;
+use super::follower::{Follower, Next};
+use super::frames;
+use super::live::Change;
+use super::orders::Answer;
+use super::outbound::{self, Outbound};
+use crate::lifecycle::{self, Shutdown};
+use crate::logging;
+use crate::protocol::{
+    self, Ack, CommandRequest, Heartbeat, PROTOCOL, Register, Registered, Resume, ResumeFrom,
+    RunId, StopRequest, Timestamp, close,
+};
+use crate::spool::StopOrder;
+use futures_util::stream::{SplitStream, StreamExt};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
+
+/// Between two pings.
+const PING: Duration = Duration::from_secs(10);
+
+/// A peer that is silent for longer is gone.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Answers that wait for the socket; while there are more, nothing is read.
+const ANSWERS: usize = 64;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    #[error("the agent is ending")]
+    Shutdown,
+    #[error("the dashboard closed the connection{}", said(.0.as_ref()))]
+    Closed(Option<CloseFrame>),
+    #[error("nothing was heard from the dashboard for {} s", SILENCE.as_secs())]
+    Silent,
+    #[error("the dashboard sent what is no message: {0}")]
+    Malformed(String),
+    #[error("the dashboard takes the token for that of host \"{0}\"; correct host_id or the token")]
+    OtherHost(protocol::HostId),
+    #[error("the connection broke: {0}")]
+    Broken(#[from] tungstenite::Error),
+    #[error("the dashboard takes nothing any more")]
+    Stuck,
+}
+
+fn said(frame: Option<&CloseFrame>) -> String {
+    frame.map_or_else(String::new, |frame| {
+        format!(" ({} {})", u16::from(frame.code), frame.reason)
+    })
+}
+
+impl End {
+    /// Whether the dashboard does not want this agent, so that there is no hurry to come back.
+    pub(super) fn is_unwanted(&self) -> bool {
+        match self {
+            Self::Closed(Some(frame)) => {
+                matches!(u16::from(frame.code), close::FORBIDDEN | close::REPLACED)
+            }
+            Self::OtherHost(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// How a connection went.
+pub(super) struct Outcome {
+    pub(super) registered: bool,
+    pub(super) end: End,
+}
+
+struct Session<'a> {
+    agent: &'a mut Agent,
+    follower: Follower,
+    answers: VecDeque<Vec<u8>>,
+    /// The runs that `register` named.
+    offered: BTreeSet<RunId>,
+    registered: bool,
+    beats: Interval,
+    beat_due: bool,
+}
+
+/// Speaks with the dashboard until the connection ends.
+pub(super) async fn run(agent: &mut Agent, socket: Socket, shutdown: &Shutdown) -> Outcome {
+    let (sink, stream) = socket.split();
+    let mut outbound = Outbound::start(sink);
+    let mut beats = interval(agent.config.heartbeat_interval);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut session = Session {
+        answers: VecDeque::from([agent.register()]),
+        offered: agent.runs.unacknowledged(),
+        agent,
+        follower: Follower::default(),
+        registered: false,
+        beats,
+        beat_due: false,
+    };
+    let end = session.run(stream, &mut outbound, shutdown).await;
+    let registered = session.registered;
+    outbound.close(outbound::code_of(&end)).await;
+    Outcome { registered, end }
+}
+
+impl Session<'_> {
+    async fn run(
+        &mut self,
+        mut stream: SplitStream<Socket>,
+        outbound: &mut Outbound,
+        shutdown: &Shutdown,
+    ) -> End {
+        let mut pings = interval(PING);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ping_due = false;
+        let mut heard = Instant::now();
+        let began = heard;
+        loop {
+            let due = self.follower.due().map(Instant::from_std);
+            let now = Instant::now();
+            let lines_due = due.is_some_and(|due| due <= now);
+            let deadline = if self.registered { heard } else { began } + SILENCE;
+            tokio::select! {
+                () = shutdown.wait() => return End::Shutdown,
+                () = sleep_until(deadline) => return End::Silent,
+                incoming = stream.next(), if self.answers.len() < ANSWERS => {
+                    heard = Instant::now();
+                    match incoming {
+                        Some(Ok(message)) => {
+                            if let Err(end) = self.receive(message).await {
+                                return end;
+                            }
+                        }
+                        Some(Err(error)) => return End::Broken(error),
+                        None => return End::Closed(None),
+                    }
+                }
+                _ = pings.tick() => ping_due = true,
+                _ = self.beats.tick(), if self.registered => self.beat_due = true,
+                (run_id, change) = self.agent.runs.changed() => self.changed(&run_id, change),
+                room = outbound.room(), if ping_due || self.beat_due || lines_due || !self.answers.is_empty() => {
+                    let Some(room) = room else { break };
+                    if std::mem::take(&mut ping_due) {
+                        room.send(Message::Ping(Vec::new().into()));
+                    } else if let Some(message) = self.next() {
+                        match text(message) {
+                            Ok(message) => room.send(message),
+                            Err(end) => return end,
+                        }
+                    }
+                }
+                () = until(due), if due.is_some() && !lines_due => {}
+            }
+        }
+        outbound.failure().await
+    }
+
+    /// What goes out next: answers and heartbeats before lines.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        if let Some(answer) = self.answers.pop_front() {
+            return Some(answer);
+        }
+        if std::mem::take(&mut self.beat_due) {
+            return Some(self.agent.heartbeat());
+        }
+        match self.follower.next(&self.agent.runs, &self.agent.host_id)? {
+            Next::Message(message) => Some(message),
+            Next::Status(run_id) => self.status(&run_id),
+        }
+    }
+
+    fn status(&self, run_id: &RunId) -> Option<Vec<u8>> {
+        match self.agent.runs.report(run_id) {
+            Ok(report) => Some(frames::json(&self.agent.complete(report))),
+            Err(error) => {
+                tracing::error!(run = %run_id, "its status cannot be read: {error}");
+                None
+            }
+        }
+    }
+
+    /// Something happened to the run that goes on.
+    fn changed(&mut self, run_id: &RunId, change: Change) {
+        if !self.registered {
+            return;
+        }
+        if change == Change::Started {
+            self.answers.extend(self.status(run_id));
+            self.follow(run_id, 0);
+        }
+        self.follower.wake(run_id);
+    }
+
+    fn follow(&mut self, run_id: &RunId, seq: protocol::Seq) {
+        if let Err(error) = self.follower.follow(&self.agent.runs, run_id, seq) {
+            tracing::error!(run = %run_id, "cannot send it from line {seq}: {error}");
+        }
+    }
+
+    async fn receive(&mut self, message: Message) -> Result<(), End> {
+        match message {
+            Message::Text(frame) => {
+                let messages =
+                    protocol::split(&frame).map_err(|error| End::Malformed(error.to_string()))?;
+                for message in messages {
+                    self.dispatch(&message.kind, message.json).await?;
+                }
+                Ok(())
+            }
+            Message::Close(frame) => Err(End::Closed(frame)),
+            Message::Binary(_) => Err(End::Malformed("a binary frame".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn dispatch(&mut self, kind: &str, json: &str) -> Result<(), End> {
+        if !self.registered && kind != "registered" {
+            tracing::debug!("ignored \"{kind}\" before \"registered\"");
+            return Ok(());
+        }
+        match kind {
+            "registered" => self.on_registered(read(json)?)?,
+            "command" => self.on_command(&read(json)?).await,
+            "stop" => {
+                let stop: StopRequest = read(json)?;
+                let order = StopOrder {
+                    requested_by: stop.requested_by,
+                    force: stop.force.unwrap_or(false),
+                };
+                self.agent.runs.stop(&stop.run_id, &order);
+            }
+            "resume" => {
+                let Resume { run_id, seq } = read(json)?;
+                self.follow(&run_id, seq);
+            }
+            "ack" => {
+                let ack: Ack = read(json)?;
+                if ack.is_final == Some(true) {
+                    self.agent.runs.acknowledge(&ack.run_id);
+                    self.follower.forget(&ack.run_id);
+                }
+            }
+            other => tracing::debug!("ignored a message of type \"{other}\""),
+        }
+        Ok(())
+    }
+
+    fn on_registered(&mut self, registered: Registered) -> Result<(), End> {
+        if registered.host_id != self.agent.host_id {
+            return Err(End::OtherHost(registered.host_id));
+        }
+        if !self.registered {
+            self.registered = true;
+            self.beats.reset_immediately();
+            let url = self.agent.config.dashboard.configured();
+            logging::announce(&format!("connected to {url}"));
+            lifecycle::notify_status(&format!("connected to {url}"));
+        }
+        for ResumeFrom { run_id, seq } in registered.resume {
+            self.follow(&run_id, seq);
+        }
+        // Those whose spool came to be since `register` was sent.
+        for run_id in self.agent.runs.unacknowledged() {
+            if !self.offered.contains(&run_id) && !self.follower.follows(&run_id) {
+                self.changed(&run_id, Change::Started);
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_command(&mut self, request: &CommandRequest) {
+        match self.agent.take(request).await {
+            Answer::Begun => {}
+            Answer::Known(report) => self.answers.push_back(frames::json(&*report)),
+            Answer::Rejected(rejected) => self.answers.push_back(frames::json(&rejected)),
+        }
+    }
+}
+
+impl Agent {
+    fn register(&self) -> Vec<u8> {
+        let mut facts = self.facts.read();
+        facts.commands = self.catalogue.names();
+        facts.heartbeat_interval = Some(self.config.heartbeat_interval.as_secs());
+        frames::json(&Register {
+            protocol: PROTOCOL,
+            time: Some(Timestamp::now()),
+            host_id: self.host_id.clone(),
+            facts,
+            runs: self.runs.offered(),
+        })
+    }
+
+    fn heartbeat(&mut self) -> Vec<u8> {
+        let facts = self.facts.read();
+        let live = self.runs.going_on();
+        frames::json(&Heartbeat {
+            time: Some(Timestamp::now()),
+            host_id: self.host_id.clone(),
+            generation: facts.generation,
+            system: facts.system,
+            revision: facts.revision,
+            reboot_required: facts.reboot_required,
+            pending_command: live.map(|live| live.command().clone()),
+            run_id: live.map(|live| live.dir().run_id().clone()),
+            metrics: Some(self.sampler.sample()),
+        })
+    }
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(json: &'a str) -> Result<T, End> {
+    serde_json::from_str(json).map_err(|error| End::Malformed(error.to_string()))
+}
+
+fn text(message: Vec<u8>) -> Result<Message, End> {
+    let text = tungstenite::Utf8Bytes::try_from(message);
+    text.map(Message::Text)
+        .map_err(|error| End::Broken(tungstenite::Error::Utf8(error.to_string())))
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

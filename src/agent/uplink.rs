@@ -1,0 +1,57 @@
+//! Connects, and connects again, for ever.
+
+use super::backoff::{self, Backoff};
+use super::runs::Runs;
+use super::session::End;
+use super::{Agent, connect, session};
+use crate::lifecycle::{self, Shutdown};
+use std::future::Future;
+use std::pin::pin;
+use tokio::time::sleep;
+
+/// Keeps the agent connected until `shutdown`. The socket before is dropped before the next is opened.
+pub(super) async fn run(agent: &mut Agent, shutdown: &Shutdown) {
+    let mut backoff = Backoff::default();
+    loop {
+        let attempt = connect::dial(&agent.config);
+        let Some(dialed) = meanwhile(&mut agent.runs, shutdown, attempt).await else {
+            return;
+        };
+        let url = agent.config.dashboard.configured();
+        let unwanted = match dialed {
+            Err(error) => {
+                tracing::warn!("cannot connect to {url}: {error}");
+                error.is_unwanted()
+            }
+            Ok(socket) => {
+                let outcome = session::run(agent, socket, shutdown).await;
+                if matches!(outcome.end, End::Shutdown) {
+                    return;
+                }
+                let unwanted = outcome.end.is_unwanted();
+                if outcome.registered && !unwanted {
+                    backoff.reset();
+                }
+                tracing::warn!("disconnected: {}", outcome.end);
+                unwanted
+            }
+        };
+        lifecycle::notify_status("not connected");
+        let pause = sleep(backoff.wait(unwanted, backoff::luck()));
+        if meanwhile(&mut agent.runs, shutdown, pause).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Waits for `work` and looks after the runs; `None` when the agent is to end.
+async fn meanwhile<F: Future>(runs: &mut Runs, shutdown: &Shutdown, work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            () = shutdown.wait() => return None,
+            _ = runs.changed() => {}
+        }
+    }
+}

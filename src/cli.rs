@@ -1,0 +1,217 @@
+//! The command line. Exit codes: 0 fine, 1 failed at run time, 2 wrong usage or configuration.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use switchyard::config_file::ConfigError;
+use switchyard::lifecycle::{self, Shutdown};
+use switchyard::{agent, dashboard, demo, logging, supervisor};
+
+/// Deploys a fleet of NixOS hosts from a web page and shows every line of nixos-rebuild as it happens.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    mode: Mode,
+}
+
+#[derive(Subcommand)]
+enum Mode {
+    /// Serve the page, take what the agents send, and store it
+    Dashboard {
+        /// Its configuration; without one it listens on loopback and every visitor is an admin
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Listen here, whatever the configuration says
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+        /// Keep logs and database here, whatever the configuration says
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Run on a host: take commands from the dashboard and send it every line
+    Agent {
+        /// Its configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check a configuration without opening any file that it names
+    CheckConfig {
+        /// Whose configuration it is
+        service: Service,
+        /// The file
+        file: PathBuf,
+    },
+    /// Run a whole fleet on this machine, without any set-up
+    Demo {
+        /// How many hosts
+        #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=50))]
+        hosts: u8,
+        /// Listen here: a loopback address
+        #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", value_parser = loopback)]
+        listen: SocketAddr,
+    },
+    /// Internal: what the demo's hosts have in place of nixos-rebuild
+    #[command(hide = true)]
+    DemoRebuild {
+        /// What to do
+        action: String,
+        /// For which host
+        #[arg(long)]
+        host: String,
+        /// A folder of the host's own
+        #[arg(long)]
+        state: PathBuf,
+        /// A nix expression to build for real
+        #[arg(long)]
+        system: Option<PathBuf>,
+    },
+    /// Internal: run what the folder of a run says
+    #[command(hide = true)]
+    Supervise {
+        /// The folder of the run
+        rundir: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Service {
+    Dashboard,
+    Agent,
+}
+
+/// Why the program ends with another code than 0.
+enum Failure {
+    /// At run time: 1.
+    Run(anyhow::Error),
+    /// Of usage or configuration: 2.
+    Usage(anyhow::Error),
+    /// Of the stand-in, which has said why.
+    Code(u8),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+fn usage(error: ConfigError) -> Failure {
+    Failure::Usage(error.into())
+}
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    let (code, error) = match run(Cli::parse().mode) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Run(error)) => (1, error),
+        Err(Failure::Usage(error)) => (2, error),
+        Err(Failure::Code(code)) => return ExitCode::from(code),
+    };
+    // Where standard error is gone there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "switchyard: {error:#}");
+    ExitCode::from(code)
+}
+
+fn run(mode: Mode) -> Result<(), Failure> {
+    match mode {
+        Mode::Dashboard {
+            config,
+            listen,
+            data_dir,
+        } => {
+            let overrides = dashboard::config::Overrides { listen, data_dir };
+            let config =
+                dashboard::config::Config::load(config.as_deref(), overrides).map_err(usage)?;
+            let listener = TcpListener::bind(config.listen)
+                .with_context(|| format!("cannot listen on {}", config.listen))?;
+            serve(|shutdown| dashboard::run(listener, config, shutdown))
+        }
+        Mode::Agent { config } => {
+            let config = agent::config::Config::load(&config).map_err(usage)?;
+            serve(|shutdown| agent::run(config, shutdown))
+        }
+        Mode::CheckConfig { service, file } => check_config(service, &file),
+        Mode::Demo { hosts, listen } => {
+            let hosts = hosts.into();
+            serve(|shutdown| demo::run(demo::Options { hosts, listen }, shutdown))
+        }
+        Mode::DemoRebuild {
+            action,
+            host,
+            state,
+            system,
+        } => match demo::stand_in::rebuild(&demo::stand_in::Request {
+            action,
+            host,
+            state,
+            system,
+        })? {
+            0 => Ok(()),
+            code => Err(Failure::Code(code)),
+        },
+        Mode::Supervise { rundir } => {
+            logging::init();
+            Ok(supervisor::run(&rundir)?)
+        }
+    }
+}
+
+/// Runs a service until it ends by itself or by a signal.
+fn serve<F, E>(service: impl FnOnce(Shutdown) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    logging::init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot wait for signals")?;
+        lifecycle::spawn_watchdog(shutdown.clone());
+        Ok(service(shutdown).await?)
+    })
+}
+
+fn check_config(service: Service, file: &Path) -> Result<(), Failure> {
+    match service {
+        Service::Dashboard => {
+            dashboard::config::Config::load(Some(file), dashboard::config::Overrides::default())
+                .map(drop)
+        }
+        Service::Agent => agent::config::Config::load(file).map(drop),
+    }
+    .map_err(usage)
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "not ADDR:PORT".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("the demo opens nothing to the network: use 127.0.0.1 or [::1]".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_demo_opens_nothing_to_the_network() {
+        assert!(loopback("127.0.0.1:0").is_ok() && loopback("[::1]:8000").is_ok());
+        assert!(loopback("0.0.0.0:8000").is_err() && loopback("localhost").is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! `POST /api/hosts/{id}/command`, `POST /api/commands`.
+
+use crate::dashboard::app::App;
+use crate::dashboard::auth::{Identity, Role};
+use crate::dashboard::core::CommandError;
+use crate::dashboard::extract::{Body, Ids};
+use crate::dashboard::fleet::Refusal;
+use crate::dashboard::problem::Problem;
+use crate::dashboard::state::StopWish;
+use crate::protocol::{CommandName, HostId, Run, RunId, Status};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a command waits for its host where nobody says, in seconds, and at most (30 days).
+const EXPIRES: u64 = 3_600;
+const MAX_EXPIRES: u64 = 30 * 24 * 3_600;
+/// More hosts than one dashboard is made for.
+const MAX_HOSTS: usize = 10_000;
+const STOP: &str = "stop";
+
+#[derive(Deserialize)]
+pub(crate) struct Wish {
+    command: String,
+    expires: Option<u64>,
+    force: Option<bool>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct BulkWish {
+    hosts: Vec<String>,
+    command: String,
+    expires: Option<u64>,
+    force: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Taken {
+    run_id: RunId,
+    host_id: HostId,
+    command: CommandName,
+    status: Status,
+}
+
+#[derive(Serialize)]
+struct BulkResults {
+    results: Vec<BulkResult>,
+}
+
+#[derive(Serialize)]
+struct BulkResult {
+    host_id: String,
+    status: u16,
+    run_id: Option<RunId>,
+    detail: Option<String>,
+}
+
+pub(crate) async fn command(
+    State(app): State<Arc<App>>,
+    identity: Identity,
+    Ids(id): Ids<HostId>,
+    Body(wish): Body<Wish>,
+) -> Result<impl IntoResponse, Problem> {
+    identity.require(Role::Operator)?;
+    let run = if wish.command == STOP {
+        app.core.stop(&id, stop_wish(&identity, wish.force)).await
+    } else {
+        let command = command_name(&wish.command)?;
+        let expires = expiry(wish.expires)?;
+        let mut runs = app
+            .core
+            .enqueue(&[id], &command, &identity.name, expires)
+            .await;
+        runs.pop()
+            .unwrap_or_else(|| Err(CommandError::NotStored("no answer".into())))
+    };
+    Ok((StatusCode::ACCEPTED, Json(Taken::from(run?))))
+}
+
+pub(crate) async fn bulk(
+    State(app): State<Arc<App>>,
+    identity: Identity,
+    Body(wish): Body<BulkWish>,
+) -> Result<impl IntoResponse, Problem> {
+    identity.require(Role::Operator)?;
+    if wish.hosts.len() > MAX_HOSTS {
+        return Err(Problem::bad_request(format!(
+            "{} hosts, at most {MAX_HOSTS}",
+            wish.hosts.len()
+        )));
+    }
+    let valid: Vec<HostId> = wish
+        .hosts
+        .iter()
+        .filter_map(|id| HostId::new(id).ok())
+        .collect();
+    let runs = if wish.command == STOP {
+        let mut runs = Vec::with_capacity(valid.len());
+        for id in &valid {
+            runs.push(app.core.stop(id, stop_wish(&identity, wish.force)).await);
+        }
+        runs
+    } else {
+        let command = command_name(&wish.command)?;
+        app.core
+            .enqueue(&valid, &command, &identity.name, expiry(wish.expires)?)
+            .await
+    };
+    let mut runs = runs.into_iter();
+    let results = wish.hosts.into_iter().map(|id| match HostId::new(&id) {
+        Ok(_) => runs
+            .next()
+            .map_or_else(|| unanswered(&id), |run| BulkResult::of(&id, run)),
+        Err(error) => BulkResult {
+            host_id: id,
+            status: 404,
+            run_id: None,
+            detail: Some(error.to_string()),
+        },
+    });
+    Ok((
+        StatusCode::MULTI_STATUS,
+        Json(BulkResults {
+            results: results.collect(),
+        }),
+    ))
+}
+
+fn unanswered(id: &str) -> BulkResult {
+    BulkResult {
+        host_id: id.to_owned(),
+        status: 503,
+        run_id: None,
+        detail: None,
+    }
+}
+
+fn stop_wish(identity: &Identity, force: Option<bool>) -> StopWish {
+    StopWish {
+        requested_by: identity.name.clone(),
+        force: force.unwrap_or(false),
+    }
+}
+
+fn command_name(name: &str) -> Result<CommandName, Problem> {
+    CommandName::new(name)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+}
+
+fn expiry(seconds: Option<u64>) -> Result<Duration, Problem> {
+    match seconds.unwrap_or(EXPIRES) {
+        seconds @ 1..=MAX_EXPIRES => Ok(Duration::from_secs(seconds)),
+        seconds => Err(Problem::bad_request(format!(
+            "expires is {seconds}; it is 1 to {MAX_EXPIRES} seconds"
+        ))),
+    }
+}
+
+impl From<Run> for Taken {
+    fn from(run: Run) -> Self {
+        Self {
+            run_id: run.run_id,
+            host_id: run.host_id,
+            command: run.command,
+            status: run.status,
+        }
+    }
+}
+
+impl BulkResult {
+    fn of(host_id: &str, run: Result<Run, CommandError>) -> Self {
+        let host_id = host_id.to_owned();
+        match run {
+            Ok(run) => Self {
+                host_id,
+                status: 202,
+                run_id: Some(run.run_id),
+                detail: None,
+            },
+            Err(error) => Self {
+                host_id,
+                status: status(&error).as_u16(),
+                run_id: None,
+                detail: Some(error.to_string()),
+            },
+        }
+    }
+}
+
+fn status(error: &CommandError) -> StatusCode {
+    match error {
+        CommandError::Refused(Refusal::NoHost(_)) => StatusCode::NOT_FOUND,
+        CommandError::Refused(Refusal::NotOffered { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+        CommandError::Refused(
+            Refusal::Busy { .. }
+            | Refusal::Reserved(_)
+            | Refusal::NothingToStop(_)
+            | Refusal::Activating(_),
+        ) => StatusCode::CONFLICT,
+        CommandError::NotStored(_) | CommandError::Random(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        Self::new(status(&error), error.to_string())
+    }
+}

@@ -1,0 +1,41 @@
+//! `GET /api/hosts`, `GET /api/hosts/{id}`.
+
+use crate::dashboard::app::App;
+use crate::dashboard::auth::Identity;
+use crate::dashboard::extract::Ids;
+use crate::dashboard::fleet::HostView;
+use crate::dashboard::problem::Problem;
+use crate::protocol::HostId;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+pub(crate) struct Hosts {
+    hosts: Vec<HostView>,
+}
+
+pub(crate) async fn hosts(State(app): State<Arc<App>>, _: Identity) -> Json<Hosts> {
+    Json(Hosts {
+        hosts: app.core.fleet.hosts().0,
+    })
+}
+
+pub(crate) async fn host(
+    State(app): State<Arc<App>>,
+    _: Identity,
+    Ids(id): Ids<HostId>,
+) -> Result<Json<HostView>, Problem> {
+    app.core
+        .fleet
+        .host(&id)
+        .map(Json)
+        .ok_or_else(|| no_such_host(&id))
+}
+
+pub(super) fn no_such_host(id: &HostId) -> Problem {
+    Problem::not_found(format!(
+        "there is no host {id}; add its token to the agents file"
+    ))
+}

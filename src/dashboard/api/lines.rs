@@ -1,0 +1,53 @@
+//! `GET /api/hosts/{id}/runs/{run}/lines`: some lines of a run.
+
+use super::logs::{self, JsonLines, Lines, RunPath};
+use crate::dashboard::app::App;
+use crate::dashboard::auth::Identity;
+use crate::dashboard::extract::{Ids, Params};
+use crate::dashboard::problem::Problem;
+use crate::protocol::Seq;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// How many lines are given where nobody says, and at most.
+pub(super) const DEFAULT_LIMIT: u64 = 1_000;
+pub(super) const MAX_LIMIT: u64 = 10_000;
+
+/// Which lines.
+#[derive(Deserialize)]
+pub(crate) struct Which {
+    #[serde(default)]
+    from: Seq,
+    limit: Option<u64>,
+}
+
+pub(crate) async fn lines(
+    State(app): State<Arc<App>>,
+    _: Identity,
+    Ids(RunPath { id, run }): Ids<RunPath>,
+    Params(which): Params<Which>,
+) -> Result<impl IntoResponse, Problem> {
+    let reader = logs::open(&app, &id, run).await?;
+    let (reader, total) = logs::blocking(move || {
+        let total = reader.total()?;
+        Ok((reader, total))
+    })
+    .await?;
+    let limit = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    let first = which.from;
+    let end = first.saturating_add(limit).min(total);
+    let mut lines = JsonLines::new(Lines::new(reader, first, end));
+    let mut head = Some(format!("{{\"first\":{first},\"total\":{total},\"lines\":["));
+    let mut tail = Some("]}");
+    let body = logs::body(move || {
+        if let Some(head) = head.take() {
+            return Ok(Some(head.into_bytes()));
+        }
+        let piece = lines.piece()?;
+        Ok(piece.or_else(|| tail.take().map(|tail| tail.into())))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/json")], body))
+}

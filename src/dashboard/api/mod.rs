@@ -1,0 +1,13 @@
+//! The HTTP interface, one resource a file.
+
+pub(super) mod commands;
+pub(super) mod download;
+pub(super) mod health;
+pub(super) mod hosts;
+pub(super) mod lines;
+pub(super) mod login;
+mod logs;
+pub(super) mod metrics;
+pub(super) mod runs;
+pub(super) mod search;
+pub(super) mod sockets;

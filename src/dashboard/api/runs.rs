@@ -1,0 +1,92 @@
+//! `GET /api/hosts/{id}/runs`, `GET /api/hosts/{id}/runs/{run}`.
+
+use super::hosts::no_such_host;
+use super::logs::RunPath;
+use crate::dashboard::app::App;
+use crate::dashboard::auth::Identity;
+use crate::dashboard::extract::{Ids, Params};
+use crate::dashboard::problem::Problem;
+use crate::dashboard::state::RunRecord;
+use crate::protocol::{HostId, Run, RunId};
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 1_000;
+
+#[derive(Deserialize)]
+pub(crate) struct Which {
+    limit: Option<usize>,
+    before: Option<RunId>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Runs {
+    runs: Vec<Run>,
+}
+
+pub(crate) async fn runs(
+    State(app): State<Arc<App>>,
+    _: Identity,
+    Ids(id): Ids<HostId>,
+    Params(which): Params<Which>,
+) -> Result<Json<Runs>, Problem> {
+    if !app.core.fleet.has(&id) {
+        return Err(no_such_host(&id));
+    }
+    let limit = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    let stored = app.core.state.runs(&id, which.before.as_ref(), limit).await;
+    let stored = stored.map_err(|error| Problem::internal(&error))?;
+    Ok(Json(Runs {
+        runs: stored
+            .into_iter()
+            .map(|record| present(&app, record))
+            .collect(),
+    }))
+}
+
+pub(crate) async fn run(
+    State(app): State<Arc<App>>,
+    _: Identity,
+    Ids(path): Ids<RunPath>,
+) -> Result<Json<Run>, Problem> {
+    if let Some(record) = app.core.fleet.record(&path.id, &path.run) {
+        return Ok(Json(record.run));
+    }
+    let stored = app
+        .core
+        .state
+        .run(&path.id, &path.run)
+        .await
+        .map_err(|error| Problem::internal(&error))?;
+    match stored {
+        Some(record) => Ok(Json(record.run)),
+        None if app
+            .core
+            .state
+            .was_removed(&path.id, &path.run)
+            .await
+            .unwrap_or(false) =>
+        {
+            Err(Problem::not_found(format!(
+                "{} of {} was removed by retention",
+                path.run, path.id
+            )))
+        }
+        None => Err(Problem::not_found(format!(
+            "{} has no run {}",
+            path.id, path.run
+        ))),
+    }
+}
+
+/// The run as it is now: the database lags behind while it runs.
+fn present(app: &App, stored: RunRecord) -> Run {
+    let at_hand = app
+        .core
+        .fleet
+        .record(&stored.run.host_id, &stored.run.run_id);
+    at_hand.unwrap_or(stored).run
+}

@@ -1,0 +1,133 @@
+//! The page: the files of `web/`, part of the program.
+
+use super::problem::{Problem, no_such_path};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
+
+static ASSETS: LazyLock<HashMap<&'static str, Asset>> = LazyLock::new(|| {
+    let asset = |(path, content): &(&'static str, &'static [u8])| {
+        let digest = Sha256::digest(content);
+        let tag: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+        let asset = Asset {
+            content,
+            kind: kind(path),
+            tag: format!("\"{tag}\""),
+        };
+        (*path, asset)
+    };
+    FILES.iter().map(asset).collect()
+});
+
+struct Asset {
+    content: &'static [u8],
+    kind: &'static str,
+    tag: String,
+}
+
+/// The one page, which finds out from the path what to show.
+pub(crate) async fn page(headers: HeaderMap) -> Result<Response, Problem> {
+    answer("/index.html", &headers).await
+}
+
+/// Any file of the page.
+pub(crate) async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    answer(uri.path(), &headers).await
+}
+
+async fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let Some(asset) = ASSETS.get(path) else {
+        return Err(no_such_path().await);
+    };
+    let common = [
+        (header::ETAG, asset.tag.as_str()),
+        // Asked for anew each time, answered with 304: page and program are always of one version.
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    let known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|tag| tag.trim().trim_start_matches("W/"))
+        .any(|tag| tag == asset.tag || tag == "*");
+    if known {
+        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
+    }
+    let kind = [(header::CONTENT_TYPE, asset.kind)];
+    Ok((common, kind, asset.content).into_response())
+}
+
+/// Puts on an answer what keeps a page from doing what ours never does.
+pub(crate) fn secure(headers: &mut HeaderMap) {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+        connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
+        frame-ancestors 'none'";
+    let always: [(HeaderName, &'static str); 4] = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in always {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+}
+
+fn kind(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, kind)| kind) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        Some("webmanifest") => "application/manifest+json",
+        Some("woff2") => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_page_is_sent_once_and_then_known() {
+        let first = page(HeaderMap::new()).await.unwrap();
+        assert_eq!(first.status(), 200);
+        assert_eq!(first.headers()["content-type"], "text/html; charset=utf-8");
+        let tag = first.headers()["etag"].clone();
+        let body = axum::body::to_bytes(first.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        assert!(body.starts_with(b"<!doctype html>"));
+        let mut again = HeaderMap::new();
+        again.insert("if-none-match", tag);
+        assert_eq!(page(again).await.unwrap().status(), 304);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_of_the_page_is_not_found() {
+        for path in [
+            "/nothing.js",
+            "/../Cargo.toml",
+            "/index.html/",
+            "//index.html",
+        ] {
+            let uri = Uri::try_from(path).unwrap();
+            assert_eq!(
+                file(uri, HeaderMap::new()).await.unwrap_err().status(),
+                404,
+                "{path}"
+            );
+        }
+    }
+}

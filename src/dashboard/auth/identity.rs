@@ -1,0 +1,123 @@
+use super::token::SecretHash;
+use crate::dashboard::problem::Problem;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// What somebody may do; each may all that the ones before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Run commands.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Viewer, Self::Operator, Self::Admin]
+            .into_iter()
+            .find(|role| role.to_string() == text)
+            .ok_or_else(|| format!("{text:?} is no role: viewer, operator or admin"))
+    }
+}
+
+/// Whether a text can name a user: letters, digits, `.`, `_`, `@` and `-`, at most 63, beginning with a letter or digit.
+pub fn is_user_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes[0].is_ascii_alphanumeric()
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'))
+}
+
+/// How somebody showed who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// By signing in; the hash of the cookie.
+    Session(SecretHash),
+    /// By an API token; its hash.
+    Token(SecretHash),
+    /// There are no users: every visitor is an admin.
+    Open,
+}
+
+/// Who sent a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The user's name.
+    pub(crate) name: String,
+    /// What they may do.
+    pub(crate) role: Role,
+    /// How they showed it.
+    pub(crate) via: Via,
+}
+
+impl Identity {
+    /// The visitor of a dashboard without users.
+    pub(crate) fn open() -> Self {
+        Self {
+            name: "local".to_owned(),
+            role: Role::Admin,
+            via: Via::Open,
+        }
+    }
+
+    /// Refuses with 403 who may not what `role` may.
+    pub(crate) fn require(&self, role: Role) -> Result<(), Problem> {
+        if self.role >= role {
+            Ok(())
+        } else {
+            Err(Problem::forbidden(format!(
+                "this needs the role {role}, and {} is {}",
+                self.name, self.role
+            )))
+        }
+    }
+}
+
+/// The guard put it there; without one nobody gets past it.
+impl<S: Sync> FromRequestParts<S> for Identity {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(Problem::unauthorized)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_may_what_the_lesser_ones_may() {
+        let of = |role| Identity {
+            role,
+            ..Identity::open()
+        };
+        assert!(of(Role::Admin).require(Role::Operator).is_ok());
+        assert!(of(Role::Operator).require(Role::Operator).is_ok());
+        assert!(of(Role::Viewer).require(Role::Operator).is_err());
+        assert!("root".parse::<Role>().is_err());
+    }
+}

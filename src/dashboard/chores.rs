@@ -1,0 +1,137 @@
+//! What has to be done now and then: queued runs expire, old logs go.
+
+use super::config::Retention;
+use super::core::Core;
+use crate::protocol::{HostId, RunId, Status, Timestamp};
+use crate::runlog;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+const RETAIN_EVERY: Duration = Duration::from_secs(600);
+/// A host that was told of a run may be about to say that it began.
+const GRACE_MS: i64 = 30_000;
+const DAY_MS: i64 = 86_400_000;
+const RUNS_AT_A_TIME: usize = 1_000;
+
+/// Does the chores until the dashboard ends.
+pub(super) async fn run(core: Arc<Core>, retention: Retention) {
+    let mut expire = interval(EXPIRE_EVERY);
+    let mut retain = interval(RETAIN_EVERY);
+    expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    retain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = expire.tick() => expire_runs(&core).await,
+            _ = retain.tick() => retain_logs(&core, retention).await,
+            () = core.shutdown.wait() => return,
+        }
+    }
+}
+
+/// Ends the runs for which their hosts did not come in time. One that was sent and not answered waits until
+/// its host is in contact: it may have begun.
+async fn expire_runs(core: &Arc<Core>) {
+    let now = Timestamp::now().millis();
+    for record in core.fleet.queued_runs() {
+        let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
+        let Some(expires) = record.expires.map(Timestamp::millis) else {
+            continue;
+        };
+        let due = if record.sent {
+            expires + GRACE_MS
+        } else {
+            expires
+        };
+        if now < due || (record.sent && !core.fleet.is_online(host_id)) {
+            continue;
+        }
+        core.fleet.update_run(host_id, run_id, |record| {
+            if record.run.status == Status::Queued {
+                record.run.status = Status::Expired;
+                record.run.message = Some("the host did not come for it in time".into());
+                record.run.completed = Some(Timestamp::now());
+            }
+        });
+        tracing::info!(host = %host_id, run = %run_id, "run expired");
+        let _ = core.persist(host_id, run_id).await;
+    }
+}
+
+/// Removes the oldest ended runs beyond the limits.
+async fn retain_logs(core: &Arc<Core>, retention: Retention) {
+    if retention.days == 0 && retention.max_bytes == 0 {
+        return;
+    }
+    let days = i64::try_from(retention.days)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(DAY_MS);
+    let oldest_kept = if retention.days == 0 {
+        i64::MIN
+    } else {
+        Timestamp::now().millis().saturating_sub(days)
+    };
+    let logs = core.logs.clone();
+    let mut total = match tokio::task::spawn_blocking(move || size_of(&logs)).await {
+        Ok(total) => total,
+        Err(_) => return,
+    };
+    loop {
+        let Ok(oldest) = core.state.oldest_ended(RUNS_AT_A_TIME).await else {
+            return;
+        };
+        let count = oldest.len();
+        for (host_id, run_id, at) in oldest {
+            let too_much = retention.max_bytes > 0 && total > retention.max_bytes;
+            let at_hand = core.fleet.is_open(&host_id, &run_id);
+            if !(too_much || at.millis() < oldest_kept) || at_hand || core.shutdown.is_triggered() {
+                return;
+            }
+            // Told first: a file without its row would be taken in again.
+            if core
+                .noted(core.state.remove_run(&host_id, &run_id).await)
+                .is_err()
+            {
+                return;
+            }
+            total = total.saturating_sub(remove(core, &host_id, &run_id));
+            tracing::info!(host = %host_id, run = %run_id, "log removed by retention");
+        }
+        if count < RUNS_AT_A_TIME {
+            return;
+        }
+    }
+}
+
+/// Removes the files of a run; gives how many bytes that freed.
+fn remove(core: &Core, host_id: &HostId, run_id: &RunId) -> u64 {
+    let (log, idx) = runlog::paths(&core.log_dir(host_id), run_id);
+    let size =
+        |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let freed = size(&log) + size(&idx);
+    for path in [log, idx] {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "cannot remove");
+            }
+            _ => {}
+        }
+    }
+    freed
+}
+
+/// The bytes of all logs.
+fn size_of(logs: &std::path::Path) -> u64 {
+    let hosts = std::fs::read_dir(logs).into_iter().flatten().flatten();
+    let files = hosts.flat_map(|host| {
+        std::fs::read_dir(host.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+    });
+    files
+        .filter_map(|file| file.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum()
+}

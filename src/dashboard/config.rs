@@ -1,0 +1,259 @@
+//! What the dashboard is told by its file and its command line.
+
+use crate::config_file::{self, ConfigError, ConfigSource};
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The dashboard's configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where it listens; port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// Holds logs and database.
+    pub data_dir: PathBuf,
+    /// The hosts and the hashes of their tokens; without it no agent may connect.
+    pub agents_file: Option<PathBuf>,
+    /// The people and the hashes of their passwords; without it every visitor is an admin.
+    pub users_file: Option<PathBuf>,
+    /// What the world sees in front of it.
+    pub public_url: Option<PublicUrl>,
+    /// How long logs are kept.
+    pub retention: Retention,
+}
+
+/// How long logs are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// The oldest age of a run, in days; 0: no limit.
+    #[serde(default)]
+    pub days: u64,
+    /// The largest size of all logs together, in bytes; 0: no limit.
+    #[serde(default)]
+    pub max_bytes: u64,
+}
+
+/// An origin: scheme and authority, without a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    https: bool,
+    authority: String,
+}
+
+/// What the command line says in place of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    agents_file: Option<PathBuf>,
+    users_file: Option<PathBuf>,
+    public_url: Option<String>,
+    #[serde(default)]
+    retention: Retention,
+}
+
+impl Config {
+    /// Reads `file`, or takes the defaults, and checks it. Opens no file that `file` names.
+    pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
+        let (file, source) = match file {
+            Some(path) => config_file::load::<File>(path)?,
+            None => (File::default(), ConfigSource::defaults()),
+        };
+        let config = Self {
+            listen: overrides
+                .listen
+                .or(file.listen)
+                .unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8000).into()),
+            data_dir: overrides
+                .data_dir
+                .or(file.data_dir)
+                .unwrap_or_else(|| "/var/lib/switchyard".into()),
+            agents_file: file.agents_file,
+            users_file: file.users_file,
+            public_url: match file.public_url.as_deref().map(PublicUrl::parse) {
+                None => None,
+                Some(Ok(url)) => Some(url),
+                Some(Err(problem)) => {
+                    return Err(source.invalid(
+                        "public_url",
+                        problem,
+                        "write it as \"https://fleet.example.org\"",
+                    ));
+                }
+            },
+            retention: file.retention,
+        };
+        config.check(&source)?;
+        Ok(config)
+    }
+
+    /// Without users everybody is an admin, which only this machine may be.
+    fn check(&self, source: &ConfigSource) -> Result<(), ConfigError> {
+        if self.users_file.is_some() {
+            return Ok(());
+        }
+        const REMEDY: &str = "add `users_file = …` with the people who may sign in";
+        if !self.listen.ip().to_canonical().is_loopback() {
+            return Err(source.invalid(
+                "listen",
+                format!(
+                    "{} is no loopback address, and without users_file every visitor is an admin",
+                    self.listen
+                ),
+                format!("{REMEDY}, or listen on 127.0.0.1"),
+            ));
+        }
+        if self.public_url.is_some() {
+            return Err(source.invalid(
+                "public_url",
+                "it is set, and without users_file every visitor is an admin",
+                format!("{REMEDY}, or remove it"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl PublicUrl {
+    /// Reads `https://fleet.example.org` or `http://fleet.example.org:8080`, with at most a `/` behind it.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let uri: axum::http::Uri = url.parse().map_err(|error| format!("not a URL: {error}"))?;
+        let https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err("it begins with neither https:// nor http://".to_owned()),
+        };
+        let authority = uri.authority().map(|a| a.as_str()).unwrap_or_default();
+        if authority.is_empty() || authority.contains('@') {
+            return Err("there is no plain host name in it".to_owned());
+        }
+        if uri
+            .path_and_query()
+            .is_some_and(|rest| rest.as_str() != "/")
+        {
+            return Err("it has a path, and the page lives at the root".to_owned());
+        }
+        let default_port = if https { ":443" } else { ":80" };
+        let authority = authority.strip_suffix(default_port).unwrap_or(authority);
+        Ok(Self {
+            https,
+            authority: authority.to_ascii_lowercase(),
+        })
+    }
+
+    /// Whether browsers reach it through TLS.
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Host and, unless it is the scheme's own, port; in lower case.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// As browsers write it in `Origin`.
+    pub fn origin(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, overrides: Overrides) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path), overrides).map_err(|error| {
+            error
+                .to_string()
+                .replace(&path.display().to_string(), "x.toml")
+        })
+    }
+
+    #[test]
+    fn without_a_file_it_listens_on_loopback() {
+        let config = Config::load(None, Overrides::default()).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
+        assert_eq!(config.data_dir, Path::new("/var/lib/switchyard"));
+        assert_eq!(config.retention, Retention::default());
+    }
+
+    #[test]
+    fn a_whole_file_is_read_and_the_command_line_goes_before_it() {
+        let text = "listen = \"0.0.0.0:80\"\ndata_dir = \"/d\"\nagents_file = \"/a\"\nusers_file = \"/u\"\n\
+                    public_url = \"https://Fleet.example.org:443/\"\n[retention]\ndays = 90\nmax_bytes = 1\n";
+        let overrides = Overrides {
+            listen: Some("[::1]:0".parse().unwrap()),
+            data_dir: Some("/e".into()),
+        };
+        let config = load(text, overrides).unwrap();
+        assert_eq!(config.listen.to_string(), "[::1]:0");
+        assert_eq!(config.data_dir, Path::new("/e"));
+        assert_eq!(
+            config.public_url.unwrap().origin(),
+            "https://fleet.example.org"
+        );
+        assert_eq!(
+            config.retention,
+            Retention {
+                days: 90,
+                max_bytes: 1
+            }
+        );
+    }
+
+    #[test]
+    fn without_users_nobody_but_this_machine_may_come_in() {
+        let error = load("\nlisten = \"0.0.0.0:80\"\n", Overrides::default()).unwrap_err();
+        assert!(
+            error.starts_with("x.toml:2: listen: 0.0.0.0:80 is no loopback address"),
+            "{error}"
+        );
+        let error = load("public_url = \"http://x\"\n", Overrides::default()).unwrap_err();
+        assert!(
+            error.starts_with("x.toml:1: public_url: it is set"),
+            "{error}"
+        );
+        let overridden = Overrides {
+            listen: Some("192.0.2.1:80".parse().unwrap()),
+            data_dir: None,
+        };
+        assert!(load("", overridden).is_err());
+        assert!(load("listen = \"[::1]:80\"\n", Overrides::default()).is_ok());
+    }
+
+    #[test]
+    fn a_public_url_has_scheme_and_authority_and_no_more() {
+        for (url, origin) in [
+            ("http://a:8080", "http://a:8080"),
+            ("http://a:80/", "http://a"),
+            ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+        ] {
+            assert_eq!(PublicUrl::parse(url).unwrap().origin(), origin);
+        }
+        for bad in [
+            "",
+            "fleet",
+            "ftp://a",
+            "https://a/b",
+            "https://a/?q",
+            "https://u@a",
+            "https://",
+        ] {
+            assert!(PublicUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

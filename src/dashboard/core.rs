@@ -1,0 +1,196 @@
+//! What every part of the dashboard works on.
+
+use super::fleet::{Errand, Fleet, Refusal, StopEffect};
+use super::health::Health;
+use super::intake::HostRuns;
+use super::state::{RunRecord, State, StateError, StopWish};
+use super::syncer::Syncer;
+use crate::lifecycle::Shutdown;
+use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// State, files and threads of a dashboard.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) fleet: Fleet,
+    pub(crate) state: State,
+    /// `DATA_DIR/logs`; the logs of a host are in a folder of its name.
+    pub(crate) logs: PathBuf,
+    pub(crate) syncer: Syncer,
+    pub(crate) health: Arc<Health>,
+    pub(crate) counters: Counters,
+    pub(crate) shutdown: Shutdown,
+    slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
+}
+
+/// What `/metrics` counts.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) lines_stored: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+    pub(crate) frames_received: AtomicU64,
+    pub(crate) frames_sent: AtomicU64,
+    pub(crate) lines_skipped: AtomicU64,
+    pub(crate) browsers: AtomicU64,
+}
+
+/// Why a command was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the command could not be stored, so it was not taken: {0}")]
+    NotStored(String),
+    #[error("the machine has no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Core {
+    pub(crate) fn new(
+        state: State,
+        logs: PathBuf,
+        syncer: Syncer,
+        health: Arc<Health>,
+        shutdown: Shutdown,
+    ) -> Self {
+        let (fleet, counters, slots) = Default::default();
+        Self {
+            fleet,
+            state,
+            logs,
+            syncer,
+            health,
+            counters,
+            shutdown,
+            slots,
+        }
+    }
+
+    /// The logs of a host.
+    pub(crate) fn log_dir(&self, host_id: &HostId) -> PathBuf {
+        self.logs.join(host_id.as_str())
+    }
+
+    /// The open logs of a host. Whoever holds the lock is the connection that may append.
+    pub(crate) fn slot(self: &Arc<Self>, host_id: &HostId) -> Arc<tokio::sync::Mutex<HostRuns>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.entry(host_id.clone()).or_insert_with(|| {
+            Arc::new(tokio::sync::Mutex::new(HostRuns::new(
+                host_id.clone(),
+                self.log_dir(host_id),
+            )))
+        });
+        Arc::clone(slot)
+    }
+
+    /// Stores the present state of a run at hand.
+    pub(crate) async fn persist(
+        self: &Arc<Self>,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<(), StateError> {
+        let (core, host_id, run_id) = (Arc::clone(self), host_id.clone(), run_id.clone());
+        self.noted(
+            self.state
+                .save_run(move || core.fleet.record(&host_id, &run_id))
+                .await,
+        )
+    }
+
+    /// Tells `health` how writing went.
+    pub(crate) fn noted<T>(&self, result: Result<T, StateError>) -> Result<T, StateError> {
+        if let Err(error) = &result {
+            self.health.fault(error.to_string());
+        }
+        result
+    }
+
+    /// Takes a command for each of these hosts; all that can be taken are on disk when it returns.
+    pub(crate) async fn enqueue(
+        self: &Arc<Self>,
+        host_ids: &[HostId],
+        command: &CommandName,
+        requested_by: &str,
+        expires: Duration,
+    ) -> Vec<Result<Run, CommandError>> {
+        let mut answers: Vec<_> = host_ids
+            .iter()
+            .map(|id| self.asked_for(id, command, requested_by, expires))
+            .collect();
+        let records = answers
+            .iter()
+            .filter_map(|answer| answer.as_ref().ok().cloned())
+            .collect();
+        match self.noted(self.state.add_runs(records).await) {
+            Ok(stored) => {
+                let taken = answers.iter_mut().filter(|answer| answer.is_ok());
+                for (answer, record) in taken.zip(stored) {
+                    let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
+                    self.fleet.add_run(record.clone());
+                    self.fleet.send(&host_id, Errand::Begin(run_id));
+                    *answer = Ok(record);
+                }
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                for answer in answers.iter_mut() {
+                    if let Ok(record) = answer {
+                        self.fleet.release(&record.run.host_id);
+                        *answer = Err(CommandError::NotStored(reason.clone()));
+                    }
+                }
+            }
+        }
+        answers
+            .into_iter()
+            .map(|answer| answer.map(|record| record.run))
+            .collect()
+    }
+
+    /// Reserves the place for a run, whose id is yet to be found.
+    fn asked_for(
+        &self,
+        host_id: &HostId,
+        command: &CommandName,
+        by: &str,
+        expires: Duration,
+    ) -> Result<RunRecord, CommandError> {
+        let nonce = nonce()?;
+        self.fleet.reserve(host_id, command)?;
+        let now = Timestamp::now();
+        let mut run = Run::queued(
+            RunId::compose(now, command, 1),
+            host_id.clone(),
+            command.clone(),
+        );
+        run.requested_by = Some(by.to_owned());
+        run.queued = Some(now);
+        let expires = i64::try_from(expires.as_millis()).unwrap_or(i64::MAX);
+        let expires = Some(Timestamp::from_millis(now.millis().saturating_add(expires)));
+        Ok(RunRecord {
+            run,
+            nonce: Some(nonce),
+            expires,
+            sent: false,
+            stop: None,
+        })
+    }
+
+    /// Ends the current run of a host, or cancels the queued one.
+    pub(crate) async fn stop(
+        self: &Arc<Self>,
+        host_id: &HostId,
+        wish: StopWish,
+    ) -> Result<Run, CommandError> {
+        let (record, effect) = self.fleet.stop(host_id, wish)?;
+        tracing::info!(host = %host_id, run = %record.run.run_id, cancelled = effect == StopEffect::Cancelled, "stop asked for");
+        self.persist(host_id, &record.run.run_id)
+            .await
+            .map_err(|error| CommandError::NotStored(error.to_string()))?;
+        Ok(record.run)
+    }
+}

@@ -1,0 +1,147 @@
+//! What people ask for: which commands a host takes, and what stopping means at the moment.
+
+use super::{Errand, Fleet};
+use crate::dashboard::state::{RunRecord, StopWish};
+use crate::protocol::{CommandName, HostId, RunId, Status, Timestamp};
+
+/// Why a command is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("there is no host {0}")]
+    NoHost(HostId),
+    #[error("{host_id} is busy: {command} is {status}")]
+    Busy {
+        host_id: HostId,
+        command: CommandName,
+        status: Status,
+    },
+    #[error("{0} is busy: another command was asked for at the same moment")]
+    Reserved(HostId),
+    #[error("{host_id} does not offer {command}; it offers {offers}")]
+    NotOffered {
+        host_id: HostId,
+        command: CommandName,
+        offers: String,
+    },
+    #[error("nothing runs on {0}, and nothing is queued")]
+    NothingToStop(HostId),
+    #[error("{0} is activating; stopping now leaves it half switched: only with force")]
+    Activating(HostId),
+}
+
+/// What a wish to stop came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StopEffect {
+    /// The host had not heard of the run, and will not.
+    Cancelled,
+    /// The host was told, or will be as soon as it is in contact.
+    Asked,
+}
+
+impl Fleet {
+    /// Keeps the place for a run of `command` until [`add_run`](Self::add_run) or [`release`](Self::release).
+    pub(crate) fn reserve(&self, host_id: &HostId, command: &CommandName) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let host = inner
+            .hosts
+            .get_mut(host_id)
+            .ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
+        let offered = &host.stored.facts.commands;
+        if host.stored.protocol.is_some() && !offered.contains(command) {
+            let offers: Vec<_> = offered.iter().map(CommandName::as_str).collect();
+            let offers = offers.join(", ");
+            return Err(Refusal::NotOffered {
+                host_id: host_id.clone(),
+                command: command.clone(),
+                offers,
+            });
+        }
+        if let Some(entry) = host.current() {
+            let (command, status) = (entry.record.run.command.clone(), entry.record.run.status);
+            return Err(Refusal::Busy {
+                host_id: host_id.clone(),
+                command,
+                status,
+            });
+        }
+        if std::mem::replace(&mut host.reserved, true) {
+            return Err(Refusal::Reserved(host_id.clone()));
+        }
+        Ok(())
+    }
+
+    /// Gives up a place that was reserved.
+    pub(crate) fn release(&self, host_id: &HostId) {
+        if let Some(host) = self.lock().hosts.get_mut(host_id) {
+            host.reserved = false;
+        }
+    }
+
+    /// Hands an errand to the connection of a host, if there is one and it has room.
+    pub(crate) fn send(&self, host_id: &HostId, errand: Errand) {
+        let inner = self.lock();
+        if let Some((_, link)) = inner.hosts.get(host_id).and_then(|host| host.link.as_ref()) {
+            let _ = link.errands.try_send(errand);
+        }
+    }
+
+    /// Notes that a run is to end; a run its host has not heard of ends at once.
+    pub(crate) fn stop(
+        &self,
+        host_id: &HostId,
+        wish: StopWish,
+    ) -> Result<(RunRecord, StopEffect), Refusal> {
+        let run_id = {
+            let inner = self.lock();
+            let host = inner
+                .hosts
+                .get(host_id)
+                .ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
+            let run = &host
+                .current()
+                .ok_or_else(|| Refusal::NothingToStop(host_id.clone()))?
+                .record
+                .run;
+            if run.phase.is_some_and(|phase| phase.is_activating()) && !wish.force {
+                return Err(Refusal::Activating(host_id.clone()));
+            }
+            run.run_id.clone()
+        };
+        let mut effect = StopEffect::Asked;
+        let record = self.update_run(host_id, &run_id, |record| {
+            if record.run.status == Status::Queued && !record.sent {
+                record.run.status = Status::Stopped;
+                record.run.message = Some(format!(
+                    "cancelled by {} before it began",
+                    wish.requested_by
+                ));
+                record.run.completed = Some(Timestamp::now());
+                effect = StopEffect::Cancelled;
+            } else {
+                let force = wish.force || record.stop.as_ref().is_some_and(|before| before.force);
+                record.stop = Some(StopWish { force, ..wish });
+            }
+        });
+        let record = record.ok_or_else(|| Refusal::NothingToStop(host_id.clone()))?;
+        if effect == StopEffect::Asked {
+            self.send(host_id, Errand::Stop(run_id));
+        }
+        Ok((record, effect))
+    }
+
+    /// Notes that a host may know of a run from now on. `false` when the run is no longer to be sent.
+    pub(crate) fn mark_sent(&self, host_id: &HostId, run_id: &RunId) -> bool {
+        let mut inner = self.lock();
+        let entry = inner
+            .hosts
+            .get_mut(host_id)
+            .and_then(|host| host.entry_mut(run_id));
+        match entry {
+            Some(entry) if entry.record.run.status == Status::Queued => {
+                entry.record.sent = true;
+                true
+            }
+            _ => false,
+        }
+    }
+}

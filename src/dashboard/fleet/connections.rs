@@ -1,0 +1,114 @@
+//! Hosts as they come, say how they are, and go.
+
+use super::{Fleet, Link};
+use crate::dashboard::state::StoredHost;
+use crate::protocol::{Heartbeat, HostId, Register, Timestamp, close};
+use std::time::{Duration, Instant};
+
+/// Metrics alone are shown no more often than this.
+const METRICS_EVERY: Duration = Duration::from_secs(1);
+
+impl Fleet {
+    /// Puts `link` in the place of the connection that a host had, which is told to close; gives the epoch
+    /// of the new one. `None` when there is no such host.
+    pub(crate) fn connect(&self, host_id: &HostId, link: Link) -> Option<u64> {
+        let mut inner = self.lock();
+        inner.epochs += 1;
+        let epoch = inner.epochs;
+        let host = inner.hosts.get_mut(host_id)?;
+        if let Some((_, before)) = host.link.replace((epoch, link)) {
+            before.close.send_replace(Some(close::REPLACED));
+        }
+        Some(epoch)
+    }
+
+    /// Shows a host as online, with what it said of itself.
+    pub(crate) fn register(&self, host_id: &HostId, register: &Register) -> Option<StoredHost> {
+        self.change(|inner| {
+            let host = inner.hosts.get_mut(host_id)?;
+            let now = Timestamp::now();
+            host.online = true;
+            host.pending_command = None;
+            host.stored = StoredHost {
+                protocol: Some(register.protocol),
+                facts: register.facts.clone(),
+                last_seen: Some(now),
+                clock_skew_ms: register.time.map(|time| time.millis() - now.millis()),
+            };
+            let stored = host.stored.clone();
+            inner.show_host(host_id);
+            Some(stored)
+        })
+    }
+
+    /// Takes in how a host is. Gives what is to be remembered when a fact changed.
+    pub(crate) fn heartbeat(&self, host_id: &HostId, beat: Heartbeat) -> Option<StoredHost> {
+        let mut inner = self.lock();
+        let host = inner.hosts.get_mut(host_id)?;
+        let now = Timestamp::now();
+        let mut facts = host.stored.facts.clone();
+        facts.generation = beat.generation;
+        facts.system = beat.system;
+        facts.revision = beat.revision;
+        facts.reboot_required = beat.reboot_required;
+        let changed = facts != host.stored.facts;
+        let skew = beat.time.map(|time| time.millis() - now.millis());
+        host.stored.facts = facts;
+        host.stored.last_seen = Some(now);
+        host.stored.clock_skew_ms = skew.or(host.stored.clock_skew_ms);
+        host.metrics = beat.metrics.or(host.metrics.take());
+        let busy = host.pending_command != beat.pending_command;
+        host.pending_command = beat.pending_command;
+        let due = host
+            .metrics_shown
+            .is_none_or(|at| at.elapsed() >= METRICS_EVERY);
+        if changed || busy || due {
+            host.metrics_shown = Some(Instant::now());
+            let stored = changed.then(|| host.stored.clone());
+            inner.show_host(host_id);
+            drop(inner);
+            self.browsers.wake();
+            return stored;
+        }
+        None
+    }
+
+    /// Shows a host as offline, unless a newer connection took over.
+    pub(crate) fn disconnect(&self, host_id: &HostId, epoch: u64) -> Option<StoredHost> {
+        self.change(|inner| {
+            let host = inner.hosts.get_mut(host_id)?;
+            if host
+                .link
+                .as_ref()
+                .is_none_or(|(newest, _)| *newest != epoch)
+            {
+                return None;
+            }
+            host.link = None;
+            host.online = false;
+            host.pending_command = None;
+            let stored = host.stored.clone();
+            inner.show_host(host_id);
+            Some(stored)
+        })
+    }
+
+    /// Whether a host is connected.
+    pub(crate) fn is_online(&self, host_id: &HostId) -> bool {
+        self.lock()
+            .hosts
+            .get(host_id)
+            .is_some_and(|host| host.online)
+    }
+
+    /// Closes the connections of these hosts with `code`.
+    pub(crate) fn close(&self, host_ids: &[HostId], code: u16) {
+        let inner = self.lock();
+        for (_, link) in host_ids
+            .iter()
+            .filter_map(|id| inner.hosts.get(id)?.link.as_ref())
+        {
+            link.close.send_replace(Some(code));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+use super::tail::{Tail, Watchers};
+use crate::dashboard::state::{RunRecord, StoredHost};
+use crate::protocol::{CommandName, Facts, HostId, Metrics, Run, RunId, Status, Timestamp};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{mpsc, watch};
+
+/// How many ended runs of a host are kept at hand, so that a slow browser still hears of their ends.
+const ENDED_RUNS: usize = 4;
+
+/// A host as browsers and other programs see it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostView {
+    id: HostId,
+    online: bool,
+    last_seen: Option<Timestamp>,
+    clock_skew_ms: Option<i64>,
+    host_id: HostId,
+    protocol: Option<u32>,
+    #[serde(flatten)]
+    facts: Facts,
+    pending_command: Option<CommandName>,
+    metrics: Option<Metrics>,
+    run: Option<Run>,
+}
+
+/// What the connection of an agent is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Send the command of this run.
+    Begin(RunId),
+    /// Send the wish to stop this run.
+    Stop(RunId),
+}
+
+/// How to reach the connection of an agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// When it is full the connection hangs; the state tells what to send again after the next `registered`.
+    pub(crate) errands: mpsc::Sender<Errand>,
+    /// Set to the code with which the connection is to close.
+    pub(crate) close: Arc<watch::Sender<Option<u16>>>,
+}
+
+/// A run at hand.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) record: RunRecord,
+    pub(super) tail: Arc<Tail>,
+    /// Grows from run to run as they became known.
+    pub(super) order: u64,
+    /// The version at which the browsers are to hear that it was queued.
+    pub(super) announced: u64,
+}
+
+impl Entry {
+    pub(super) fn view(&self) -> Run {
+        let mut run = self.record.run.clone();
+        run.lines = self.tail.lines();
+        run.errors = self.tail.errors();
+        run
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.record.run.status.is_final()
+    }
+}
+
+/// A host at hand.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    pub(super) stored: StoredHost,
+    pub(super) online: bool,
+    pub(super) pending_command: Option<CommandName>,
+    pub(super) metrics: Option<Metrics>,
+    pub(super) metrics_shown: Option<Instant>,
+    /// Runs that are not over, and the last few that are, in the order in which they became known.
+    pub(super) runs: Vec<Entry>,
+    /// A run is being stored, so no other may be asked for.
+    pub(super) reserved: bool,
+    pub(super) link: Option<(u64, Link)>,
+    pub(super) watchers: Arc<Watchers>,
+}
+
+impl Host {
+    pub(super) fn view(&self, id: &HostId) -> HostView {
+        HostView {
+            id: id.clone(),
+            online: self.online,
+            last_seen: self.stored.last_seen,
+            clock_skew_ms: self.stored.clock_skew_ms,
+            host_id: id.clone(),
+            protocol: self.stored.protocol,
+            facts: self.stored.facts.clone(),
+            pending_command: self.pending_command.clone(),
+            metrics: self.metrics.clone(),
+            run: self.shown().map(Entry::view),
+        }
+    }
+
+    /// The current run, or else the latest.
+    pub(super) fn shown(&self) -> Option<&Entry> {
+        self.current().or(self.runs.last())
+    }
+
+    /// The run that goes on, or else is queued.
+    pub(super) fn current(&self) -> Option<&Entry> {
+        let running = self
+            .runs
+            .iter()
+            .find(|entry| entry.record.run.status == Status::Running);
+        running.or_else(|| self.runs.iter().find(|entry| entry.is_open()))
+    }
+
+    pub(super) fn entry(&self, run_id: &RunId) -> Option<&Entry> {
+        self.runs
+            .iter()
+            .find(|entry| entry.record.run.run_id == *run_id)
+    }
+
+    pub(super) fn entry_mut(&mut self, run_id: &RunId) -> Option<&mut Entry> {
+        self.runs
+            .iter_mut()
+            .find(|entry| entry.record.run.run_id == *run_id)
+    }
+
+    /// Takes a run in, unless it is there already; gives the runs that had to go for it.
+    pub(super) fn insert(&mut self, record: RunRecord, order: u64, announced: u64) -> Vec<RunId> {
+        if self.entry(&record.run.run_id).is_none() {
+            let tail = Tail::new(
+                record.run.lines,
+                record.run.errors,
+                Arc::clone(&self.watchers),
+            );
+            self.runs.push(Entry {
+                record,
+                tail: Arc::new(tail),
+                order,
+                announced,
+            });
+        }
+        let mut gone = Vec::new();
+        while self.runs.iter().filter(|entry| !entry.is_open()).count() > ENDED_RUNS {
+            let Some(oldest) = self.runs.iter().position(|entry| !entry.is_open()) else {
+                break;
+            };
+            gone.push(self.runs.remove(oldest).record.run.run_id);
+        }
+        gone
+    }
+}

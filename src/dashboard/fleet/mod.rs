@@ -1,0 +1,177 @@
+//! The present state of all hosts and of the runs at hand: one lock, held briefly, no I/O under it.
+
+mod changes;
+mod commands;
+mod connections;
+mod host;
+mod runs;
+mod tail;
+
+pub(crate) use changes::Subject;
+pub(crate) use commands::{Refusal, StopEffect};
+pub(crate) use host::{Errand, HostView, Link};
+pub(crate) use runs::Followed;
+pub(crate) use tail::{Tail, Watchers};
+
+use super::state::{RunRecord, StoredHost};
+use crate::protocol::{HostId, Run};
+use changes::Changes;
+use host::Host;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// All hosts.
+#[derive(Debug, Default)]
+pub(crate) struct Fleet {
+    inner: Mutex<Inner>,
+    browsers: Watchers,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    hosts: BTreeMap<HostId, Host>,
+    changes: Changes,
+    runs_seen: u64,
+    epochs: u64,
+}
+
+/// What a browser is told of a change.
+#[derive(Debug)]
+pub(crate) enum News {
+    Host(Box<HostView>),
+    Queued(Box<Run>),
+    Run(Box<Run>),
+}
+
+impl Inner {
+    fn show_host(&mut self, host_id: &HostId) {
+        self.changes.mark(Subject::Host(host_id.clone()));
+    }
+
+    fn show_run(&mut self, host_id: &HostId, run_id: &crate::protocol::RunId) {
+        self.changes
+            .mark(Subject::Run(host_id.clone(), run_id.clone()));
+    }
+}
+
+impl Fleet {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic under the lock leaves every field whole: each is replaced by one assignment.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and wakes every browser.
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.browsers.wake();
+        result
+    }
+
+    /// Makes these hosts, and no others, the ones that exist.
+    pub(crate) fn set_hosts(&self, ids: impl IntoIterator<Item = HostId>) {
+        self.change(|inner| {
+            let mut before = std::mem::take(&mut inner.hosts);
+            for id in ids {
+                let host = before.remove(&id);
+                if host.is_none() {
+                    inner.show_host(&id);
+                }
+                inner.hosts.insert(id, host.unwrap_or_default());
+            }
+            for (id, host) in before {
+                inner.changes.forget(&Subject::Host(id.clone()));
+                for entry in host.runs {
+                    inner
+                        .changes
+                        .forget(&Subject::Run(id.clone(), entry.record.run.run_id));
+                }
+            }
+        });
+    }
+
+    /// Takes in what the database remembers; what it says of hosts that no longer exist is passed over.
+    pub(crate) fn remember(&self, hosts: Vec<(HostId, StoredHost)>, runs: Vec<RunRecord>) {
+        self.change(|inner| {
+            for (id, stored) in hosts {
+                if let Some(host) = inner.hosts.get_mut(&id) {
+                    host.stored = stored;
+                }
+            }
+        });
+        for record in runs {
+            self.add_run(record);
+        }
+    }
+
+    /// All hosts, by id, and the version of the state they are of.
+    pub(crate) fn hosts(&self) -> (Vec<HostView>, u64) {
+        let inner = self.lock();
+        (
+            inner.hosts.iter().map(|(id, host)| host.view(id)).collect(),
+            inner.changes.version(),
+        )
+    }
+
+    /// One host.
+    pub(crate) fn host(&self, host_id: &HostId) -> Option<HostView> {
+        self.lock()
+            .hosts
+            .get(host_id)
+            .map(|host| host.view(host_id))
+    }
+
+    /// Whether there is such a host.
+    pub(crate) fn has(&self, host_id: &HostId) -> bool {
+        self.lock().hosts.contains_key(host_id)
+    }
+
+    /// How many hosts there are, and how many of them are online.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (
+            inner.hosts.len(),
+            inner.hosts.values().filter(|host| host.online).count(),
+        )
+    }
+
+    /// Wakes `bell` at every change of hosts and runs.
+    pub(crate) fn watch(&self, bell: &Arc<Notify>) {
+        self.browsers.add(bell);
+    }
+
+    /// Wakes `bell` when the log of a run of this host grows.
+    pub(crate) fn watch_output(&self, host_id: &HostId, bell: &Arc<Notify>) {
+        if let Some(host) = self.lock().hosts.get(host_id) {
+            host.watchers.add(bell);
+        }
+    }
+
+    /// What changed after version `since`, oldest first, at most `limit` changes; and the version reached.
+    pub(crate) fn news(&self, since: u64, limit: usize) -> (Vec<News>, u64) {
+        let inner = self.lock();
+        let (subjects, reached) = inner.changes.since(since, limit);
+        let mut news = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            match subject {
+                Subject::Host(id) => news.extend(
+                    inner
+                        .hosts
+                        .get(id)
+                        .map(|host| News::Host(Box::new(host.view(id)))),
+                ),
+                Subject::Run(id, run_id) => {
+                    let Some(entry) = inner.hosts.get(id).and_then(|host| host.entry(run_id))
+                    else {
+                        continue;
+                    };
+                    if entry.announced > since {
+                        news.push(News::Queued(Box::new(entry.view())));
+                    }
+                    news.push(News::Run(Box::new(entry.view())));
+                }
+            }
+        }
+        (news, reached)
+    }
+}

@@ -1,0 +1,171 @@
+//! Runs as the intake moves them on and the browsers follow them.
+
+use super::host::Entry;
+use super::{Fleet, Subject, Tail};
+use crate::dashboard::state::RunRecord;
+use crate::protocol::{HostId, Progress, Run, RunId, Status};
+use std::sync::Arc;
+
+/// A run whose log a browser follows.
+#[derive(Clone, Debug)]
+pub(crate) struct Followed {
+    pub(crate) run: Run,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) order: u64,
+}
+
+impl Followed {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            run: entry.view(),
+            tail: Arc::clone(&entry.tail),
+            order: entry.order,
+        }
+    }
+}
+
+impl Fleet {
+    /// Takes a run in, unless it is at hand already or its host does not exist; a queued one is announced.
+    pub(crate) fn add_run(&self, record: RunRecord) -> Option<Arc<Tail>> {
+        self.change(|inner| {
+            let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
+            let announced = if record.run.status == Status::Queued {
+                inner.changes.version() + 1
+            } else {
+                0
+            };
+            inner.runs_seen += 1;
+            let order = inner.runs_seen;
+            let host = inner.hosts.get_mut(&host_id)?;
+            host.reserved = false;
+            let gone = host.insert(record, order, announced);
+            let tail = host.entry(&run_id).map(|entry| Arc::clone(&entry.tail));
+            for run_id in gone {
+                inner.changes.forget(&Subject::Run(host_id.clone(), run_id));
+            }
+            inner.show_run(&host_id, &run_id);
+            inner.show_host(&host_id);
+            tail
+        })
+    }
+
+    /// A run at hand.
+    pub(crate) fn record(&self, host_id: &HostId, run_id: &RunId) -> Option<RunRecord> {
+        let inner = self.lock();
+        let entry = inner.hosts.get(host_id)?.entry(run_id)?;
+        Some(RunRecord {
+            run: entry.view(),
+            ..entry.record.clone()
+        })
+    }
+
+    /// The runs of a host that are not over, in the order in which they became known.
+    pub(crate) fn open_runs(&self, host_id: &HostId) -> Vec<RunRecord> {
+        let inner = self.lock();
+        let Some(host) = inner.hosts.get(host_id) else {
+            return Vec::new();
+        };
+        let open = host.runs.iter().filter(|entry| entry.is_open());
+        open.map(|entry| RunRecord {
+            run: entry.view(),
+            ..entry.record.clone()
+        })
+        .collect()
+    }
+
+    /// Whether a run is at hand and not over.
+    pub(crate) fn is_open(&self, host_id: &HostId, run_id: &RunId) -> bool {
+        self.lock()
+            .hosts
+            .get(host_id)
+            .and_then(|host| host.entry(run_id))
+            .is_some_and(Entry::is_open)
+    }
+
+    /// All queued runs of the fleet that expire.
+    pub(crate) fn queued_runs(&self) -> Vec<RunRecord> {
+        let inner = self.lock();
+        let entries = inner.hosts.values().flat_map(|host| &host.runs);
+        entries
+            .filter(|entry| entry.record.run.status == Status::Queued)
+            .map(|entry| entry.record.clone())
+            .collect()
+    }
+
+    /// Changes a run at hand and shows it; its host, too, when the status changed. A status that is final
+    /// stays, unless it is `lost`. Gives the run as it is then.
+    pub(crate) fn update_run(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+        update: impl FnOnce(&mut RunRecord),
+    ) -> Option<RunRecord> {
+        self.change(|inner| {
+            let entry = inner.hosts.get_mut(host_id)?.entry_mut(run_id)?;
+            let before = entry.record.run.status;
+            if before.is_final() && before != Status::Lost {
+                return None;
+            }
+            update(&mut entry.record);
+            let run = &mut entry.record.run;
+            run.phase = if run.status == Status::Running {
+                run.progress.phase()
+            } else {
+                None
+            };
+            let record = RunRecord {
+                run: entry.view(),
+                ..entry.record.clone()
+            };
+            inner.show_run(host_id, run_id);
+            if before != record.run.status {
+                inner.show_host(host_id);
+            }
+            Some(record)
+        })
+    }
+
+    /// Shows how far a running run is.
+    pub(crate) fn progress(&self, host_id: &HostId, run_id: &RunId, progress: Progress) {
+        self.update_run(host_id, run_id, |record| {
+            if record.run.status == Status::Running {
+                record.run.progress = progress;
+            }
+        });
+    }
+
+    /// Shows how many lines a run has by now.
+    pub(crate) fn show_lines(&self, host_id: &HostId, run_id: &RunId) {
+        self.change(|inner| inner.show_run(host_id, run_id));
+    }
+
+    /// The run of a host to follow first: the one that goes on. Without one, the order after which to look.
+    pub(crate) fn follow(&self, host_id: &HostId) -> Result<Followed, u64> {
+        let inner = self.lock();
+        let host = inner.hosts.get(host_id);
+        host.and_then(|host| host.current())
+            .map(Followed::of)
+            .ok_or(inner.runs_seen)
+    }
+
+    /// The next run of a host that became known after `order`.
+    pub(crate) fn follow_next(&self, host_id: &HostId, order: u64) -> Option<Followed> {
+        let inner = self.lock();
+        inner
+            .hosts
+            .get(host_id)?
+            .runs
+            .iter()
+            .find(|entry| entry.order > order)
+            .map(Followed::of)
+    }
+
+    /// One run at hand, to follow.
+    pub(crate) fn follow_run(&self, host_id: &HostId, run_id: &RunId) -> Option<Followed> {
+        self.lock()
+            .hosts
+            .get(host_id)?
+            .entry(run_id)
+            .map(Followed::of)
+    }
+}

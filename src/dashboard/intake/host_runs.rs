@@ -1,0 +1,285 @@
+//! The open logs of one host. Its lock is held by the one connection that may append to them.
+
+use super::Violation;
+use super::open_run::OpenRun;
+use crate::dashboard::core::Core;
+use crate::dashboard::state::RunRecord;
+use crate::protocol::{
+    HostId, MAX_LINE_BYTES, Output, Resume, RunId, Seq, Status, StatusReport, Timestamp,
+    TimestampFormatter,
+};
+use crate::runlog::{LogError, RunResult};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// How often browsers hear how many lines a run has.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// The runs of one host that are not acknowledged as final.
+#[derive(Debug)]
+pub(crate) struct HostRuns {
+    pub(super) host_id: HostId,
+    pub(super) dir: PathBuf,
+    pub(super) open: HashMap<RunId, OpenRun>,
+    /// The run of an agent that names none.
+    pub(super) single: Option<RunId>,
+    /// Messages for the agent, in order.
+    pub(super) replies: Vec<String>,
+    /// Rings when more became durable.
+    pub(super) bell: Arc<Notify>,
+}
+
+impl HostRuns {
+    pub(crate) fn new(host_id: HostId, dir: PathBuf) -> Self {
+        let (open, single, replies, bell) = Default::default();
+        Self {
+            host_id,
+            dir,
+            open,
+            single,
+            replies,
+            bell,
+        }
+    }
+
+    pub(super) fn reply(&mut self, message: &impl Serialize) {
+        self.replies.extend(serde_json::to_string(message));
+    }
+
+    pub(super) fn ask_again(&mut self, run_id: &RunId, seq: Seq) {
+        self.reply(&Resume {
+            run_id: run_id.clone(),
+            seq,
+        });
+    }
+
+    /// The open log of a run, opened or made now if need be. `None` when it cannot be, or the run is over.
+    pub(super) fn opened(&mut self, core: &Core, record: &RunRecord) -> Option<&mut OpenRun> {
+        let run_id = &record.run.run_id;
+        if !self.open.contains_key(run_id) {
+            let tail = core.fleet.follow_run(&self.host_id, run_id)?.tail;
+            match OpenRun::open(&self.dir, record, tail, &self.bell) {
+                Ok(open) => {
+                    self.open.insert(run_id.clone(), open);
+                }
+                Err(error) => {
+                    core.health.fault(error.to_string());
+                    return None;
+                }
+            }
+        }
+        self.open.get_mut(run_id)
+    }
+
+    /// Lines of a run that goes on: those already there are skipped, a gap is asked for.
+    pub(super) fn output(&mut self, core: &Core, output: &Output<'_>) -> Result<(), Violation> {
+        if !self.open.contains_key(&output.run_id) {
+            let record = core.fleet.record(&self.host_id, &output.run_id);
+            // Of a run that is over, or was never begun, nothing is wanted any more.
+            let Some(record) = record.filter(|record| record.run.status == Status::Running) else {
+                return Ok(());
+            };
+            if self.opened(core, &record).is_none() {
+                return Ok(());
+            }
+        }
+        let Some(run) = self.open.get_mut(&output.run_id) else {
+            return Ok(());
+        };
+        if run.stalled_until.is_some() || run.log.footer().is_some() {
+            return Ok(());
+        }
+        let next = run.log.next_seq();
+        if output.seq > next {
+            if run.asked.replace(next) != Some(next) {
+                self.ask_again(&output.run_id, next);
+            }
+            return Ok(());
+        }
+        run.asked = None;
+        let mut times = TimestampFormatter::default();
+        let fresh = output
+            .lines
+            .iter()
+            .skip(usize::try_from(next - output.seq).unwrap_or(usize::MAX));
+        for line in fresh {
+            let at = times.parse(&line.timestamp);
+            let (Some(at), true) = (at, is_line(&line.line)) else {
+                run.log.rollback();
+                return Err(Violation::Malformed(format!(
+                    "line {} of {}",
+                    run.log.next_seq(),
+                    output.run_id
+                )));
+            };
+            run.log.push(&line.line, at, line.is_error);
+        }
+        let stored = run.log.next_seq() - next;
+        if stored > 0 {
+            run.store(core);
+            core.counters
+                .lines_stored
+                .fetch_add(stored, Ordering::Relaxed);
+        }
+        self.end_if_whole(core, &output.run_id);
+        Ok(())
+    }
+
+    /// Ends a run whose final status has come, once all its lines have.
+    pub(super) fn end_if_whole(&mut self, core: &Core, run_id: &RunId) {
+        let Some(run) = self.open.get_mut(run_id) else {
+            return;
+        };
+        let Some(report) = &run.result else { return };
+        let have = run.log.next_seq();
+        if run.stalled_until.is_some() {
+            return;
+        }
+        if report.status != Status::Lost && report.lines.is_some_and(|lines| lines > have) {
+            if run.asked.replace(have) != Some(have) {
+                self.ask_again(run_id, have);
+            }
+            return;
+        }
+        let report = report.clone();
+        if let Err(error) = self.end(core, run_id, &report) {
+            if let Some(run) = self.open.get_mut(run_id) {
+                run.stall(core, &error);
+            }
+        }
+    }
+
+    /// Writes the footer and shows the run as over.
+    pub(super) fn end(
+        &mut self,
+        core: &Core,
+        run_id: &RunId,
+        report: &StatusReport,
+    ) -> Result<(), LogError> {
+        let Some(run) = self.open.get_mut(run_id) else {
+            return Ok(());
+        };
+        let Some(record) = core.fleet.record(&self.host_id, run_id) else {
+            return Ok(());
+        };
+        let completed = report.completed.unwrap_or_else(Timestamp::now);
+        let so_far = record.run.started.map(|started| {
+            (completed.millis() - started.millis())
+                .max(0)
+                .unsigned_abs()
+        });
+        let result = RunResult {
+            status: report.status,
+            completed,
+            message: report.message.clone(),
+            lines: 0,
+            errors: None,
+            duration_ms: report.duration_ms.or(so_far),
+            progress: record.run.progress,
+            generation_after: report.generation,
+            revision: report.revision.clone(),
+        };
+        if run.log.footer().is_none() {
+            run.log.finish(report.exit_code, result.clone())?;
+        }
+        run.sync_footer(core);
+        run.result = None;
+        if self.single.as_ref() == Some(run_id) {
+            self.single = None;
+        }
+        tracing::info!(host = %self.host_id, run = %run_id, status = %report.status, exit_code = ?report.exit_code, "run ended");
+        core.fleet.update_run(&self.host_id, run_id, |record| {
+            let run = &mut record.run;
+            run.status = result.status;
+            run.completed = Some(result.completed);
+            run.message = result.message;
+            run.duration_ms = result.duration_ms;
+            run.exit_code = report.exit_code;
+            run.generation_after = result.generation_after;
+            run.revision = result.revision;
+            record.stop = None;
+        });
+        Ok(())
+    }
+
+    /// Stores the ends that are not in the database yet, and gathers the acknowledgements that are due.
+    pub(crate) async fn acknowledge(&mut self, core: &Arc<Core>) {
+        let ended: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, run)| run.log.footer().is_some() && !run.persisted)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for run_id in ended {
+            let stored = core.persist(&self.host_id, &run_id).await;
+            if let (Ok(()), Some(run)) = (stored, self.open.get_mut(&run_id)) {
+                run.persisted = true;
+            }
+        }
+        let acks: Vec<_> = self
+            .open
+            .iter_mut()
+            .filter_map(|(run_id, run)| run.ack(run_id))
+            .collect();
+        for ack in acks {
+            core.health.well();
+            if ack.is_final == Some(true) {
+                self.open.remove(&ack.run_id);
+            }
+            self.reply(&ack);
+        }
+    }
+
+    /// Does what has become due: counts to show, logs to try again.
+    pub(crate) fn turn(&mut self, core: &Core) {
+        let now = Instant::now();
+        let mut again = Vec::new();
+        for (run_id, run) in &mut self.open {
+            if run.shown.1 != run.tail.lines() && now >= run.shown.0 + SHOW_EVERY {
+                run.shown = (now, run.tail.lines());
+                core.fleet.show_lines(&self.host_id, run_id);
+            }
+            if run.stalled_until.is_some_and(|until| now >= until) {
+                run.stalled_until = None;
+                again.push((run_id.clone(), run.log.next_seq()));
+            }
+        }
+        for (run_id, seq) in again {
+            self.ask_again(&run_id, seq);
+        }
+    }
+
+    /// When [`turn`](Self::turn) is due.
+    pub(crate) fn next_turn(&self) -> Option<Instant> {
+        let due = |run: &OpenRun| {
+            let show = (run.shown.1 != run.tail.lines()).then(|| run.shown.0 + SHOW_EVERY);
+            let unsaved =
+                (run.log.footer().is_some() && !run.persisted).then(|| Instant::now() + SHOW_EVERY);
+            [show, unsaved, run.stalled_until]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        self.open.values().filter_map(due).min()
+    }
+
+    /// The messages for the agent.
+    pub(crate) fn take_replies(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.replies)
+    }
+
+    /// Rings when [`acknowledge`](Self::acknowledge) has something to do.
+    pub(crate) fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.bell)
+    }
+}
+
+/// Whether a text can stand as one line in a log.
+pub(super) fn is_line(text: &str) -> bool {
+    text.len() <= MAX_LINE_BYTES && memchr::memchr(b'\n', text.as_bytes()).is_none()
+}

@@ -1,0 +1,141 @@
+//! The log of a run that is not acknowledged as final yet.
+
+use crate::dashboard::core::Core;
+use crate::dashboard::fleet::Tail;
+use crate::dashboard::state::RunRecord;
+use crate::dashboard::syncer::Syncing;
+use crate::protocol::{Ack, RunId, Seq, StatusReport, Timestamp};
+use crate::runlog::{Header, LogError, LogWriter, RunMeta};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// How long until a log that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The log of a run, open for appending.
+#[derive(Debug)]
+pub(super) struct OpenRun {
+    pub(super) log: LogWriter,
+    pub(super) tail: Arc<Tail>,
+    syncing: Arc<Syncing>,
+    acked: Seq,
+    /// The line that was asked for again and has not come yet.
+    pub(super) asked: Option<Seq>,
+    /// After a failed write: drop what comes until then, and ask again.
+    pub(super) stalled_until: Option<Instant>,
+    /// Shown how many lines there are: when, and how many.
+    pub(super) shown: (Instant, Seq),
+    /// The final status, until its run can be ended.
+    pub(super) result: Option<StatusReport>,
+    /// Whether the end is in the database.
+    pub(super) persisted: bool,
+}
+
+impl OpenRun {
+    /// Opens the log of a run as it was left, or makes it.
+    pub(super) fn open(
+        dir: &Path,
+        record: &RunRecord,
+        tail: Arc<Tail>,
+        bell: &Arc<Notify>,
+    ) -> Result<Self, LogError> {
+        let run = &record.run;
+        let opened = match LogWriter::open(dir, &run.run_id) {
+            Err(error) if error.is_not_found() => {
+                std::fs::create_dir_all(dir).map_err(|source| LogError::Io {
+                    what: "create",
+                    path: dir.to_owned(),
+                    source,
+                })?;
+                LogWriter::create(dir, &run.run_id, &header(record))
+            }
+            // Power went before the header was on disk: nothing was acknowledged, so nothing is lost.
+            Err(LogError::NoHeader(path)) => {
+                let aside = path.with_extension("log.broken");
+                std::fs::rename(&path, &aside).map_err(|source| LogError::Io {
+                    what: "move",
+                    path,
+                    source,
+                })?;
+                LogWriter::create(dir, &run.run_id, &header(record))
+            }
+            other => other,
+        };
+        let log = opened?;
+        let syncing = Syncing::new(log.sync_handle(), Arc::clone(bell));
+        tail.advance(log.next_seq(), log.errors());
+        let shown = (Instant::now(), log.next_seq());
+        Ok(Self {
+            log,
+            tail,
+            syncing,
+            acked: 0,
+            asked: None,
+            stalled_until: None,
+            shown,
+            result: None,
+            persisted: false,
+        })
+    }
+
+    /// Stores what was pushed, and lets the browsers see it.
+    pub(super) fn store(&mut self, core: &Core) {
+        match self.log.flush() {
+            Ok(()) => {
+                core.syncer.want(&self.syncing, self.log.next_seq());
+                self.tail.advance(self.log.next_seq(), self.log.errors());
+            }
+            Err(error) => self.stall(core, &error),
+        }
+    }
+
+    /// A write failed: what comes is dropped, unacknowledged, until it is asked for again.
+    pub(super) fn stall(&mut self, core: &Core, error: &LogError) {
+        core.health.fault(error.to_string());
+        self.stalled_until = Some(Instant::now() + RETRY);
+    }
+
+    /// Asks for everything up to and with the footer to be made durable.
+    pub(super) fn sync_footer(&self, core: &Core) {
+        core.syncer.want(&self.syncing, self.log.next_seq() + 1);
+    }
+
+    /// The acknowledgement that is due, if one is.
+    pub(super) fn ack(&mut self, run_id: &RunId) -> Option<Ack> {
+        let (done, lines) = (self.syncing.done(), self.log.next_seq());
+        if self.log.footer().is_some() {
+            let is_final = done > lines && self.persisted;
+            return is_final.then(|| Ack {
+                run_id: run_id.clone(),
+                seq: lines,
+                is_final: Some(true),
+            });
+        }
+        (done > self.acked).then(|| {
+            self.acked = done;
+            Ack {
+                run_id: run_id.clone(),
+                seq: done,
+                is_final: None,
+            }
+        })
+    }
+}
+
+fn header(record: &RunRecord) -> Header {
+    let run = &record.run;
+    let meta = RunMeta {
+        nonce: record.nonce.clone(),
+        requested_by: run.requested_by.clone(),
+        queued: run.queued,
+        started: run.started.unwrap_or_else(Timestamp::now),
+        generation_before: run.generation_before,
+    };
+    Header {
+        command: run.command.clone(),
+        host_id: run.host_id.clone(),
+        meta,
+    }
+}

@@ -1,0 +1,197 @@
+//! What a host still holds, compared with what is here.
+
+use super::host_runs::HostRuns;
+use super::{Violation, single};
+use crate::dashboard::core::Core;
+use crate::dashboard::state::RunRecord;
+use crate::protocol::{
+    Ack, OfferedRun, Register, Registered, ResumeFrom, Run, RunId, Status, StatusReport,
+};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// More runs than any host keeps; a longer list is malformed.
+const MAX_OFFERED: usize = 10_000;
+
+impl HostRuns {
+    /// Answers `register`: where to go on with each run, then which are settled, then what is to be begun or stopped.
+    pub(crate) async fn register(
+        &mut self,
+        core: &Arc<Core>,
+        register: Register,
+    ) -> Result<(), Violation> {
+        self.own(&register.host_id)?;
+        if register.runs.len() > MAX_OFFERED {
+            return Err(Violation::Malformed(format!(
+                "{} runs offered, at most {MAX_OFFERED}",
+                register.runs.len()
+            )));
+        }
+        if let Some(host) = core.fleet.register(&self.host_id, &register) {
+            let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
+        }
+        let offered: HashSet<_> = register.runs.iter().map(|run| run.run_id.clone()).collect();
+        let mut resume = Vec::new();
+        let mut settled = Vec::new();
+        for offer in register.runs {
+            match self.offered(core, &offer).await {
+                Offer::Wanted(seq) => resume.push(ResumeFrom {
+                    run_id: offer.run_id,
+                    seq,
+                }),
+                Offer::Settled => settled.push(offer),
+                Offer::Refused => {}
+            }
+        }
+        self.reply(&Registered {
+            host_id: self.host_id.clone(),
+            resume,
+        });
+        for offer in settled {
+            self.reply(&Ack {
+                run_id: offer.run_id,
+                seq: offer.lines.unwrap_or(0),
+                is_final: Some(true),
+            });
+        }
+        for record in core.fleet.open_runs(&self.host_id) {
+            let run_id = &record.run.run_id;
+            match record.run.status {
+                Status::Running if offered.contains(run_id) => self.stop(&record),
+                Status::Running => {
+                    self.lose(
+                        core,
+                        run_id,
+                        "the host does not know this run any more: its end was not seen",
+                    )
+                    .await
+                }
+                _ if offered.contains(run_id) => {}
+                _ => self.begin(core, run_id).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides about one run and opens its log if it goes on.
+    async fn offered(&mut self, core: &Arc<Core>, offer: &OfferedRun) -> Offer {
+        let run_id = &offer.run_id;
+        let known = match core.fleet.record(&self.host_id, run_id) {
+            Some(record) => Some(record),
+            None => match core.state.run(&self.host_id, run_id).await {
+                Ok(found) => found,
+                Err(_) => return Offer::Refused,
+            },
+        };
+        let record = match known {
+            Some(record) => record,
+            None if core
+                .state
+                .was_removed(&self.host_id, run_id)
+                .await
+                .unwrap_or(false) =>
+            {
+                return Offer::Settled;
+            }
+            None => {
+                let mut run =
+                    Run::queued(run_id.clone(), self.host_id.clone(), offer.command.clone());
+                run.started = offer.started;
+                RunRecord {
+                    nonce: offer.nonce.clone(),
+                    ..RunRecord::of(run)
+                }
+            }
+        };
+        if record.nonce.is_some() && offer.nonce.is_some() && record.nonce != offer.nonce {
+            tracing::warn!(host = %self.host_id, run = %run_id, "the host holds another run of this id; left alone");
+            return Offer::Refused;
+        }
+        let status = record.run.status;
+        if status.is_final() && status != Status::Lost {
+            return Offer::Settled;
+        }
+        if core.fleet.record(&self.host_id, run_id).is_none() {
+            core.fleet.add_run(record.clone());
+        }
+        self.reopened(core, &record, offer).await
+    }
+
+    async fn reopened(
+        &mut self,
+        core: &Arc<Core>,
+        record: &RunRecord,
+        offer: &OfferedRun,
+    ) -> Offer {
+        let run_id = &offer.run_id;
+        if record.run.status == Status::Lost
+            && offer.status == Status::Lost
+            && offer.lines.is_none_or(|lines| lines <= record.run.lines)
+        {
+            return Offer::Settled;
+        }
+        self.begun(core, run_id, offer.started, None).await;
+        let Some(run) = self.open.get_mut(run_id) else {
+            // The disk is full: from the start, or wherever it stands once there is room.
+            return Offer::Wanted(record.run.lines);
+        };
+        if run.log.footer().is_some()
+            && let Err(error) = run.log.cut_footer()
+        {
+            run.stall(core, &error);
+        }
+        run.asked = None;
+        run.result = None;
+        Offer::Wanted(run.log.next_seq())
+    }
+
+    /// Ends a run whose end nobody saw.
+    pub(super) async fn lose(&mut self, core: &Arc<Core>, run_id: &RunId, why: &str) {
+        let Some(record) = core.fleet.record(&self.host_id, run_id) else {
+            return;
+        };
+        let report = StatusReport {
+            host_id: self.host_id.clone(),
+            run_id: Some(run_id.clone()),
+            command: record.run.command.clone(),
+            status: Status::Lost,
+            exit_code: None,
+            message: Some(why.to_owned()),
+            lines: None,
+            started: None,
+            completed: None,
+            duration_ms: None,
+            generation: None,
+            revision: None,
+        };
+        tokio::task::block_in_place(|| {
+            if self.opened(core, &record).is_some()
+                && let Err(error) = self.end(core, run_id, &report)
+            {
+                core.health.fault(error.to_string());
+            }
+        });
+        let _ = core.persist(&self.host_id, run_id).await;
+        // Nobody waits for its acknowledgement.
+        self.open.remove(run_id);
+    }
+
+    /// The connection is over.
+    pub(crate) async fn disconnected(&mut self, core: &Arc<Core>) {
+        single::abandon(
+            self,
+            core,
+            "the connection ended before the host told how this run ended",
+        )
+        .await;
+    }
+}
+
+enum Offer {
+    /// From this line on.
+    Wanted(u64),
+    /// Whole, and on disk, or no longer kept.
+    Settled,
+    /// Neither to be had nor to be thrown away.
+    Refused,
+}

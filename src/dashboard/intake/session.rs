@@ -1,0 +1,208 @@
+//! The connection of an agent from its first message to its last.
+
+use super::{HostRuns, Violation};
+use crate::dashboard::core::Core;
+use crate::dashboard::fleet::{Errand, Link};
+use crate::protocol::{HostId, Register, close, split};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval, sleep_until, timeout};
+
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// A peer from which no byte came for so long is gone; so is one that takes none.
+const SILENCE: Duration = Duration::from_secs(30);
+/// More errands than one host can have at a time.
+const ERRANDS: usize = 16;
+
+/// Why a connection is over.
+enum End {
+    /// Close with this code and word.
+    Close(u16, String),
+    /// The peer is gone.
+    Gone,
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        Self::Close(violation.code(), violation.to_string())
+    }
+}
+
+/// Serves the agent of `host_id` until it goes, is replaced, or the dashboard ends.
+pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocket) {
+    let end = match first(&mut socket).await {
+        Ok(register) => registered(&core, &host_id, &mut socket, register).await,
+        Err(end) => end,
+    };
+    match end {
+        End::Close(code, reason) => {
+            if code != close::GOING_AWAY {
+                tracing::warn!(host = %host_id, code, %reason, "connection closed");
+            }
+            // A reason has at most 123 bytes on the wire.
+            let mut reason = reason;
+            reason.truncate(reason.floor_char_boundary(120));
+            let frame = Message::Close(Some(CloseFrame {
+                code,
+                reason: reason.into(),
+            }));
+            let _ = timeout(Duration::from_secs(2), socket.send(frame)).await;
+            // The close frame is lost if the socket goes while the peer's bytes are unread.
+            let drain = async { while let Some(Ok(_)) = socket.recv().await {} };
+            let _ = timeout(Duration::from_secs(2), drain).await;
+        }
+        End::Gone => tracing::info!(host = %host_id, "connection lost"),
+    }
+}
+
+/// Waits for `register`.
+async fn first(socket: &mut WebSocket) -> Result<Register, End> {
+    loop {
+        let text = match timeout(SILENCE, socket.recv()).await {
+            Ok(Some(Ok(Message::Text(text)))) => text,
+            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
+            other => return Err(ended(other.unwrap_or(None))),
+        };
+        let messages = split(&text).map_err(|error| Violation::Malformed(error.to_string()))?;
+        let [message] = messages.as_slice() else {
+            return Err(
+                Violation::Malformed("the first message must be a register alone".into()).into(),
+            );
+        };
+        if message.kind != "register" {
+            return Err(Violation::Malformed("the first message must be a register".into()).into());
+        }
+        return Ok(serde_json::from_str(message.json).map_err(Violation::from)?);
+    }
+}
+
+/// What a message that is no text means.
+fn ended(received: Option<Result<Message, axum::Error>>) -> End {
+    match received {
+        Some(Ok(Message::Binary(_))) => Violation::Malformed("a binary frame".into()).into(),
+        Some(Err(error)) if is_too_big(&error) => {
+            End::Close(close::TOO_BIG, "a frame is over 1 MiB".into())
+        }
+        Some(Err(error)) if is_not_text(&error) => Violation::Malformed(error.to_string()).into(),
+        _ => End::Gone,
+    }
+}
+
+/// Whether a receive failed because the frame was larger than allowed.
+pub(crate) fn is_too_big(error: &axum::Error) -> bool {
+    error.to_string().contains("too long") || error.to_string().contains("Space limit exceeded")
+}
+
+fn is_not_text(error: &axum::Error) -> bool {
+    error.to_string().to_lowercase().contains("utf-8")
+}
+
+async fn registered(
+    core: &Arc<Core>,
+    host_id: &HostId,
+    socket: &mut WebSocket,
+    register: Register,
+) -> End {
+    if register.host_id != *host_id {
+        return Violation::OtherHost(register.host_id.to_string()).into();
+    }
+    let (errands, mut todo) = mpsc::channel(ERRANDS);
+    let (close, mut closing) = watch::channel(None);
+    let Some(epoch) = core.fleet.connect(
+        host_id,
+        Link {
+            errands,
+            close: Arc::new(close),
+        },
+    ) else {
+        return End::Close(close::FORBIDDEN, "there is no such host".into());
+    };
+    // The connection before this one holds the lock until its last append is finished.
+    let slot = core.slot(host_id);
+    let mut runs = tokio::select! {
+        runs = slot.lock_owned() => runs,
+        code = told(&mut closing) => return End::Close(code, "replaced".into()),
+    };
+    tracing::info!(host = %host_id, version = ?register.facts.agent_version, "host registered");
+    let end = match runs.register(core, register).await {
+        Ok(()) => talk(core, &mut runs, socket, &mut todo, &mut closing).await,
+        Err(violation) => violation.into(),
+    };
+    runs.disconnected(core).await;
+    if let Some(host) = core.fleet.disconnect(host_id, epoch) {
+        let _ = core.noted(core.state.save_host(host_id, &host).await);
+    }
+    end
+}
+
+/// Returns the code once the connection is told to close.
+async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
+    match closing.wait_for(Option::is_some).await {
+        Ok(code) => code.unwrap_or(close::REPLACED),
+        Err(_) => close::REPLACED,
+    }
+}
+
+async fn talk(
+    core: &Arc<Core>,
+    runs: &mut HostRuns,
+    socket: &mut WebSocket,
+    todo: &mut mpsc::Receiver<Errand>,
+    closing: &mut watch::Receiver<Option<u16>>,
+) -> End {
+    let bell = runs.bell();
+    let mut pings = interval(PING_EVERY);
+    let mut heard = Instant::now();
+    loop {
+        for reply in runs.take_replies() {
+            match timeout(SILENCE, socket.send(Message::Text(reply.into()))).await {
+                Ok(Ok(())) => {}
+                _ => return End::Gone,
+            }
+        }
+        let turn = runs.next_turn().map(Instant::from_std);
+        tokio::select! {
+            received = socket.recv() => {
+                heard = Instant::now();
+                match received {
+                    Some(Ok(Message::Text(text))) => {
+                        core.counters.frames_received.fetch_add(1, Ordering::Relaxed);
+                        core.counters.bytes_received.fetch_add(text.len() as u64, Ordering::Relaxed);
+                        if let Err(violation) = runs.frame(core, &text).await {
+                            return violation.into();
+                        }
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => return ended(other),
+                }
+            }
+            errand = todo.recv() => match errand {
+                Some(Errand::Begin(run_id)) => runs.begin(core, &run_id).await,
+                Some(Errand::Stop(run_id)) => {
+                    if let Some(record) = core.fleet.record(&runs.host_id, &run_id) {
+                        runs.stop(&record);
+                    }
+                }
+                None => return End::Close(close::REPLACED, "replaced".into()),
+            },
+            () = bell.notified() => runs.acknowledge(core).await,
+            () = sleep_until(turn.unwrap_or_else(Instant::now)), if turn.is_some() => {
+                runs.turn(core);
+                runs.acknowledge(core).await;
+            }
+            _ = pings.tick() => {
+                if heard.elapsed() >= SILENCE {
+                    return End::Gone;
+                }
+                if !matches!(timeout(SILENCE, socket.send(Message::Ping(Default::default()))).await, Ok(Ok(()))) {
+                    return End::Gone;
+                }
+            }
+            code = told(closing) => return End::Close(code, "replaced by a newer connection, or no longer welcome".into()),
+            () = core.shutdown.wait() => return End::Close(close::GOING_AWAY, "the dashboard ends".into()),
+        }
+    }
+}

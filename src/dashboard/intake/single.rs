@@ -1,0 +1,105 @@
+//! The simplest agent there can be: it sends lines one by one, without run and number, and nothing is resumed.
+
+use super::Violation;
+use super::host_runs::{HostRuns, is_line};
+use crate::dashboard::core::Core;
+use crate::dashboard::state::RunRecord;
+use crate::protocol::{CommandName, Run, RunId, SingleOutput, Status, StatusReport, Timestamp};
+use std::sync::Arc;
+
+/// A line of the run of its command.
+pub(super) async fn output(
+    runs: &mut HostRuns,
+    core: &Arc<Core>,
+    json: &str,
+) -> Result<(), Violation> {
+    let output: SingleOutput<'_> = serde_json::from_str(json)?;
+    runs.own(&output.host_id)?;
+    if !is_line(&output.line) {
+        return Err(Violation::Malformed(
+            "a line holds a newline or is over 64 KiB".into(),
+        ));
+    }
+    let Some(run_id) = run_of(runs, core, &output.command).await else {
+        return Ok(());
+    };
+    if let Some(run) = runs.open.get_mut(&run_id)
+        && run.stalled_until.is_none()
+    {
+        run.log.push(
+            &output.line,
+            output.timestamp.unwrap_or_else(Timestamp::now),
+            output.is_error,
+        );
+        tokio::task::block_in_place(|| run.store(core));
+    }
+    Ok(())
+}
+
+/// The beginning or the end of the run of its command.
+pub(super) async fn status(runs: &mut HostRuns, core: &Arc<Core>, report: StatusReport) {
+    let Some(run_id) = run_of(runs, core, &report.command).await else {
+        return;
+    };
+    if report.status.is_final() {
+        runs.status(
+            core,
+            &run_id,
+            StatusReport {
+                lines: None,
+                ..report
+            },
+        )
+        .await;
+    }
+}
+
+/// The connection ended, or another command began: nobody will see the end of this run.
+pub(super) async fn abandon(runs: &mut HostRuns, core: &Arc<Core>, why: &str) {
+    let Some(run_id) = runs.single.take() else {
+        return;
+    };
+    runs.lose(core, &run_id, why).await;
+}
+
+/// The run to which what is said of `command` belongs: the one going on, the one that was sent, or a new one.
+async fn run_of(runs: &mut HostRuns, core: &Arc<Core>, command: &CommandName) -> Option<RunId> {
+    if let Some(run_id) = &runs.single {
+        if run_id.command() == command.as_str() {
+            return runs.single.clone();
+        }
+        abandon(
+            runs,
+            core,
+            "the host began another command without telling how this one ended",
+        )
+        .await;
+    }
+    let open = core.fleet.open_runs(&runs.host_id);
+    let sent = open
+        .into_iter()
+        .find(|record| record.run.command == *command && record.sent);
+    let run_id = match sent {
+        Some(record) => record.run.run_id,
+        None => {
+            let now = Timestamp::now();
+            let mut run = Run::queued(
+                RunId::compose(now, command, 1),
+                runs.host_id.clone(),
+                command.clone(),
+            );
+            run.status = Status::Running;
+            run.started = Some(now);
+            let added = core
+                .noted(core.state.add_runs(vec![RunRecord::of(run)]).await)
+                .ok()?
+                .pop()?;
+            let run_id = added.run.run_id.clone();
+            core.fleet.add_run(added);
+            run_id
+        }
+    };
+    runs.begun(core, &run_id, None, None).await;
+    runs.single = Some(run_id.clone());
+    Some(run_id)
+}

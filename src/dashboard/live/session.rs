@@ -1,0 +1,291 @@
+//! The connection of a browser. It holds no lines: it wakes, reads what the browser lacks from the logs, sends
+//! one frame, and rests for a tenth of a second.
+
+use super::frame::Frame;
+use super::subscription::Subscription;
+use super::{Subscribe, ToBrowser, Unsubscribe};
+use crate::dashboard::core::Core;
+use crate::dashboard::fleet::News;
+use crate::dashboard::intake;
+use crate::protocol::{Timestamp, close, split};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, interval, sleep_until, timeout};
+
+/// At most 10 frames a second.
+const REST: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(30);
+/// A send that is blocked for longer allows to jump ahead.
+const SLOW: Duration = Duration::from_secs(1);
+/// The most bytes of log in one frame.
+const FRAME_BYTES: usize = 1 << 21;
+const NEWS_A_FRAME: usize = 500;
+const HOSTS_A_FRAME: usize = 500;
+const MAX_SUBSCRIPTIONS: usize = 1_000;
+
+/// Why a connection is over.
+enum End {
+    Close(u16, &'static str),
+    Gone,
+}
+
+/// Serves a browser until it goes, `welcome` turns false, or the dashboard ends.
+pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, welcome: watch::Receiver<bool>) {
+    core.counters.browsers.fetch_add(1, Ordering::Relaxed);
+    let (sink, stream) = socket.split();
+    let mut browser = Browser {
+        core: Arc::clone(&core),
+        sink,
+        stream,
+        bell: Arc::new(Notify::new()),
+        subscriptions: Vec::new(),
+        frame: Frame::default(),
+        seen: 0,
+        heard: Instant::now(),
+        turn: 0,
+    };
+    if let End::Close(code, reason) = browser.talk(welcome).await {
+        let frame = Message::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        }));
+        let _ = timeout(Duration::from_secs(2), browser.sink.send(frame)).await;
+    }
+    core.counters.browsers.fetch_sub(1, Ordering::Relaxed);
+}
+
+struct Browser {
+    core: Arc<Core>,
+    sink: SplitSink<WebSocket, Message>,
+    stream: SplitStream<WebSocket>,
+    bell: Arc<Notify>,
+    subscriptions: Vec<Subscription>,
+    frame: Frame,
+    /// The version of the fleet that the browser has.
+    seen: u64,
+    heard: Instant,
+    /// Which subscription comes first in the next frame, so that each has its turn.
+    turn: usize,
+}
+
+impl Browser {
+    async fn talk(&mut self, mut welcome: watch::Receiver<bool>) -> End {
+        if let Err(end) = self.greet().await {
+            return end;
+        }
+        let mut pings = interval(TICK);
+        let mut sent = Instant::now();
+        let mut more = true;
+        loop {
+            let ready = sent + REST;
+            let core = Arc::clone(&self.core);
+            tokio::select! {
+                biased;
+                () = core.shutdown.wait() => return End::Close(close::GOING_AWAY, "the dashboard ends"),
+                () = unwelcome(&mut welcome) => {
+                    return End::Close(close::FORBIDDEN, "signed out, or no longer allowed");
+                }
+                received = self.stream.next() => {
+                    self.heard = Instant::now();
+                    match received {
+                        Some(Ok(Message::Text(text))) => {
+                            if let Err(end) = self.receive(&text).await {
+                                return end;
+                            }
+                            more = true;
+                        }
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Binary(_))) => return End::Close(close::MALFORMED, "a binary frame"),
+                        Some(Err(error)) if intake::is_too_big(&error) => return End::Close(close::TOO_BIG, "a frame is over 1 MiB"),
+                        _ => return End::Gone,
+                    }
+                }
+                _ = pings.tick() => {
+                    if self.heard.elapsed() >= SILENCE {
+                        return End::Gone;
+                    }
+                    if let Err(end) = self.send(Message::Ping(Default::default())).await {
+                        return end;
+                    }
+                }
+                () = self.bell.notified(), if !more => more = true,
+                () = sleep_until(ready), if more => {
+                    more = tokio::task::block_in_place(|| self.fill());
+                    if !self.frame.is_empty() {
+                        if let Err(end) = self.send_frame().await {
+                            return end;
+                        }
+                        sent = Instant::now();
+                    }
+                }
+                () = sleep_until(sent + TICK), if !more => {
+                    self.frame.push(&ToBrowser::Tick { time: Timestamp::now() });
+                    if let Err(end) = self.send_frame().await {
+                        return end;
+                    }
+                    sent = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// All hosts, first of all.
+    async fn greet(&mut self) -> Result<(), End> {
+        self.core.fleet.watch(&self.bell);
+        let (hosts, seen) = self.core.fleet.hosts();
+        self.seen = seen;
+        let mut parts = hosts.chunks(HOSTS_A_FRAME).peekable();
+        if parts.peek().is_none() {
+            self.frame.push(&ToBrowser::Hosts {
+                hosts: &[],
+                more: false,
+            });
+        }
+        while let Some(part) = parts.next() {
+            let more = parts.peek().is_some();
+            self.frame.push(&ToBrowser::Hosts { hosts: part, more });
+            if more {
+                self.send_frame().await?;
+                tokio::time::sleep(REST).await;
+            }
+        }
+        self.send_frame().await
+    }
+
+    /// Writes what the browser lacks into the frame; `true` if there is more.
+    fn fill(&mut self) -> bool {
+        let (news, reached) = self.core.fleet.news(self.seen, NEWS_A_FRAME);
+        let mut more = news.len() >= NEWS_A_FRAME;
+        self.seen = reached;
+        for item in &news {
+            self.frame.push(&match item {
+                News::Host(host) => ToBrowser::HostUpdate { host },
+                News::Run(run) => ToBrowser::RunUpdate { run },
+                News::Queued(run) => ToBrowser::CommandQueued {
+                    host_id: &run.host_id,
+                    run_id: &run.run_id,
+                    command: &run.command,
+                    requested_by: run.requested_by.as_deref(),
+                },
+            });
+        }
+        let count = self.subscriptions.len();
+        let mut batch = crate::runlog::Batch::default();
+        let mut failed = Vec::new();
+        self.turn = self.turn.wrapping_add(1);
+        for i in 0..count {
+            let room = FRAME_BYTES.saturating_sub(self.frame.len());
+            let subscription = &mut self.subscriptions[(i + self.turn) % count];
+            if room == 0 {
+                more = true;
+                break;
+            }
+            match subscription.fill(&self.core, &mut self.frame, &mut batch, room) {
+                Ok(left) => more |= left,
+                Err(error) => {
+                    tracing::warn!(host = %subscription.host_id, %error, "a log cannot be shown");
+                    let detail = format!("the log cannot be read: {error}");
+                    self.frame.push(&ToBrowser::Error {
+                        sub: Some(&subscription.sub),
+                        detail: &detail,
+                    });
+                    failed.push(subscription.sub.clone());
+                }
+            }
+        }
+        self.subscriptions
+            .retain(|subscription| !failed.contains(&subscription.sub));
+        more
+    }
+
+    async fn send_frame(&mut self) -> Result<(), End> {
+        let text = self.frame.finish();
+        let began = Instant::now();
+        self.core
+            .counters
+            .frames_sent
+            .fetch_add(1, Ordering::Relaxed);
+        self.send(Message::Text(text.into())).await?;
+        if began.elapsed() > SLOW {
+            for subscription in &mut self.subscriptions {
+                subscription.jump(&self.core);
+            }
+        }
+        Ok(())
+    }
+
+    /// A browser that takes nothing for so long is gone, and so is the dashboard when it ends.
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        let core = Arc::clone(&self.core);
+        tokio::select! {
+            sent = timeout(SILENCE, self.sink.send(message)) => match sent {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(End::Gone),
+            },
+            () = core.shutdown.wait() => Err(End::Close(close::GOING_AWAY, "the dashboard ends")),
+        }
+    }
+
+    async fn receive(&mut self, text: &str) -> Result<(), End> {
+        let malformed = |_| End::Close(close::MALFORMED, "malformed");
+        let messages = split(text).map_err(|_| End::Close(close::MALFORMED, "malformed"))?;
+        for message in messages {
+            match message.kind.as_ref() {
+                "subscribe" => {
+                    let wish = serde_json::from_str(message.json).map_err(malformed)?;
+                    self.subscribe(wish).await;
+                }
+                "unsubscribe" => {
+                    let wish: Unsubscribe =
+                        serde_json::from_str(message.json).map_err(malformed)?;
+                    self.subscriptions
+                        .retain(|subscription| subscription.sub != wish.sub);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&mut self, wish: Subscribe) {
+        let sub = wish.sub.clone().unwrap_or_else(|| wish.host_id.to_string());
+        self.subscriptions
+            .retain(|subscription| subscription.sub != sub);
+        let made = if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            Err(format!("at most {MAX_SUBSCRIPTIONS} subscriptions"))
+        } else {
+            // Rings before the place is found, so that no line comes in between unheard.
+            self.core.fleet.watch_output(&wish.host_id, &self.bell);
+            Subscription::new(&self.core, wish).await
+        };
+        match made {
+            Ok(subscription) => {
+                let (run_id, from, total) = subscription.place();
+                let host_id = &subscription.host_id;
+                self.frame.push(&ToBrowser::Subscribed {
+                    sub: &sub,
+                    host_id,
+                    run_id,
+                    from,
+                    total,
+                });
+                self.subscriptions.push(subscription);
+            }
+            Err(detail) => self.frame.push(&ToBrowser::Error {
+                sub: Some(&sub),
+                detail: &detail,
+            }),
+        }
+    }
+}
+
+async fn unwelcome(welcome: &mut watch::Receiver<bool>) {
+    // Without a sender nobody watches over the visitor any more.
+    let _ = welcome.wait_for(|welcome| !welcome).await;
+}

@@ -1,0 +1,189 @@
+//! One log that a browser watches, and the place up to which it has it.
+
+use super::Subscribe;
+use super::frame::{Frame, Source};
+use crate::dashboard::core::Core;
+use crate::dashboard::fleet::Followed;
+use crate::protocol::{HostId, Run, RunId, Seq};
+use crate::runlog::{Batch, LogError, LogReader};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// So many lines must wait before the dashboard may jump ahead of a slow browser,
+const SKIP_BEYOND: Seq = 10_000;
+/// and so many of the newest it then still gets.
+const KEEP: Seq = 1_000;
+
+/// What a browser watches: one run, or the present and every later run of a host.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) sub: String,
+    pub(super) host_id: HostId,
+    only: Option<RunId>,
+    current: Option<Current>,
+    /// The runs of the host after which the next one is looked for.
+    after: u64,
+}
+
+#[derive(Debug)]
+struct Current {
+    run: Run,
+    order: u64,
+    next: Seq,
+    skipped: Seq,
+    reader: Option<LogReader>,
+}
+
+impl Subscription {
+    /// Finds the place to begin. The error is for the browser.
+    pub(super) async fn new(core: &Arc<Core>, wish: Subscribe) -> Result<Self, String> {
+        let Subscribe {
+            sub,
+            host_id,
+            run_id,
+            from,
+        } = wish;
+        if !core.fleet.has(&host_id) {
+            return Err(format!("there is no host {host_id}"));
+        }
+        let sub = sub.unwrap_or_else(|| host_id.to_string());
+        let mut this = Self {
+            sub,
+            host_id,
+            only: run_id,
+            current: None,
+            after: 0,
+        };
+        match &this.only {
+            None => match core.fleet.follow(&this.host_id) {
+                Ok(followed) => this.follow(followed, from),
+                Err(after) => this.after = after,
+            },
+            Some(run_id) => {
+                let followed = core.fleet.follow_run(&this.host_id, run_id);
+                let run = match followed {
+                    Some(followed) => followed.run,
+                    None => match core.state.run(&this.host_id, run_id).await {
+                        Ok(Some(record)) => record.run,
+                        Ok(None) => return Err(format!("{} has no run {run_id}", this.host_id)),
+                        Err(error) => return Err(error.to_string()),
+                    },
+                };
+                this.current = Some(Current::at(run, 0, from));
+            }
+        }
+        Ok(this)
+    }
+
+    fn follow(&mut self, followed: Followed, from: Option<i64>) {
+        self.after = followed.order;
+        self.current = Some(Current::at(followed.run, followed.order, from));
+    }
+
+    /// Run, place and length, for `subscribed`.
+    pub(super) fn place(&self) -> (Option<&RunId>, Seq, Seq) {
+        match &self.current {
+            Some(current) => (Some(&current.run.run_id), current.next, current.run.lines),
+            None => (None, 0, 0),
+        }
+    }
+
+    /// Writes the lines that the browser lacks, at most about `room` bytes; `true` if there are more.
+    pub(super) fn fill(
+        &mut self,
+        core: &Core,
+        frame: &mut Frame,
+        batch: &mut Batch,
+        room: usize,
+    ) -> Result<bool, LogError> {
+        loop {
+            if self.current.is_none() {
+                let Some(next) = core.fleet.follow_next(&self.host_id, self.after) else {
+                    return Ok(false);
+                };
+                self.follow(next, None);
+            }
+            let Some(current) = &mut self.current else {
+                return Ok(false);
+            };
+            let known = core.fleet.follow_run(&self.host_id, &current.run.run_id);
+            let (lines, over) = match &known {
+                Some(followed) => (followed.tail.lines(), followed.run.status.is_final()),
+                None => (current.run.lines, true),
+            };
+            if current.next >= lines {
+                if over
+                    && self.only.is_none()
+                    && core
+                        .fleet
+                        .follow_next(&self.host_id, current.order)
+                        .is_some()
+                {
+                    self.current = None;
+                    continue;
+                }
+                return Ok(false);
+            }
+            let reader = match &mut current.reader {
+                Some(reader) => reader,
+                None => current.reader.insert(LogReader::open(
+                    &core.log_dir(&self.host_id),
+                    &current.run.run_id,
+                )?),
+            };
+            let most = usize::try_from(lines - current.next).unwrap_or(usize::MAX);
+            reader.read(current.next, most, room, batch)?;
+            if batch.is_empty() {
+                return Ok(false);
+            }
+            let run = &current.run;
+            let source = Source {
+                sub: &self.sub,
+                host_id: &self.host_id,
+                run_id: &run.run_id,
+                command: &run.command,
+            };
+            frame.push_lines(source, batch, std::mem::take(&mut current.skipped));
+            current.next = batch.first() + batch.len() as Seq;
+            return Ok(current.next < lines);
+        }
+    }
+
+    /// Jumps ahead of a browser that is too slow, if very much waits for it.
+    pub(super) fn jump(&mut self, core: &Core) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        let Some(followed) = core.fleet.follow_run(&self.host_id, &current.run.run_id) else {
+            return;
+        };
+        let lines = followed.tail.lines();
+        if lines.saturating_sub(current.next) > SKIP_BEYOND {
+            let skipped = lines - KEEP - current.next;
+            current.next += skipped;
+            current.skipped += skipped;
+            core.counters
+                .lines_skipped
+                .fetch_add(skipped, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Current {
+    /// `from` counts from the beginning, or if negative from the end.
+    fn at(run: Run, order: u64, from: Option<i64>) -> Self {
+        let from = from.unwrap_or(0);
+        let next = if from < 0 {
+            run.lines.saturating_sub(from.unsigned_abs())
+        } else {
+            from.unsigned_abs()
+        };
+        Self {
+            run,
+            order,
+            next,
+            skipped: 0,
+            reader: None,
+        }
+    }
+}

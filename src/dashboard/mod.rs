@@ -1,0 +1,144 @@
+//! The dashboard: takes what the agents send, stores it, and shows it to browsers.
+
+mod api;
+mod app;
+mod assets;
+pub mod auth;
+mod chores;
+pub mod config;
+mod core;
+mod extract;
+mod fleet;
+mod health;
+mod intake;
+mod live;
+mod problem;
+mod router;
+mod startup;
+mod state;
+mod syncer;
+
+pub use state::StateError;
+
+use crate::config_file::ConfigError;
+use crate::lifecycle::{self, Shutdown};
+use crate::logging;
+use app::App;
+use auth::Auth;
+use axum::serve::ListenerExt;
+use config::Config;
+use core::Core;
+use health::Health;
+use nix::fcntl::{Flock, FlockArg};
+use state::State;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use syncer::Syncer;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the end may take for requests that go on, and then for logs to become durable.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why the dashboard ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Agents or users file cannot be used.
+    #[error("who may come in is not clear")]
+    Credentials(#[from] ConfigError),
+    /// The data folder cannot be used.
+    #[error("cannot use the data folder {}: {source}; it must be a folder that this user can write to", path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another dashboard has it.
+    #[error("the data folder {} is in use by another dashboard", .0.display())]
+    InUse(PathBuf),
+    /// The database cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The socket does not serve.
+    #[error("cannot serve: {0}")]
+    Serve(#[from] io::Error),
+}
+
+/// Serves on `listener` until `shutdown`.
+///
+/// # Errors
+/// When files, database or socket cannot be used.
+pub async fn run(
+    listener: std::net::TcpListener,
+    config: Config,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    let auth = Auth::load(&config)?;
+    let _lock = prepare(&config.data_dir)?;
+    let health = Arc::new(Health::default());
+    let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
+    let syncer = Syncer::start(Arc::clone(&health))?;
+    let core = Arc::new(Core::new(
+        state,
+        config.data_dir.join("logs"),
+        syncer,
+        health,
+        shutdown.clone(),
+    ));
+    startup::load(&core, auth.credentials.hosts()).await?;
+    let app = Arc::new(App::new(auth, Arc::clone(&core)));
+    tokio::spawn(chores::run(Arc::clone(&core), config.retention));
+    tokio::spawn(reload(Arc::clone(&app)));
+    lifecycle::spawn_watchdog(shutdown.clone());
+
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    logging::announce(&format!("listening on http://{address}"));
+    lifecycle::notify_ready(&format!("listening on {address}"));
+    let service = router::router(&app).into_make_service_with_connect_info::<SocketAddr>();
+    let ends = shutdown.clone();
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(async move { ends.wait().await });
+    tokio::select! {
+        served = serving => served?,
+        () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}
+    }
+    tokio::task::block_in_place(|| core.syncer.finish(END_WITHIN));
+    Ok(())
+}
+
+/// Makes the data folder and takes it for this process alone.
+fn prepare(data_dir: &Path) -> Result<Flock<File>, Error> {
+    let unusable = |source| Error::DataDir {
+        path: data_dir.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(data_dir.join("logs")).map_err(unusable)?;
+    let lock = File::create(data_dir.join("lock")).map_err(unusable)?;
+    Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| Error::InUse(data_dir.to_owned()))
+}
+
+/// Reads the credentials again at each SIGHUP.
+async fn reload(app: Arc<App>) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        return;
+    };
+    while hangups.recv().await.is_some() {
+        match app.auth.credentials.reload() {
+            Ok(()) => {
+                app.core.fleet.set_hosts(app.auth.credentials.hosts());
+                tracing::info!("agents and users were read again");
+            }
+            Err(error) => tracing::error!(%error, "agents and users stay as they were"),
+        }
+    }
+}

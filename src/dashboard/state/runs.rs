@@ -1,0 +1,250 @@
+use super::{State, StateError};
+use crate::protocol::{HostId, Run, RunId, Status, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+/// A run, and what only the dashboard needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    #[serde(flatten)]
+    pub(crate) run: Run,
+    /// With which it was asked for; unknown of runs that an agent began by itself.
+    pub(crate) nonce: Option<String>,
+    /// When it expires if it has not begun.
+    pub(crate) expires: Option<Timestamp>,
+    /// Whether the host may know of it.
+    pub(crate) sent: bool,
+    /// That somebody asked for its end.
+    pub(crate) stop: Option<StopWish>,
+}
+
+/// Somebody asked for the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StopWish {
+    pub(crate) requested_by: String,
+    pub(crate) force: bool,
+}
+
+impl RunRecord {
+    /// A run that nobody here asked for.
+    pub(crate) fn of(run: Run) -> Self {
+        Self {
+            run,
+            nonce: None,
+            expires: None,
+            sent: true,
+            stop: None,
+        }
+    }
+
+    fn at(&self) -> i64 {
+        self.run
+            .queued
+            .or(self.run.started)
+            .map_or(0, Timestamp::millis)
+    }
+}
+
+fn read(json: &str) -> Option<RunRecord> {
+    serde_json::from_str(json).ok()
+}
+
+fn write(connection: &Connection, record: &RunRecord) -> rusqlite::Result<()> {
+    let run = &record.run;
+    let open = matches!(run.status, Status::Queued | Status::Running);
+    let json = serde_json::to_string(record).unwrap_or_default();
+    let mut save =
+        connection.prepare_cached("INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    save.execute(params![
+        run.host_id.as_str(),
+        run.run_id.as_str(),
+        record.at(),
+        open,
+        json
+    ])
+    .map(drop)
+}
+
+impl State {
+    /// Gives each run the first id that is free in its second, and stores them all in one transaction.
+    pub(crate) async fn add_runs(
+        &self,
+        mut records: Vec<RunRecord>,
+    ) -> Result<Vec<RunRecord>, StateError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction()?;
+            for record in &mut records {
+                let when = record.run.queued.unwrap_or_else(Timestamp::now);
+                let mut attempt = 1;
+                loop {
+                    record.run.run_id = RunId::compose(when, &record.run.command, attempt);
+                    let id = (record.run.host_id.as_str(), record.run.run_id.as_str());
+                    let taken = "SELECT 1 FROM runs WHERE host_id = ?1 AND run_id = ?2
+                                 UNION ALL SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2";
+                    if !transaction.prepare_cached(taken)?.exists(id)? {
+                        break;
+                    }
+                    attempt += 1;
+                }
+                write(&transaction, record)?;
+            }
+            transaction.commit()?;
+            Ok(records)
+        })
+        .await
+    }
+
+    /// Stores what `latest` gives at the moment of writing, so that no older state can overtake a newer one.
+    pub(crate) async fn save_run(
+        &self,
+        latest: impl FnOnce() -> Option<RunRecord> + Send + 'static,
+    ) -> Result<(), StateError> {
+        self.call(move |connection| latest().map_or(Ok(()), |record| write(connection, &record)))
+            .await
+    }
+
+    /// Stores runs that were found as files.
+    pub(crate) async fn import(&self, records: Vec<RunRecord>) -> Result<(), StateError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction()?;
+            for record in &records {
+                write(&transaction, record)?;
+            }
+            transaction.commit()
+        })
+        .await
+    }
+
+    /// One run.
+    pub(crate) async fn run(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<Option<RunRecord>, StateError> {
+        let id = (host_id.to_string(), run_id.to_string());
+        self.call(move |connection| {
+            let mut one = connection
+                .prepare_cached("SELECT record FROM runs WHERE host_id = ?1 AND run_id = ?2")?;
+            let json: Option<String> = one.query_row(id, |row| row.get(0)).optional()?;
+            Ok(json.and_then(|json| read(&json)))
+        })
+        .await
+    }
+
+    /// At most `limit` runs of a host, newest first, older than `before`.
+    pub(crate) async fn runs(
+        &self,
+        host_id: &HostId,
+        before: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, StateError> {
+        let (host, before) = (host_id.to_string(), before.map(RunId::to_string));
+        self.call(move |connection| {
+            let mut some = connection.prepare_cached(
+                "SELECT record FROM runs WHERE host_id = ?1 AND (?2 IS NULL OR
+                     (at, run_id) < (SELECT at, run_id FROM runs WHERE host_id = ?1 AND run_id = ?2))
+                 ORDER BY at DESC, run_id DESC LIMIT ?3",
+            )?;
+            let rows = some.query_map(params![host, before, limit as i64], |row| row.get::<_, String>(0))?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            Ok(rows.iter().filter_map(|json| read(json)).collect())
+        })
+        .await
+    }
+
+    /// Of every host the runs that are not over, and the newest one.
+    pub(crate) async fn open_and_latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
+        self.call(|connection| {
+            let mut some = connection.prepare_cached(
+                "SELECT record FROM runs WHERE open = 1 UNION
+                 SELECT (SELECT record FROM runs WHERE host_id = h.host_id ORDER BY at DESC, run_id DESC LIMIT 1)
+                 FROM (SELECT DISTINCT host_id FROM runs) h",
+            )?;
+            let rows = some.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let mut records: Vec<_> = rows.iter().filter_map(|json| read(json)).collect();
+            records.sort_by_key(|record| (record.at(), record.run.run_id.clone()));
+            Ok(records)
+        })
+        .await
+    }
+
+    /// The ids of all runs of a host that are known or were removed.
+    pub(crate) async fn known_ids(
+        &self,
+        host_id: &HostId,
+    ) -> Result<std::collections::HashSet<String>, StateError> {
+        let host = host_id.to_string();
+        self.call(move |connection| {
+            let all = "SELECT run_id FROM runs WHERE host_id = ?1 UNION ALL SELECT run_id FROM removed WHERE host_id = ?1";
+            let mut all = connection.prepare_cached(all)?;
+            all.query_map([host], |row| row.get(0))?.collect()
+        })
+        .await
+    }
+
+    /// Ended runs of all hosts, oldest first: host, run, and when it was asked for.
+    pub(crate) async fn oldest_ended(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(HostId, RunId, Timestamp)>, StateError> {
+        self.call(move |connection| {
+            let mut some = connection.prepare_cached(
+                "SELECT host_id, run_id, at FROM runs WHERE open = 0 ORDER BY at, run_id LIMIT ?1",
+            )?;
+            let rows = some.query_map([limit as i64], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get(2)?,
+                ))
+            })?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let ids = |(host, run, at): (String, String, i64)| {
+                Some((
+                    HostId::new(&host).ok()?,
+                    RunId::new(&run).ok()?,
+                    Timestamp::from_millis(at),
+                ))
+            };
+            Ok(rows.into_iter().filter_map(ids).collect())
+        })
+        .await
+    }
+
+    /// Forgets a run, but for the fact that there was one.
+    pub(crate) async fn remove_run(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<(), StateError> {
+        let id = (host_id.to_string(), run_id.to_string());
+        self.call(move |connection| {
+            let transaction = connection.transaction()?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO removed VALUES (?1, ?2)",
+                (&id.0, &id.1),
+            )?;
+            transaction.execute(
+                "DELETE FROM runs WHERE host_id = ?1 AND run_id = ?2",
+                (&id.0, &id.1),
+            )?;
+            transaction.commit()
+        })
+        .await
+    }
+
+    /// Whether retention took this run.
+    pub(crate) async fn was_removed(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<bool, StateError> {
+        let id = (host_id.to_string(), run_id.to_string());
+        self.call(move |connection| {
+            connection
+                .prepare_cached("SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2")?
+                .exists(id)
+        })
+        .await
+    }
+}

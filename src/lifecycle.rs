@@ -1,0 +1,116 @@
+//! How a service begins and ends: signals, and what systemd wants to hear. Outside systemd the notices go nowhere.
+
+use sd_notify::NotifyState;
+use std::io;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Tells every part of a service that it is to end. Clones share one state, and it never goes back.
+#[derive(Clone, Debug)]
+pub struct Shutdown(Arc<watch::Sender<bool>>);
+
+impl Shutdown {
+    /// One that nothing triggers but [`trigger`](Self::trigger).
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// One that SIGTERM and SIGINT trigger. Needs a tokio runtime.
+    pub fn on_signals() -> io::Result<Self> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = Self::new();
+        let triggered = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("ending, because of SIGTERM"),
+                _ = interrupt.recv() => tracing::info!("ending, because of SIGINT"),
+            }
+            triggered.trigger();
+        });
+        Ok(shutdown)
+    }
+
+    /// Asks for the end.
+    pub fn trigger(&self) {
+        if !self.0.send_replace(true) {
+            notify_stopping();
+        }
+    }
+
+    /// Returns once the end was asked for.
+    pub async fn wait(&self) {
+        let mut state = self.0.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = state.wait_for(|ends| *ends).await;
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_triggered(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Tells systemd that the service is ready, and what `systemctl status` shows of it.
+pub fn notify_ready(status: &str) {
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// Changes what `systemctl status` shows.
+pub fn notify_status(status: &str) {
+    notify(&[NotifyState::Status(status)]);
+}
+
+/// Tells systemd that the service is ending.
+pub fn notify_stopping() {
+    notify(&[NotifyState::Stopping]);
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
+
+/// Feeds systemd's watchdog, if it set one, twice as often as it asks, for as long as the runtime turns.
+pub fn spawn_watchdog(shutdown: Shutdown) {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let period = (limit / 2).max(std::time::Duration::from_millis(1));
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(period);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => notify(&[NotifyState::Watchdog]),
+                () = shutdown.wait() => return,
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everyone_who_waits_hears_of_the_end_once_it_is_asked_for() {
+        let shutdown = Shutdown::new();
+        let waiting = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { shutdown.wait().await }
+        });
+        assert!(!shutdown.is_triggered());
+        shutdown.trigger();
+        waiting.await.unwrap();
+        shutdown.wait().await;
+        assert!(shutdown.is_triggered());
+    }
+}

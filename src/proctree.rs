@@ -1,0 +1,240 @@
+//! Processes as /proc shows them: who descends from whom, and the end of what a run left behind.
+//!
+//! A process is its pid and the moment it started, so that a pid given to another process is never
+//! taken for the first.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The variable, set to the id of the run, by which every process of a run's child is known, even
+/// after it left the tree.
+pub const RUN_VARIABLE: &str = "SWITCHYARD_RUN";
+
+/// How long a process has from SIGTERM to SIGKILL.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// One process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Its number, which another process may get once it is gone.
+    pub pid: i32,
+    /// When it started, in clock ticks since the boot (field 22 of /proc/PID/stat).
+    pub started: u64,
+}
+
+/// What /proc/PID/stat says.
+struct Stat {
+    id: ProcessId,
+    parent: i32,
+    /// It has ended, and its parent has not asked how.
+    is_zombie: bool,
+}
+
+impl ProcessId {
+    /// This process; `None` where there is no /proc.
+    pub fn own() -> Option<Self> {
+        Self::of(Pid::this().as_raw())
+    }
+
+    /// The process that has this pid now.
+    pub fn of(pid: i32) -> Option<Self> {
+        Stat::read(pid).map(|stat| stat.id)
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(self) -> bool {
+        Stat::read(self.pid).is_some_and(|stat| stat.id == self && !stat.is_zombie)
+    }
+
+    /// Sends it a signal, if it still runs.
+    pub fn signal(self, signal: Signal) {
+        if self.is_alive() {
+            // It may end in this very moment, which is as good.
+            let _ = kill(Pid::from_raw(self.pid), signal);
+        }
+    }
+}
+
+impl Stat {
+    fn read(pid: i32) -> Option<Self> {
+        Self::parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// The name, field 2, may hold anything, so the others are counted from its last parenthesis.
+    fn parse(pid: i32, stat: &[u8]) -> Option<Self> {
+        let name_end = memchr::memrchr(b')', stat)?;
+        let rest = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let started = fields.nth(17)?.parse().ok()?;
+        Some(Self {
+            id: ProcessId { pid, started },
+            parent,
+            is_zombie: matches!(state, "Z" | "X"),
+        })
+    }
+}
+
+/// Every process there is.
+fn all() -> Vec<Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(Stat::read)
+        .collect()
+}
+
+/// The living descendants of these, and those of these that `with_roots` asks for.
+fn tree(all: &[Stat], roots: &HashSet<i32>, with_roots: bool) -> Vec<ProcessId> {
+    let mut family = roots.clone();
+    loop {
+        let before = family.len();
+        for stat in all {
+            if family.contains(&stat.parent) {
+                family.insert(stat.id.pid);
+            }
+        }
+        if family.len() == before {
+            break;
+        }
+    }
+    all.iter()
+        .filter(|stat| !stat.is_zombie && family.contains(&stat.id.pid))
+        .filter(|stat| with_roots || !roots.contains(&stat.id.pid))
+        .map(|stat| stat.id)
+        .collect()
+}
+
+/// The living descendants of this process, at any depth.
+pub fn descendants() -> Vec<ProcessId> {
+    tree(&all(), &HashSet::from([Pid::this().as_raw()]), false)
+}
+
+/// What lives of a run's child: `child`, the processes that carry the run's mark, and their descendants,
+/// but never this process. The supervisor itself does not carry the mark.
+pub fn of_run(run_id: &str, child: Option<ProcessId>) -> Vec<ProcessId> {
+    let mark = format!("{RUN_VARIABLE}={run_id}");
+    let all = all();
+    let own = Pid::this().as_raw();
+    let roots = all
+        .iter()
+        .map(|stat| stat.id)
+        .filter(|id| Some(*id) == child || is_marked(id.pid, mark.as_bytes()))
+        .map(|id| id.pid)
+        .filter(|pid| *pid != own)
+        .collect();
+    let mut found = tree(&all, &roots, true);
+    found.retain(|id| id.pid != own);
+    found
+}
+
+fn is_marked(pid: i32, mark: &[u8]) -> bool {
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark))
+}
+
+/// Ends what lives of a run's child: SIGTERM, after [`GRACE`] SIGKILL. Blocks until it is gone, at most
+/// twice [`GRACE`]; false when something is left even then. Only for a run whose supervisor is dead.
+pub fn end_run(run_id: &str, child: Option<ProcessId>) -> bool {
+    let begin = Instant::now();
+    let mut warned = HashSet::new();
+    loop {
+        let left = of_run(run_id, child);
+        if left.is_empty() {
+            return true;
+        }
+        let waited = begin.elapsed();
+        if waited > 2 * GRACE {
+            return false;
+        }
+        for id in left {
+            if waited > GRACE {
+                id.signal(Signal::SIGKILL);
+            } else if warned.insert(id) {
+                id.signal(Signal::SIGTERM);
+            }
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command, Stdio};
+
+    fn shell(script: &str, run_id: &str) -> Child {
+        Command::new("/bin/sh")
+            .args(["-c", script])
+            .env(RUN_VARIABLE, run_id)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_recycled_pid_is_another_process() {
+        let own = ProcessId::own().unwrap();
+        assert!(own.is_alive());
+        let before = ProcessId {
+            started: own.started - 1,
+            ..own
+        };
+        assert!(!before.is_alive());
+        before.signal(Signal::SIGKILL);
+    }
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_confuse() {
+        let text = b"7 (a) b) Z 3 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0";
+        let stat = Stat::parse(7, text).unwrap();
+        assert_eq!((stat.id.started, stat.parent), (12345, 3));
+        assert!(stat.is_zombie);
+    }
+
+    #[test]
+    fn a_grandchild_is_a_descendant_and_a_zombie_is_not() {
+        let mut child = shell("sleep 60 & echo $!; wait", "unit-test-tree");
+        let mut line = String::new();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(child.stdout.take().unwrap()),
+            &mut line,
+        )
+        .unwrap();
+        let grandchild = ProcessId::of(line.trim().parse().unwrap()).unwrap();
+        assert!(descendants().contains(&grandchild));
+        grandchild.signal(Signal::SIGKILL);
+        let pid = child.id() as i32;
+        let begin = Instant::now();
+        while descendants().iter().any(|id| id.pid == pid) {
+            assert!(begin.elapsed() < Duration::from_secs(10), "still alive");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn what_a_run_left_behind_is_found_by_its_mark_and_ended() {
+        let mut child = shell("sleep 60", "unit-test-left-behind");
+        let mut other = shell("exec sleep 60", "unit-test-left-behind-not");
+        let reaper = std::thread::spawn(move || child.wait().unwrap());
+        let begin = Instant::now();
+        while of_run("unit-test-left-behind", None).is_empty() {
+            assert!(begin.elapsed() < Duration::from_secs(10), "never found");
+            std::thread::yield_now();
+        }
+        assert!(end_run("unit-test-left-behind", None));
+        assert!(!reaper.join().unwrap().success());
+        assert!(other.try_wait().unwrap().is_none(), "not of that run");
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+}

@@ -1,0 +1,218 @@
+//! Replays recordings of real runs.
+
+use super::Decoder;
+use crate::protocol::{Phase, Progress, Timestamp};
+use Phase::{Activation, Building, Evaluation, Switch};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A line of a recording.
+#[derive(Deserialize)]
+struct Recorded {
+    stream: String,
+    line: String,
+}
+
+fn recording(name: &str) -> Vec<Recorded> {
+    let path = format!(
+        "{}/tests/data/transcripts/{name}.jsonl",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let lines = std::fs::read_to_string(path).unwrap();
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// A decoder and the log that it writes.
+#[derive(Default)]
+pub(super) struct Replay {
+    pub(super) decoder: Decoder,
+    pub(super) log: Vec<String>,
+}
+
+impl Replay {
+    fn of(name: &str) -> Self {
+        let mut replay = Self::default();
+        for recorded in recording(name) {
+            replay.line(&recorded.line, recorded.stream == "stderr");
+        }
+        replay
+    }
+
+    pub(super) fn line(&mut self, line: &str, is_error: bool) {
+        let seq = self.log.len() as u64;
+        let at = Timestamp::from_millis(0);
+        let log = &mut self.log;
+        self.decoder.line(line, is_error, at, seq, &mut |line| {
+            log.push(line.to_owned());
+        });
+    }
+
+    pub(super) fn lines(lines: &[&str]) -> Self {
+        let mut replay = Self::default();
+        for line in lines {
+            replay.line(line, true);
+        }
+        replay
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        self.decoder.progress()
+    }
+
+    pub(super) fn phases(&self) -> Vec<Phase> {
+        let marks = self.progress().phases.iter();
+        marks.map(|mark| mark.phase).collect()
+    }
+
+    /// The line of the log with which a phase began.
+    fn first_line(&self, phase: Phase) -> &str {
+        let mut marks = self.progress().phases.iter();
+        let seq = marks.find(|mark| mark.phase == phase).unwrap().seq;
+        &self.log[usize::try_from(seq).unwrap()]
+    }
+
+    pub(super) fn counts(&self) -> [Option<u64>; 4] {
+        let p = self.progress();
+        [p.done, p.expected, p.running, p.failed]
+    }
+}
+
+/// The texts as `-L` prints them: no colours, tabs expanded, and only the first part of a name. Store paths
+/// differ between two recordings, and so does the order of builders that run at the same time.
+fn as_with_l(lines: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
+    let colour = regex::Regex::new("\x1b\\[[0-9;]*m").unwrap();
+    let hash = regex::Regex::new("/nix/store/[a-z0-9]{32}-").unwrap();
+    let name = regex::Regex::new(r"^(linux|initrd-linux|nixos-system-toy)-[0-9][^>]*> ").unwrap();
+    let mut set = BTreeMap::new();
+    for line in lines {
+        let line = colour.replace_all(&line, "").replace('\t', "        ");
+        let line = hash.replace_all(&line, "/nix/store/");
+        let line = name.replace(&line, "$1> ");
+        let line = match line.strip_prefix("Command '") {
+            Some(_) => "Command failed".to_owned(),
+            None => line.into_owned(),
+        };
+        *set.entry(line).or_default() += 1;
+    }
+    set
+}
+
+#[test]
+fn internal_json_becomes_the_lines_that_nix_prints_with_build_logs() {
+    for case in ["01-switch", "03-fail"] {
+        let decoded = Replay::of(&format!("{case}.json")).log;
+        assert!(decoded.iter().all(|line| !line.contains("@nix")));
+        let printed = recording(&format!("{case}.logs"));
+        let printed = as_with_l(printed.into_iter().map(|recorded| recorded.line));
+        let decoded = as_with_l(decoded);
+        // Which of the builds that fail together nix still begins, and of whose output it shows, is chance.
+        let by_chance = |line: &str| case == "03-fail" && line.contains("unit-");
+        for (line, count) in &printed {
+            assert!(
+                by_chance(line) || decoded.get(line) == Some(count),
+                "{case}: {count} × {line:?} is missing"
+            );
+        }
+        for line in decoded.keys() {
+            assert!(
+                by_chance(line) || printed.contains_key(line),
+                "{case}: {line:?} was never printed"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_build_log_line_carries_the_whole_name() {
+    let log = Replay::of("01-switch.json").log;
+    for line in [
+        "linux-6.12.30-modules> linux-6.12.30-modules: step 1/5 on stdout",
+        "linux-6.12.30-modules-shrunk> linux-6.12.30-modules-shrunk: step 5/5 on stderr",
+        "system-path> \x1b[1;32mcolour\x1b[0m and \x1b[31mred\x1b[0m",
+        "system-path> progress 100%",
+        "system-path> ",
+    ] {
+        assert!(log.iter().any(|l| l == line), "{line}");
+    }
+}
+
+#[test]
+fn a_switch_goes_through_its_phases_with_the_counts_nix_said() {
+    for (name, counts) in [
+        ("01-switch.json", [Some(15), Some(15), Some(0), Some(0)]),
+        ("05-exit4.json", [Some(15), Some(15), Some(0), Some(0)]),
+        ("01-switch.plain", [Some(15), Some(15), None, None]),
+        ("05-exit4.plain", [Some(15), Some(15), None, None]),
+        ("05-exit4.plain-2511", [Some(15), Some(15), None, None]),
+    ] {
+        let replay = Replay::of(name);
+        assert_eq!(
+            replay.phases(),
+            [Evaluation, Building, Activation, Switch],
+            "{name}"
+        );
+        assert_eq!(replay.counts(), counts, "{name}");
+        assert_eq!(
+            replay.first_line(Evaluation),
+            "building the system configuration..."
+        );
+        assert!(replay.first_line(Building).starts_with("building '/nix/"));
+        assert_eq!(replay.first_line(Activation), "updating GRUB 2 menu...");
+        assert_eq!(
+            replay.first_line(Switch),
+            "reloading the following units: dbus.service"
+        );
+    }
+}
+
+#[test]
+fn a_switch_to_what_is_there_builds_nothing() {
+    let replay = Replay::of("02-nothing.json");
+    assert_eq!(replay.phases(), [Evaluation, Activation]);
+    assert_eq!(replay.counts(), [Some(0); 4]);
+    let plain = Replay::of("02-nothing.plain");
+    assert_eq!(plain.phases(), [Evaluation, Activation]);
+    assert_eq!(plain.counts(), [None; 4]);
+    assert_eq!(replay.log, plain.log);
+}
+
+#[test]
+fn a_failed_build_is_counted_and_named() {
+    let replay = Replay::of("03-fail.json");
+    assert_eq!(replay.phases(), [Evaluation, Building]);
+    assert_eq!(replay.counts(), [Some(5), Some(5), Some(0), Some(1)]);
+    for name in ["03-fail.json", "03-fail.plain", "03-fail.logs"] {
+        let message = Replay::of(name).decoder.error_message().unwrap();
+        assert!(message.starts_with("error: builder for '/nix/store/"));
+        assert!(
+            message.ends_with("-linux-6.12.30-modules-shrunk.drv' failed with exit code 1"),
+            "{name}: {message}"
+        );
+    }
+}
+
+#[test]
+fn a_failed_unit_is_named() {
+    for name in ["05-exit4.json", "05-exit4.plain", "05-exit4.plain-2511"] {
+        assert_eq!(
+            Replay::of(name).decoder.error_message().as_deref(),
+            Some("warning: the following units failed: toy-fail.service"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_revision_grows_with_each_change_and_only_then() {
+    let mut replay = Replay::default();
+    let mut before = (replay.decoder.revision(), replay.progress().clone());
+    for recorded in recording("01-switch.json") {
+        replay.line(&recorded.line, true);
+        let now = (replay.decoder.revision(), replay.progress().clone());
+        assert_eq!(now.0 > before.0, now.1 != before.1, "{}", recorded.line);
+        before = now;
+    }
+}

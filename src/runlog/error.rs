@@ -1,0 +1,41 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file system refused.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The file does not begin with the header of a log.
+    #[error("{} is no log: its header ends before it is complete", .0.display())]
+    NoHeader(PathBuf),
+    /// An index and its log do not belong together.
+    #[error("{} does not fit its index at line {seq}", path.display())]
+    Corrupt {
+        /// The log.
+        path: PathBuf,
+        /// The first line that is not there as the index says.
+        seq: u64,
+    },
+}
+
+impl LogError {
+    /// For `map_err`.
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path, source }
+    }
+
+    /// Whether there is no such log.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}

@@ -1,0 +1,122 @@
+//! The lines of a log that are not output: header and footer, for people first and for programs in JSON.
+
+use crate::protocol::{CommandName, HostId, Progress, Seq, Status, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How much of a file is looked at for a header or a footer, in bytes.
+pub(super) const MAX_HEAD_BYTES: usize = 256 * 1024;
+
+/// What a log begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The command.
+    pub command: CommandName,
+    /// The host.
+    pub host_id: HostId,
+    /// The rest, which only programs read.
+    pub meta: RunMeta,
+}
+
+/// The JSON behind `# Run: `.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunMeta {
+    /// Tells two requests of one run id apart.
+    pub nonce: Option<String>,
+    /// Who asked.
+    pub requested_by: Option<String>,
+    /// When it was asked for.
+    pub queued: Option<Timestamp>,
+    /// When it began.
+    pub started: Timestamp,
+    /// The system profile's generation before it.
+    pub generation_before: Option<u64>,
+}
+
+/// What the log of an ended run ends with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Footer {
+    /// Of the step that ended the run.
+    pub exit_code: Option<i32>,
+    /// The rest, which only programs read.
+    pub result: RunResult,
+}
+
+/// The JSON behind `# Result: `.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// A final one.
+    pub status: Status,
+    /// When it ended.
+    pub completed: Timestamp,
+    /// What to tell the user.
+    pub message: Option<String>,
+    /// How many lines the log has.
+    pub lines: Seq,
+    /// How many of them came from standard error; unknown where the index was rebuilt.
+    pub errors: Option<u64>,
+    /// How long the run took, by a clock that never jumps.
+    pub duration_ms: Option<u64>,
+    /// How far it came.
+    #[serde(flatten)]
+    pub progress: Progress,
+    /// The system profile's generation after it.
+    pub generation_after: Option<u64>,
+    /// The configuration's revision after it.
+    pub revision: Option<String>,
+}
+
+impl Header {
+    /// The text with which the log begins, the empty line behind it included.
+    pub(super) fn to_text(&self) -> String {
+        let json = serde_json::to_string(&self.meta).unwrap_or_default();
+        let started = self.meta.started.to_seconds_text();
+        format!(
+            "# Command: {}\n# Started: {started}\n# Host: {}\n# Run: {json}\n\n",
+            self.command, self.host_id
+        )
+    }
+
+    /// Reads the header at the beginning of `text`; gives its length, too.
+    pub(super) fn parse(text: &[u8]) -> Option<(Self, usize)> {
+        let end = memchr::memmem::find(text, b"\n\n")? + 2;
+        let mut lines = std::str::from_utf8(&text[..end]).ok()?.split('\n');
+        let command = lines.next()?.strip_prefix("# Command: ")?;
+        lines.next()?.strip_prefix("# Started: ")?;
+        let host_id = lines.next()?.strip_prefix("# Host: ")?;
+        let meta = serde_json::from_str(lines.next()?.strip_prefix("# Run: ")?).ok()?;
+        let header = Self {
+            command: CommandName::new(command).ok()?,
+            host_id: HostId::new(host_id).ok()?,
+            meta,
+        };
+        Some((header, end))
+    }
+}
+
+impl Footer {
+    /// The text with which the log ends, the empty line before it included.
+    pub(super) fn to_text(&self) -> String {
+        let json = serde_json::to_string(&self.result).unwrap_or_default();
+        let completed = self.result.completed.to_seconds_text();
+        let exit = self
+            .exit_code
+            .map_or_else(|| "none".to_owned(), |code| code.to_string());
+        format!("\n# Completed: {completed}\n# Exit code: {exit}\n# Result: {json}\n")
+    }
+
+    /// Reads `text`, all that stands behind the last line; `None` unless it is a whole footer.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let rest = std::str::from_utf8(text)
+            .ok()?
+            .strip_prefix("\n# Completed: ")?;
+        let mut lines = rest.split('\n').skip(1);
+        let exit = lines.next()?.strip_prefix("# Exit code: ")?;
+        let exit_code = if exit == "none" {
+            None
+        } else {
+            Some(exit.parse().ok()?)
+        };
+        let result = serde_json::from_str(lines.next()?.strip_prefix("# Result: ")?).ok()?;
+        (lines.next()?.is_empty() && lines.next().is_none()).then_some(Self { exit_code, result })
+    }
+}

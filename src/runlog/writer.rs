@@ -1,0 +1,351 @@
+use super::head::{Footer, Header, RunResult};
+use super::record::{Head, RECORD_BYTES, Record};
+use super::recovery::{self, Recovered};
+use super::{LogError, paths};
+use crate::protocol::{RunId, Seq, Timestamp};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// `[HH:MM:SS] `
+pub(super) const STAMP_BYTES: usize = 11;
+
+/// Both files of a log, open.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) log: File,
+    pub(super) idx: File,
+    pub(super) log_path: PathBuf,
+    pub(super) idx_path: PathBuf,
+}
+
+/// Makes a log durable, from whatever thread.
+#[derive(Clone, Debug)]
+pub struct SyncHandle(Arc<Files>);
+
+impl SyncHandle {
+    /// `fdatasync` of both files.
+    pub fn sync(&self) -> Result<(), LogError> {
+        self.0
+            .log
+            .sync_data()
+            .map_err(LogError::io("sync", &self.0.log_path))?;
+        self.0
+            .idx
+            .sync_data()
+            .map_err(LogError::io("sync", &self.0.idx_path))
+    }
+}
+
+/// Appends to a log. There is one for each log at a time.
+///
+/// Lines are gathered in memory by [`push`](Self::push) and stored by [`flush`](Self::flush), one write of
+/// the log and then one of the index.
+#[derive(Debug)]
+pub struct LogWriter {
+    files: Arc<Files>,
+    header: Header,
+    footer: Option<Footer>,
+    rebuilt: bool,
+    stored: Extent,
+    pushed: Extent,
+    lines: Vec<u8>,
+    records: Vec<u8>,
+    stamp: Stamp,
+}
+
+/// How far a log goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) seq: Seq,
+    pub(super) errors: u64,
+    pub(super) end: u64,
+}
+
+impl LogWriter {
+    /// A new log with its header on disk. Only root and its own user may read it.
+    ///
+    /// # Errors
+    /// When there is such a log already, or the file system refuses.
+    pub fn create(dir: &Path, run_id: &RunId, header: &Header) -> Result<Self, LogError> {
+        let (log_path, idx_path) = paths(dir, run_id);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let log = options
+            .open(&log_path)
+            .map_err(LogError::io("create", &log_path))?;
+        // An index without a log is what an interrupted deletion leaves.
+        let idx = options
+            .create_new(false)
+            .create(true)
+            .truncate(true)
+            .open(&idx_path);
+        let idx = idx.map_err(LogError::io("create", &idx_path))?;
+        let text = header.to_text();
+        let head = Head {
+            rebuilt: false,
+            body_start: u32::try_from(text.len()).unwrap_or(u32::MAX),
+        };
+        log.write_all_at(text.as_bytes(), 0)
+            .map_err(LogError::io("write", &log_path))?;
+        idx.write_all_at(&head.encode(), 0)
+            .map_err(LogError::io("write", &idx_path))?;
+        let files = Files {
+            log,
+            idx,
+            log_path,
+            idx_path,
+        };
+        let stored = Extent {
+            seq: 0,
+            errors: 0,
+            end: text.len() as u64,
+        };
+        Ok(Self::new(
+            files,
+            Recovered {
+                header: header.clone(),
+                footer: None,
+                rebuilt: false,
+                stored,
+            },
+        ))
+    }
+
+    /// Opens a log that may have been left in the middle: keeps the longest prefix whose records check
+    /// out, and a whole footer behind it, and cuts both files there. A lost index is made anew from the log.
+    ///
+    /// # Errors
+    /// When there is no such log, its header is not whole, or the file system refuses.
+    pub fn open(dir: &Path, run_id: &RunId) -> Result<Self, LogError> {
+        let (log_path, idx_path) = paths(dir, run_id);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        let log = options
+            .open(&log_path)
+            .map_err(LogError::io("open", &log_path))?;
+        let idx = options
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&idx_path);
+        let idx = idx.map_err(LogError::io("open", &idx_path))?;
+        let files = Files {
+            log,
+            idx,
+            log_path,
+            idx_path,
+        };
+        let recovered = recovery::recover(&files)?;
+        Ok(Self::new(files, recovered))
+    }
+
+    fn new(files: Files, found: Recovered) -> Self {
+        Self {
+            files: Arc::new(files),
+            header: found.header,
+            footer: found.footer,
+            rebuilt: found.rebuilt,
+            stored: found.stored,
+            pushed: found.stored,
+            lines: Vec::new(),
+            records: Vec::new(),
+            stamp: Stamp::default(),
+        }
+    }
+
+    /// Takes a line, at most [`MAX_LINE_BYTES`](crate::protocol::MAX_LINE_BYTES) long and without a newline,
+    /// into memory.
+    pub fn push(&mut self, line: &str, at: Timestamp, is_error: Option<bool>) {
+        debug_assert!(!line.contains('\n') && self.footer.is_none());
+        let from = self.lines.len();
+        self.lines.extend_from_slice(self.stamp.text(at));
+        self.lines.extend_from_slice(line.as_bytes());
+        self.lines.push(b'\n');
+        let line = &self.lines[from..];
+        self.pushed.end += line.len() as u64;
+        self.pushed.seq += 1;
+        self.pushed.errors += u64::from(is_error == Some(true));
+        self.records.extend_from_slice(
+            &Record {
+                end: self.pushed.end,
+                at,
+                is_error,
+            }
+            .encode(line),
+        );
+    }
+
+    /// Forgets what was pushed since the last flush.
+    pub fn rollback(&mut self) {
+        self.lines.clear();
+        self.records.clear();
+        self.pushed = self.stored;
+    }
+
+    /// Bytes pushed and not yet stored.
+    pub fn pending_bytes(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Stores what was pushed.
+    ///
+    /// # Errors
+    /// When the file system refuses; what was pushed is then forgotten, and the files hold what they held.
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        let written = self.write_batch();
+        if written.is_ok() {
+            self.stored = self.pushed;
+        } else {
+            self.truncate();
+        }
+        self.rollback();
+        written
+    }
+
+    fn write_batch(&self) -> Result<(), LogError> {
+        let files = &self.files;
+        files
+            .log
+            .write_all_at(&self.lines, self.stored.end)
+            .map_err(LogError::io("write", &files.log_path))?;
+        let at = index_offset(self.stored.seq);
+        files
+            .idx
+            .write_all_at(&self.records, at)
+            .map_err(LogError::io("write", &files.idx_path))
+    }
+
+    /// Takes back half a write. What remains when this fails too is cut by the next recovery.
+    fn truncate(&self) {
+        let _ = self.files.idx.set_len(index_offset(self.stored.seq));
+        let _ = self.files.log.set_len(self.stored.end);
+    }
+
+    /// The number the next line gets.
+    pub fn next_seq(&self) -> Seq {
+        self.pushed.seq
+    }
+
+    /// How many lines came from standard error; unknown where the index was rebuilt.
+    pub fn errors(&self) -> Option<u64> {
+        (!self.rebuilt).then_some(self.pushed.errors)
+    }
+
+    /// What the log begins with.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What the log ends with, if the run is over.
+    pub fn footer(&self) -> Option<&Footer> {
+        self.footer.as_ref()
+    }
+
+    /// Whether the index was lost, and made anew from the log.
+    pub fn index_rebuilt(&self) -> bool {
+        self.rebuilt
+    }
+
+    /// Stores what was pushed and writes the footer; `lines` and `errors` of `result` are filled in.
+    ///
+    /// # Errors
+    /// When the file system refuses; the log is then as it was without a footer.
+    pub fn finish(&mut self, exit_code: Option<i32>, result: RunResult) -> Result<(), LogError> {
+        self.flush()?;
+        let result = RunResult {
+            lines: self.stored.seq,
+            errors: self.errors(),
+            ..result
+        };
+        let footer = Footer { exit_code, result };
+        let text = footer.to_text();
+        let written = self
+            .files
+            .log
+            .write_all_at(text.as_bytes(), self.stored.end);
+        // A longer footer, cut off before, may still stand behind it.
+        let written =
+            written.and_then(|()| self.files.log.set_len(self.stored.end + text.len() as u64));
+        if let Err(source) = written {
+            self.truncate();
+            return Err(LogError::io("write", &self.files.log_path)(source));
+        }
+        self.footer = Some(footer);
+        Ok(())
+    }
+
+    /// Takes the footer off again, for a run that was held for lost.
+    pub fn cut_footer(&mut self) -> Result<(), LogError> {
+        self.files
+            .log
+            .set_len(self.stored.end)
+            .map_err(LogError::io("cut", &self.files.log_path))?;
+        self.footer = None;
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn replace_log_file_for_test(&mut self, log: File) {
+        let idx = self.files.idx.try_clone().unwrap();
+        let (log_path, idx_path) = (self.files.log_path.clone(), self.files.idx_path.clone());
+        self.files = Arc::new(Files {
+            log,
+            idx,
+            log_path,
+            idx_path,
+        });
+    }
+
+    /// To make the log durable from another thread.
+    pub fn sync_handle(&self) -> SyncHandle {
+        SyncHandle(Arc::clone(&self.files))
+    }
+}
+
+/// Where the record of line `seq` is.
+pub(super) fn index_offset(seq: Seq) -> u64 {
+    (seq + 1) * RECORD_BYTES as u64
+}
+
+/// Reads as much of `buffer` as there is, and says how much.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The time of day before each line, made once a second.
+#[derive(Debug, Default)]
+struct Stamp {
+    second: Option<i64>,
+    text: [u8; STAMP_BYTES],
+}
+
+impl Stamp {
+    fn text(&mut self, at: Timestamp) -> &[u8] {
+        let second = at.millis().div_euclid(1000);
+        if self.second != Some(second) {
+            self.second = Some(second);
+            let day = second.rem_euclid(86_400);
+            self.text = *b"[00:00:00] ";
+            for (place, number) in [(1, day / 3600), (4, day / 60 % 60), (7, day % 60)] {
+                self.text[place] = b'0' + (number / 10) as u8;
+                self.text[place + 1] = b'0' + (number % 10) as u8;
+            }
+        }
+        &self.text
+    }
+}

@@ -1,0 +1,92 @@
+//! The end of a child's whole tree: asked for first, then made.
+
+use crate::proctree::{self, GRACE};
+use nix::sys::signal::Signal;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// How often the tree is looked at.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long after SIGKILL a process that does not go, because it hangs in the kernel, is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An end that has begun: SIGTERM was sent to every descendant of the supervisor.
+pub(super) struct Ending {
+    /// Whether an activation may be killed.
+    force: bool,
+    since: Instant,
+    /// When SIGKILL was first sent.
+    killing_since: Option<Instant>,
+    next_look: Instant,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Going,
+    Gone,
+    GivenUp,
+}
+
+impl Ending {
+    /// Sends SIGTERM. What is forked off meanwhile gets it too; what is forked in answer to it, such as a
+    /// program that cleans up, does not.
+    pub(super) fn begin(force: bool) -> Self {
+        let mut asked = HashSet::new();
+        for _ in 0..2 {
+            for process in proctree::descendants() {
+                if asked.insert(process) {
+                    process.signal(Signal::SIGTERM);
+                }
+            }
+        }
+        let now = Instant::now();
+        Self {
+            force,
+            since: now,
+            killing_since: None,
+            next_look: now,
+            state: State::Going,
+        }
+    }
+
+    /// Somebody insists.
+    pub(super) fn force(&mut self) {
+        self.force = true;
+    }
+
+    /// Looks whether the tree is gone, and after the grace kills what is left, except while activating
+    /// without force. Gives the time after which to call again.
+    pub(super) fn turn(&mut self, activating: bool) -> Duration {
+        let wait = self.next_look.saturating_duration_since(Instant::now());
+        if self.state != State::Going || !wait.is_zero() {
+            return wait;
+        }
+        self.next_look = Instant::now() + INTERVAL;
+        let left = proctree::descendants();
+        if left.is_empty() {
+            self.state = State::Gone;
+        } else if self.since.elapsed() >= GRACE && (self.force || !activating) {
+            for process in &left {
+                process.signal(Signal::SIGKILL);
+            }
+            let since = *self.killing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= PATIENCE {
+                tracing::error!(?left, "processes do not go, even after SIGKILL");
+                self.state = State::GivenUp;
+            }
+        }
+        INTERVAL
+    }
+
+    /// Whether nothing is left, or what is left cannot be ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.state != State::Going
+    }
+
+    /// Whether something is left that cannot be ended.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.state == State::GivenUp
+    }
+}

@@ -1,0 +1,161 @@
+//! Runs one run, as its folder's spec says: starts the programs, reads what they print, writes the spool.
+//!
+//! A synchronous program of one thread around one `poll`: the two pipes of the child, signals, and the
+//! folder of the run, into which the agent puts the order to stop. It never waits for the agent.
+
+mod checks;
+mod child;
+mod ending;
+mod execution;
+mod lines;
+mod outcome;
+mod program;
+mod recorder;
+mod watch;
+
+use crate::proctree::{self, ProcessId};
+use crate::protocol::Timestamp;
+use crate::runlog::{Header, LogError, LogWriter, RunMeta};
+use crate::spool::{self, RunDir, Spec, Supervisor};
+use nix::errno::Errno;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can keep a run from being run, or its result from being stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder's name is not the id of a run.
+    #[error("{} is not the folder of a run: its name is not the id of one", .0.display())]
+    NoRunDir(PathBuf),
+    /// There is no spec, or it cannot be read, or it is that of another run.
+    #[error("{}: {source}; the agent writes it before it starts the supervisor", path.display())]
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// Another supervisor runs it already.
+    #[error("{} is being run by process {pid}", rundir.display())]
+    Running {
+        /// The folder.
+        rundir: PathBuf,
+        /// The other one.
+        pid: i32,
+    },
+    /// A file of the folder cannot be written or read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The spool cannot be made, or its footer not be written.
+    #[error(transparent)]
+    Spool(#[from] LogError),
+    /// The system refused what the supervisor needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: Errno,
+    },
+}
+
+impl Error {
+    fn system(what: &'static str) -> impl FnOnce(Errno) -> Self {
+        move |source| Self::System { what, source }
+    }
+}
+
+/// Runs the run of this folder to its end and writes its footer. A run that has one is left alone; one that
+/// was begun and never ended becomes `lost`, after what is left of it was ended.
+///
+/// To be called on the only thread of a process of its own, because it adopts and reaps every descendant
+/// and takes the signals of the process.
+///
+/// # Errors
+/// When the run cannot begin, or its result cannot be stored; the failure of a step is a result.
+pub fn run(rundir: &Path) -> Result<(), Error> {
+    let rundir = RunDir::at(rundir).ok_or_else(|| Error::NoRunDir(rundir.to_owned()))?;
+    let spec = read_spec(&rundir)?;
+    let previous = previous(&rundir)?;
+    match LogWriter::open(rundir.path(), rundir.run_id()) {
+        Ok(writer) if writer.footer().is_some() => Ok(()),
+        Ok(writer) => settle(&rundir, writer, previous.and_then(|p| p.child)),
+        Err(error) if error.is_not_found() => execute(&rundir, &spec),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_spec(rundir: &RunDir) -> Result<Spec, Error> {
+    let path = rundir.spec();
+    let read = spool::read_json::<Spec>(&path).and_then(|spec| {
+        let spec = spec.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        if spec.run_id == *rundir.run_id() {
+            Ok(spec)
+        } else {
+            Err(io::Error::other(format!(
+                "it is the spec of {}",
+                spec.run_id
+            )))
+        }
+    });
+    read.map_err(|source| Error::Spec { path, source })
+}
+
+/// What the supervisor before this one wrote down, if there was one. There may be only one at a time.
+fn previous(rundir: &RunDir) -> Result<Option<Supervisor>, Error> {
+    let path = rundir.supervisor();
+    let previous: Option<Supervisor> =
+        spool::read_json(&path).map_err(|source| Error::File { path, source })?;
+    match previous.map(|p| p.supervisor) {
+        Some(other) if other.is_alive() && Some(other) != ProcessId::own() => Err(Error::Running {
+            rundir: rundir.path().to_owned(),
+            pid: other.pid,
+        }),
+        _ => Ok(previous),
+    }
+}
+
+/// Writes down who runs the run.
+fn claim(rundir: &RunDir, child: Option<ProcessId>) -> Result<(), Error> {
+    let supervisor = ProcessId::own().ok_or(Error::System {
+        what: "read /proc/self/stat",
+        source: Errno::ENOENT,
+    })?;
+    let path = rundir.supervisor();
+    spool::write_json(&path, &Supervisor { supervisor, child })
+        .map_err(|source| Error::File { path, source })
+}
+
+fn execute(rundir: &RunDir, spec: &Spec) -> Result<(), Error> {
+    // Fails where this process leads a group already, which is as good.
+    let _ = nix::unistd::setsid();
+    nix::sys::prctl::set_child_subreaper(true).map_err(Error::system("adopt orphans"))?;
+    let watch = watch::Watch::new(rundir)?;
+    claim(rundir, None)?;
+    let header = Header {
+        command: spec.command.clone(),
+        host_id: spec.host_id.clone(),
+        meta: RunMeta {
+            nonce: spec.nonce.clone(),
+            requested_by: spec.requested_by.clone(),
+            queued: Some(spec.queued),
+            started: Timestamp::now(),
+            generation_before: spec.generation_before,
+        },
+    };
+    let writer = LogWriter::create(rundir.path(), rundir.run_id(), &header)?;
+    execution::execute(rundir, spec, watch, writer)
+}
+
+/// Ends a run that a supervisor now dead had begun. Nobody saw its end.
+fn settle(rundir: &RunDir, writer: LogWriter, child: Option<ProcessId>) -> Result<(), Error> {
+    claim(rundir, child)?;
+    let ended = proctree::end_run(rundir.run_id().as_str(), child);
+    let progress = spool::read_json(&rundir.progress()).unwrap_or_default();
+    outcome::store(writer, outcome::lost(progress.unwrap_or_default(), ended))
+}

@@ -1,0 +1,277 @@
+//! The result of a run, in the words of its user, and its footer.
+
+use super::Error;
+use super::execution::End;
+use super::program::{Cause, Interruption};
+use super::recorder::Recorder;
+use crate::protocol::{Progress, Seq, Status, Timestamp};
+use crate::runlog::{Batch, LogReader, LogWriter, RunResult};
+use crate::spool::{RunDir, Spec};
+use nix::sys::signal::Signal;
+use std::collections::VecDeque;
+use std::fs;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The longest message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// How much of the log is read at once, in bytes.
+const MAX_READ_BYTES: usize = 256 * 1024;
+
+/// How far back the last lines on standard error are looked for.
+const TAIL_LINES: Seq = 2000;
+
+/// How long git may take to name a revision.
+const GIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the footer is tried to be written, such as on a full disk.
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a run ended.
+pub(super) struct Outcome {
+    status: Status,
+    exit_code: Option<i32>,
+    message: Option<String>,
+}
+
+impl Outcome {
+    /// Puts the end of a run into words.
+    pub(super) fn of(end: End, recorder: &Recorder, rundir: &RunDir, spec: &Spec) -> Self {
+        let said = |from| {
+            recorder
+                .error_message()
+                .or_else(|| last_errors(rundir, from))
+        };
+        let (status, exit_code, message) = match end {
+            End::Ok => (Status::Ok, Some(0), None),
+            End::StepFailed {
+                program,
+                code,
+                from,
+            } => (
+                Status::Error,
+                Some(code),
+                Some(failure(&program, code, said(from))),
+            ),
+            End::NotStarted { code, message } => (Status::Error, Some(code), Some(message)),
+            End::ChecksFailed { message, from } => {
+                let said = said(from).map_or_else(String::new, |text| format!("\n{text}"));
+                (Status::Error, Some(1), Some(message + &said))
+            }
+            End::Interrupted(interruption) => interrupted(&interruption, spec),
+        };
+        let outcome = Self {
+            status,
+            exit_code,
+            message,
+        };
+        match recorder.loss() {
+            Some(loss) => outcome.with_loss(loss.lines, &loss.cause.to_string()),
+            None => outcome,
+        }
+    }
+
+    /// A run whose log is not whole is no success.
+    fn with_loss(self, lines: u64, cause: &str) -> Self {
+        let loss = format!("{lines} lines of output could not be stored: {cause}");
+        Self {
+            status: match self.status {
+                Status::Ok => Status::Error,
+                status => status,
+            },
+            message: Some(match self.message {
+                Some(message) => format!("{message}\n{loss}"),
+                None => loss,
+            }),
+            ..self
+        }
+    }
+
+    /// The footer, but for what the log counts itself.
+    pub(super) fn into_result(
+        self,
+        progress: Progress,
+        spec: &Spec,
+        took: Duration,
+    ) -> (Option<i32>, RunResult) {
+        let is_pull = spec.command.as_str() == "pull";
+        let result = RunResult {
+            status: self.status,
+            completed: Timestamp::now(),
+            message: self.message.map(bounded),
+            lines: 0,
+            errors: None,
+            duration_ms: u64::try_from(took.as_millis()).ok(),
+            progress,
+            generation_after: generation(),
+            revision: is_pull.then(|| revision(spec)).flatten(),
+        };
+        (self.exit_code, result)
+    }
+}
+
+/// The result of a run whose supervisor died.
+pub(super) fn lost(progress: Progress, ended: bool) -> (Option<i32>, RunResult) {
+    let rest = if ended {
+        "what it left behind was ended"
+    } else {
+        "some of what it left behind cannot be ended"
+    };
+    let result = RunResult {
+        status: Status::Lost,
+        completed: Timestamp::now(),
+        message: Some(format!(
+            "nobody saw the end: the supervisor died in the middle of the run; {rest}"
+        )),
+        lines: 0,
+        errors: None,
+        duration_ms: None,
+        progress,
+        generation_after: generation(),
+        revision: None,
+    };
+    (None, result)
+}
+
+/// Writes the footer and makes the log durable. Tries again for a while, because a full disk may have room again.
+pub(super) fn store(
+    mut writer: LogWriter,
+    (exit_code, result): (Option<i32>, RunResult),
+) -> Result<(), Error> {
+    let begin = Instant::now();
+    let mut pause = Duration::from_millis(50);
+    while let Err(error) = writer.finish(exit_code, result.clone()) {
+        if begin.elapsed() > STORE_TIMEOUT {
+            return Err(error.into());
+        }
+        tracing::error!(%error, "cannot store the result, trying again");
+        sleep(pause);
+        pause = (2 * pause).min(Duration::from_secs(5));
+    }
+    Ok(writer.sync_handle().sync()?)
+}
+
+/// What a program that failed said, and what it did not say.
+fn failure(program: &str, code: i32, said: Option<String>) -> String {
+    let signal = code.checked_sub(128).map(Signal::try_from);
+    match (signal, said) {
+        (Some(Ok(signal)), said) => {
+            let said = said.map_or_else(String::new, |text| format!("\n{text}"));
+            format!("{program} ended with exit code {code} ({signal}){said}")
+        }
+        (_, Some(said)) => said,
+        (_, None) => {
+            format!("{program} ended with exit code {code} and said nothing on standard error")
+        }
+    }
+}
+
+fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>, Option<String>) {
+    let phase = interruption.phase.map_or_else(String::new, |phase| {
+        // A phase is its word.
+        let word = serde_json::to_string(&phase).unwrap_or_default();
+        format!(" in phase {}", word.trim_matches('"'))
+    });
+    let (status, code, mut message) = match &interruption.cause {
+        Cause::Stop { by, .. } => {
+            let by = by
+                .as_ref()
+                .map_or_else(String::new, |by| format!(" by {by}"));
+            (Status::Stopped, None, format!("stopped{by}{phase}"))
+        }
+        Cause::Timeout => {
+            let limit = spec.timeout.unwrap_or_default();
+            (
+                Status::Error,
+                Some(124),
+                format!("ended{phase}: it took longer than its timeout of {limit} s"),
+            )
+        }
+    };
+    if interruption
+        .phase
+        .is_some_and(|phase| phase.is_activating())
+    {
+        message.push_str("; the host may be left between two systems, so switch again");
+    }
+    if interruption.left_behind {
+        message.push_str("; some of its processes could not be ended");
+    }
+    (status, code, Some(message))
+}
+
+/// The last lines on standard error from line `from` on.
+fn last_errors(rundir: &RunDir, from: Seq) -> Option<String> {
+    let reader = LogReader::open(rundir.path(), rundir.run_id()).ok()?;
+    let total = reader.total().ok()?;
+    let mut next = from.max(total.saturating_sub(TAIL_LINES));
+    let mut tail: VecDeque<String> = VecDeque::new();
+    let mut bytes = 0;
+    let mut batch = Batch::default();
+    while next < total {
+        reader.read(next, 1000, MAX_READ_BYTES, &mut batch).ok()?;
+        if batch.is_empty() {
+            break;
+        }
+        for line in batch.iter().filter(|line| line.is_error == Some(true)) {
+            bytes += line.line.len() + 1;
+            tail.push_back(line.line.to_owned());
+            while bytes > MAX_MESSAGE_BYTES && tail.len() > 1 {
+                bytes -= tail.pop_front().map_or(0, |line| line.len() + 1);
+            }
+        }
+        next = batch.first() + batch.len() as Seq;
+    }
+    let text = Vec::from(tail).join("\n");
+    (!text.trim().is_empty()).then_some(text)
+}
+
+/// The beginning of a message that is too long.
+fn bounded(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        message.push('…');
+    }
+    message
+}
+
+/// The number in `system-42-link`, to which the system profile of NixOS points.
+fn generation() -> Option<u64> {
+    let link = fs::read_link("/nix/var/nix/profiles/system").ok()?;
+    let name = link.file_name()?.to_str()?;
+    let number = name.strip_prefix("system-")?.strip_suffix("-link")?;
+    number.parse().ok()
+}
+
+/// HEAD of a repository, if git says it in time.
+fn revision(spec: &Spec) -> Option<String> {
+    let mut git = Command::new("git")
+        .arg("-C")
+        .arg(&spec.work_dir)
+        .args(["rev-parse", "HEAD"])
+        .envs(spec.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let begin = Instant::now();
+    let status = loop {
+        match git.try_wait() {
+            Ok(None) if begin.elapsed() < GIT_TIMEOUT => sleep(Duration::from_millis(5)),
+            Ok(Some(status)) => break status,
+            _ => {
+                let _ = git.kill();
+                let _ = git.wait();
+                return None;
+            }
+        }
+    };
+    let mut text = String::new();
+    git.stdout.take()?.read_to_string(&mut text).ok()?;
+    let revision = text.trim();
+    (status.success() && !revision.is_empty()).then(|| revision.to_owned())
+}

@@ -1,0 +1,312 @@
+//! One program of a run, from its start until its output was read to the end.
+
+use super::child::{Child, Taken, not_started};
+use super::ending::Ending;
+use super::recorder::{Recorder, Stream};
+use super::watch::Watch;
+use crate::protocol::{Phase, Timestamp};
+use crate::spool::{RunDir, Spec};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::AsFd;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How much is read from a pipe at once; all of it becomes one batch of the spool.
+const READ_BYTES: usize = 256 * 1024;
+
+/// The longest time without a look at everything.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A program has ended but others hold its pipes: how long they may be silent, and how long they are heard.
+const SILENCE: Duration = Duration::from_secs(2);
+const HEARING: Duration = Duration::from_secs(10);
+
+/// How a program ended.
+pub(super) enum Ended {
+    /// By itself or by a signal of somebody else, with this exit code.
+    Exited(i32),
+    /// It could not be started: the exit code, and what to tell the user.
+    NotStarted(i32, String),
+    /// We ended it, or did not begin it any more.
+    Interrupted(Interruption),
+}
+
+/// Why a run ends before its time.
+pub(super) struct Interruption {
+    pub(super) cause: Cause,
+    /// Where the run was.
+    pub(super) phase: Option<Phase>,
+    /// Something did not go, even after SIGKILL.
+    pub(super) left_behind: bool,
+}
+
+pub(super) enum Cause {
+    /// Somebody asked for it; a signal gives no name.
+    Stop { by: Option<String>, force: bool },
+    /// The run took too long.
+    Timeout,
+}
+
+/// What the programs of a run have in common.
+pub(super) struct Programs<'a> {
+    pub(super) rundir: &'a RunDir,
+    pub(super) spec: &'a Spec,
+    pub(super) recorder: Recorder,
+    watch: Watch,
+    deadline: Option<Instant>,
+    buffer: Vec<u8>,
+    pace: Pace,
+}
+
+/// A program that was started.
+struct Running {
+    child: Child,
+    /// How many phases there had been before it.
+    phases_before: usize,
+    /// When it had ended and, if later, when something was last read.
+    exited: Option<Instant>,
+    last_read: Instant,
+    ending: Option<(Ending, Interruption)>,
+}
+
+impl<'a> Programs<'a> {
+    pub(super) fn new(
+        rundir: &'a RunDir,
+        spec: &'a Spec,
+        recorder: Recorder,
+        watch: Watch,
+        started: Instant,
+    ) -> Self {
+        Self {
+            rundir,
+            spec,
+            recorder,
+            watch,
+            deadline: spec
+                .timeout
+                .and_then(|s| started.checked_add(Duration::from_secs(s))),
+            buffer: vec![0; READ_BYTES],
+            pace: Pace::new(),
+        }
+    }
+
+    /// Runs a program to its end. Its output is in the spool when this returns.
+    pub(super) fn run(&mut self, argv: &[String]) -> Ended {
+        if let Some(cause) = self.order(false).or_else(|| self.timeout()) {
+            return Ended::Interrupted(self.interrupted(cause));
+        }
+        let phases_before = self.recorder.progress().phases.len();
+        let child = match Child::spawn(argv, self.spec) {
+            Ok(child) => child,
+            Err(error) => {
+                let program = argv.first().map_or("", String::as_str);
+                let (code, message) = not_started(program, &error);
+                return Ended::NotStarted(code, message);
+            }
+        };
+        if let Err(error) = super::claim(self.rundir, child.id) {
+            tracing::warn!(%error, "cannot write down the child");
+        }
+        let mut running = Running {
+            child,
+            phases_before,
+            exited: None,
+            last_read: Instant::now(),
+            ending: None,
+        };
+        let code = loop {
+            self.turn(&mut running);
+            if let Some(code) = running.code_if_over() {
+                break code;
+            }
+        };
+        let now = Timestamp::now();
+        self.recorder.end(Stream::Stdout, now);
+        self.recorder.end(Stream::Stderr, now);
+        self.recorder.flush();
+        match running.ending {
+            Some((ending, interruption)) => Ended::Interrupted(Interruption {
+                left_behind: ending.is_given_up(),
+                ..interruption
+            }),
+            None => Ended::Exited(code),
+        }
+    }
+
+    /// Waits for something to happen, and deals with it.
+    fn turn(&mut self, running: &mut Running) {
+        let wait = self.look(running);
+        let [stdout, stderr] = self.wait(&running.child, wait);
+        let now = Timestamp::now();
+        let mut most = 0;
+        for (stream, ready) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
+            if ready {
+                most = most.max(self.read(&mut running.child, stream, now));
+            }
+        }
+        if most > 0 {
+            running.last_read = Instant::now();
+            self.recorder.flush();
+            self.pace.rest_after(most);
+        }
+        running.child.reap();
+        if running.exited.is_none() && running.child.exit_code.is_some() {
+            running.exited = Some(Instant::now());
+        }
+    }
+
+    /// Looks at orders, clocks and files; gives the longest time to wait for the child.
+    fn look(&mut self, running: &mut Running) -> Duration {
+        let activating = self.is_activating(running);
+        // What is heard no longer is waited for only while the tree is being ended, which has its own times.
+        let hear = running.time_to_hear().filter(|time| !time.is_zero());
+        let mut wait = hear.unwrap_or(IDLE);
+        if let Some(after) = self.recorder.write_progress() {
+            wait = wait.min(after);
+        }
+        if let Some((ending, _)) = &mut running.ending {
+            if self.watch.order().is_some_and(|order| order.force) {
+                ending.force();
+            }
+            return wait.min(ending.turn(activating));
+        }
+        let may_time_out = !activating && running.exited.is_none();
+        let cause = self
+            .order(activating)
+            .or_else(|| may_time_out.then(|| self.timeout())?);
+        if let Some(cause) = cause {
+            let force = matches!(cause, Cause::Stop { force: true, .. });
+            running.ending = Some((Ending::begin(force), self.interrupted(cause)));
+            return Duration::ZERO;
+        }
+        match self.deadline {
+            Some(at) if may_time_out => wait.min(at.saturating_duration_since(Instant::now())),
+            _ => wait,
+        }
+    }
+
+    /// An order to stop, unless it is refused: an activation is ended by force alone.
+    fn order(&mut self, activating: bool) -> Option<Cause> {
+        let order = self.watch.order()?;
+        if activating && !order.force {
+            tracing::warn!("an order to stop was refused: the host is activating");
+            return None;
+        }
+        Some(Cause::Stop {
+            by: order.requested_by,
+            force: order.force,
+        })
+    }
+
+    /// Whether the run has taken too long. An activation is not ended for that: the run then ends before its
+    /// next program, if there is one.
+    fn timeout(&self) -> Option<Cause> {
+        let deadline = self.deadline?;
+        (deadline <= Instant::now()).then_some(Cause::Timeout)
+    }
+
+    fn interrupted(&self, cause: Cause) -> Interruption {
+        Interruption {
+            cause,
+            phase: self.recorder.progress().phase(),
+            left_behind: false,
+        }
+    }
+
+    /// Whether this program, which still runs, has begun to activate.
+    fn is_activating(&self, running: &Running) -> bool {
+        let phases = &self.recorder.progress().phases;
+        running.exited.is_none()
+            && phases.len() > running.phases_before
+            && phases.last().is_some_and(|mark| mark.phase.is_activating())
+    }
+
+    /// Waits until something is there; says for each stream whether to read it.
+    fn wait(&self, child: &Child, longest: Duration) -> [bool; 2] {
+        // Rounded up, so as not to wake just before the time.
+        let timeout = PollTimeout::try_from(longest + Duration::from_micros(999))
+            .unwrap_or(PollTimeout::from(1000u16));
+        let readers = [&child.stdout, &child.stderr];
+        let mut descriptors: Vec<PollFd<'_>> = readers
+            .into_iter()
+            .flatten()
+            .map(AsFd::as_fd)
+            .chain(self.watch.descriptors())
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        if let Err(error) = poll(&mut descriptors, timeout) {
+            tracing::error!(%error, "cannot poll");
+            sleep(Duration::from_millis(10));
+            return [true; 2];
+        }
+        let mut found = descriptors.iter().map(|fd| fd.any().unwrap_or(true));
+        readers.map(|reader| reader.is_some() && found.next().unwrap_or(false))
+    }
+
+    /// Reads one stream once; gives the number of bytes.
+    fn read(&mut self, child: &mut Child, stream: Stream, now: Timestamp) -> usize {
+        match child.read(stream, &mut self.buffer) {
+            Taken::Bytes(count) => {
+                self.recorder.take(stream, &self.buffer[..count], now);
+                count
+            }
+            Taken::End => {
+                self.recorder.end(stream, now);
+                1
+            }
+            Taken::Nothing => 0,
+        }
+    }
+}
+
+impl Running {
+    /// The exit code once there is nothing more to wait for.
+    fn code_if_over(&self) -> Option<i32> {
+        let ending = self.ending.as_ref().map(|(ending, _)| ending);
+        if ending.is_some_and(Ending::is_given_up) {
+            return Some(self.child.exit_code.unwrap_or_default());
+        }
+        let code = self.child.exit_code?;
+        let tree_gone = ending.is_none_or(Ending::is_over);
+        let heard = self.child.is_drained() || self.time_to_hear().is_some_and(|t| t.is_zero());
+        (tree_gone && heard).then_some(code)
+    }
+
+    /// How much longer those that hold the pipes of an ended program are heard.
+    fn time_to_hear(&self) -> Option<Duration> {
+        let exited = self.exited?;
+        let silence_ends = exited.max(self.last_read) + SILENCE;
+        let end = silence_ends.min(exited + HEARING);
+        Some(end.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Rests a little between small reads that follow each other fast, so that they become one: 200 a second
+/// are read at once, beyond that what came within a millisecond.
+struct Pace {
+    window: Instant,
+    reads: u32,
+}
+
+impl Pace {
+    const WINDOW: Duration = Duration::from_millis(100);
+    const FREE_READS: u32 = 20;
+    const REST: Duration = Duration::from_millis(1);
+
+    fn new() -> Self {
+        Self {
+            window: Instant::now(),
+            reads: 0,
+        }
+    }
+
+    fn rest_after(&mut self, bytes: usize) {
+        if self.window.elapsed() > Self::WINDOW {
+            *self = Self::new();
+        }
+        self.reads += 1;
+        if self.reads > Self::FREE_READS && bytes < READ_BYTES / 2 {
+            sleep(Self::REST);
+        }
+    }
+}

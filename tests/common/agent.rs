@@ -1,0 +1,101 @@
+//! An agent with a state folder of its own, whose commands are small programs.
+
+use super::Dashboard;
+use super::process::{Process, end_all_owned_by, owned_by};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// An agent of one host.
+pub(crate) struct Agent {
+    dir: tempfile::TempDir,
+    pub(crate) process: Process,
+}
+
+impl Agent {
+    /// An agent whose command `switch` is this shell code; connected when it returns.
+    pub(crate) fn start(dashboard: &Dashboard, host: &str, switch: &str) -> Self {
+        Self::start_with(
+            dashboard,
+            host,
+            &json!({"commands": {"switch": {"steps": [["/bin/sh", "-c", switch]]}}}),
+        )
+    }
+
+    /// An agent with more configuration.
+    pub(crate) fn start_with(dashboard: &Dashboard, host: &str, extra: &Value) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("token"), Dashboard::token(host)).unwrap();
+        let mut config = json!({
+            "dashboard": format!("ws://127.0.0.1:{}", dashboard.port),
+            "host_id": host,
+            "token_file": dir.path().join("token"),
+            "state_dir": dir.path().join("state"),
+            "heartbeat_interval": 1,
+            "supervisor": "process",
+        });
+        for (key, value) in extra.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        fs::write(
+            dir.path().join("agent.toml"),
+            toml::to_string(&config).unwrap(),
+        )
+        .unwrap();
+        let mut process = launch(dir.path());
+        process.wait_to_say("connected to ", 0);
+        Self { dir, process }
+    }
+
+    /// A folder of the test's own.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Waits until it is connected once more.
+    #[track_caller]
+    pub(crate) fn wait_for_reconnection(&mut self, said_before: usize) {
+        self.process.wait_to_say("connected to ", said_before);
+    }
+
+    /// Ends the agent alone, and starts it anew on the same state.
+    pub(crate) fn restart(&mut self, signal: Signal) {
+        self.process.end(signal);
+        self.start_again();
+    }
+
+    /// Ends the agent, its supervisors and their children, as a loss of power would.
+    pub(crate) fn lose_power(&mut self) {
+        self.process.end(Signal::SIGKILL);
+        end_all_owned_by(self.dir.path());
+    }
+
+    /// Starts it anew on the same state.
+    pub(crate) fn start_again(&mut self) {
+        self.process = launch(self.dir.path());
+        self.process.wait_to_say("connected to ", 0);
+    }
+
+    /// The agent, its supervisors and their children.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        owned_by(self.dir.path())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.lose_power();
+    }
+}
+
+fn launch(dir: &Path) -> Process {
+    Process::start(
+        dir,
+        &[
+            "agent",
+            "--config",
+            dir.join("agent.toml").to_str().unwrap(),
+        ],
+    )
+}

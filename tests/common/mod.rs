@@ -1,0 +1,85 @@
+//! Drives the real binary by what other programs may rely on: command lines, files, HTTP and WebSocket.
+//! Everything that is started is ended, and everything that is written is removed, when it is dropped.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
+mod agent;
+mod dashboard;
+mod log;
+mod process;
+mod socket;
+
+pub(crate) use agent::Agent;
+pub(crate) use dashboard::{Answer, Dashboard, assert_problem, sha256_hex};
+pub(crate) use log::{Line, LogFile, texts};
+pub(crate) use process::{Process, alive};
+pub(crate) use socket::{Socket, Watch};
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that should happen at once.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` gives something.
+#[track_caller]
+pub(crate) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Says that a test cannot run here, past libtest's capture; with `CI=true` that is a failure.
+#[track_caller]
+pub(crate) fn skip(reason: &str) {
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "SKIPPED: {reason}"
+    );
+    writeln!(std::io::stderr(), "SKIPPED: {reason}").unwrap();
+}
+
+/// Whether a program can be started here.
+pub(crate) fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+/// A program that writes `line 0` to `line N-1` to its standard output.
+pub(crate) fn count_to(lines: u64) -> String {
+    format!("seq 0 {} | sed 's/^/line /'", lines - 1)
+}
+
+/// A file whose presence holds a child up: see [`Gate::wait`].
+pub(crate) struct Gate(std::path::PathBuf);
+
+impl Gate {
+    /// A closed gate at `dir/name`.
+    pub(crate) fn closed(dir: &Path, name: &str) -> Self {
+        let path = dir.join(name);
+        std::fs::write(&path, "").unwrap();
+        Self(path)
+    }
+
+    /// Shell code that waits until the gate is open.
+    pub(crate) fn wait(&self) -> String {
+        format!("while [ -e '{}' ]; do sleep 0.05; done", self.0.display())
+    }
+
+    pub(crate) fn open(&self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}

@@ -1,0 +1,124 @@
+//! A run when something dies: the dashboard, the agent, or the whole host.
+#![cfg(test)]
+
+mod common;
+
+use common::{Agent, Dashboard, Gate, SOON, texts};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+/// A run in which 1,000 lines come before the gate is opened and 1,000 behind it.
+struct TwoHalves {
+    dashboard: Dashboard,
+    agent: Agent,
+    gate: Gate,
+    run: String,
+    _dir: tempfile::TempDir,
+}
+
+impl TwoHalves {
+    fn begin() -> Self {
+        let dashboard = Dashboard::start(&["h1"]);
+        let dir = tempfile::tempdir().unwrap();
+        let gate = Gate::closed(dir.path(), "gate");
+        let script = format!("seq 1 1000; {}; seq 1001 2000; exit 4", gate.wait());
+        let agent = Agent::start(&dashboard, "h1", &script);
+        let run = dashboard.command("h1", "switch");
+        dashboard.wait_for_run("h1", &run, SOON, |run| run["lines"] == 1000);
+        Self {
+            dashboard,
+            agent,
+            gate,
+            run,
+            _dir: dir,
+        }
+    }
+
+    #[track_caller]
+    fn assert_whole(&self) {
+        let done = self.dashboard.wait_done("h1", &self.run);
+        assert_eq!(
+            [&done["status"], &done["exit_code"]],
+            [&json!("error"), &json!(4)]
+        );
+        let want: Vec<String> = (1..=2000).map(|n| n.to_string()).collect();
+        assert_eq!(texts(&self.dashboard.lines("h1", &self.run)), want);
+        assert_eq!(self.dashboard.log("h1", &self.run).lines, want);
+    }
+}
+
+#[test]
+fn a_dashboard_that_was_killed_gets_every_line_when_it_is_back() {
+    let mut halves = TwoHalves::begin();
+    let said = halves.agent.process.said();
+    let gate = &halves.gate;
+    halves.dashboard.restart(Signal::SIGKILL, || gate.open());
+    halves.agent.wait_for_reconnection(said);
+    halves.assert_whole();
+}
+
+#[test]
+fn an_agent_that_was_killed_finds_its_run_again() {
+    let mut halves = TwoHalves::begin();
+    halves.agent.restart(Signal::SIGKILL);
+    halves
+        .dashboard
+        .wait_for_host("h1", "the run", |host| host["run"]["status"] == "running");
+    halves.gate.open();
+    halves.assert_whole();
+}
+
+#[test]
+fn a_run_that_ends_while_the_agent_is_away_is_reported_afterwards() {
+    let mut halves = TwoHalves::begin();
+    halves.agent.process.end(Signal::SIGTERM);
+    halves
+        .dashboard
+        .wait_for_host("h1", "its absence", |host| host["online"] == false);
+    halves.gate.open();
+    halves.agent.start_again();
+    halves.assert_whole();
+}
+
+#[test]
+fn a_run_whose_host_lost_power_is_lost_and_keeps_its_lines() {
+    let mut halves = TwoHalves::begin();
+    halves.agent.lose_power();
+    halves.agent.start_again();
+    let done = halves.dashboard.wait_done("h1", &halves.run);
+    assert_eq!(
+        [&done["status"], &done["exit_code"]],
+        [&json!("lost"), &json!(null)]
+    );
+    let want: Vec<String> = (1..=1000).map(|n| n.to_string()).collect();
+    assert_eq!(texts(&halves.dashboard.lines("h1", &halves.run)), want);
+    let next = halves.dashboard.command("h1", "switch");
+    halves.gate.open();
+    assert_eq!(halves.dashboard.wait_done("h1", &next)["exit_code"], 4);
+}
+
+#[test]
+fn services_end_in_order_on_sigterm_and_sigint() {
+    let mut halves = TwoHalves::begin();
+    assert_eq!(halves.agent.process.end(Signal::SIGTERM), Some(0));
+    assert_eq!(halves.dashboard.process.end(Signal::SIGINT), Some(0));
+}
+
+#[test]
+fn the_files_alone_give_a_finished_run_back() {
+    let mut halves = TwoHalves::begin();
+    halves.gate.open();
+    halves.assert_whole();
+    let before = halves.dashboard.run("h1", &halves.run);
+    let data_dir = halves.dashboard.data_dir();
+    halves.dashboard.restart(Signal::SIGTERM, || {
+        for entry in std::fs::read_dir(&data_dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    });
+    assert_eq!(halves.dashboard.run("h1", &halves.run), before);
+    halves.assert_whole();
+}

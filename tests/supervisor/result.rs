@@ -1,0 +1,159 @@
+//! Exit codes, messages, checks.
+
+use crate::support::{TestRun, until};
+use std::fs;
+use std::process::Command;
+use switchyard::protocol::{CommandName, Phase, Status, Tests};
+
+#[test]
+fn the_first_failing_step_ends_the_run_with_its_code_and_its_words() {
+    let ended = TestRun::new(&[
+        "echo one",
+        "echo two; echo it went wrong >&2; exit 7",
+        "echo three",
+    ])
+    .run();
+    assert_eq!(ended.of_stream(false), ["one", "two"]);
+    assert_eq!(ended.footer.exit_code, Some(7));
+    assert_eq!(ended.footer.result.status, Status::Error);
+    assert_eq!(ended.message(), "it went wrong");
+    assert!(ended.footer.result.duration_ms.is_some());
+}
+
+#[test]
+fn a_program_that_is_not_there_is_127_and_named() {
+    let mut run = TestRun::new(&[]);
+    run.spec.steps = vec![vec!["no-such-program-anywhere".to_owned()]];
+    let ended = run.run();
+    assert_eq!(ended.footer.exit_code, Some(127));
+    assert_eq!(ended.footer.result.status, Status::Error);
+    assert!(ended.message().contains("no-such-program-anywhere"));
+    assert!(ended.lines.is_empty());
+}
+
+#[test]
+fn a_child_ended_by_a_signal_has_128_and_its_number() {
+    let ended = TestRun::new(&["echo dying >&2; kill -KILL $$"]).run();
+    assert_eq!(ended.footer.exit_code, Some(137));
+    assert_eq!(ended.footer.result.status, Status::Error);
+    assert!(ended.message().contains("SIGKILL") && ended.message().contains("dying"));
+}
+
+#[test]
+fn a_timeout_is_124() {
+    let mut run = TestRun::new(&["echo begun; sleep 60", "echo never"]);
+    run.spec.timeout = Some(1);
+    let ended = run.run();
+    assert_eq!(ended.footer.exit_code, Some(124));
+    assert_eq!(ended.footer.result.status, Status::Error);
+    assert_eq!(ended.of_stream(false), ["begun"]);
+    assert!(ended.message().contains("timeout of 1 s"));
+}
+
+#[test]
+fn a_timeout_does_not_fire_in_mid_activation() {
+    let mut run = TestRun::new(&["echo activating the configuration... >&2; sleep 2; echo done"]);
+    run.spec.timeout = Some(1);
+    let ended = run.run();
+    assert_eq!(ended.footer.exit_code, Some(0));
+    assert_eq!(ended.of_stream(false), ["done"]);
+}
+
+#[test]
+fn every_check_runs_and_one_that_fails_makes_the_run_an_error() {
+    let mut run = TestRun::new(&["echo step"]);
+    run.check("T1.sh", "echo one >&2; exit 9");
+    run.check("T2.sh", "echo two");
+    run.check("T3.sh", "echo three; exit 1");
+    run.check("other.sh", "echo never");
+    let ended = run.run();
+    assert_eq!(ended.of_stream(false), ["step", "two", "three"]);
+    assert_eq!(ended.of_stream(true), ["one"]);
+    assert_eq!(ended.footer.exit_code, Some(1));
+    assert_eq!(ended.footer.result.status, Status::Error);
+    let message = ended.message();
+    assert!(
+        message.starts_with("2 of 3 checks failed: T1.sh (exit code 9), T3.sh (exit code 1)"),
+        "{message}"
+    );
+    let tests = Tests {
+        current: 3,
+        total: 3,
+        passed: 1,
+        running: false,
+        result: Some(Status::Error),
+    };
+    assert_eq!(ended.footer.result.progress.tests, Some(tests));
+    assert_eq!(ended.footer.result.progress.phase(), Some(Phase::Testing));
+    assert_eq!(run.progress(), ended.footer.result.progress);
+}
+
+#[test]
+fn how_far_the_checks_are_is_told_while_they_run() {
+    let mut run = TestRun::new(&[]);
+    run.check("T1.sh", "true");
+    run.check("T2.sh", "while [ ! -e ../go ]; do sleep 0.01; done");
+    let checks = run.path("checks");
+    run.spec.work_dir = checks.clone();
+    let supervisor = run.start();
+    until("the second check to be told", || {
+        run.progress()
+            .tests
+            .is_some_and(|tests| tests.current == 2 && tests.passed == 1 && tests.running)
+    });
+    fs::write(run.path("go"), "").unwrap();
+    let ended = run.end(supervisor);
+    assert_eq!(ended.footer.result.status, Status::Ok);
+    let tests = ended.footer.result.progress.tests.unwrap();
+    assert_eq!((tests.passed, tests.result), (2, Some(Status::Ok)));
+}
+
+#[test]
+fn checks_do_not_run_after_a_failed_step() {
+    let mut run = TestRun::new(&["exit 4"]);
+    run.check("T1.sh", "echo never");
+    let ended = run.run();
+    assert!(ended.lines.is_empty());
+    assert_eq!(ended.footer.exit_code, Some(4));
+    assert!(ended.message().contains("exit code 4"));
+}
+
+#[test]
+fn a_host_without_checks_is_told_in_one_line() {
+    let mut run = TestRun::new(&["echo step"]);
+    run.spec.checks = Some(run.path("none"));
+    let ended = run.run();
+    assert_eq!(ended.footer.result.status, Status::Ok);
+    assert_eq!(ended.lines.len(), 2);
+    assert!(ended.lines[1].0.starts_with("switchyard: no checks"));
+    assert_eq!(ended.footer.result.progress.tests, None);
+}
+
+#[test]
+fn a_pull_gives_the_revision_of_the_repository() {
+    let script = "git init -q repo && cd repo && git -c user.name=n -c user.email=e commit -q --allow-empty -m m";
+    let mut run = TestRun::new(&[]);
+    run.spec.command = CommandName::new("pull").unwrap();
+    let script = format!("cd '{}' && {script}", run.folder.path().display());
+    run.spec.steps = vec![["/bin/sh", "-c", &script].map(str::to_owned).to_vec()];
+    let ended = run.run();
+    assert_eq!(ended.footer.result.status, Status::Ok);
+    let git = Command::new("git")
+        .arg("-C")
+        .arg(&run.spec.work_dir)
+        .args(["rev-parse", "HEAD"])
+        .output()
+        .unwrap();
+    let head = String::from_utf8(git.stdout).unwrap();
+    assert_eq!(ended.footer.result.revision.as_deref(), Some(head.trim()));
+    assert_eq!(ended.footer.result.progress.phase(), Some(Phase::Pull));
+}
+
+#[test]
+fn a_run_that_is_over_is_left_alone() {
+    let run = TestRun::new(&["echo once"]);
+    let first = run.run();
+    let second = run.run();
+    assert_eq!(second.of_stream(false), ["once"]);
+    assert_eq!(first.footer, second.footer);
+}

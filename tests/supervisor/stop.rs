@@ -1,0 +1,135 @@
+//! The end before its time: by order, by signal, by the death of the supervisor.
+
+use crate::support::{TestRun, process_in, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::process::Child;
+use std::time::{Duration, Instant};
+use switchyard::protocol::{Phase, Status};
+
+fn send(supervisor: &Child, signal: Signal) {
+    kill(Pid::from_raw(supervisor.id().cast_signed()), signal).unwrap();
+}
+
+#[test]
+fn a_stop_ends_the_child_at_once_and_says_who_asked() {
+    let run = TestRun::new(&["echo begun; sleep 60; echo never", "echo never"]);
+    let supervisor = run.start();
+    run.await_line("begun");
+    let begin = Instant::now();
+    run.stop(false);
+    let ended = run.end(supervisor);
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+    assert_eq!(ended.footer.exit_code, None);
+    assert_eq!(ended.message(), "stopped by bob");
+    assert_eq!(ended.of_stream(false), ["begun"]);
+}
+
+#[test]
+fn what_the_child_says_while_it_cleans_up_is_stored() {
+    let script = "trap 'sleep 0.2; echo cleaned up; exit 1' TERM; echo begun; \
+                  while :; do sleep 0.01; done";
+    let run = TestRun::new(&[script]);
+    let supervisor = run.start();
+    run.await_line("begun");
+    run.stop(false);
+    let ended = run.end(supervisor);
+    assert_eq!(ended.of_stream(false).last(), Some(&"cleaned up"));
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+}
+
+#[test]
+fn a_child_that_ignores_sigterm_and_its_grandchild_in_another_session_are_killed() {
+    let script = "trap '' TERM; setsid /bin/sh -c 'echo $$ > grandchild; trap \"\" TERM; while :; do sleep 0.1; done' & \
+                  echo $$ > child; while [ ! -s grandchild ]; do sleep 0.01; done; echo begun; \
+                  while :; do sleep 0.1; done";
+    let mut run = TestRun::new(&[script]);
+    run.spec.work_dir = run.folder.path().to_owned();
+    let supervisor = run.start();
+    run.await_line("begun");
+    let processes = [run.path("child"), run.path("grandchild")].map(|file| process_in(&file));
+    let begin = Instant::now();
+    run.stop(false);
+    let ended = run.end(supervisor);
+    assert!(begin.elapsed() >= Duration::from_secs(10), "no grace");
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+    assert!(processes.iter().all(|process| !process.is_alive()));
+}
+
+#[test]
+fn an_activation_is_stopped_by_force_alone() {
+    let script = "echo activating the configuration... >&2; \
+                  while [ ! -e go ]; do sleep 0.01; done; echo not yet; sleep 60";
+    let mut run = TestRun::new(&[script]);
+    run.spec.work_dir = run.folder.path().to_owned();
+    let supervisor = run.start();
+    until("the activation", || {
+        run.progress().phase() == Some(Phase::Activation)
+    });
+    run.stop(false);
+    send(&supervisor, Signal::SIGTERM);
+    std::fs::write(run.path("go"), "").unwrap();
+    run.await_line("not yet");
+    run.stop(true);
+    let ended = run.end(supervisor);
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+    assert!(
+        ended
+            .message()
+            .starts_with("stopped by bob in phase activation")
+    );
+}
+
+#[test]
+fn sigterm_to_the_supervisor_stops_the_run_in_order() {
+    let run = TestRun::new(&["echo begun; sleep 60"]);
+    let supervisor = run.start();
+    run.await_line("begun");
+    send(&supervisor, Signal::SIGHUP);
+    send(&supervisor, Signal::SIGTERM);
+    let ended = run.end(supervisor);
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+    assert_eq!(ended.message(), "stopped");
+}
+
+#[test]
+fn an_order_that_came_before_the_supervisor_is_obeyed() {
+    let run = TestRun::new(&["echo never"]);
+    std::fs::create_dir_all(run.rundir.path()).unwrap();
+    run.stop(false);
+    let ended = run.run();
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+    assert!(ended.lines.is_empty());
+}
+
+#[test]
+fn a_run_whose_supervisor_was_killed_is_lost_and_its_child_ended() {
+    let run = TestRun::new(&["echo begun; setsid sleep 60 & sleep 60"]);
+    let mut supervisor = run.start();
+    run.await_line("begun");
+    until("the child to be written down", || {
+        run.supervisor().child.is_some()
+    });
+    let child = run.supervisor().child.unwrap();
+    send(&supervisor, Signal::SIGKILL);
+    supervisor.wait().unwrap();
+    assert!(!run.supervisor().supervisor.is_alive());
+    assert!(child.is_alive());
+    let ended = run.run();
+    assert_eq!(ended.footer.result.status, Status::Lost);
+    assert_eq!(ended.footer.exit_code, None);
+    assert_eq!(ended.of_stream(false), ["begun"]);
+    let left = switchyard::proctree::of_run(run.rundir.run_id().as_str(), None);
+    assert!(!child.is_alive() && left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_run_has_one_supervisor_at_a_time() {
+    let run = TestRun::new(&["echo begun; sleep 60"]);
+    let supervisor = run.start();
+    run.await_line("begun");
+    assert!(!run.start().wait().unwrap().success());
+    run.stop(false);
+    assert_eq!(run.end(supervisor).footer.result.status, Status::Stopped);
+}
