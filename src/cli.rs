@@ -13,6 +13,7 @@ use switchyard::config_file::ConfigError;
 use switchyard::lifecycle::{self, Shutdown};
 use switchyard::protocol::HostId;
 use switchyard::{agent, dashboard, demo, logging, supervisor};
+use tokio::runtime::Builder;
 
 /// Deploys a fleet of NixOS hosts from a web page and shows every line of nixos-rebuild as it happens.
 #[derive(Parser)]
@@ -148,11 +149,15 @@ fn run(mode: Mode) -> Result<(), Failure> {
                 dashboard::config::Config::load(config.as_deref(), overrides).map_err(usage)?;
             let listener = TcpListener::bind(config.listen)
                 .with_context(|| format!("cannot listen on {}", config.listen))?;
-            serve(|shutdown| dashboard::run(listener, config, shutdown))
+            serve(&mut Builder::new_multi_thread(), |shutdown| {
+                dashboard::run(listener, config, shutdown)
+            })
         }
         Mode::Agent { config } => {
             let config = agent::config::Config::load(&config).map_err(usage)?;
-            serve(|shutdown| agent::run(config, shutdown))
+            serve(&mut Builder::new_current_thread(), |shutdown| {
+                agent::run(config, shutdown)
+            })
         }
         Mode::CheckConfig { service, file } => check_config(service, &file),
         Mode::Token { hosts, user } => match user.as_deref() {
@@ -162,7 +167,9 @@ fn run(mode: Mode) -> Result<(), Failure> {
         Mode::Passwd => secrets::passwd(),
         Mode::Demo { hosts, listen } => {
             let hosts = hosts.into();
-            serve(|shutdown| demo::run(demo::Options { hosts, listen }, shutdown))
+            serve(&mut Builder::new_multi_thread(), |shutdown| {
+                demo::run(demo::Options { hosts, listen }, shutdown)
+            })
         }
         Mode::DemoRebuild {
             action,
@@ -186,13 +193,13 @@ fn run(mode: Mode) -> Result<(), Failure> {
 }
 
 /// Runs a service until it ends by itself or by a signal.
-fn serve<F, E>(service: impl FnOnce(Shutdown) -> F) -> Result<(), Failure>
+fn serve<F, E>(runtime: &mut Builder, service: impl FnOnce(Shutdown) -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
     logging::init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = runtime
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
