@@ -1,5 +1,6 @@
 //! The dashboard: takes what the agents send, stores it, and shows it to browsers.
 
+mod ansi;
 mod api;
 mod app;
 mod assets;
