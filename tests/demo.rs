@@ -1,4 +1,5 @@
 //! The demo as a program: it works without any set-up, and nothing of it is left behind.
+#![cfg(test)]
 
 use serde_json::{Value, json};
 use std::fs;

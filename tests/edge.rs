@@ -1,4 +1,5 @@
 //! The dashboard's edge over real HTTP: who may come in, and what a log gives.
+#![cfg(test)]
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
