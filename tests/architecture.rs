@@ -12,8 +12,8 @@ const GROUND: &[&str] = &[
     "lifecycle",
     "logging",
     "config_file",
-    "ansi",
     "proctree",
+    "ansi",
 ];
 
 /// The modules that know all, because they put it together.
@@ -22,7 +22,7 @@ const TOP: &[&str] = &["main", "lib", "cli", "demo"];
 /// Each module and what it may use besides itself.
 fn allowed(module: &str) -> Option<Vec<&'static str>> {
     let uses: &[&str] = match module {
-        "protocol" | "lifecycle" | "logging" | "config_file" | "ansi" | "proctree" => &[],
+        "protocol" | "lifecycle" | "logging" | "config_file" | "proctree" | "ansi" => &[],
         "runlog" => &["protocol"],
         "progress" => &["protocol", "ansi"],
         "spool" => &["protocol", "runlog", "proctree"],

@@ -2,7 +2,7 @@
 
 import { age, count, duration, plural } from './format.js';
 import { commandLabel, exitCodeMeaning, phaseWord } from './words.js';
-import { hostState } from './status.js';
+import { hostState, runWord } from './status.js';
 
 /** @typedef {import('./types.js').Run} Run */
 /** @typedef {import('./types.js').Host} Host */
@@ -19,28 +19,38 @@ export function generationText(run) {
   const { generation_before: before, generation_after: after } = run;
   if (before == null && after == null) return '';
   if (before != null && after != null) return before === after ? `generation ${after}, unchanged` : `generation ${before} → ${after}`;
-  return `generation ${before ?? '?'} → ${after ?? '?'}`;
+  return after == null ? `generation ${before}` : `now generation ${after}`;
 }
 
-/** How a run ended, for the row of its host. @param {Run} run */
+/** How a run ended, in a line. @param {Run} run */
 export function resultText(run) {
-  const name = commandLabel(run.command);
+  const message = shortPaths(firstLine(run.message ?? ''));
   switch (run.status) {
     case 'ok':
-      return [name, generationText(run)].filter(Boolean).join(' · ');
+      return generationText(run) || 'everything went well';
     case 'error':
-      return `${name} · ${run.message?.trim() || exitText(run)}`;
+      return message || exitText(run);
     case 'stopped':
-      return `${name} · ${run.message?.trim() || `stopped${run.phase ? ` while ${phaseWord(run.phase).toLowerCase()}` : ''}`}`;
+      return message || `stopped${run.phase ? ` while ${phaseWord(run.phase).toLowerCase()}` : ''}`;
     case 'lost':
-      return `${name} · nobody saw how it ended`;
+      return 'nobody saw how it ended';
     case 'expired':
-      return `${name} · the host did not come for it in time`;
+      return 'the host did not come for it in time';
     case 'rejected':
-      return `${name} · ${run.message?.trim() || 'the host refused it'}`;
+      return message || 'the host refused it';
     default:
-      return name;
+      return '';
   }
+}
+
+/** Without the part of store paths that says nothing to a person: `…-nginx-1.29.3.drv` @param {string} text */
+export function shortPaths(text) {
+  return text.replace(/\/nix\/store\/[0-9a-z]{32}-/g, '…-');
+}
+
+/** @param {string} text */
+function firstLine(text) {
+  return text.split('\n').find((line) => line.trim() !== '')?.trim() ?? '';
 }
 
 /** The line of a host that does not run anything. @param {Host} host @param {Clock} clock */
@@ -52,18 +62,21 @@ export function hostText(host, clock) {
       return host.online ? 'waits for the host to begin' : `waits for the host, ${seen}`;
     case 'lost':
       if (run?.status === 'running') return `${seen} · ${run.command} may go on there`;
-      return run ? `${seen} · ${resultText(run)}` : seen;
+      return run?.status === 'lost' && host.online ? resultText(run) : seen;
     default:
       if (run) return resultText(run);
       return host.online ? 'no run yet' : seen;
   }
 }
 
-/** When a run ended and how long it took. @param {Run} run @param {Host | undefined} host @param {Clock} clock */
+/** `Switch · 5 min ago · took 1 min 15 s`, for a run that does not go on. @param {Run} run @param {Host} host @param {Clock} clock */
 export function endText(run, host, clock) {
+  const name = commandLabel(run.command);
+  if (run.status === 'queued') return run.requested_by ? `${name} · asked for by ${run.requested_by}` : name;
+  const outcome = hostState(host) === 'lost' && run.status !== 'lost' ? `${name} ${runWord(run)}` : name;
   const took = run.duration_ms != null ? `took ${duration(run.duration_ms)}` : '';
   const ended = run.completed ? age(clock.hostNow(host) - Date.parse(run.completed)) : '';
-  return [ended, took].filter(Boolean).join(' · ');
+  return [outcome, ended, took].filter(Boolean).join(' · ');
 }
 
 /** @param {Run} run @param {number} held lines the browser knows of */

@@ -31,7 +31,7 @@ export class ActionBar extends HTMLElement {
     });
     for (const command of MAIN_COMMANDS) {
       const button = h('button', { type: 'button', 'data-command': command, onclick: () => void this.#run(command) });
-      button.classList.toggle('primary', command === 'switch');
+      button.classList.toggle('soft', command === 'switch');
       this.#buttons.set(command, button);
     }
   }

@@ -2,7 +2,7 @@
 
 import { age, dateTime, shortRevision } from '../model/format.js';
 import { hostState, hostWord } from '../model/status.js';
-import { hostText } from '../model/summary.js';
+import { endText, hostText } from '../model/summary.js';
 import { runPath } from '../model/route.js';
 import { ActionBar } from './action-bar.js';
 import { h, oncePerFrame, setText } from './dom.js';
@@ -67,7 +67,7 @@ export class HostPage extends HTMLElement {
     this.#actions.hidden = this.#state.hidden = !host;
     if (!host) return;
     this.#state.update(hostState(host), hostWord(host));
-    setText(this.#text, hostText(host, clock));
+    setText(this.#text, [hostText(host, clock), host.run ? endText(host.run, host, clock) : ''].filter(Boolean).join(' · '));
     this.#actions.update(host);
     this.#drawFacts(host);
     if (host.run) this.#runs.current(host.run);

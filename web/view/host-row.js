@@ -95,7 +95,7 @@ export class HostRow extends HTMLElement {
     this.#text.hidden = running;
     if (running) this.#phase.update(run);
     else setText(this.#text, stripAnsi(hostText(host, this.#context.clock)));
-    setHint(this.#text, this.#text.textContent ?? '');
+    setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
     this.#lastLines.watch(this.#id, running && host.online ? run.run_id : null);
     this.#actions.update(host);
     this.#toggle.hidden = false;
@@ -115,7 +115,7 @@ export class HostRow extends HTMLElement {
     const ms = run && isBusy(run) ? clock.elapsed(run, host) : null;
     setText(this.#elapsed, ms == null ? '' : clockDuration(ms));
     const last = this.#lastLines.get(this.#id);
-    const lineText = running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : run ? endText(run, host, clock) : '';
+    const lineText = running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : host && run ? endText(run, host, clock) : '';
     setText(this.#line, lineText);
     this.#line.classList.toggle('code', Boolean(running));
     const lines = Math.max(run?.lines ?? 0, running ? (last?.total ?? 0) : 0);

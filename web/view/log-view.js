@@ -239,6 +239,7 @@ export class LogView extends HTMLElement {
       }
     }
     this.#layer.style.setProperty('--widest', String(this.#widest));
+    this.#layer.style.setProperty('--gutter', String(this.#rows[0]?.dataset.gutter?.length ?? 0));
   }
 
   /** Rows that stay on screen keep their elements, so a selection survives. @param {number} first */

@@ -27,7 +27,7 @@ export class LoginPage extends HTMLElement {
       h(
         'form',
         { class: 'login', onsubmit: submit },
-        h('img', { src: '/icons/ok.svg', alt: '', width: 44, height: 44 }),
+        h('img', { src: '/icons/brand.svg', alt: '', width: 44, height: 44 }),
         h('h1', {}, 'Switchyard'),
         h('label', {}, 'User', this.#user),
         h('label', {}, 'Password', this.#password),

@@ -3,7 +3,7 @@
 import { dateTime, duration } from '../model/format.js';
 import { runPath } from '../model/route.js';
 import { runState, runWord } from '../model/status.js';
-import { exitText, generationText, resultText } from '../model/summary.js';
+import { resultText } from '../model/summary.js';
 import { commandLabel, phaseText } from '../model/words.js';
 import { stripAnsi } from '../model/ansi.js';
 import { h, setText } from './dom.js';
@@ -104,9 +104,7 @@ function runItem(first) {
 /** @param {Run} run */
 function runText(run) {
   if (run.status === 'running') return phaseText(run) ?? 'starting';
-  if (run.status === 'ok') return generationText(run);
-  const text = resultText(run);
-  return text.includes(' · ') ? text.slice(text.indexOf(' · ') + 3) : run.status === 'error' ? exitText(run) : '';
+  return resultText(run);
 }
 
 customElements.define('sy-run-list', RunList);

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch, PHONE, row, seesLine, shot } from './support/browser.js';
+import { World } from './support/world.js';
+
+/** @type {World} */
+let world;
+/** @type {Awaited<ReturnType<typeof launch>>} */
+let browser;
+
+before(async () => {
+  [world, browser] = await Promise.all([World.start(['anna', 'berta', 'clara', 'dora']), launch()]);
+});
+
+after(async () => {
+  await browser?.close();
+  await world?.end();
+});
+
+/** @param {string} host @param {string} command */
+async function start(host, command) {
+  const answer = await fetch(`${world.url}/api/hosts/${host}/command`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Origin: world.url },
+    body: JSON.stringify({ command }),
+  });
+  assert.equal(answer.status, 202, await answer.clone().text());
+  return (await answer.json()).run_id;
+}
+
+test('a failed run says what failed, with its exit code in words', async () => {
+  const { page, errors } = await browser.page();
+  const run = await start('anna', 'switch');
+  const anna = world.host('anna');
+  anna.err('building the system configuration...');
+  anna.many(1, 30);
+  anna.err("error: Cannot build '/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nginx-1.29.drv'.");
+  anna.exit(4);
+  await anna.ended('error');
+  await page.goto(world.url);
+  await row(page, 'anna').getByText("error: Cannot build '…-nginx-1.29.drv'.").waitFor();
+  await page.goto(`${world.url}/hosts/anna/runs/${run}`);
+  await page.getByText('exit code 4: a unit failed to start, and the system is switched').waitFor();
+  await seesLine(page.locator('sy-log'), 'error: Cannot build');
+  await page.locator('.log-row.error').waitFor();
+  await shot(page, 'run-failed-dark');
+  await page.emulateMedia({ colorScheme: 'light' });
+  await shot(page, 'run-failed-light');
+  assert.match(await page.title(), /✗/);
+  assert.equal(await page.locator('link[rel="icon"]').getAttribute('href'), '/icons/failed.svg');
+  assert.deepEqual(errors, []);
+  await page.context().close();
+});
+
+test('stopping in the middle of an activation asks first', async () => {
+  const { page } = await browser.page();
+  await start('berta', 'switch');
+  world.host('berta').err('stopping the following units: nginx.service');
+  world.host('berta').err('activating the configuration...');
+  await page.goto(world.url);
+  const berta = row(page, 'berta');
+  await berta.getByText('🔧 Activating').waitFor();
+  await berta.locator('.stop').click();
+  const dialog = page.locator('dialog');
+  await dialog.getByText('half switched').waitFor();
+  await shot(page, 'force-stop-dark');
+  await dialog.getByText('Let it finish').click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal((await world.host('berta').run()).status, 'running');
+  await berta.locator('.stop').click();
+  await dialog.getByText('Force stop').click();
+  await berta.locator('sy-state[data-state="stopped"]').waitFor();
+  await page.context().close();
+});
+
+test('a line with markup stays text', async () => {
+  const { page, errors } = await browser.page();
+  const run = await start('clara', 'build');
+  const markup = '<script>document.title = "owned"</script><img src=x onerror="document.title = 1">';
+  world.host('clara').out(markup);
+  await page.goto(`${world.url}/hosts/clara/runs/${run}`);
+  await seesLine(page.locator('sy-log'), markup);
+  assert.equal(await page.locator('.log-row img, .log-row script').count(), 0);
+  assert.doesNotMatch(await page.title(), /owned|^1$/);
+  world.host('clara').exit(0);
+  await page.getByText('everything went well').waitFor();
+  assert.deepEqual(errors, []);
+  await page.context().close();
+});
+
+test('a burst of 100,000 lines leaves few nodes, follows its end, and its beginning can be read', async () => {
+  const { page } = await browser.page();
+  const run = await start('dora', 'build');
+  await page.goto(`${world.url}/hosts/dora/runs/${run}`);
+  world.host('dora').many(1, 100_000);
+  await page.locator('.log-row[data-seq="99999"]', { hasText: 'line 100000' }).waitFor();
+  assert.ok((await page.locator('.log-scroll *').count()) < 200);
+  await page.locator('.log-scroll').press('Home');
+  await page.locator('.log-row[data-seq="0"]', { hasText: 'line 1' }).waitFor();
+  await page.locator('.log-scroll').press('w');
+  await page.locator('.log-scroll').press('End');
+  await page.locator('.log-row[data-seq="99999"]', { hasText: 'line 100000' }).waitFor();
+  world.host('dora').exit(0);
+  await page.getByText('everything went well').waitFor();
+  await page.context().close();
+});
+
+test('several hosts are commanded at once, and one that is busy says why not', async () => {
+  const { page } = await browser.page();
+  await start('anna', 'build');
+  await page.goto(world.url);
+  for (const name of ['anna', 'clara', 'dora']) await row(page, name).locator('input[type="checkbox"]').check();
+  await page.getByText('3 hosts selected').waitFor();
+  await page.locator('sy-bulk button[data-command="pull"]').click();
+  await page.getByText('Pull asked for on 2 hosts').waitFor();
+  await page.locator('.toast.error', { hasText: 'anna' }).waitFor();
+  for (const name of ['clara', 'dora']) await row(page, name).locator('sy-state[data-state="running"]').waitFor();
+  await shot(page, 'bulk-dark');
+  for (const name of ['anna', 'clara', 'dora']) world.host(name).exit(0);
+  for (const name of ['anna', 'clara', 'dora']) await row(page, name).locator('sy-state[data-state="ok"]').waitFor();
+  await page.context().close();
+});
+
+test('a host has a page with its facts and runs', async () => {
+  const { page, errors } = await browser.page();
+  await page.goto(`${world.url}/hosts/anna`);
+  await page.locator('.run-item').first().waitFor();
+  await page.getByText('connected', { exact: true }).waitFor();
+  await shot(page, 'host-dark');
+  await page.locator('.run-item').last().click();
+  await page.waitForURL('**/runs/*');
+  await page.getByText('exit code 4').waitFor();
+  await page.goBack();
+  await page.locator('.run-item').first().waitFor();
+  assert.deepEqual(errors, []);
+  await page.context().close();
+});
+
+test('on a phone nothing is cut off', async () => {
+  const { page } = await browser.page(PHONE);
+  for (const path of ['/', '/hosts/anna']) {
+    await page.goto(world.url + path);
+    await page.locator('sy-actions').first().waitFor();
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(wide <= 0, `${path} is ${wide} px too wide`);
+  }
+  await shot(page, 'phone-host-dark');
+  await page.locator('.run-item').last().tap();
+  await page.locator('.log-row.error').waitFor();
+  await shot(page, 'phone-run-dark');
+  await page.context().close();
+});

@@ -1,0 +1,183 @@
+/** A dashboard and hosts of a test's own. What a host prints is in the hands of the test. */
+
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { endAllOf, Program, PROGRAM, until } from './process.js';
+
+/** Prints what is written into the pipe that it is given. */
+const PUPPET = `while IFS= read -r order <&3; do
+  case $order in
+    "out "*) printf '%b\\n' "\${order#out }" ;;
+    "err "*) printf '%b\\n' "\${order#err }" >&2 ;;
+    "many "*) seq -f 'line %.0f' \${order#many } ;;
+    "end "*) exit "\${order#end }" ;;
+  esac
+done 3<>"$1"
+`;
+
+const COMMANDS = ['pull', 'switch', 'test', 'update', 'boot', 'build', 'rollback'];
+
+export class World {
+  dir = mkdtempSync(join(tmpdir(), 'switchyard-web-'));
+  port = 0;
+  /** @type {Map<string, Host>} */
+  hosts = new Map();
+  /** @type {Program | null} */
+  #dashboard = null;
+
+  /** @param {string[]} names of hosts @param {{users?: string}} [options] the password of the user `ada` */
+  static async start(names, options = {}) {
+    const world = new World();
+    world.port = await freePort();
+    const agents = names.map((name) => token(name));
+    writeFileSync(join(world.dir, 'agents'), agents.map(({ line }) => `${line}\n`).join(''), { mode: 0o600 });
+    let config = `listen = "127.0.0.1:${world.port}"\ndata_dir = "${world.dir}/data"\nagents_file = "${world.dir}/agents"\n`;
+    if (options.users) {
+      const hash = execFileSync(PROGRAM, ['passwd'], { input: `${options.users}\n`, encoding: 'utf8' }).trim();
+      writeFileSync(join(world.dir, 'users'), `ada admin ${hash}\n`, { mode: 0o600 });
+      config += `users_file = "${world.dir}/users"\n`;
+    }
+    writeFileSync(join(world.dir, 'dashboard.toml'), config);
+    await world.startDashboard();
+    for (const { name, secret } of agents) world.hosts.set(name, new Host(world, name, secret));
+    for (const host of world.hosts.values()) await host.connected();
+    return world;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async startDashboard() {
+    this.#dashboard = new Program(['dashboard', '--config', join(this.dir, 'dashboard.toml')]);
+    await this.#dashboard.says(/listening on (http:\/\/\S+)/);
+  }
+
+  /** @param {NodeJS.Signals} [signal] */
+  async stopDashboard(signal) {
+    await this.#dashboard?.end(signal);
+    this.#dashboard = null;
+  }
+
+  /** @param {string} name @returns {Host} */
+  host(name) {
+    const host = this.hosts.get(name);
+    if (!host) throw new Error(`no host ${name}`);
+    return host;
+  }
+
+  async end() {
+    for (const host of this.hosts.values()) await host.end();
+    await this.stopDashboard('SIGKILL');
+    endAllOf(this.dir);
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+export class Host {
+  #world;
+  #agent;
+  #pipe;
+
+  /** @param {World} world @param {string} name @param {string} secret */
+  constructor(world, name, secret) {
+    this.#world = world;
+    this.name = name;
+    const dir = join(world.dir, name);
+    mkdirSync(dir);
+    const pipe = join(dir, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    this.#pipe = openSync(pipe, 'r+');
+    writeFileSync(join(dir, 'puppet.sh'), PUPPET);
+    writeFileSync(join(dir, 'token'), secret, { mode: 0o600 });
+    const steps = JSON.stringify([['bash', join(dir, 'puppet.sh'), pipe]]);
+    writeFileSync(
+      join(dir, 'agent.toml'),
+      `dashboard = "ws://127.0.0.1:${world.port}"
+host_id = "${name}"
+token_file = "${dir}/token"
+state_dir = "${dir}/state"
+heartbeat_interval = 1
+supervisor = "process"
+${COMMANDS.map((command) => `[commands.${command}]\nsteps = ${steps}\n`).join('')}`,
+    );
+    this.#agent = new Program(['agent', '--config', join(dir, 'agent.toml')]);
+  }
+
+  async connected() {
+    await this.#agent.says(/connected to /);
+  }
+
+  /** @param {string} line */
+  out(line) {
+    this.#order(`out ${line}`);
+  }
+
+  /** @param {string} line */
+  err(line) {
+    this.#order(`err ${line}`);
+  }
+
+  /** Prints `line FROM` to `line TO`. @param {number} from @param {number} to */
+  many(from, to) {
+    this.#order(`many ${from} ${to}`);
+  }
+
+  /** @param {number} code */
+  exit(code) {
+    this.#order(`end ${code}`);
+  }
+
+  /** What nix says of its progress, as its JSON. @param {string} phase @param {number} done @param {number} expected */
+  nix(phase, done, expected) {
+    const type = phase === 'download' ? 103 : 104;
+    if (done === 0) this.err(`@nix ${JSON.stringify({ action: 'start', id: type, level: 5, parent: 0, text: '', type })}`);
+    this.err(`@nix ${JSON.stringify({ action: 'result', id: type, type: 105, fields: [done, expected, 1, 0] })}`);
+  }
+
+  /** @param {string} order */
+  #order(order) {
+    writeSync(this.#pipe, `${order}\n`);
+  }
+
+  /** The latest run as the dashboard has it. @returns {Promise<any>} */
+  async run() {
+    const answer = await fetch(`${this.#world.url}/api/hosts/${this.name}`);
+    return (await answer.json()).run;
+  }
+
+  /** @param {string} status */
+  async ended(status) {
+    return until(`${this.name} is ${status}`, async () => {
+      const run = await this.run();
+      return run?.status === status ? run : null;
+    });
+  }
+
+  async end() {
+    await this.#agent.end('SIGKILL');
+    closeSync(this.#pipe);
+  }
+}
+
+/** @param {string} name */
+function token(name) {
+  const dir = mkdtempSync(join(tmpdir(), 'switchyard-token-'));
+  const lines = join(dir, 'lines');
+  const out = execFileSync('sh', ['-c', '"$0" token "$1" 2>"$2"', PROGRAM, name, lines], { encoding: 'utf8' });
+  const line = execFileSync('cat', [lines], { encoding: 'utf8' }).trim();
+  rmSync(dir, { recursive: true });
+  return { name, secret: out.trim().split(/\s+/)[1] ?? '', line };
+}
+
+/** @returns {Promise<number>} */
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(null)));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address ? address.port : 0;
+}

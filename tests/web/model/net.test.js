@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import { Api, ApiError } from '../../../web/net/api.js';
+import { LogSource } from '../../../web/net/log-source.js';
+import { Socket } from '../../../web/net/socket.js';
+
+/** A WebSocket in the test's hands. */
+class FakeWebSocket {
+  /** @type {any[]} */
+  sent = [];
+  /** @type {(() => void) | null} */
+  onopen = null;
+  /** @type {((event: {data: string}) => void) | null} */
+  onmessage = null;
+  /** @type {(() => void) | null} */
+  onclose = null;
+  /** @param {string} text */
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+  close() {}
+  /** @param {...object} messages */
+  say(...messages) {
+    this.onmessage?.({ data: JSON.stringify(messages) });
+  }
+}
+
+function fakeSocket() {
+  /** @type {FakeWebSocket[]} */
+  const dialled = [];
+  const socket = new Socket('ws://x', () => {
+    const ws = new FakeWebSocket();
+    dialled.push(ws);
+    return /** @type {any} */ (ws);
+  });
+  return { socket, dialled, last: () => /** @type {FakeWebSocket} */ (dialled.at(-1)) };
+}
+
+/** @param {string} text */
+const line = (text) => ({ line: text, timestamp: '2026-01-01T00:00:00.000Z', is_error: false });
+
+test('after a break a log goes on with the line behind the last one', async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  try {
+    const { socket, dialled, last } = fakeSocket();
+    socket.connect();
+    const source = new LogSource(socket, /** @type {any} */ ({}), 'h', 'r');
+    last().onopen?.();
+    const first = last().sent[0];
+    assert.deepEqual({ ...first, sub: '' }, { type: 'subscribe', sub: '', host_id: 'h', run_id: 'r', from: -1000 });
+    last().say({ type: 'subscribed', sub: first.sub, from: 0, total: 2 }, { type: 'command_output', sub: first.sub, seq: 0, lines: [line('a'), line('b')] });
+    last().onclose?.();
+    assert.equal(socket.connection.state, 'waiting');
+    mock.timers.tick(1000);
+    await Promise.resolve();
+    await Promise.resolve();
+    assert.equal(dialled.length, 2);
+    last().onopen?.();
+    assert.equal(last().sent[0].from, 2);
+    last().say({ type: 'command_output', sub: first.sub, seq: 2, lines: [line('c')] });
+    assert.deepEqual([0, 1, 2].map((seq) => source.model.get(seq)?.line), ['a', 'b', 'c']);
+    socket.close();
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('attempts come further and further apart, and silence ends a connection', async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  try {
+    const { socket, last, dialled } = fakeSocket();
+    socket.connect();
+    /** @type {number[]} */
+    const waits = [];
+    for (let i = 0; i < 7; i++) {
+      last().onclose?.();
+      const wait = (socket.connection.retryAt ?? 0) - Date.now();
+      waits.push(wait);
+      mock.timers.tick(Math.ceil(wait));
+      await Promise.resolve();
+      await Promise.resolve();
+    }
+    for (const [i, wait] of waits.entries()) {
+      const most = Math.min(1000 * 2 ** i, 15_000);
+      assert.ok(wait >= most / 2 && wait <= most, `${wait} of ${most}`);
+    }
+    last().onopen?.();
+    const before = dialled.length;
+    mock.timers.tick(29_000);
+    last().say({ type: 'tick', time: '' });
+    mock.timers.tick(29_000);
+    assert.equal(socket.connection.state, 'open');
+    mock.timers.tick(1_000);
+    assert.equal(socket.connection.state, 'waiting');
+    assert.equal(dialled.length, before);
+    socket.close();
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('what belongs to an ended subscription goes nowhere, and a bad frame does no harm', () => {
+  const { socket, last } = fakeSocket();
+  socket.connect();
+  last().onopen?.();
+  let outputs = 0;
+  const end = socket.subscribe({ host: 'h', run: 'r', from: () => 0, onSubscribed: () => {}, onOutput: () => outputs++ });
+  const { sub } = last().sent[0];
+  last().say({ type: 'command_output', sub, seq: 0, lines: [] });
+  end();
+  assert.deepEqual(last().sent[1], { type: 'unsubscribe', sub });
+  last().say({ type: 'command_output', sub, seq: 0, lines: [] });
+  last().onmessage?.({ data: 'no json' });
+  assert.equal(outputs, 1);
+  socket.close();
+});
+
+test('a hole is fetched by whole pages', async () => {
+  const { socket, last } = fakeSocket();
+  /** @type {number[]} */
+  const asked = [];
+  const api = {
+    lines: async (/** @type {string} */ _h, /** @type {string} */ _r, /** @type {number} */ from, /** @type {number} */ limit) => {
+      asked.push(from);
+      return { first: from, total: 5000, lines: Array.from({ length: limit }, (_, i) => line(String(from + i))) };
+    },
+  };
+  socket.connect();
+  const source = new LogSource(socket, /** @type {any} */ (api), 'h', 'r');
+  last().onopen?.();
+  const { sub } = last().sent[0];
+  last().say({ type: 'subscribed', sub, from: 4000, total: 5000 });
+  const filled = new Promise((resolve) => (source.onChange = () => source.model.holes(900, 1100).length === 0 && resolve(null)));
+  source.need(900, 1100);
+  await filled;
+  assert.deepEqual(asked.sort((a, b) => a - b), [0, 1000]);
+  assert.equal(source.model.get(1099)?.line, '1099');
+  source.close();
+  socket.close();
+});
+
+test('an error answer speaks with the words of the dashboard', async () => {
+  const answer = new Response(JSON.stringify({ title: 'Busy', detail: 'switch runs on a' }), { status: 409 });
+  const api = new Api(async () => answer);
+  await assert.rejects(api.command('a', 'switch'), (error) => error instanceof ApiError && error.status === 409 && error.message === 'switch runs on a');
+});
+
+test('no answer is an error that says what to do', async () => {
+  const api = new Api(async () => {
+    throw new TypeError('failed');
+  });
+  await assert.rejects(api.runs('a', 10), /did not answer. Check the network/);
+});

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { age, clockDuration, duration, shortRevision, sinceStart } from '../../../web/model/format.js';
+import { lineKind } from '../../../web/model/line-kind.js';
+import { hostPath, parseRoute, runPath } from '../../../web/model/route.js';
+import { generationText, resultText } from '../../../web/model/summary.js';
+import { commandDoing, exitCodeMeaning, isActivating, menuCommands, phaseText } from '../../../web/model/words.js';
+
+/** @typedef {import('../../../web/model/types.js').Run} Run */
+/** @param {Partial<Run>} [rest] @returns {Run} */
+const run = (rest) => ({ run_id: 'r', host_id: 'a', command: 'switch', status: 'running', ...rest });
+
+test('counts are shown only when somebody said them', () => {
+  assert.equal(phaseText(run({ phase: 'building', done: 15, expected: 42 })), '🔨 Building (15/42)');
+  assert.equal(phaseText(run({ phase: 'building', done: null, expected: null })), '🔨 Building');
+  assert.equal(phaseText(run({ phase: 'building', done: 0, expected: 0 })), '🔨 Building');
+  assert.equal(phaseText(run({ phase: 'activation', done: 42, expected: 42 })), '🔧 Activating');
+  assert.equal(phaseText(run({ phase: 'testing', tests: { current: 3, total: 8, passed: 2, running: true, result: null } })), '🧪 Testing (3/8)');
+  assert.equal(phaseText(run({ phase: null })), null);
+});
+
+test('exit codes are explained', () => {
+  assert.match(exitCodeMeaning(4), /unit failed.*switched/);
+  assert.match(exitCodeMeaning(100), /reboot/);
+  assert.match(exitCodeMeaning(137), /signal 9 \(SIGKILL\)/);
+  assert.match(exitCodeMeaning(124), /time limit/);
+  assert.match(exitCodeMeaning(127), /not found/);
+  assert.match(exitCodeMeaning(42), /log/);
+});
+
+test('stopping is dangerous only while a running run activates', () => {
+  assert.equal(isActivating(run({ phase: 'switch' })), true);
+  assert.equal(isActivating(run({ phase: 'building' })), false);
+  assert.equal(isActivating(run({ phase: 'switch', status: 'ok' })), false);
+});
+
+test('the menu holds what the host offers and what only it offers', () => {
+  assert.deepEqual(menuCommands(['switch', 'boot', 'restart_web']), ['boot', 'restart_web']);
+  assert.deepEqual(menuCommands([]), ['boot', 'build', 'rollback']);
+  assert.equal(commandDoing('switch'), 'Switching…');
+  assert.equal(commandDoing('restart_web'), 'Restart web…');
+});
+
+test('durations and ages', () => {
+  assert.equal(clockDuration(67_000), '1:07');
+  assert.equal(clockDuration(3_723_000), '1:02:03');
+  assert.equal(duration(75_012), '1 min 15 s');
+  assert.equal(duration(840), '840 ms');
+  assert.equal(duration(7200_000), '2 h');
+  assert.equal(age(2000), 'just now');
+  assert.equal(age(3 * 86_400_000), '3 d ago');
+  assert.equal(sinceStart('2026-01-01T10:01:23.450Z', '2026-01-01T10:00:00.000Z'), '+1:23.4');
+  assert.equal(shortRevision('a1b2c3d4e5f60718293a4b5c6d7e8f9001122334'), 'a1b2c3d4');
+  assert.equal(shortRevision('dirty'), 'dirty');
+});
+
+test('a line is an error by what it says', () => {
+  for (const line of ['error: no', '\x1b[31;1merror:\x1b[0m no', "nginx> error: x", 'Failed to start x.service', 'warning: the following units failed: a']) {
+    assert.equal(lineKind(line), 'error', line);
+  }
+  assert.equal(lineKind('warning: Git tree is dirty'), 'warning');
+  for (const line of ['building the system configuration...', 'errors: 0', "copying path '/nix/store/x-error'"]) assert.equal(lineKind(line), null, line);
+});
+
+test('results in a line', () => {
+  assert.equal(generationText(run({ generation_before: 41, generation_after: 42 })), 'generation 41 → 42');
+  assert.equal(generationText(run({ generation_before: 41, generation_after: 41 })), 'generation 41, unchanged');
+  assert.equal(generationText(run({ generation_before: 41 })), 'generation 41');
+  assert.equal(generationText(run()), '');
+  const message = "\nerror: Cannot build '/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nginx.drv'.\nmore";
+  assert.equal(resultText(run({ status: 'error', message })), "error: Cannot build '…-nginx.drv'.");
+  assert.equal(resultText(run({ status: 'stopped', phase: 'building' })), 'stopped while building');
+});
+
+test('places and their addresses', () => {
+  assert.deepEqual(parseRoute('/'), { name: 'fleet' });
+  assert.deepEqual(parseRoute(hostPath('a.b')), { name: 'host', host: 'a.b' });
+  assert.deepEqual(parseRoute(runPath('a', '2026-01-01T10-00-00-switch')), { name: 'run', host: 'a', run: '2026-01-01T10-00-00-switch' });
+  assert.deepEqual(parseRoute('/hosts/%E0%A4%A'), { name: 'host', host: '%E0%A4%A' });
+  assert.deepEqual(parseRoute('/elsewhere'), { name: 'fleet' });
+});
