@@ -1,5 +1,7 @@
 //! The command line. Exit codes: 0 fine, 1 failed at run time, 2 wrong usage or configuration.
 
+mod secrets;
+
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::future::Future;
@@ -9,11 +11,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use switchyard::config_file::ConfigError;
 use switchyard::lifecycle::{self, Shutdown};
+use switchyard::protocol::HostId;
 use switchyard::{agent, dashboard, demo, logging, supervisor};
+use tokio::runtime::Builder;
 
 /// Deploys a fleet of NixOS hosts from a web page and shows every line of nixos-rebuild as it happens.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(
+    version,
+    about,
+    arg_required_else_help = true,
+    propagate_version = true
+)]
 struct Cli {
     #[command(subcommand)]
     mode: Mode,
@@ -46,10 +55,21 @@ enum Mode {
         /// The file
         file: PathBuf,
     },
+    /// Make new tokens: agent tokens, or an API token of a user; on standard error the lines for the dashboard's files
+    Token {
+        /// The hosts
+        #[arg(required_unless_present = "user", conflicts_with = "user")]
+        hosts: Vec<HostId>,
+        /// A user and their role: viewer, operator or admin
+        #[arg(long, num_args = 2, value_names = ["NAME", "ROLE"])]
+        user: Option<Vec<String>>,
+    },
+    /// Hash the password on standard input for the users file
+    Passwd,
     /// Run a whole fleet on this machine, without any set-up
     Demo {
         /// How many hosts
-        #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=50))]
+        #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=100))]
         hosts: u8,
         /// Listen here: a loopback address
         #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", value_parser = loopback)]
@@ -129,16 +149,27 @@ fn run(mode: Mode) -> Result<(), Failure> {
                 dashboard::config::Config::load(config.as_deref(), overrides).map_err(usage)?;
             let listener = TcpListener::bind(config.listen)
                 .with_context(|| format!("cannot listen on {}", config.listen))?;
-            serve(|shutdown| dashboard::run(listener, config, shutdown))
+            serve(&mut Builder::new_multi_thread(), |shutdown| {
+                dashboard::run(listener, config, shutdown)
+            })
         }
         Mode::Agent { config } => {
             let config = agent::config::Config::load(&config).map_err(usage)?;
-            serve(|shutdown| agent::run(config, shutdown))
+            serve(&mut Builder::new_current_thread(), |shutdown| {
+                agent::run(config, shutdown)
+            })
         }
         Mode::CheckConfig { service, file } => check_config(service, &file),
+        Mode::Token { hosts, user } => match user.as_deref() {
+            Some([name, role]) => secrets::api_token(name, role),
+            _ => secrets::agent_tokens(&hosts),
+        },
+        Mode::Passwd => secrets::passwd(),
         Mode::Demo { hosts, listen } => {
             let hosts = hosts.into();
-            serve(|shutdown| demo::run(demo::Options { hosts, listen }, shutdown))
+            serve(&mut Builder::new_multi_thread(), |shutdown| {
+                demo::run(demo::Options { hosts, listen }, shutdown)
+            })
         }
         Mode::DemoRebuild {
             action,
@@ -162,20 +193,27 @@ fn run(mode: Mode) -> Result<(), Failure> {
 }
 
 /// Runs a service until it ends by itself or by a signal.
-fn serve<F, E>(service: impl FnOnce(Shutdown) -> F) -> Result<(), Failure>
+fn serve<F, E>(runtime: &mut Builder, service: impl FnOnce(Shutdown) -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
     logging::init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = runtime
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot wait for signals")?;
         lifecycle::spawn_watchdog(shutdown.clone());
-        Ok(service(shutdown).await?)
+        service(shutdown).await.map_err(|error| {
+            let error = anyhow::Error::from(error);
+            if error.chain().any(|cause| cause.is::<ConfigError>()) {
+                Failure::Usage(error)
+            } else {
+                Failure::Run(error)
+            }
+        })
     })
 }
 

@@ -8,12 +8,19 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The variable, set to the id of the run, by which every process of a run's child is known, even
-/// after it left the tree.
+/// The variable by which every process of a run's child is known, even after it left the tree. It holds
+/// the folder of the run, because the agents of a demo on one machine may have runs with the same id.
 pub const RUN_VARIABLE: &str = "SWITCHYARD_RUN";
+
+/// What [`RUN_VARIABLE`] is set to for a run in this folder.
+pub fn mark(rundir: &Path) -> PathBuf {
+    rundir.canonicalize().unwrap_or_else(|_| rundir.to_owned())
+}
 
 /// How long a process has from SIGTERM to SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -120,14 +127,15 @@ pub fn descendants() -> Vec<ProcessId> {
 
 /// What lives of a run's child: `child`, the processes that carry the run's mark, and their descendants,
 /// but never this process. The supervisor itself does not carry the mark.
-pub fn of_run(run_id: &str, child: Option<ProcessId>) -> Vec<ProcessId> {
-    let mark = format!("{RUN_VARIABLE}={run_id}");
+pub fn of_run(rundir: &Path, child: Option<ProcessId>) -> Vec<ProcessId> {
+    let mark = mark(rundir);
+    let mark = [RUN_VARIABLE.as_bytes(), b"=", mark.as_os_str().as_bytes()].concat();
     let all = all();
     let own = Pid::this().as_raw();
     let roots = all
         .iter()
         .map(|stat| stat.id)
-        .filter(|id| Some(*id) == child || is_marked(id.pid, mark.as_bytes()))
+        .filter(|id| Some(*id) == child || is_marked(id.pid, &mark))
         .map(|id| id.pid)
         .filter(|pid| *pid != own)
         .collect();
@@ -143,11 +151,11 @@ fn is_marked(pid: i32, mark: &[u8]) -> bool {
 
 /// Ends what lives of a run's child: SIGTERM, after [`GRACE`] SIGKILL. Blocks until it is gone, at most
 /// twice [`GRACE`]; false when something is left even then. Only for a run whose supervisor is dead.
-pub fn end_run(run_id: &str, child: Option<ProcessId>) -> bool {
+pub fn end_run(rundir: &Path, child: Option<ProcessId>) -> bool {
     let begin = Instant::now();
     let mut warned = HashSet::new();
     loop {
-        let left = of_run(run_id, child);
+        let left = of_run(rundir, child);
         if left.is_empty() {
             return true;
         }
@@ -171,10 +179,10 @@ mod tests {
     use super::*;
     use std::process::{Child, Command, Stdio};
 
-    fn shell(script: &str, run_id: &str) -> Child {
+    fn shell(script: &str, rundir: &str) -> Child {
         Command::new("/bin/sh")
             .args(["-c", script])
-            .env(RUN_VARIABLE, run_id)
+            .env(RUN_VARIABLE, rundir)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
@@ -223,15 +231,16 @@ mod tests {
 
     #[test]
     fn what_a_run_left_behind_is_found_by_its_mark_and_ended() {
+        let rundir = Path::new("unit-test-left-behind");
         let mut child = shell("sleep 60", "unit-test-left-behind");
         let mut other = shell("exec sleep 60", "unit-test-left-behind-not");
         let reaper = std::thread::spawn(move || child.wait().unwrap());
         let begin = Instant::now();
-        while of_run("unit-test-left-behind", None).is_empty() {
+        while of_run(rundir, None).is_empty() {
             assert!(begin.elapsed() < Duration::from_secs(10), "never found");
             std::thread::yield_now();
         }
-        assert!(end_run("unit-test-left-behind", None));
+        assert!(end_run(rundir, None));
         assert!(!reaper.join().unwrap().success());
         assert!(other.try_wait().unwrap().is_none(), "not of that run");
         other.kill().unwrap();

@@ -12,6 +12,8 @@ const GROUND: &[&str] = &[
     "lifecycle",
     "logging",
     "config_file",
+    "proctree",
+    "ansi",
 ];
 
 /// The modules that know all, because they put it together.
@@ -20,9 +22,10 @@ const TOP: &[&str] = &["main", "lib", "cli", "demo"];
 /// Each module and what it may use besides itself.
 fn allowed(module: &str) -> Option<Vec<&'static str>> {
     let uses: &[&str] = match module {
-        "protocol" | "lifecycle" | "logging" | "config_file" => &[],
-        "runlog" | "progress" => &["protocol"],
-        "spool" => &["protocol", "runlog"],
+        "protocol" | "lifecycle" | "logging" | "config_file" | "proctree" | "ansi" => &[],
+        "runlog" => &["protocol"],
+        "progress" => &["protocol", "ansi"],
+        "spool" => &["protocol", "runlog", "proctree"],
         "supervisor" => return Some([GROUND, &["progress"]].concat()),
         "agent" | "dashboard" => GROUND,
         _ => return None,

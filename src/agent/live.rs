@@ -131,7 +131,7 @@ impl Live {
             }
         };
         let child = launcher::processes(&self.dir).and_then(|processes| processes.child);
-        let left = proctree::of_run(self.dir.run_id().as_str(), child);
+        let left = proctree::of_run(self.dir.path(), child);
         if !left.is_empty() {
             let signal = if since.elapsed() < proctree::GRACE {
                 Signal::SIGTERM

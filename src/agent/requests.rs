@@ -35,9 +35,19 @@ pub(super) enum Memory {
 }
 
 impl Requests {
-    /// The requests that `path` holds; none where it does not exist.
+    /// The requests that `path` holds; none where it does not exist or a power cut left it damaged.
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
-        let taken = spool::read_json(&path)?.unwrap_or_default();
+        let taken = match spool::read_json(&path) {
+            Ok(taken) => taken.unwrap_or_default(),
+            Err(error) if is_damage(&error) => {
+                tracing::warn!(
+                    "{} is damaged ({error}), so earlier requests are forgotten",
+                    path.display()
+                );
+                VecDeque::new()
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Self { path, taken })
     }
 
@@ -64,6 +74,13 @@ impl Requests {
         self.taken = taken;
         Ok(())
     }
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
 }
 
 /// Makes a file and its name survive a power cut.
@@ -100,5 +117,16 @@ mod tests {
         assert_eq!(again.look(&run(1), "a"), Memory::Same);
         assert_eq!(again.look(&run(1), "b"), Memory::Other);
         assert_eq!(again.look(&run(REMEMBERED), "b"), Memory::Same);
+    }
+
+    #[test]
+    fn a_damaged_memory_is_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("requests.json");
+        for damaged in ["", "\0\0\0", "[{\"run_id\":\"202"] {
+            std::fs::write(&path, damaged).unwrap();
+            let requests = Requests::open(path.clone()).unwrap();
+            assert_eq!(requests.look(&run(1), "a"), Memory::New);
+        }
     }
 }

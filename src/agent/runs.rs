@@ -119,7 +119,7 @@ impl Runs {
                 self.held.insert(dir.run_id().clone());
             }
             Err(error) => {
-                tracing::error!(run = %dir.run_id(), "its end cannot be recorded: {error}")
+                tracing::error!(run = %dir.run_id(), "its end cannot be recorded: {error}");
             }
         }
     }

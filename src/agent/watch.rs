@@ -6,13 +6,19 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How often to look where the kernel has no watch left to give.
 const POLL: Duration = Duration::from_millis(50);
 
+/// The least time between two changes that are told, so that a child that prints without a pause does not
+/// cost a look a line.
+const QUIET: Duration = Duration::from_millis(2);
+
 /// A watch on a folder.
 #[derive(Debug)]
 pub(super) struct Watch {
+    told: Option<Instant>,
     /// `None`: look every now and then.
     inotify: Option<AsyncFd<Queue>>,
 }
@@ -40,7 +46,10 @@ impl Watch {
                 None
             }
         };
-        Self { inotify }
+        Self {
+            told: None,
+            inotify,
+        }
     }
 
     #[expect(
@@ -55,10 +64,19 @@ impl Watch {
         AsyncFd::new(Queue(inotify))
     }
 
-    /// Returns after a change, at once if there was one since the last call. Safe to cancel.
-    pub(super) async fn changed(&self) {
+    /// Returns after a change, at once if there was one since the last call and that is a moment ago. Safe
+    /// to cancel.
+    pub(super) async fn changed(&mut self) {
+        if let Some(told) = self.told {
+            sleep_until(told + QUIET).await;
+        }
+        self.wait().await;
+        self.told = Some(Instant::now());
+    }
+
+    async fn wait(&self) {
         let Some(inotify) = &self.inotify else {
-            return tokio::time::sleep(POLL).await;
+            return sleep(POLL).await;
         };
         match inotify.readable().await {
             Ok(mut ready) => {
@@ -66,7 +84,7 @@ impl Watch {
                 while inotify.get_ref().0.read_events().is_ok() {}
                 ready.clear_ready();
             }
-            Err(_) => tokio::time::sleep(POLL).await,
+            Err(_) => sleep(POLL).await,
         }
     }
 }
@@ -79,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_is_appended_wakes_whoever_waits() {
         let folder = tempfile::tempdir().unwrap();
-        let watch = Watch::new(folder.path());
+        let mut watch = Watch::new(folder.path());
         assert!(
             timeout(Duration::from_millis(20), watch.changed())
                 .await

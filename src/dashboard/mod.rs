@@ -91,7 +91,8 @@ pub async fn run(
     ));
     startup::load(&core, auth.credentials.hosts()).await?;
     let app = Arc::new(App::new(auth, Arc::clone(&core)));
-    tokio::spawn(chores::run(Arc::clone(&core), config.retention));
+    app.auth.sessions.load(core.state.sessions().await?);
+    let chores = tokio::spawn(chores::run(Arc::clone(&app), config.retention));
     tokio::spawn(reload(Arc::clone(&app)));
     lifecycle::spawn_watchdog(shutdown.clone());
 
@@ -111,6 +112,7 @@ pub async fn run(
         served = serving => served?,
         () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}
     }
+    let _ = tokio::time::timeout(END_WITHIN, chores).await;
     tokio::task::block_in_place(|| core.syncer.finish(END_WITHIN));
     Ok(())
 }

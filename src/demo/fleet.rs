@@ -1,7 +1,7 @@
 //! The hosts of the demo: their names, tokens and configurations.
 
 use super::{Error, repository};
-use sha2::{Digest, Sha256};
+use crate::dashboard::auth::{SecretHash, new_token};
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -62,9 +62,9 @@ pub(super) fn set_up(folder: &Path, names: &[String], dashboard: &str) -> Result
     for name in names {
         let own = folder.join("hosts").join(name);
         make_folder(&own)?;
-        let token = token()?;
+        let token = new_token().map_err(Error::Random)?;
         // Writing to a text cannot fail.
-        let _ = writeln!(hashes, "{name} {}", hex(&Sha256::digest(&token)));
+        let _ = writeln!(hashes, "{name} {}", SecretHash::of(&token));
         write(&own.join("token"), &token)?;
         repository::clone(&origin, &own.join("repo"))?;
         let config = own.join("agent.toml");
@@ -111,16 +111,6 @@ fn configuration(name: &str, own: &Path, origin: &Path, program: &Path, dashboar
         }
     }
     config
-}
-
-fn token() -> Result<String, Error> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(Error::Random)?;
-    Ok(hex(&bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn make_folder(path: &Path) -> Result<(), Error> {

@@ -1,15 +1,97 @@
 //! A host's checks: the executable `T*.sh` of a folder, in the order of their names.
 
+use super::execution::{End, begin};
+use super::outcome;
+use super::program::{Ended, Programs};
+use crate::protocol::{Phase, Status, Tests};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The checks in `folder`; `None` when there is no such folder.
-pub(super) fn find(folder: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+/// What became of the checks that ran.
+#[derive(Default)]
+struct Failures {
+    /// Each with how it failed.
+    names: Vec<String>,
+    /// What the first of them said.
+    said: Option<String>,
+}
+
+/// Runs all checks in `folder`, whatever becomes of each; that there is none is told in the message.
+pub(super) fn run(programs: &mut Programs<'_>, folder: &Path) -> End {
+    match find(folder) {
+        Err(error) => End::Failed {
+            code: 1,
+            message: format!("the checks in {} cannot be read: {error}", folder.display()),
+        },
+        Ok(checks) if checks.is_empty() => End::Ok(Some(format!(
+            "no checks ran: there is no executable T*.sh in {}",
+            folder.display()
+        ))),
+        Ok(checks) => run_all(programs, &checks),
+    }
+}
+
+fn run_all(programs: &mut Programs<'_>, checks: &[PathBuf]) -> End {
+    let mut tests = Tests {
+        current: 0,
+        total: checks.len() as u64,
+        passed: 0,
+        running: true,
+        result: None,
+    };
+    let mut failures = Failures::default();
+    for check in checks {
+        tests.current += 1;
+        show(programs, &tests);
+        let from = begin(programs, Some(Phase::Testing));
+        let how = match programs.run(&[check.to_string_lossy().into_owned()]) {
+            Ended::Exited(0) => {
+                tests.passed += 1;
+                continue;
+            }
+            Ended::Exited(code) => format!("exit code {code}"),
+            Ended::NotStarted(_, message) => message,
+            Ended::Interrupted(interruption) => {
+                tests.running = false;
+                show(programs, &tests);
+                return End::Interrupted(interruption);
+            }
+        };
+        failures.names.push(format!("{} ({how})", name(check)));
+        if failures.said.is_none() {
+            failures.said = outcome::said(&programs.recorder, programs.rundir, from);
+        }
+    }
+    let ok = failures.names.is_empty();
+    tests.running = false;
+    tests.result = Some(if ok { Status::Ok } else { Status::Error });
+    show(programs, &tests);
+    if ok {
+        return End::Ok(None);
+    }
+    let number = failures.names.len();
+    let said = failures
+        .said
+        .map_or_else(String::new, |said| format!("\n{said}"));
+    let message = format!(
+        "{number} of {} checks failed: {}{said}",
+        tests.total,
+        failures.names.join(", ")
+    );
+    End::Failed { code: 1, message }
+}
+
+fn show(programs: &mut Programs<'_>, tests: &Tests) {
+    *programs.recorder.decoder().tests_mut() = Some(tests.clone());
+}
+
+/// The checks in `folder`; none when there is no such folder.
+fn find(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let mut checks = Vec::new();
@@ -20,11 +102,11 @@ pub(super) fn find(folder: &Path) -> io::Result<Option<Vec<PathBuf>>> {
         }
     }
     checks.sort();
-    Ok(Some(checks))
+    Ok(checks)
 }
 
 /// The name of a check, for messages.
-pub(super) fn name(check: &Path) -> String {
+fn name(check: &Path) -> String {
     let name = check.file_name().unwrap_or(check.as_os_str());
     name.to_string_lossy().into_owned()
 }
@@ -57,9 +139,9 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         }
         fs::create_dir(folder.path().join("T99.sh")).unwrap();
-        let found = find(folder.path()).unwrap().unwrap();
+        let found = find(folder.path()).unwrap();
         let names: Vec<_> = found.iter().map(|path| name(path)).collect();
         assert_eq!(names, ["T02-a.sh", "T10-b.sh"]);
-        assert!(find(&folder.path().join("none")).unwrap().is_none());
+        assert!(find(&folder.path().join("none")).unwrap().is_empty());
     }
 }

@@ -1,8 +1,8 @@
 //! One program of a run: how it is started, its pipes, its end.
 
 use super::recorder::Stream;
-use crate::proctree::{ProcessId, RUN_VARIABLE};
-use crate::spool::Spec;
+use crate::proctree::{ProcessId, RUN_VARIABLE, mark};
+use crate::spool::{RunDir, Spec};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -37,7 +37,7 @@ pub(super) enum Taken {
 
 impl Child {
     /// Starts `argv` in a process group of its own, without input.
-    pub(super) fn spawn(argv: &[String], spec: &Spec) -> io::Result<Self> {
+    pub(super) fn spawn(argv: &[String], spec: &Spec, rundir: &RunDir) -> io::Result<Self> {
         let (program, arguments) = argv
             .split_first()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the step is empty"))?;
@@ -51,7 +51,7 @@ impl Child {
         let process = Command::new(program)
             .args(arguments)
             .envs(spec.environment.iter().map(|(name, value)| (name, value)))
-            .env(RUN_VARIABLE, spec.run_id.as_str())
+            .env(RUN_VARIABLE, mark(rundir.path()))
             .current_dir(work_dir(spec))
             .process_group(0)
             .stdin(Stdio::null())

@@ -20,7 +20,7 @@ pub(super) struct LineSplitter {
 
 impl LineSplitter {
     /// Takes the next bytes and gives out the lines that they end, mostly borrowed from `bytes`.
-    /// A line may be up to 1 MiB long; [`pieces`] cuts it for the log.
+    /// A line may be up to 1 MiB long; the decoder cuts it for the log.
     pub(super) fn feed(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(&str)) {
         if !self.is_at_start() {
             let Some(end) = memchr(b'\n', bytes) else {
@@ -127,21 +127,6 @@ impl LineSplitter {
     }
 }
 
-/// The line as lines of the log: at most [`MAX_LINE_BYTES`] each, cut between characters.
-pub(super) fn pieces(line: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        let text = rest.take()?;
-        match cut(text) {
-            Some((piece, more)) => {
-                rest = Some(more);
-                Some(piece)
-            }
-            None => Some(text),
-        }
-    })
-}
-
 /// The first piece of a text that is too long for one line, and the rest, which is never empty.
 fn cut(text: &str) -> Option<(&str, &str)> {
     (text.len() > MAX_LINE_BYTES).then(|| text.split_at(text.floor_char_boundary(MAX_LINE_BYTES)))
@@ -168,7 +153,13 @@ mod tests {
     fn lines_of<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
         let mut lines = Vec::new();
         let mut splitter = LineSplitter::default();
-        let mut emit = |line: &str| lines.extend(pieces(line).map(str::to_owned));
+        let mut emit = |mut line: &str| {
+            while let Some((piece, more)) = cut(line) {
+                lines.push(piece.to_owned());
+                line = more;
+            }
+            lines.push(line.to_owned());
+        };
         for chunk in chunks {
             splitter.feed(chunk, &mut emit);
         }

@@ -155,7 +155,7 @@ fn execute(rundir: &RunDir, spec: &Spec) -> Result<(), Error> {
 /// Ends a run that a supervisor now dead had begun. Nobody saw its end.
 fn settle(rundir: &RunDir, writer: LogWriter, child: Option<ProcessId>) -> Result<(), Error> {
     claim(rundir, child)?;
-    let ended = proctree::end_run(rundir.run_id().as_str(), child);
+    let ended = proctree::end_run(rundir.path(), child);
     let progress = spool::read_json(&rundir.progress()).unwrap_or_default();
     outcome::store(writer, outcome::lost(progress.unwrap_or_default(), ended))
 }

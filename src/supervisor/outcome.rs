@@ -39,28 +39,10 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Puts the end of a run into words.
-    pub(super) fn of(end: End, recorder: &Recorder, rundir: &RunDir, spec: &Spec) -> Self {
-        let said = |from| {
-            recorder
-                .error_message()
-                .or_else(|| last_errors(rundir, from))
-        };
+    pub(super) fn of(end: End, recorder: &Recorder, spec: &Spec) -> Self {
         let (status, exit_code, message) = match end {
-            End::Ok => (Status::Ok, Some(0), None),
-            End::StepFailed {
-                program,
-                code,
-                from,
-            } => (
-                Status::Error,
-                Some(code),
-                Some(failure(&program, code, said(from))),
-            ),
-            End::NotStarted { code, message } => (Status::Error, Some(code), Some(message)),
-            End::ChecksFailed { message, from } => {
-                let said = said(from).map_or_else(String::new, |text| format!("\n{text}"));
-                (Status::Error, Some(1), Some(message + &said))
-            }
+            End::Ok(message) => (Status::Ok, Some(0), message),
+            End::Failed { code, message } => (Status::Error, Some(code), Some(message)),
             End::Interrupted(interruption) => interrupted(&interruption, spec),
         };
         let outcome = Self {
@@ -154,8 +136,15 @@ pub(super) fn store(
     Ok(writer.sync_handle().sync()?)
 }
 
-/// What a program that failed said, and what it did not say.
-fn failure(program: &str, code: i32, said: Option<String>) -> String {
+/// What a program that failed said: its first error, or the last lines on standard error from line `from` on.
+pub(super) fn said(recorder: &Recorder, rundir: &RunDir, from: Seq) -> Option<String> {
+    recorder
+        .error_message()
+        .or_else(|| last_errors(rundir, from))
+}
+
+/// What to tell the user of a program that failed.
+pub(super) fn failure(program: &str, code: i32, said: Option<String>) -> String {
     let signal = code.checked_sub(128).map(Signal::try_from);
     match (signal, said) {
         (Some(Ok(signal)), said) => {

@@ -61,8 +61,6 @@ pub(super) struct Programs<'a> {
 /// A program that was started.
 struct Running {
     child: Child,
-    /// How many phases there had been before it.
-    phases_before: usize,
     /// When it had ended and, if later, when something was last read.
     exited: Option<Instant>,
     last_read: Instant,
@@ -95,8 +93,7 @@ impl<'a> Programs<'a> {
         if let Some(cause) = self.order(false).or_else(|| self.timeout()) {
             return Ended::Interrupted(self.interrupted(cause));
         }
-        let phases_before = self.recorder.progress().phases.len();
-        let child = match Child::spawn(argv, self.spec) {
+        let child = match Child::spawn(argv, self.spec, self.rundir) {
             Ok(child) => child,
             Err(error) => {
                 let program = argv.first().map_or("", String::as_str);
@@ -109,7 +106,6 @@ impl<'a> Programs<'a> {
         }
         let mut running = Running {
             child,
-            phases_before,
             exited: None,
             last_read: Instant::now(),
             ending: None,
@@ -213,12 +209,10 @@ impl<'a> Programs<'a> {
         }
     }
 
-    /// Whether this program, which still runs, has begun to activate.
+    /// Whether the program still runs and the run is in a phase that may not be interrupted.
     fn is_activating(&self, running: &Running) -> bool {
-        let phases = &self.recorder.progress().phases;
-        running.exited.is_none()
-            && phases.len() > running.phases_before
-            && phases.last().is_some_and(|mark| mark.phase.is_activating())
+        let phase = self.recorder.progress().phase();
+        running.exited.is_none() && phase.is_some_and(Phase::is_activating)
     }
 
     /// Waits until something is there; says for each stream whether to read it.

@@ -1,6 +1,6 @@
 //! From the bytes of the child to the spool: split, decoded, stamped, written once a batch.
 
-use super::lines::{LineSplitter, pieces};
+use super::lines::LineSplitter;
 use crate::progress::Decoder;
 use crate::protocol::{Progress, Seq, Timestamp};
 use crate::runlog::{LogError, LogWriter};
@@ -84,13 +84,6 @@ impl Recorder {
         (splitter, &mut self.decoder, &mut self.writer)
     }
 
-    /// A line of our own.
-    pub(super) fn note(&mut self, text: &str, at: Timestamp) {
-        for piece in pieces(text) {
-            self.writer.push(piece, at, Some(false));
-        }
-    }
-
     /// Writes what came since the last call. What cannot be written is counted, and the child goes on.
     pub(super) fn flush(&mut self) {
         let next = self.writer.next_seq();
@@ -170,8 +163,6 @@ fn record(
 ) {
     let is_error = stream == Stream::Stderr;
     decoder.line(line, is_error, at, writer.next_seq(), &mut |line| {
-        for piece in pieces(line) {
-            writer.push(piece, at, Some(is_error));
-        }
+        writer.push(line, at, Some(is_error));
     });
 }

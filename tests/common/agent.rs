@@ -23,12 +23,19 @@ impl Agent {
         )
     }
 
-    /// An agent with more configuration.
+    /// An agent with more configuration; connected when it returns.
     pub(crate) fn start_with(dashboard: &Dashboard, host: &str, extra: &Value) -> Self {
+        let mut agent = Self::launch(dashboard.port, host, extra);
+        agent.wait_for_reconnection(0);
+        agent
+    }
+
+    /// An agent of whatever listens on this port.
+    pub(crate) fn launch(port: u16, host: &str, extra: &Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("token"), Dashboard::token(host)).unwrap();
         let mut config = json!({
-            "dashboard": format!("ws://127.0.0.1:{}", dashboard.port),
+            "dashboard": format!("ws://127.0.0.1:{port}"),
             "host_id": host,
             "token_file": dir.path().join("token"),
             "state_dir": dir.path().join("state"),
@@ -43,8 +50,7 @@ impl Agent {
             toml::to_string(&config).unwrap(),
         )
         .unwrap();
-        let mut process = launch(dir.path());
-        process.wait_to_say("connected to ", 0);
+        let process = launch(dir.path());
         Self { dir, process }
     }
 
@@ -69,6 +75,12 @@ impl Agent {
     pub(crate) fn lose_power(&mut self) {
         self.process.end(Signal::SIGKILL);
         end_all_owned_by(self.dir.path());
+    }
+
+    /// Kills the agent alone and starts it anew, without waiting for its connection.
+    pub(crate) fn kill_and_launch(&mut self) {
+        self.process.end(Signal::SIGKILL);
+        self.process = launch(self.dir.path());
     }
 
     /// Starts it anew on the same state.

@@ -63,7 +63,7 @@ impl Process {
 
     /// How many lines it has written to standard error.
     pub(crate) fn said(&self) -> usize {
-        self.said.lock().unwrap().len()
+        all_of(&self.said).len()
     }
 
     /// Waits for a line on standard error, from line `from` on, that contains `text`; gives what follows it.
@@ -72,13 +72,17 @@ impl Process {
         let (said, child) = (Arc::clone(&self.said), &mut self.child);
         let mut ended = false;
         wait_for(&format!("{text:?} on standard error"), SOON, || {
-            let lines = said.lock().unwrap();
-            if let Some(line) = lines.iter().skip(from).find(|line| line.contains(text)) {
-                return line.split_once(text).map(|(_, rest)| rest.to_owned());
-            }
-            assert!(!ended, "it ended without {text:?} and said: {lines:#?}");
+            let found = all_of(&said).iter().skip(from).find_map(|line| {
+                let (_, rest) = line.split_once(text)?;
+                Some(rest.to_owned())
+            });
+            assert!(
+                found.is_some() || !ended,
+                "it ended without {text:?} and said: {:#?}",
+                all_of(&said)
+            );
             ended = child.try_wait().unwrap().is_some();
-            None
+            found
         })
     }
 
@@ -106,7 +110,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let said = self.said.lock().unwrap();
+            let said = all_of(&self.said);
             let tail = said.iter().skip(said.len().saturating_sub(20));
             eprintln!(
                 "process {} said: {:#?}",
@@ -115,6 +119,11 @@ impl Drop for Process {
             );
         }
     }
+}
+
+/// What was said so far.
+fn all_of(said: &Mutex<Vec<String>>) -> Vec<String> {
+    said.lock().unwrap().clone()
 }
 
 /// Whether a process exists and is no zombie.

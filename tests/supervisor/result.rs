@@ -73,7 +73,7 @@ fn every_check_runs_and_one_that_fails_makes_the_run_an_error() {
     assert_eq!(ended.footer.result.status, Status::Error);
     let message = ended.message();
     assert!(
-        message.starts_with("2 of 3 checks failed: T1.sh (exit code 9), T3.sh (exit code 1)"),
+        message == "2 of 3 checks failed: T1.sh (exit code 9), T3.sh (exit code 1)\none",
         "{message}"
     );
     let tests = Tests {
@@ -93,8 +93,7 @@ fn how_far_the_checks_are_is_told_while_they_run() {
     let mut run = TestRun::new(&[]);
     run.check("T1.sh", "true");
     run.check("T2.sh", "while [ ! -e ../go ]; do sleep 0.01; done");
-    let checks = run.path("checks");
-    run.spec.work_dir = checks.clone();
+    run.spec.work_dir = run.path("checks");
     let supervisor = run.start();
     until("the second check to be told", || {
         run.progress()
@@ -119,13 +118,13 @@ fn checks_do_not_run_after_a_failed_step() {
 }
 
 #[test]
-fn a_host_without_checks_is_told_in_one_line() {
+fn that_a_host_has_no_checks_is_told_in_the_message() {
     let mut run = TestRun::new(&["echo step"]);
     run.spec.checks = Some(run.path("none"));
     let ended = run.run();
     assert_eq!(ended.footer.result.status, Status::Ok);
-    assert_eq!(ended.lines.len(), 2);
-    assert!(ended.lines[1].0.starts_with("switchyard: no checks"));
+    assert_eq!(ended.lines.len(), 1);
+    assert!(ended.message().starts_with("no checks ran"));
     assert_eq!(ended.footer.result.progress.tests, None);
 }
 

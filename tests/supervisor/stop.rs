@@ -120,7 +120,7 @@ fn a_run_whose_supervisor_was_killed_is_lost_and_its_child_ended() {
     assert_eq!(ended.footer.result.status, Status::Lost);
     assert_eq!(ended.footer.exit_code, None);
     assert_eq!(ended.of_stream(false), ["begun"]);
-    let left = switchyard::proctree::of_run(run.rundir.run_id().as_str(), None);
+    let left = switchyard::proctree::of_run(run.rundir.path(), None);
     assert!(!child.is_alive() && left.is_empty(), "{left:?}");
 }
 
@@ -132,4 +132,20 @@ fn a_run_has_one_supervisor_at_a_time() {
     assert!(!run.start().wait().unwrap().success());
     run.stop(false);
     assert_eq!(run.end(supervisor).footer.result.status, Status::Stopped);
+}
+
+#[test]
+fn ending_what_a_run_left_behind_leaves_a_run_with_the_same_id_elsewhere_alone() {
+    let script = "echo begun; while [ ! -e go ]; do sleep 0.01; done; echo done";
+    let [dead, mut alive] = [(); 2].map(|()| TestRun::new(&[script]));
+    alive.spec.work_dir = alive.folder.path().to_owned();
+    let mut killed = dead.start();
+    let supervisor = alive.start();
+    dead.await_line("begun");
+    alive.await_line("begun");
+    send(&killed, Signal::SIGKILL);
+    killed.wait().unwrap();
+    assert_eq!(dead.run().footer.result.status, Status::Lost);
+    std::fs::write(alive.path("go"), "").unwrap();
+    assert_eq!(alive.end(supervisor).of_stream(false), ["begun", "done"]);
 }

@@ -241,7 +241,7 @@ async fn who_stays_hears_that_their_right_is_gone() {
     assert!(place.auth.holds(&session, now) && place.auth.holds(&token, now));
     std::fs::write(place._folder.path().join("users"), "").unwrap();
     place.auth.credentials.reload().unwrap();
-    changed().await;
+    changed.next().await;
     assert!(!place.auth.holds(&session, now) && !place.auth.holds(&token, now));
 
     let place = Place::with_users();
@@ -252,6 +252,6 @@ async fn who_stays_hears_that_their_right_is_gone() {
         .unwrap();
     let mut changed = place.auth.changes();
     place.auth.sign_out(&session, &HeaderMap::new());
-    changed().await;
+    changed.next().await;
     assert!(!place.auth.holds(&session, now));
 }

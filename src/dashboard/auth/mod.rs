@@ -20,7 +20,7 @@ pub(crate) use guard::guard;
 pub(crate) use identity::{Identity, Via};
 pub use identity::{Role, is_user_name};
 pub use password::{PasswordError, hash as hash_password};
-pub(crate) use sessions::Sessions;
+pub(crate) use sessions::{Session, Sessions};
 pub use token::{SecretHash, new_token};
 
 use super::config::Config;

@@ -4,6 +4,7 @@ use super::token::{SecretHash, new_token};
 use crate::protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -32,6 +33,7 @@ pub(crate) struct Session {
 pub(crate) struct Sessions {
     held: Mutex<HashMap<SecretHash, Session>>,
     ends: watch::Sender<()>,
+    changes: AtomicU64,
 }
 
 impl Sessions {
@@ -44,6 +46,11 @@ impl Sessions {
     pub(crate) fn all(&self) -> Vec<(SecretHash, Session)> {
         let held = self.lock();
         held.iter().map(|(id, held)| (*id, held.clone())).collect()
+    }
+
+    /// Grows whenever somebody signs in or out, so that it is known when to store.
+    pub(crate) fn version(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Begins a session and gives its cookie, which is kept nowhere.
@@ -72,6 +79,7 @@ impl Sessions {
             seen: now,
         };
         held.insert(SecretHash::of(&cookie), session);
+        self.changes.fetch_add(1, Ordering::Release);
         Ok(cookie)
     }
 
@@ -90,6 +98,7 @@ impl Sessions {
     /// Ends a session.
     pub(super) fn remove(&self, id: SecretHash) {
         if self.lock().remove(&id).is_some() {
+            self.changes.fetch_add(1, Ordering::Release);
             self.ends.send_replace(());
         }
     }

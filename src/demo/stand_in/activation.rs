@@ -54,6 +54,7 @@ pub(super) fn events(action: &str, system: &str, failed_unit: bool, dice: &mut D
     }
     let code = if activates && failed_unit { 4 } else { 0 };
     if code == 0 {
+        writer.wait(80, 200);
         writer.finish(system);
     }
     Activation {

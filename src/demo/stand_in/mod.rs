@@ -161,6 +161,11 @@ fn print(mut stream: impl Write, text: &str) -> io::Result<()> {
 /// Builds with the nix of this machine, in a store of its own; its output is ours.
 fn really_build(expression: &Path, state: &Path) -> Result<u8, StandInError> {
     let folder = |name: &str| state.join("nix").join(name);
+    let temporary = folder("tmp");
+    fs::create_dir_all(&temporary).map_err(|source| StandInError::State {
+        path: temporary.clone(),
+        source,
+    })?;
     let features = "nix-command";
     let status = Command::new("nix")
         .args(["--extra-experimental-features", features, "build"])
@@ -177,6 +182,7 @@ fn really_build(expression: &Path, state: &Path) -> Result<u8, StandInError> {
         .env("NIX_STATE_DIR", folder("var"))
         .env("NIX_LOG_DIR", folder("log"))
         .env("NIX_CONF_DIR", folder("etc"))
+        .env("TMPDIR", temporary)
         .env("HOME", folder("home"))
         .env("XDG_CACHE_HOME", folder("cache"))
         .status()

@@ -1,0 +1,140 @@
+use crate::support::{Fleet, appears};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use std::fs;
+use switchyard::proctree::ProcessId;
+
+const RUN: &str = "2025-12-14T10-30-00-switch";
+
+fn pid_in(fleet: &Fleet, pointer: &str) -> i32 {
+    let text = fs::read_to_string(fleet.rundir(RUN).join("supervisor.json")).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    i32::try_from(value.pointer(pointer).unwrap().as_i64().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_run_outlives_its_agent_and_arrives_whole() {
+    let fleet = Fleet::new().await;
+    let script = "echo one; while ! [ -e $TEST_FOLDER/go ]; do sleep 0.02; done; echo two";
+    let agent = fleet.agent(script, "");
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    connection.expect("output").await;
+    agent.kill();
+    drop(connection);
+
+    let _agent = fleet.agent(script, "");
+    let (mut connection, register) = fleet.register().await;
+    assert_eq!(
+        (
+            &register["runs"][0]["run_id"],
+            &register["runs"][0]["status"]
+        ),
+        (&json!(RUN), &json!("running"))
+    );
+    connection.expect("output").await;
+    connection
+        .command("2025-12-14T10-31-00-switch", "n", "switch")
+        .await;
+    assert_eq!(
+        connection.expect("command_rejected").await["current_command"],
+        "switch"
+    );
+    fs::write(fleet.path("go"), "").unwrap();
+    let (lines, status) = connection.until_end(RUN, 1).await;
+    assert_eq!(
+        (lines, &status["status"]),
+        (vec!["two".to_owned()], &json!("ok"))
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_ended_without_an_agent_is_offered_with_its_result() {
+    let fleet = Fleet::new().await;
+    let script = "while ! [ -e $TEST_FOLDER/go ]; do sleep 0.02; done; echo two; exit 4";
+    let agent = fleet.agent(script, "");
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    connection.expect("status").await;
+    agent.kill();
+    let supervisor = pid_in(&fleet, "/supervisor/pid");
+    fs::write(fleet.path("go"), "").unwrap();
+    let log = fleet.rundir(RUN).join(format!("{RUN}.log"));
+    while !fs::read_to_string(&log).unwrap().contains("# Result:") {
+        assert!(kill(Pid::from_raw(supervisor), None).is_ok(), "it died");
+        tokio::task::yield_now().await;
+    }
+    let _agent = fleet.agent(script, "");
+    let (mut connection, register) = fleet.register().await;
+    assert_eq!(register["runs"][0]["status"], "error");
+    let (lines, status) = connection.until_end(RUN, 0).await;
+    assert_eq!(
+        (lines, &status["exit_code"]),
+        (vec!["two".to_owned()], &json!(4))
+    );
+}
+
+#[tokio::test]
+async fn a_run_whose_supervisor_was_killed_is_lost_and_nothing_of_it_is_left() {
+    let fleet = Fleet::new().await;
+    let _agent = fleet.agent(
+        "echo one; trap '' HUP; sleep 300 & echo $! >$TEST_FOLDER/pid; wait",
+        "",
+    );
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    connection.expect("output").await;
+    appears(&fleet.path("pid")).await;
+    kill(
+        Pid::from_raw(pid_in(&fleet, "/supervisor/pid")),
+        Signal::SIGKILL,
+    )
+    .unwrap();
+    let (_, status) = connection.until_end(RUN, 1).await;
+    assert_eq!(status["status"], "lost");
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .contains("nobody saw the end"),
+        "{status}"
+    );
+    let left = fs::read_to_string(fleet.path("pid")).unwrap();
+    let left = ProcessId::of(left.trim().parse().unwrap());
+    assert!(!left.is_some_and(ProcessId::is_alive), "left behind");
+}
+
+#[tokio::test]
+async fn a_run_of_an_earlier_boot_is_lost_because_the_host_restarted() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.agent("echo one; exec sleep 300", "");
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    connection.expect("output").await;
+    agent.kill();
+    for process in ["/child/pid", "/supervisor/pid"] {
+        kill(Pid::from_raw(pid_in(&fleet, process)), Signal::SIGKILL).unwrap();
+    }
+    fs::write(fleet.rundir(RUN).join("boot_id"), "an earlier one").unwrap();
+    let log = fleet.rundir(RUN).join(format!("{RUN}.log"));
+    // The supervisor may have written a footer between the two deaths.
+    let text = fs::read_to_string(&log).unwrap();
+    if let Some((before, _)) = text.split_once("\n# Completed") {
+        fs::write(&log, before).unwrap();
+    }
+    let _agent = fleet.agent("true", "");
+    let (mut connection, _) = fleet.register().await;
+    let (lines, status) = connection.until_end(RUN, 0).await;
+    assert_eq!(
+        (lines, &status["status"]),
+        (vec!["one".to_owned()], &json!("lost"))
+    );
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .contains("host restarted"),
+        "{status}"
+    );
+}

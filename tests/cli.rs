@@ -1,0 +1,211 @@
+//! The command line of the real program: what it prints, and its exit codes.
+#![cfg(test)]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use switchyard::dashboard::auth::SecretHash;
+
+fn switchyard(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_switchyard"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn passwd(password: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_switchyard"))
+        .arg("passwd")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(password.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn help_and_version_are_everywhere() {
+    for mode in [
+        "dashboard",
+        "agent",
+        "check-config",
+        "token",
+        "passwd",
+        "demo",
+        "supervise",
+    ] {
+        let help = switchyard(&[mode, "--help"]);
+        assert_eq!(code(&help), 0, "{mode}");
+        assert!(stdout(&help).contains("Usage: switchyard "), "{mode}");
+        assert_eq!(code(&switchyard(&[mode, "--version"])), 0, "{mode}");
+    }
+    let version = switchyard(&["--version"]);
+    assert_eq!(
+        stdout(&version),
+        format!("switchyard {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for wrong in [
+        &[][..],
+        &["frobnicate"],
+        &["agent"],
+        &["dashboard", "--listen", "here"],
+        &["dashboard", "--listen", "0.0.0.0:0"],
+        &["demo", "--listen", "0.0.0.0:0"],
+        &["check-config", "browser", "x"],
+        &["token"],
+        &["token", "../x"],
+        &["token", "h1", "--user", "alice", "admin"],
+        &["token", "--user", "alice"],
+        &["token", "--user", "alice", "root"],
+        &["token", "--user", "al ice", "admin"],
+    ] {
+        let output = switchyard(wrong);
+        assert_eq!(code(&output), 2, "{wrong:?}");
+        assert!(
+            !output.stderr.is_empty() && output.stdout.is_empty(),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn agent_tokens_come_with_the_lines_of_the_agents_file() {
+    let output = switchyard(&["token", "h1", "h2", "h1"]);
+    assert_eq!(code(&output), 0);
+    let tokens: Vec<_> = stdout(&output).lines().collect();
+    let lines: Vec<_> = stderr(&output).lines().collect();
+    assert_eq!((tokens.len(), lines.len()), (3, 3));
+    for (token, line) in tokens.iter().zip(lines) {
+        let (host, token) = token.split_once(' ').unwrap();
+        assert_eq!(token.len(), 64);
+        assert_eq!(line, format!("{host} {}", SecretHash::of(token)));
+    }
+    assert_ne!(tokens[0], tokens[2]);
+}
+
+#[test]
+fn an_api_token_comes_with_the_line_of_the_users_file() {
+    let output = switchyard(&["token", "--user", "alice", "operator"]);
+    assert_eq!(code(&output), 0);
+    let token = stdout(&output).trim_end().strip_prefix("alice ").unwrap();
+    let line = format!("alice operator sha256:{}\n", SecretHash::of(token));
+    assert_eq!(stderr(&output), line);
+}
+
+#[test]
+fn passwd_hashes_a_line_and_refuses_none() {
+    let output = passwd("correct horse\n");
+    assert_eq!(code(&output), 0);
+    assert!(stdout(&output).starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    assert_eq!(stdout(&output).lines().count(), 1);
+    assert!(output.stderr.is_empty());
+    for nothing in ["", "\n", "\r\n"] {
+        let output = passwd(nothing);
+        assert_eq!(code(&output), 2, "{nothing:?}");
+        assert!(stderr(&output).contains("the password is empty"));
+    }
+    assert_eq!(code(&passwd(&"x".repeat(5000))), 2);
+}
+
+/// What `check-config dashboard` says of a file with this text.
+fn checked(text: &str) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dashboard.toml");
+    std::fs::write(&file, text).unwrap();
+    let output = switchyard(&["check-config", "dashboard", &file.display().to_string()]);
+    assert!(output.stdout.is_empty());
+    let said = stderr(&output).replace(&format!("{}/", folder.path().display()), "");
+    (code(&output), said)
+}
+
+#[test]
+fn check_config_names_file_line_key_and_remedy() {
+    for (text, said) in [
+        (
+            "listne = \"127.0.0.1:1\"\n",
+            "switchyard: dashboard.toml:1: listne: unknown key; did you mean `listen`?\n",
+        ),
+        (
+            "[retention]\n\ndays = \"ninety\"\n",
+            "switchyard: dashboard.toml:3: retention.days: invalid type: string \"ninety\", expected u64; correct the value of that key\n",
+        ),
+        (
+            "listen = \"0.0.0.0:8000\"\n",
+            "switchyard: dashboard.toml:1: listen: 0.0.0.0:8000 is no loopback address, and without users_file every visitor is an admin; add `users_file = …` with the people who may sign in, or listen on 127.0.0.1\n",
+        ),
+        (
+            "\npublic_url = \"fleet\"\n",
+            "switchyard: dashboard.toml:2: public_url: it begins with neither https:// nor http://; write it as \"https://fleet.example.org\"\n",
+        ),
+    ] {
+        assert_eq!(checked(text), (2, said.to_owned()));
+    }
+    let (code, said) = checked("listen = \n");
+    assert!(
+        code == 2 && said.starts_with("switchyard: dashboard.toml:1: not TOML"),
+        "{said}"
+    );
+    let missing = switchyard(&["check-config", "dashboard", "/nowhere/x.toml"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("/nowhere/x.toml: cannot be read"));
+}
+
+#[test]
+fn check_config_opens_no_file_that_the_configuration_names() {
+    let text = "listen = \"0.0.0.0:80\"\ndata_dir = \"/nowhere/data\"\nagents_file = \"/nowhere/agents\"\n\
+                users_file = \"/nowhere/users\"\npublic_url = \"https://fleet.example.org\"\n";
+    assert_eq!(checked(text), (0, String::new()));
+    assert!(!Path::new("/nowhere").exists());
+}
+
+#[test]
+fn a_dashboard_with_a_bad_agents_file_ends_with_2_and_names_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, agents) = (folder.path().join("x.toml"), folder.path().join("agents"));
+    std::fs::write(&agents, "# fleet\nh1 nonsense\n").unwrap();
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\nagents_file = {agents:?}\ndata_dir = {:?}\n",
+        folder.path()
+    );
+    std::fs::write(&config, text).unwrap();
+    let output = switchyard(&["dashboard", "--config", &config.display().to_string()]);
+    assert_eq!(code(&output), 2);
+    let said = stderr(&output);
+    assert!(
+        said.contains(&format!("{}:2: ", agents.display())),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_address_in_use_is_a_failure_at_run_time() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = switchyard(&["dashboard", "--listen", &address]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains(&format!("cannot listen on {address}")));
+}
