@@ -1,6 +1,7 @@
 //! Switchyard deploys a fleet of NixOS hosts from a web page and shows every line of `nixos-rebuild` as it happens.
 
 pub mod agent;
+pub mod ansi;
 pub mod config_file;
 pub mod dashboard;
 pub mod demo;

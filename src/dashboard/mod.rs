@@ -1,6 +1,5 @@
 //! The dashboard: takes what the agents send, stores it, and shows it to browsers.
 
-mod ansi;
 mod api;
 mod app;
 mod assets;
@@ -97,7 +96,7 @@ pub async fn run(
     ));
     startup::load(&core, auth.credentials.hosts()).await?;
     let app = Arc::new(App::new(auth, Arc::clone(&core)));
-    tokio::spawn(chores::run(Arc::clone(&core), config.retention));
+    let chores = tokio::spawn(chores::run(Arc::clone(&core), config.retention));
     tokio::spawn(reload(Arc::clone(&app)));
     tokio::spawn(store_sessions(Arc::clone(&app)));
 
@@ -117,6 +116,7 @@ pub async fn run(
         served = serving => served?,
         () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}
     }
+    let _ = tokio::time::timeout(END_WITHIN, chores).await;
     tokio::task::block_in_place(|| core.syncer.finish(END_WITHIN));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `GET /api/hosts/{id}/logs/download`: a run as it is at that moment, as a file.
 
 use super::logs::{self, JsonLines, Lines, RunPath};
-use crate::dashboard::ansi::Stripper;
+use crate::ansi::Stripper;
 use crate::dashboard::app::App;
 use crate::dashboard::auth::Identity;
 use crate::dashboard::extract::{Ids, Params};

@@ -6,7 +6,7 @@
 
 use super::lines::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::logs::{self, Lines, RunPath};
-use crate::dashboard::ansi::strip_line;
+use crate::ansi::strip_line;
 use crate::dashboard::app::App;
 use crate::dashboard::auth::Identity;
 use crate::dashboard::extract::{Ids, Params};

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 ///
 /// Escapes begin with ESC. None reaches beyond its line, so a line reads the same alone and within its log.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stripper(State);
+pub struct Stripper(State);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
@@ -29,7 +29,7 @@ const BEL: u8 = 0x07;
 
 impl Stripper {
     /// Appends what is left of `input` to `output`.
-    pub(crate) fn strip(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
+    pub fn strip(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         while !input.is_empty() {
             if self.0 == State::Text {
                 let end = memchr::memchr(ESC, input).unwrap_or(input.len());
@@ -50,7 +50,7 @@ impl Stripper {
 }
 
 /// `line` without its escapes; borrowed where it has none.
-pub(crate) fn strip_line(line: &str) -> Cow<'_, str> {
+pub fn strip_line(line: &str) -> Cow<'_, str> {
     if memchr::memchr(ESC, line.as_bytes()).is_none() {
         return Cow::Borrowed(line);
     }
