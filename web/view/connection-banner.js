@@ -29,7 +29,7 @@ export class ConnectionBanner extends HTMLElement {
   /** The state of the connection has changed. */
   refresh() {
     const { state } = this.#socket.connection;
-    if (state === 'open') {
+    if (state === 'open' || state === 'closed') {
       clearInterval(this.#timer);
       this.#timer = undefined;
       this.hidden = true;

@@ -48,6 +48,7 @@ export class HostRow extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount > 0) return;
     this.dataset.host = this.#id;
+    this.setAttribute('role', 'listitem');
     const name = h('a', { class: 'host-name', href: hostPath(this.#id) }, this.#id);
     this.append(
       h(
