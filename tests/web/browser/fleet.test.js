@@ -71,6 +71,7 @@ test('a host out of contact is shown as lost while its run may go on, and takes 
   await world.host('berta').disconnect();
   await berta.locator('sy-state[data-state="lost"]').waitFor();
   await berta.getByText('lost contact, the run may go on').waitFor();
+  await berta.getByText('switch may go on there').waitFor();
   await shot(page, 'lost-dark');
   world.host('berta').many(11, 20);
   await world.host('berta').reconnect();
