@@ -74,7 +74,7 @@ export function endText(run, host, clock) {
   const name = commandLabel(run.command);
   if (run.status === 'queued') return run.requested_by ? `${name} · asked for by ${run.requested_by}` : name;
   const outcome = hostState(host) === 'lost' && run.status !== 'lost' ? `${name} ${runWord(run)}` : name;
-  if (run.status === 'running') return [outcome, phaseText(run)].filter(Boolean).join(' · ');
+  if (run.status === 'running') return [name, phaseText(run)].filter(Boolean).join(' · ');
   const took = run.duration_ms != null ? `took ${duration(run.duration_ms)}` : '';
   const ended = run.completed ? age(clock.hostNow(host) - Date.parse(run.completed)) : '';
   return [outcome, ended, took].filter(Boolean).join(' · ');
