@@ -1,6 +1,5 @@
 //! What has to be done now and then: queued runs expire, old logs go.
 
-use super::app::App;
 use super::config::Retention;
 use super::core::Core;
 use crate::protocol::{HostId, RunId, Status, Timestamp};
@@ -17,35 +16,17 @@ const DAY_MS: i64 = 86_400_000;
 const RUNS_AT_A_TIME: usize = 1_000;
 
 /// Does the chores until the dashboard ends.
-pub(super) async fn run(app: Arc<App>, retention: Retention) {
-    let core = &app.core;
-    let mut stored = app.auth.sessions.version();
+pub(super) async fn run(core: Arc<Core>, retention: Retention) {
     let mut expire = interval(EXPIRE_EVERY);
     let mut retain = interval(RETAIN_EVERY);
     expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
     retain.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = expire.tick() => {
-                expire_runs(core).await;
-                store_sessions(&app, &mut stored).await;
-            }
-            _ = retain.tick() => retain_logs(core, retention).await,
-            () = core.shutdown.wait() => return store_sessions(&app, &mut stored).await,
+            _ = expire.tick() => expire_runs(&core).await,
+            _ = retain.tick() => retain_logs(&core, retention).await,
+            () = core.shutdown.wait() => return,
         }
-    }
-}
-
-/// Remembers who is signed in, if that changed, so that a restart signs nobody out.
-async fn store_sessions(app: &App, stored: &mut u64) {
-    let version = app.auth.sessions.version();
-    if version != *stored
-        && app
-            .core
-            .noted(app.core.state.save_sessions(app.auth.sessions.all()).await)
-            .is_ok()
-    {
-        *stored = version;
     }
 }
 

@@ -146,11 +146,11 @@ async fn registered(
     end
 }
 
-/// Returns the code once the connection is told to close.
+/// Returns the code once the connection is told to close, or its host is no longer one.
 async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
     match closing.wait_for(Option::is_some).await {
         Ok(code) => code.unwrap_or(close::REPLACED),
-        Err(_) => close::REPLACED,
+        Err(_) => close::FORBIDDEN,
     }
 }
 

@@ -1,41 +1,66 @@
 use super::{State, StateError};
 use crate::dashboard::auth::{SecretHash, Session};
 
+const SAVE: &str = "INSERT OR REPLACE INTO sessions VALUES (?1, ?2)";
+
 impl State {
     /// Who was signed in.
     pub(crate) async fn sessions(&self) -> Result<Vec<(SecretHash, Session)>, StateError> {
-        let rows: Vec<(String, String)> = self
-            .call(|connection| {
-                let mut all = connection.prepare_cached("SELECT id, record FROM sessions")?;
-                all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .await?;
-        let read = |(id, json): (String, String)| {
-            Some((
-                SecretHash::try_from(id).ok()?,
-                serde_json::from_str(&json).ok()?,
-            ))
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
+        self.call(|connection| {
+            let mut all = connection.prepare("SELECT id, record FROM sessions")?;
+            let rows = all.query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let parsed = rows.iter().filter_map(|(id, json)| {
+                Some((SecretHash::parse(id)?, serde_json::from_str(json).ok()?))
+            });
+            Ok(parsed.collect())
+        })
+        .await
     }
 
-    /// Replaces what is remembered of who is signed in.
-    pub(crate) async fn save_sessions(
+    /// Remembers a session.
+    pub(crate) async fn save_session(
         &self,
-        sessions: Vec<(SecretHash, Session)>,
+        id: SecretHash,
+        session: Session,
+    ) -> Result<(), StateError> {
+        self.call(move |connection| connection.execute(SAVE, row(id, &session)).map(drop))
+            .await
+    }
+
+    /// Forgets a session.
+    pub(crate) async fn remove_session(&self, id: SecretHash) -> Result<(), StateError> {
+        self.call(move |connection| {
+            let remove = "DELETE FROM sessions WHERE id = ?1";
+            connection.execute(remove, [id.to_string()]).map(drop)
+        })
+        .await
+    }
+
+    /// Remembers these sessions and no others. They are asked for when their turn comes, so that one which ends
+    /// meanwhile is not stored again.
+    pub(crate) async fn replace_sessions(
+        &self,
+        sessions: impl FnOnce() -> Vec<(SecretHash, Session)> + Send + 'static,
     ) -> Result<(), StateError> {
         self.call(move |connection| {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM sessions", [])?;
-            for (id, session) in &sessions {
-                let json = serde_json::to_string(session).unwrap_or_default();
-                transaction
-                    .prepare_cached("INSERT INTO sessions VALUES (?1, ?2)")?
-                    .execute((id.to_string(), json))?;
+            {
+                let mut save = transaction.prepare_cached(SAVE)?;
+                for (id, session) in &sessions() {
+                    save.execute(row(*id, session))?;
+                }
             }
             transaction.commit()
         })
         .await
     }
+}
+
+fn row(id: SecretHash, session: &Session) -> (String, String) {
+    let json = serde_json::to_string(session).unwrap_or_default();
+    (id.to_string(), json)
 }
