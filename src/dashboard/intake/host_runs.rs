@@ -79,7 +79,7 @@ impl HostRuns {
     /// Lines of a run that goes on: those already there are skipped, a gap is asked for.
     pub(super) fn output(&mut self, core: &Core, output: &Output<'_>) -> Result<(), Violation> {
         let malformed = |index: usize| {
-            let line = output.seq + index as u64;
+            let line = output.seq.saturating_add(index as u64);
             Violation::Malformed(format!("line {line} of {}", output.run_id))
         };
         if let Some(index) = output.lines.iter().position(|line| !is_line(&line.line)) {
