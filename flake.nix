@@ -16,6 +16,7 @@
           lib,
           rustPlatform,
           gitMinimal,
+          util-linuxMinimal,
         }:
         rustPlatform.buildRustPackage {
           pname = "switchyard";
@@ -33,7 +34,11 @@
             ];
           };
           cargoLock.lockFile = ./Cargo.lock;
-          nativeCheckInputs = [ gitMinimal ];
+          # The tests pull from git, and leave a session with setsid.
+          nativeCheckInputs = [
+            gitMinimal
+            util-linuxMinimal
+          ];
           preCheck = "export HOME=$TMPDIR";
           meta = {
             description = "Deploys a fleet of NixOS hosts from a web page";
