@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Dashboard, Socket, assert_problem, sha256_hex};
+use nix::sys::signal::Signal;
 use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -264,4 +265,43 @@ fn an_agent_whose_hash_is_gone_is_closed_by_a_reload() {
     assert_eq!(revoked.close_code(), 4403);
     kept.send(&json!({"type": "heartbeat", "host_id": "h2", "revision": "kept"}));
     dashboard.wait_for_host("h2", "its heartbeat", |host| host["revision"] == "kept");
+}
+
+#[test]
+fn who_guesses_passwords_is_told_to_wait() {
+    let dashboard = dashboard_with_users("");
+    let guess = || dashboard.post("/api/login", &json!({"user": "bob", "password": "x"}));
+    for _ in 0..5 {
+        assert_problem(&guess(), 401);
+    }
+    let answer = guess();
+    assert_problem(&answer, 429);
+    assert_eq!(answer.header("retry-after"), "1");
+}
+
+#[test]
+fn a_session_outlives_a_restart_and_one_that_ended_does_not() {
+    let mut dashboard = dashboard_with_users("");
+    dashboard.log_in("vera", "secret");
+    let ended = dashboard.cookie.clone();
+    assert_eq!(dashboard.post("/api/logout", &json!({})).status, 204);
+    dashboard.log_in("vera", "secret");
+    dashboard.restart(Signal::SIGKILL, || ());
+    assert_eq!(dashboard.get("/api/hosts").status, 200);
+    dashboard.cookie = ended;
+    assert_problem(&dashboard.get("/api/hosts"), 401);
+}
+
+#[test]
+fn a_page_may_load_nothing_from_elsewhere() {
+    let dashboard = Dashboard::start(&["h1"]);
+    for path in ["/", "/api/hosts", "/nothing"] {
+        let answer = dashboard.get(path);
+        let policy = answer.header("content-security-policy");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self';"),
+            "{path}: {policy}"
+        );
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    }
 }

@@ -13,6 +13,7 @@ const GROUND: &[&str] = &[
     "logging",
     "config_file",
     "proctree",
+    "ansi",
 ];
 
 /// The modules that know all, because they put it together.
@@ -21,8 +22,9 @@ const TOP: &[&str] = &["main", "lib", "cli", "demo"];
 /// Each module and what it may use besides itself.
 fn allowed(module: &str) -> Option<Vec<&'static str>> {
     let uses: &[&str] = match module {
-        "protocol" | "lifecycle" | "logging" | "config_file" | "proctree" => &[],
-        "runlog" | "progress" => &["protocol"],
+        "protocol" | "lifecycle" | "logging" | "config_file" | "proctree" | "ansi" => &[],
+        "runlog" => &["protocol"],
+        "progress" => &["protocol", "ansi"],
         "spool" => &["protocol", "runlog", "proctree"],
         "supervisor" => return Some([GROUND, &["progress"]].concat()),
         "agent" | "dashboard" => GROUND,

@@ -1,4 +1,5 @@
 //! The command line of the real program: what it prints, and its exit codes.
+#![cfg(test)]
 
 use std::io::Write;
 use std::path::Path;

@@ -1,11 +1,15 @@
 //! The demo as a program: it works without any set-up, and nothing of it is left behind.
+#![cfg(test)]
 
+mod common;
+
+use common::{has, skip, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The longest time to wait for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,9 +83,8 @@ impl Demo {
 
     /// The host, once it is as asked for.
     fn host(&self, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        wait_for(id, || {
-            let host = self.get(&format!("/api/hosts/{id}"));
-            if fits(&host) { Ok(host) } else { Err(host) }
+        wait_for(id, PATIENCE, || {
+            Some(self.get(&format!("/api/hosts/{id}"))).filter(&fits)
         })
     }
 
@@ -90,12 +93,8 @@ impl Demo {
         let pid = self.program.id().to_string();
         let kill = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(kill.unwrap().success());
-        let status = wait_for("the demo's end", || {
-            self.program
-                .try_wait()
-                .unwrap()
-                .ok_or("it still runs".to_owned())
-        });
+        let ended = || self.program.try_wait().unwrap();
+        let status = wait_for("the demo's end", PATIENCE, ended);
         status.code()
     }
 }
@@ -104,17 +103,6 @@ impl Drop for Demo {
     fn drop(&mut self) {
         let _ = self.program.kill();
         let _ = self.program.wait();
-    }
-}
-
-fn wait_for<T, E: std::fmt::Display>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
-    let begin = Instant::now();
-    loop {
-        match look() {
-            Ok(found) => return found,
-            Err(so_far) if begin.elapsed() > PATIENCE => panic!("{what}: {so_far:#}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
     }
 }
 
@@ -158,6 +146,27 @@ fn a_host_of_the_demo_pulls_and_switches() {
 }
 
 #[test]
+fn one_host_builds_with_the_nix_of_this_machine() {
+    if !has("nix") {
+        return skip("nix is not installed");
+    }
+    let mut demo = Demo::start(2);
+    demo.host("real-nix", |host| host["online"] == true);
+    demo.command("real-nix", "switch");
+    let host = demo.host("real-nix", |host| host["run"]["status"] == "ok");
+    assert_eq!(host["run"]["done"], 8);
+    let lines = demo.get(&format!(
+        "/api/hosts/real-nix/runs/{}/lines",
+        host["run"]["run_id"].as_str().unwrap()
+    ));
+    let store = demo.temporary.path().to_str().unwrap();
+    let text = lines.to_string();
+    assert!(text.contains("etc> step 5 of 5"), "{text}");
+    assert!(text.contains(&format!("building '{store}")), "{text}");
+    assert_eq!(demo.end("TERM"), Some(0));
+}
+
+#[test]
 fn nothing_is_left_behind_in_the_middle_of_a_run() {
     for signal in ["INT", "TERM"] {
         let mut demo = Demo::start(2);
@@ -178,7 +187,8 @@ fn nothing_is_left_behind_in_the_middle_of_a_run() {
         let folder = demo.temporary.path().to_owned();
         assert!(!processes_of(&folder).is_empty());
         assert_eq!(demo.end(signal), Some(0));
-        assert_eq!(processes_of(&folder), [String::new(); 0]);
+        let left = processes_of(&folder);
+        assert!(left.is_empty(), "{left:?}");
         let files: Vec<_> = fs::read_dir(&folder).unwrap().collect();
         assert!(files.is_empty(), "{files:?}");
     }

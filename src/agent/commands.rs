@@ -94,6 +94,8 @@ impl Catalogue {
         if let Some(custom) = self.custom.get(command) {
             if let Some(steps) = &custom.steps {
                 plan.steps.clone_from(steps);
+                // The built-in checks belong to the built-in steps.
+                plan.checks = None;
             }
             if let Some(checks) = &custom.checks {
                 plan.checks = Some(checks.into());

@@ -70,6 +70,11 @@ fn each_key_of_the_configuration_replaces_that_of_the_built_in() {
     );
     let test = catalogue.plan(&name("test")).unwrap();
     assert_eq!((test.timeout, test.steps[0][1].as_str()), (Some(9), "test"));
+    let replaced = self::catalogue(
+        "[repo]\ndir = \"/r\"\n[commands.test]\nsteps = [[\"x\"]]\n",
+        folder.path(),
+    );
+    assert_eq!(replaced.plan(&name("test")).unwrap().checks, None);
     let boot = catalogue.plan(&name("boot")).unwrap();
     assert_eq!(boot.steps, [["x", "web.1"]]);
     assert_eq!(boot.checks.unwrap(), Path::new("/r/c"));

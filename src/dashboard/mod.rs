@@ -23,6 +23,7 @@ pub use state::StateError;
 use crate::config_file::ConfigError;
 use crate::lifecycle::{self, Shutdown};
 use crate::logging;
+use crate::protocol::Timestamp;
 use app::App;
 use auth::Auth;
 use axum::serve::ListenerExt;
@@ -39,6 +40,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use syncer::Syncer;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How often it is stored who was here last when.
+const STORE_SESSIONS_EVERY: Duration = Duration::from_secs(600);
 
 /// How long the end may take for requests that go on, and then for logs to become durable.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -81,6 +85,7 @@ pub async fn run(
     let _lock = prepare(&config.data_dir)?;
     let health = Arc::new(Health::default());
     let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
+    auth.sessions.load(state.sessions().await?);
     let syncer = Syncer::start(Arc::clone(&health))?;
     let core = Arc::new(Core::new(
         state,
@@ -91,9 +96,9 @@ pub async fn run(
     ));
     startup::load(&core, auth.credentials.hosts()).await?;
     let app = Arc::new(App::new(auth, Arc::clone(&core)));
-    tokio::spawn(chores::run(Arc::clone(&core), config.retention));
+    let chores = tokio::spawn(chores::run(Arc::clone(&core), config.retention));
     tokio::spawn(reload(Arc::clone(&app)));
-    lifecycle::spawn_watchdog(shutdown.clone());
+    tokio::spawn(store_sessions(Arc::clone(&app)));
 
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -111,6 +116,7 @@ pub async fn run(
         served = serving => served?,
         () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}
     }
+    let _ = tokio::time::timeout(END_WITHIN, chores).await;
     tokio::task::block_in_place(|| core.syncer.finish(END_WITHIN));
     Ok(())
 }
@@ -139,6 +145,18 @@ async fn reload(app: Arc<App>) {
                 tracing::info!("agents and users were read again");
             }
             Err(error) => tracing::error!(%error, "agents and users stay as they were"),
+        }
+    }
+}
+
+/// Stores now and then when each session was used last; beginnings and ends are stored at once.
+async fn store_sessions(app: Arc<App>) {
+    while !app.core.shutdown.is_triggered() {
+        tokio::time::sleep(STORE_SESSIONS_EVERY).await;
+        let held = Arc::clone(&app);
+        let living = move || held.auth.sessions.all(Timestamp::now());
+        if let Err(error) = app.core.state.replace_sessions(living).await {
+            tracing::warn!(%error, "the sessions could not be stored");
         }
     }
 }

@@ -53,7 +53,7 @@ async fn import(core: &Arc<Core>, host_id: &HostId) -> Result<(), StateError> {
                 found.push(record);
             }
             Err(error) => {
-                tracing::warn!(host = %host_id, run = %run_id, %error, "a log was passed over")
+                tracing::warn!(host = %host_id, run = %run_id, %error, "a log was passed over");
             }
         }
     }

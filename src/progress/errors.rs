@@ -1,6 +1,6 @@
 //! The error that explains why a run failed.
 
-use std::borrow::Cow;
+use crate::ansi::strip_line;
 
 /// The longest part of an error that is kept, in bytes.
 const MAX_PART: usize = 1000;
@@ -39,7 +39,7 @@ impl Errors {
 
     /// Reads a line; true where it is an error of nix or of git.
     pub(super) fn read(&mut self, line: &str) -> bool {
-        let line = without_escapes(line);
+        let line = strip_line(line);
         let text = line.trim();
         if self.open && line.starts_with([' ', '\t']) || text.is_empty() {
             self.go_on(text);
@@ -112,20 +112,6 @@ impl Errors {
 /// At most [`MAX_PART`] bytes of a text.
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_PART)].to_owned()
-}
-
-/// The text without the colours of a terminal.
-fn without_escapes(text: &str) -> Cow<'_, str> {
-    if !text.contains('\x1b') {
-        return Cow::Borrowed(text);
-    }
-    let mut parts = text.split("\x1b[");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| ('@'..='~').contains(&c));
-        plain.push_str(end.map_or("", |end| &part[end + 1..]));
-    }
-    Cow::Owned(plain)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::execution::{End, begin};
 use super::outcome;
 use super::program::{Ended, Programs};
-use crate::protocol::{Phase, Status, Tests, Timestamp};
+use crate::protocol::{Phase, Status, Tests};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -18,21 +18,17 @@ struct Failures {
     said: Option<String>,
 }
 
-/// Runs all checks in `folder`, whatever becomes of each; that there is none is told in a line.
+/// Runs all checks in `folder`, whatever becomes of each; that there is none is told in the message.
 pub(super) fn run(programs: &mut Programs<'_>, folder: &Path) -> End {
     match find(folder) {
         Err(error) => End::Failed {
             code: 1,
             message: format!("the checks in {} cannot be read: {error}", folder.display()),
         },
-        Ok(checks) if checks.is_empty() => {
-            let text = format!(
-                "switchyard: no checks: there is no executable T*.sh in {}",
-                folder.display()
-            );
-            programs.recorder.note(&text, Timestamp::now());
-            End::Ok
-        }
+        Ok(checks) if checks.is_empty() => End::Ok(Some(format!(
+            "no checks ran: there is no executable T*.sh in {}",
+            folder.display()
+        ))),
         Ok(checks) => run_all(programs, &checks),
     }
 }
@@ -73,7 +69,7 @@ fn run_all(programs: &mut Programs<'_>, checks: &[PathBuf]) -> End {
     tests.result = Some(if ok { Status::Ok } else { Status::Error });
     show(programs, &tests);
     if ok {
-        return End::Ok;
+        return End::Ok(None);
     }
     let number = failures.names.len();
     let said = failures

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 /// How the steps and checks of a run ended.
 pub(super) enum End {
-    /// All with 0.
-    Ok,
+    /// All with 0, and what to tell the user of it.
+    Ok(Option<String>),
     /// A step, or some of the checks, did not: the exit code, and what to tell the user.
     Failed { code: i32, message: String },
     /// Somebody or the timeout ended it.
@@ -32,7 +32,7 @@ pub(super) fn execute(
     let mut programs = Programs::new(rundir, spec, recorder, watch, started);
     let end = steps(&mut programs);
     let end = match (end, &spec.checks) {
-        (End::Ok, Some(folder)) => checks::run(&mut programs, folder),
+        (End::Ok(_), Some(folder)) => checks::run(&mut programs, folder),
         (end, _) => end,
     };
     let mut recorder = programs.recorder;
@@ -60,7 +60,7 @@ fn steps(programs: &mut Programs<'_>) -> End {
             Ended::Interrupted(interruption) => return End::Interrupted(interruption),
         }
     }
-    End::Ok
+    End::Ok(None)
 }
 
 /// Prepares for a program, in a phase where that is known. Gives the number of its first line.

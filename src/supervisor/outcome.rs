@@ -41,7 +41,7 @@ impl Outcome {
     /// Puts the end of a run into words.
     pub(super) fn of(end: End, recorder: &Recorder, spec: &Spec) -> Self {
         let (status, exit_code, message) = match end {
-            End::Ok => (Status::Ok, Some(0), None),
+            End::Ok(message) => (Status::Ok, Some(0), message),
             End::Failed { code, message } => (Status::Error, Some(code), Some(message)),
             End::Interrupted(interruption) => interrupted(&interruption, spec),
         };

@@ -84,11 +84,6 @@ impl Recorder {
         (splitter, &mut self.decoder, &mut self.writer)
     }
 
-    /// A short line of our own.
-    pub(super) fn note(&mut self, text: &str, at: Timestamp) {
-        self.writer.push(text, at, Some(false));
-    }
-
     /// Writes what came since the last call. What cannot be written is counted, and the child goes on.
     pub(super) fn flush(&mut self) {
         let next = self.writer.next_seq();

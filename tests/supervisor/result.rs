@@ -118,13 +118,13 @@ fn checks_do_not_run_after_a_failed_step() {
 }
 
 #[test]
-fn a_host_without_checks_is_told_in_one_line() {
+fn that_a_host_has_no_checks_is_told_in_the_message() {
     let mut run = TestRun::new(&["echo step"]);
     run.spec.checks = Some(run.path("none"));
     let ended = run.run();
     assert_eq!(ended.footer.result.status, Status::Ok);
-    assert_eq!(ended.lines.len(), 2);
-    assert!(ended.lines[1].0.starts_with("switchyard: no checks"));
+    assert_eq!(ended.lines.len(), 1);
+    assert!(ended.message().starts_with("no checks ran"));
     assert_eq!(ended.footer.result.progress.tests, None);
 }
 

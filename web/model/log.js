@@ -74,6 +74,13 @@ export class LogModel {
     return pages;
   }
 
+  /** The first line of a page that is missing. @param {number} page */
+  firstHole(page) {
+    const lines = this.#pages.get(page)?.lines;
+    const index = lines ? lines.findIndex((line) => !line) : 0;
+    return page * PAGE_LINES + Math.max(0, index);
+  }
+
   /** How many lines in a row are missing from `seq` on, within the pages that lie around. @param {number} seq */
   holeLength(seq) {
     let end = seq;

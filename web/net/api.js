@@ -75,6 +75,15 @@ export class Api {
     return this.#request('GET', `${this.#runPath(host, run)}/lines?from=${from}&limit=${limit}`);
   }
 
+  /**
+   * Where a text is in a run, escapes aside.
+   * @param {string} host @param {string} run @param {string} text @param {number} limit
+   * @returns {Promise<{total: number, matches: {seq: number, line: string}[]}>}
+   */
+  search(host, run, text, limit) {
+    return this.#request('GET', `${this.#runPath(host, run)}/search?q=${enc(text)}&case=true&limit=${limit}`);
+  }
+
   /** @param {string} host @param {string} run @param {'txt'|'json'} format */
   downloadUrl(host, run, format) {
     return `/api/hosts/${enc(host)}/logs/download?format=${format}&run=${enc(run)}`;

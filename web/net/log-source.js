@@ -88,7 +88,8 @@ export class LogSource {
   async #fetch(page) {
     this.#fetching.add(page);
     try {
-      const answer = await this.#api.lines(this.#host, this.#run, page * PAGE_LINES, PAGE_LINES);
+      const first = this.model.firstHole(page);
+      const answer = await this.#api.lines(this.#host, this.#run, first, (page + 1) * PAGE_LINES - first);
       if (this.#closed) return;
       this.model.setTotal(answer.total);
       if (answer.lines.length > 0) this.model.put(answer.first, answer.lines);

@@ -21,7 +21,8 @@ export class RunPage extends HTMLElement {
   #state = new StateBadge();
   #title = h('h1', {});
   #facts = h('dl', { class: 'run-facts' });
-  #message = h('pre', { class: 'run-message', hidden: true });
+  #messageText = h('pre', {});
+  #message = h('div', { class: 'run-message', hidden: true }, this.#messageText);
   #phase = new PhaseBar();
   #phases = h('ol', { class: 'phases', 'aria-label': 'Phases' });
   #stop = h('button', { type: 'button', class: 'stop' }, '■ Stop');
@@ -55,6 +56,7 @@ export class RunPage extends HTMLElement {
       this.#body,
     );
     this.#body.append(h('aside', { class: 'run-phases' }, h('h2', {}, 'Phases'), this.#phases));
+    this.#message.append(h('button', { type: 'button', onclick: () => void this.#goToMessage() }, 'Show in log'));
     const stop = fleet.onChange((host) => (host === null || host === this.#host) && this.#redraw());
     const timer = setInterval(() => this.#redraw(), 1000);
     this.#end = () => {
@@ -72,6 +74,20 @@ export class RunPage extends HTMLElement {
   /** Asks again after each reconnect too: a final state may have come meanwhile. */
   reconnected() {
     void this.#load();
+  }
+
+  /** Goes to the first line of the message in the log. */
+  async #goToMessage() {
+    const run = this.#run;
+    const text = (this.#messageText.textContent ?? '').split('\n')[0]?.trim().slice(0, 500);
+    if (!run || !text) return;
+    try {
+      const { matches } = await this.#context.api.search(run.host_id, run.run_id, text, 1);
+      if (matches[0]) this.#panel?.view.goTo(matches[0].seq);
+      else this.#context.toasts.notice('The log does not hold this message', 'It comes from the agent itself.');
+    } catch (error) {
+      this.#context.toasts.error('The log could not be searched', error);
+    }
   }
 
   get #run() {
@@ -99,7 +115,7 @@ export class RunPage extends HTMLElement {
     this.#stop.hidden = !isBusy(run);
     const message = run.status === 'ok' ? '' : stripAnsiLines(run.message ?? '');
     this.#message.hidden = message === '';
-    setText(this.#message, message);
+    setText(this.#messageText, message);
     this.#drawPhases(run);
     if (!this.#panel) {
       this.#panel = new LogPanel(this.#context, run, false);

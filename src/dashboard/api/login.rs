@@ -1,9 +1,10 @@
 //! `POST /api/login` and `POST /api/logout`.
 
 use crate::dashboard::app::App;
-use crate::dashboard::auth::Identity;
+use crate::dashboard::auth::{Identity, Via};
 use crate::dashboard::extract::Body;
 use crate::dashboard::problem::Problem;
+use crate::dashboard::state::StateError;
 use axum::extract::{ConnectInfo, FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -37,10 +38,13 @@ pub(crate) async fn login(
     headers: HeaderMap,
     Body(login): Body<Login>,
 ) -> Result<impl IntoResponse, Problem> {
-    let cookie = app
+    let (cookie, id) = app
         .auth
         .sign_in(&login.user, login.password, address, &headers)
         .await?;
+    if let Some(session) = app.auth.sessions.get(id) {
+        stored(app.core.state.save_session(id, session).await);
+    }
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]))
 }
 
@@ -50,5 +54,15 @@ pub(crate) async fn logout(
     headers: HeaderMap,
 ) -> impl IntoResponse {
     let cookie = app.auth.sign_out(&identity, &headers);
+    if let Via::Session(id) = identity.via {
+        stored(app.core.state.remove_session(id).await);
+    }
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)])
+}
+
+/// Without the database a session works as well, until the dashboard is started anew.
+fn stored(result: Result<(), StateError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "a session could not be stored");
+    }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn agent(
             () = &mut serving => {}
             () = welcome => {
                 tracing::warn!(host = %host_id, "the token of a connected agent is no longer valid");
-                app.core.fleet.close(&[host_id.clone()], close::FORBIDDEN);
+                app.core.fleet.close(std::slice::from_ref(&host_id), close::FORBIDDEN);
                 serving.await;
             }
         }

@@ -60,7 +60,7 @@ impl Place {
     fn sign_in(&self) -> String {
         let password = SecretHash::of(DUMMY);
         let now = Timestamp::from_millis(0);
-        let cookie = self.auth.sessions.create("alice", password, now).unwrap();
+        let (cookie, _) = self.auth.sessions.create("alice", password, now).unwrap();
         format!("other=1; switchyard={cookie}")
     }
 }

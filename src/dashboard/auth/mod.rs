@@ -20,7 +20,7 @@ pub(crate) use guard::guard;
 pub(crate) use identity::{Identity, Via};
 pub use identity::{Role, is_user_name};
 pub use password::{PasswordError, hash as hash_password};
-pub(crate) use sessions::Sessions;
+pub(crate) use sessions::{Session, Sessions};
 pub use token::{SecretHash, new_token};
 
 use super::config::Config;
@@ -109,7 +109,7 @@ impl Auth {
         }
     }
 
-    /// Signs somebody in and gives the value of `Set-Cookie`.
+    /// Signs somebody in and gives the value of `Set-Cookie`, and the session's id.
     ///
     /// # Errors
     /// 401 for a wrong name or password, which take the same time; 429 after too many.
@@ -119,7 +119,7 @@ impl Auth {
         password: String,
         address: Option<IpAddr>,
         headers: &HeaderMap,
-    ) -> Result<String, Problem> {
+    ) -> Result<(String, SecretHash), Problem> {
         let Ok(_one_of_few) = self.signing_in.try_acquire() else {
             return Err(Problem::too_many(std::time::Duration::from_secs(1)));
         };
@@ -139,11 +139,12 @@ impl Auth {
         self.limiter.succeeded(user, address);
         let hash = SecretHash::of(&hash.unwrap_or_default());
         tracing::info!(user, "signed in");
-        let cookie = self
+        let (cookie, id) = self
             .sessions
             .create(user, hash, Timestamp::now())
             .map_err(|error| Problem::internal(&error))?;
-        Ok(set_cookie(&cookie, headers, sessions::MAX_AGE_MS / 1000))
+        let cookie = set_cookie(&cookie, headers, sessions::MAX_AGE_MS / 1000);
+        Ok((cookie, id))
     }
 
     /// Ends somebody's session and gives the value of `Set-Cookie`.

@@ -30,6 +30,7 @@ impl OriginRules {
     }
 
     /// Whether the request comes from a page of ours: that of `public_url`, or of the very host it was sent to.
+    /// What the world sees through TLS is never ours without it.
     pub(super) fn accepts_origin(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = single(headers, &header::ORIGIN) else {
             return false;
@@ -39,9 +40,17 @@ impl OriginRules {
             .as_ref()
             .is_some_and(|public| public.origin() == origin);
         let own = origin.strip_prefix("http://");
+        let host = host(headers);
         ours || (own.is_some()
             && self.accepts_host(headers)
-            && own == host(headers).as_deref().map(without_default_port))
+            && !host.as_deref().is_some_and(|host| self.is_behind_tls(host))
+            && own == host.as_deref().map(without_default_port))
+    }
+
+    fn is_behind_tls(&self, host: &str) -> bool {
+        self.public
+            .as_ref()
+            .is_some_and(|public| public.is_https() && self::name(public.authority()) == name(host))
     }
 }
 
@@ -161,6 +170,7 @@ mod tests {
         assert!(!asks("localhost:8000", "https://localhost:8000"));
         assert!(!asks("localhost:8000", "null"));
         assert!(!asks("fleet.example.org", "https://fleet.example.org:444"));
+        assert!(!asks("fleet.example.org", "http://fleet.example.org"));
         assert!(!asks("evil.example", "http://evil.example"));
         assert!(!rules.accepts_origin(&headers(&[("host", "localhost")])));
     }

@@ -147,10 +147,10 @@ impl HostRuns {
             return;
         }
         let report = report.clone();
-        if let Err(error) = self.end(core, run_id, &report) {
-            if let Some(run) = self.open.get_mut(run_id) {
-                run.stall(core, &error);
-            }
+        if let Err(error) = self.end(core, run_id, &report)
+            && let Some(run) = self.open.get_mut(run_id)
+        {
+            run.stall(core, &error);
         }
     }
 

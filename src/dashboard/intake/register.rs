@@ -64,7 +64,7 @@ impl HostRuns {
                         run_id,
                         "the host does not know this run any more: its end was not seen",
                     )
-                    .await
+                    .await;
                 }
                 _ if offered.contains(run_id) => {}
                 _ => self.begin(core, run_id).await,

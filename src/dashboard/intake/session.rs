@@ -138,11 +138,11 @@ async fn registered(
     end
 }
 
-/// Returns the code once the connection is told to close.
+/// Returns the code once the connection is told to close, or its host is no longer one.
 async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
     match closing.wait_for(Option::is_some).await {
         Ok(code) => code.unwrap_or(close::REPLACED),
-        Err(_) => close::REPLACED,
+        Err(_) => close::FORBIDDEN,
     }
 }
 
@@ -186,7 +186,7 @@ async fn talk(
                         runs.stop(&record);
                     }
                 }
-                None => return End::Close(close::REPLACED, "replaced".into()),
+                None => return End::Close(told(closing).await, "replaced, or no longer a host".into()),
             },
             () = bell.notified() => runs.acknowledge(core).await,
             () = sleep_until(turn.unwrap_or_else(Instant::now)), if turn.is_some() => {

@@ -5,6 +5,7 @@
 mod hosts;
 mod runs;
 mod schema;
+mod sessions;
 
 pub(crate) use hosts::StoredHost;
 pub(crate) use runs::{RunRecord, StopWish};

@@ -13,6 +13,7 @@ CREATE TABLE runs(host_id TEXT NOT NULL, run_id TEXT NOT NULL, at INTEGER NOT NU
 CREATE INDEX runs_by_time ON runs(host_id, at, run_id);
 CREATE INDEX runs_open ON runs(host_id) WHERE open = 1;
 CREATE TABLE removed(host_id TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY(host_id, run_id)) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions(id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 pub(super) fn open(path: &Path) -> Result<Connection, StateError> {

@@ -57,11 +57,6 @@ pub(super) struct Nix<'d> {
 
 const CACHE: &str = "https://cache.nixos.org";
 
-/// A warning in nix's colours.
-pub(super) fn warning(text: &str) -> String {
-    format!("\x1b[35;1mwarning:\x1b[0m {text}")
-}
-
 impl<'d> Nix<'d> {
     pub(super) fn new(dice: &'d mut Dice) -> Self {
         // As nix has it: the process's number above, a counter below.

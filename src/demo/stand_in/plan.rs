@@ -1,7 +1,7 @@
 //! Which packages a run fetches and builds, and when.
 
 use super::dice::Dice;
-use super::nix::{self, Change, Derivation, Nix};
+use super::nix::{Change, Derivation, Nix};
 use super::{Event, Stream, texts};
 
 /// How many builders work at a time.
@@ -129,7 +129,7 @@ pub(super) fn update(dice: &mut Dice) -> Vec<Event> {
             200,
             &format!("unpacking 'github:NixOS/nixpkgs/{after}' into the Git cache..."),
         ),
-        line(fetched, &nix::warning("updating lock file \"flake.lock\":")),
+        line(fetched, "warning: updating lock file \"flake.lock\":"),
         line(fetched, "• Updated input 'nixpkgs':"),
         line(fetched, &input(" ", &before, "2026-11-09")),
         line(fetched, &input("→", &after, "2026-11-20")),

@@ -1,0 +1,66 @@
+use super::{State, StateError};
+use crate::dashboard::auth::{SecretHash, Session};
+
+const SAVE: &str = "INSERT OR REPLACE INTO sessions VALUES (?1, ?2)";
+
+impl State {
+    /// Who was signed in.
+    pub(crate) async fn sessions(&self) -> Result<Vec<(SecretHash, Session)>, StateError> {
+        self.call(|connection| {
+            let mut all = connection.prepare("SELECT id, record FROM sessions")?;
+            let rows = all.query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let parsed = rows.iter().filter_map(|(id, json)| {
+                Some((SecretHash::parse(id)?, serde_json::from_str(json).ok()?))
+            });
+            Ok(parsed.collect())
+        })
+        .await
+    }
+
+    /// Remembers a session.
+    pub(crate) async fn save_session(
+        &self,
+        id: SecretHash,
+        session: Session,
+    ) -> Result<(), StateError> {
+        self.call(move |connection| connection.execute(SAVE, row(id, &session)).map(drop))
+            .await
+    }
+
+    /// Forgets a session.
+    pub(crate) async fn remove_session(&self, id: SecretHash) -> Result<(), StateError> {
+        self.call(move |connection| {
+            let remove = "DELETE FROM sessions WHERE id = ?1";
+            connection.execute(remove, [id.to_string()]).map(drop)
+        })
+        .await
+    }
+
+    /// Remembers these sessions and no others. They are asked for when their turn comes, so that one which ends
+    /// meanwhile is not stored again.
+    pub(crate) async fn replace_sessions(
+        &self,
+        sessions: impl FnOnce() -> Vec<(SecretHash, Session)> + Send + 'static,
+    ) -> Result<(), StateError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction()?;
+            transaction.execute("DELETE FROM sessions", [])?;
+            {
+                let mut save = transaction.prepare_cached(SAVE)?;
+                for (id, session) in &sessions() {
+                    save.execute(row(*id, session))?;
+                }
+            }
+            transaction.commit()
+        })
+        .await
+    }
+}
+
+fn row(id: SecretHash, session: &Session) -> (String, String) {
+    let json = serde_json::to_string(session).unwrap_or_default();
+    (id.to_string(), json)
+}
