@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use support::{conditions, line, table};
 use switchyard::progress::Decoder;
 use switchyard::protocol::{
-    CommandName, HostId, Output, RunId, Timestamp, TimestampFormatter, split,
+    CommandName, HostId, LineEncoder, Output, RunId, Timestamp, TimestampFormatter, split,
 };
 use switchyard::runlog::{Batch, Header, LogReader, LogWriter, RunMeta};
 
@@ -35,6 +35,7 @@ fn main() {
         ("decode an internal-json line", decode(&json)),
         ("push and flush a line to a log", write(dir.path(), &plain)),
         ("read a line from a log", read(dir.path())),
+        ("write a line into a frame", encode(&plain)),
         ("read a line from a frame", parse(&plain)),
     ]
     .into_iter()
@@ -139,6 +140,19 @@ fn read(dir: &Path) -> f64 {
             }
             next += batch.len() as u64;
         }
+    })
+}
+
+fn encode(lines: &[String]) -> f64 {
+    let at = Timestamp::now();
+    let mut encoder = LineEncoder::default();
+    let mut frame = Vec::new();
+    measure(|| {
+        frame.clear();
+        for line in lines {
+            encoder.write(&mut frame, line, at, Some(true));
+        }
+        black_box(&frame);
     })
 }
 
