@@ -13,6 +13,7 @@ use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::Duration;
 use support::{Usage, conditions, mib, table};
+use tokio::sync::oneshot;
 
 const HOSTS: usize = 200;
 /// Some heartbeats, and a ping.
@@ -34,11 +35,13 @@ fn main() {
     let dashboard = Dashboard::start(&host_ids);
     let registered = Arc::new(Barrier::new(2));
     let (port, theirs) = (dashboard.port, Arc::clone(&registered));
-    // It ends with this process.
-    std::thread::spawn(move || idle(&hosts, port, &theirs));
+    let (watched, end) = oneshot::channel();
+    let agents = std::thread::spawn(move || idle(&hosts, port, &theirs, end));
     registered.wait();
     let name = format!("dashboard of {HOSTS} hosts, all connected");
     rows.extend(watch([(&name, &dashboard.process)]));
+    watched.send(()).unwrap();
+    agents.join().unwrap();
     table(
         &format!(
             "idle: over {} s, with a heartbeat every 5 s ({conditions})",
@@ -68,8 +71,8 @@ fn watch<const N: usize>(processes: [(&str, &Process); N]) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// All agents, on one thread.
-fn idle(hosts: &[String], port: u16, registered: &Barrier) {
+/// All agents, on one thread, until the end.
+fn idle(hosts: &[String], port: u16, registered: &Barrier, end: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -80,6 +83,6 @@ fn idle(hosts: &[String], port: u16, registered: &Barrier) {
             tokio::spawn(async move { agent.idle().await });
         }
         registered.wait();
-        std::future::pending::<()>().await;
+        end.await.unwrap();
     });
 }
