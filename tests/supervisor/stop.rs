@@ -27,6 +27,24 @@ fn a_stop_ends_the_child_at_once_and_says_who_asked() {
 }
 
 #[test]
+fn a_child_starts_with_no_signal_blocked_or_ignored() {
+    let mut run = TestRun::new(&[]);
+    run.spec.steps = vec![
+        ["grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let ended = run.run();
+    let nothing = |line: &&str| line.ends_with(":\t0000000000000000");
+    assert!(
+        ended.of_stream(false).iter().all(nothing),
+        "{:?}",
+        ended.lines
+    );
+    assert_eq!(ended.lines.len(), 2);
+}
+
+#[test]
 fn what_the_child_says_while_it_cleans_up_is_stored() {
     let script = "trap 'sleep 0.2; echo cleaned up; exit 1' TERM; echo begun; \
                   while :; do sleep 0.01; done";
