@@ -9,7 +9,7 @@ use crate::lifecycle::Shutdown;
 use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Core {
     pub(crate) health: Arc<Health>,
     pub(crate) counters: Counters,
     pub(crate) shutdown: Shutdown,
+    /// The last append to a log had to wait.
+    pub(crate) disk_is_slow: AtomicBool,
     slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
 }
 
@@ -57,7 +59,7 @@ impl Core {
         health: Arc<Health>,
         shutdown: Shutdown,
     ) -> Self {
-        let (fleet, counters, slots) = Default::default();
+        let (fleet, counters, disk_is_slow, slots) = Default::default();
         Self {
             fleet,
             state,
@@ -66,6 +68,7 @@ impl Core {
             health,
             counters,
             shutdown,
+            disk_is_slow,
             slots,
         }
     }

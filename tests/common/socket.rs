@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::HandshakeError;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
+use tokio_tungstenite::tungstenite::{self, Error, Message, Utf8Bytes, WebSocket};
 
 /// A connection to the dashboard.
 pub(crate) struct Socket {
@@ -120,6 +120,21 @@ impl Socket {
         if !self.rest.is_empty() {
             return Some(std::mem::take(&mut self.rest));
         }
+        self.try_text(limit).map(|text| Self::messages(&text))
+    }
+
+    /// The messages of a frame.
+    #[track_caller]
+    pub(crate) fn messages(frame: &str) -> Vec<Value> {
+        match serde_json::from_str(frame).unwrap() {
+            Value::Array(messages) => messages,
+            message => vec![message],
+        }
+    }
+
+    /// The text of the next frame, if one comes within `limit`.
+    #[track_caller]
+    pub(crate) fn try_text(&mut self, limit: Duration) -> Option<Utf8Bytes> {
         let end = Instant::now() + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -128,12 +143,7 @@ impl Socket {
                 .set_read_timeout(Some(left.max(Duration::from_millis(1))))
                 .unwrap();
             match self.socket.read() {
-                Ok(Message::Text(text)) => {
-                    return Some(match serde_json::from_str(&text).unwrap() {
-                        Value::Array(messages) => messages,
-                        message => vec![message],
-                    });
-                }
+                Ok(Message::Text(text)) => return Some(text),
                 Ok(Message::Close(close)) => panic!("the dashboard hung up: {close:?}"),
                 Ok(_) => {}
                 Err(Error::Io(error))

@@ -9,6 +9,11 @@ use crate::protocol::{
     RawMessage, Run, RunId, Status, StatusReport, StopRequest, Timestamp, split,
 };
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// An append that takes longer waits for the disk.
+const SLOW: Duration = Duration::from_millis(10);
 
 impl HostRuns {
     /// Takes in a frame. What its messages ask for is in the replies.
@@ -30,7 +35,7 @@ impl HostRuns {
                 // The form with many lines first: that is the path of the lines.
                 if let Ok(output) = serde_json::from_str::<Output<'_>>(message.json) {
                     self.own(&output.host_id)?;
-                    return tokio::task::block_in_place(|| self.output(core, &output));
+                    return self.append(core, &output);
                 }
                 if serde_json::from_str::<OutputHead>(message.json)?
                     .run_id
@@ -74,6 +79,22 @@ impl HostRuns {
             "register" => Err(Violation::Malformed("a second register".into())),
             _ => Ok(()),
         }
+    }
+
+    /// Stores lines. That takes microseconds, less than to hand the other tasks of this thread to another
+    /// one; but where a log must be opened, or the disk is behind, they shall not wait for it.
+    fn append(&mut self, core: &Core, output: &Output<'_>) -> Result<(), Violation> {
+        let hand_over =
+            core.disk_is_slow.load(Ordering::Relaxed) || !self.open.contains_key(&output.run_id);
+        let began = Instant::now();
+        let stored = if hand_over {
+            tokio::task::block_in_place(|| self.output(core, output))
+        } else {
+            self.output(core, output)
+        };
+        core.disk_is_slow
+            .store(began.elapsed() > SLOW, Ordering::Relaxed);
+        stored
     }
 
     pub(super) fn own(&self, host_id: &HostId) -> Result<(), Violation> {

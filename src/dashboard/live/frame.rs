@@ -1,7 +1,7 @@
 //! A frame under construction: one array of messages.
 
 use super::ToBrowser;
-use crate::protocol::{CommandName, HostId, RunId, Seq, TimestampFormatter};
+use crate::protocol::{CommandName, HostId, LineEncoder, RunId, Seq};
 use crate::runlog::Batch;
 use serde::Serialize;
 
@@ -51,22 +51,12 @@ impl Frame {
         self.json.extend_from_slice(b",\"skipped\":");
         self.write(&(skipped > 0).then_some(skipped));
         self.json.extend_from_slice(b",\"lines\":[");
-        let mut times = TimestampFormatter::default();
+        let mut lines = LineEncoder::default();
         for (i, line) in batch.iter().enumerate() {
-            self.json.extend_from_slice(if i == 0 {
-                b"{\"line\":"
-            } else {
-                b",{\"line\":"
-            });
-            self.write(line.line);
-            self.json.extend_from_slice(b",\"timestamp\":\"");
-            self.json
-                .extend_from_slice(times.format(line.timestamp).as_bytes());
-            self.json.extend_from_slice(match line.is_error {
-                Some(true) => b"\",\"is_error\":true}".as_slice(),
-                Some(false) => b"\",\"is_error\":false}",
-                None => b"\",\"is_error\":null}",
-            });
+            if i > 0 {
+                self.json.push(b',');
+            }
+            lines.write(&mut self.json, line.line, line.timestamp, line.is_error);
         }
         self.json.extend_from_slice(b"]}");
     }
