@@ -1,5 +1,10 @@
 //! What agent and dashboard need while nothing is going on.
-#![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a benchmark that fails says where"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

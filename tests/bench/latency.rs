@@ -1,5 +1,10 @@
 //! The time from a child's write to the frame of the browser, at several rates.
-#![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a benchmark that fails says where"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,10 @@
 //! What a line costs at each stage of its way, as far as the library shows them.
-#![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a benchmark that fails says where"
+)]
 
 mod support;
 

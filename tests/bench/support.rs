@@ -1,6 +1,11 @@
 //! What the benchmarks share: figures of processes, percentiles, tables.
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a benchmark that fails says where"
+)]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,5 +1,10 @@
 //! Lines a second from the pipe of the child to the disk of the dashboard, for one run of a million lines.
-#![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a benchmark that fails says where"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
