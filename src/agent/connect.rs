@@ -1,11 +1,9 @@
 //! Opens the connection to the dashboard.
 
 use super::config::Config;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use super::tls::{self, TlsError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
@@ -32,10 +30,6 @@ pub(super) enum ConnectError {
     Token { path: PathBuf, source: io::Error },
     #[error("the token file {} holds no token; write one there, as made by `switchyard token`", .0.display())]
     NoToken(PathBuf),
-    #[error("cannot use ca_file {}: {problem}; it must hold certificates in PEM", path.display())]
-    Authority { path: PathBuf, problem: String },
-    #[error("this system has no root certificates; install them, or set ca_file")]
-    NoRoots,
     #[error("cannot find the address of {host}: {source}")]
     Lookup { host: String, source: io::Error },
     #[error("cannot reach {host} port {port}: {source}")]
@@ -57,8 +51,8 @@ pub(super) enum ConnectError {
     Refused(StatusCode),
     #[error("{0}")]
     Handshake(#[source] Box<tungstenite::Error>),
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl ConnectError {
@@ -88,7 +82,7 @@ pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
 async fn attempt(config: &Config) -> Result<Socket, ConnectError> {
     let request = request(config)?;
     let connector = if config.dashboard.is_tls() {
-        Connector::Rustls(Arc::new(tls(config.ca_file.as_deref())?))
+        Connector::Rustls(Arc::new(tls::client_config(config.ca_file.as_deref())?))
     } else {
         Connector::Plain
     };
@@ -103,6 +97,13 @@ async fn attempt(config: &Config) -> Result<Socket, ConnectError> {
             if response.status() == StatusCode::UNAUTHORIZED =>
         {
             Err(ConnectError::Unauthorized(config.token_file.clone()))
+        }
+        Err(tungstenite::Error::Io(error)) => {
+            let (host, ca_file) = (config.dashboard.host(), config.ca_file.as_deref());
+            Err(match TlsError::of(&error, host, ca_file) {
+                Some(tls) => tls.into(),
+                None => tungstenite::Error::Io(error).into(),
+            })
         }
         Err(error) => Err(error.into()),
     }
@@ -153,37 +154,4 @@ async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         port,
         source,
     })
-}
-
-/// The system's roots and those of `ca_file`, read anew, as both may change.
-fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, ConnectError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        let bad = |problem: String| ConnectError::Authority {
-            path: path.to_owned(),
-            problem,
-        };
-        let certificates =
-            CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;
-        let before = roots.len();
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-            roots
-                .add(certificate)
-                .map_err(|error| bad(error.to_string()))?;
-        }
-        if roots.len() == before {
-            return Err(bad("it holds no certificate".to_owned()));
-        }
-    }
-    if roots.is_empty() {
-        return Err(ConnectError::NoRoots);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 /// An agent of one host.
 pub(crate) struct Agent {
     dir: tempfile::TempDir,
+    environment: Vec<(&'static str, String)>,
     pub(crate) process: Process,
 }
 
@@ -30,8 +31,18 @@ impl Agent {
         agent
     }
 
-    /// An agent of whatever listens on this port.
+    /// An agent of whatever listens on this port, unless `extra` names another address.
     pub(crate) fn launch(port: u16, host: &str, extra: &Value) -> Self {
+        Self::launch_in(Vec::new(), port, host, extra)
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn launch_in(
+        environment: Vec<(&'static str, String)>,
+        port: u16,
+        host: &str,
+        extra: &Value,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("token"), Dashboard::token(host)).unwrap();
         let mut config = json!({
@@ -50,8 +61,12 @@ impl Agent {
             toml::to_string(&config).unwrap(),
         )
         .unwrap();
-        let process = launch(dir.path());
-        Self { dir, process }
+        let process = launch(dir.path(), &environment);
+        Self {
+            dir,
+            environment,
+            process,
+        }
     }
 
     /// A folder of the test's own.
@@ -77,15 +92,9 @@ impl Agent {
         end_all_owned_by(self.dir.path());
     }
 
-    /// Kills the agent alone and starts it anew, without waiting for its connection.
-    pub(crate) fn kill_and_launch(&mut self) {
-        self.process.end(Signal::SIGKILL);
-        self.process = launch(self.dir.path());
-    }
-
     /// Starts it anew on the same state.
     pub(crate) fn start_again(&mut self) {
-        self.process = launch(self.dir.path());
+        self.process = launch(self.dir.path(), &self.environment);
         self.process.wait_to_say("connected to ", 0);
     }
 
@@ -101,13 +110,8 @@ impl Drop for Agent {
     }
 }
 
-fn launch(dir: &Path) -> Process {
-    Process::start(
-        dir,
-        &[
-            "agent",
-            "--config",
-            dir.join("agent.toml").to_str().unwrap(),
-        ],
-    )
+fn launch(dir: &Path, environment: &[(&str, String)]) -> Process {
+    let config = dir.join("agent.toml");
+    let arguments = ["agent", "--config", config.to_str().unwrap()];
+    Process::start_in(dir, &arguments, environment)
 }

@@ -21,6 +21,15 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the binary. `owner` is a folder of the test, by which its descendants are found.
     pub(crate) fn start(owner: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(owner, arguments, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_in(
+        owner: &Path,
+        arguments: &[&str],
+        environment: &[(&str, String)],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
         command.args(arguments).env(OWNER, owner);
         for variable in [
@@ -38,6 +47,7 @@ impl Process {
             command.env_remove(variable);
         }
         let mut child = command
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

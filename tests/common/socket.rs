@@ -1,13 +1,12 @@
 //! WebSocket clients: a browser, and the simplest agents there can be.
 
-use super::{Dashboard, Line, SOON, wait_for};
+use super::{Dashboard, Line, SOON};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::HandshakeError;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{self, Error, Message, Utf8Bytes, WebSocket};
 
 /// A connection to the dashboard.
@@ -43,24 +42,6 @@ impl Socket {
             Err(HandshakeError::Failure(Error::Http(answer))) => Err(answer.status().as_u16()),
             Err(error) => panic!("{path}: {error}"),
         }
-    }
-
-    /// Waits for a client of ours; gives its `Authorization`, too.
-    #[track_caller]
-    pub(crate) fn accept(listener: &TcpListener) -> (Self, String) {
-        listener.set_nonblocking(true).unwrap();
-        let (stream, _) = wait_for("a connection", SOON, || listener.accept().ok());
-        stream.set_nonblocking(false).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        let mut authorization = String::new();
-        #[expect(clippy::result_large_err, reason = "the library's own type")]
-        let socket = tungstenite::accept_hdr(stream, |request: &Request, response: Response| {
-            let header = request.headers().get("authorization").unwrap();
-            header.to_str().unwrap().clone_into(&mut authorization);
-            Ok(response)
-        });
-        let socket = socket.unwrap();
-        (Self::new(socket), authorization)
     }
 
     /// As a browser that shows our page.
@@ -170,12 +151,6 @@ impl Socket {
             }
         }
         panic!("waited {SOON:?} for {what}");
-    }
-
-    /// Ends the connection without a word.
-    pub(crate) fn hang_up(&self) {
-        // It may be gone already.
-        let _ = self.socket.get_ref().shutdown(Shutdown::Both);
     }
 
     /// The code with which the dashboard hangs up.

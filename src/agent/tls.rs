@@ -1,0 +1,104 @@
+//! Whom the agent trusts to be the dashboard, and why it does not.
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why there is no TLS with the dashboard.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    #[error("cannot use ca_file {}: {problem}; it must hold certificates in PEM", path.display())]
+    Authority { path: PathBuf, problem: String },
+    #[error("this system has no root certificates; install them, or set ca_file")]
+    NoRoots,
+    #[error(
+        "the dashboard's certificate is not trusted: none of this system's roots signed it; set ca_file to the certificate of the authority that did"
+    )]
+    UnknownIssuer,
+    #[error(
+        "the dashboard's certificate is not trusted: neither one of this system's roots nor an authority in ca_file {} signed it; put the certificate of the authority that did there",
+        .0.display()
+    )]
+    IssuerNotInFile(PathBuf),
+    #[error(
+        "the dashboard's certificate is not for {host}; correct `dashboard`, or have a certificate made for that name"
+    )]
+    OtherName { host: String },
+    #[error(
+        "the dashboard's certificate is not valid at the time of this host; renew it, or correct the host's clock"
+    )]
+    OtherTime,
+    #[error("the dashboard's certificate is not trusted: {0}")]
+    Certificate(CertificateError),
+    #[error(
+        "what listens there does not speak TLS; correct the address or the port in `dashboard`"
+    )]
+    NoTls,
+    #[error("TLS cannot be set up: {0}")]
+    SetUp(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// What a failed handshake with `host` means, if TLS itself is the reason.
+    pub(super) fn of(error: &io::Error, host: &str, ca_file: Option<&Path>) -> Option<Self> {
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        let certificate = match error {
+            rustls::Error::InvalidCertificate(certificate) => certificate,
+            rustls::Error::InvalidMessage(_) => return Some(Self::NoTls),
+            other => return Some(Self::SetUp(other.clone())),
+        };
+        Some(match certificate {
+            // The signature is bad where the authority was made anew with the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => ca_file
+                .map_or(Self::UnknownIssuer, |path| {
+                    Self::IssuerNotInFile(path.to_owned())
+                }),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::OtherName {
+                    host: host.to_owned(),
+                }
+            }
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => Self::OtherTime,
+            other => Self::Certificate(other.clone()),
+        })
+    }
+}
+
+/// Trusts the system's roots and those of `ca_file`. They are read anew each time, as both may change.
+pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = ca_file {
+        let bad = |problem: String| TlsError::Authority {
+            path: path.to_owned(),
+            problem,
+        };
+        let certificates =
+            CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;
+        let before = roots.len();
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| bad(error.to_string()))?;
+        }
+        if roots.len() == before {
+            return Err(bad("it holds no certificate".to_owned()));
+        }
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}

@@ -1,0 +1,222 @@
+//! An agent that reaches its dashboard through a proxy that ends TLS.
+#![cfg(test)]
+
+mod common;
+
+use common::{Agent, Dashboard};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+/// An authority of the test's own.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: PathBuf,
+}
+
+impl Authority {
+    /// Its name is `name`, and its certificate is written to `folder/name`.
+    fn new(folder: &Path, name: &str) -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = folder.join(name);
+        std::fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
+        let issuer = Issuer::new(params, key);
+        Self { issuer, pem }
+    }
+
+    /// What a server needs that has a certificate of this authority.
+    fn server(&self, params: CertificateParams) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = rustls::crypto::ring::default_provider();
+        ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap()
+    }
+}
+
+/// A dashboard behind a proxy, and two authorities, of which one made the proxy's certificate.
+struct Proxied {
+    dashboard: Dashboard,
+    ours: Authority,
+    other: Authority,
+    port: u16,
+    folder: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+impl Proxied {
+    fn start(params: CertificateParams) -> Self {
+        let dashboard = Dashboard::start(&["h1"]);
+        let folder = tempfile::tempdir().unwrap();
+        let ours = Authority::new(folder.path(), "ours.pem");
+        let other = Authority::new(folder.path(), "other.pem");
+        let acceptor = TlsAcceptor::from(Arc::new(ours.server(params)));
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        runtime.spawn(forward(listener, acceptor, dashboard.port));
+        Self {
+            dashboard,
+            ours,
+            other,
+            port,
+            folder,
+            _runtime: runtime,
+        }
+    }
+
+    /// An agent that comes to `wss://localhost`; of the authorities, the system trusts the other one.
+    fn agent(&self, extra: Value) -> Agent {
+        let mut config = extra;
+        let default = json!(format!("wss://localhost:{}", self.port));
+        config
+            .as_object_mut()
+            .unwrap()
+            .entry("dashboard")
+            .or_insert(default);
+        let roots = vec![("SSL_CERT_FILE", self.other.pem.display().to_string())];
+        Agent::launch_in(roots, self.port, "h1", &config)
+    }
+}
+
+async fn forward(listener: TcpListener, acceptor: TlsAcceptor, to: u16) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            // An agent that does not trust us hangs up.
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let mut dashboard = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            let _ = copy_bidirectional(&mut stream, &mut dashboard).await;
+        });
+    }
+}
+
+fn named(name: &str) -> CertificateParams {
+    CertificateParams::new([name.to_owned()]).unwrap()
+}
+
+/// Waits until the agent said this twice: it goes on trying.
+#[track_caller]
+fn says_twice(agent: &mut Agent, words: &str) {
+    agent.process.wait_to_say(words, 0);
+    let said = agent.process.said();
+    agent.process.wait_to_say(words, said);
+}
+
+#[test]
+fn a_private_authority_in_ca_file_is_trusted_and_a_run_goes_through() {
+    let proxied = Proxied::start(named("localhost"));
+    let switch = json!({"steps": [["seq", "1", "5000"]]});
+    let mut agent =
+        proxied.agent(json!({"ca_file": proxied.ours.pem, "commands": {"switch": switch}}));
+    let url = format!("connected to wss://localhost:{}", proxied.port);
+    agent.process.wait_to_say(&url, 0);
+    let run = proxied.dashboard.command("h1", "switch");
+    let run = proxied.dashboard.wait_done("h1", &run);
+    assert_eq!(
+        [&run["status"], &run["lines"]],
+        [&json!("ok"), &json!(5000)]
+    );
+}
+
+#[test]
+fn a_root_of_the_system_is_trusted_beside_ca_file() {
+    let proxied = Proxied::start(named("localhost"));
+    let roots = vec![("SSL_CERT_FILE", proxied.ours.pem.display().to_string())];
+    let url = format!("wss://localhost:{}", proxied.port);
+    let config = json!({"dashboard": url, "ca_file": proxied.other.pem});
+    let mut agent = Agent::launch_in(roots, proxied.port, "h1", &config);
+    agent.wait_for_reconnection(0);
+}
+
+#[test]
+fn an_authority_nobody_named_is_not_trusted_until_it_is() {
+    let proxied = Proxied::start(named("localhost"));
+    let mut agent = proxied.agent(json!({}));
+    says_twice(
+        &mut agent,
+        "certificate is not trusted: none of this system's roots signed it; set ca_file",
+    );
+    assert_eq!(proxied.dashboard.host("h1")["online"], false);
+
+    // One that was made anew, and has the same name.
+    let again = tempfile::tempdir().unwrap();
+    let ca_file = Authority::new(again.path(), "ours.pem").pem;
+    let mut agent = proxied.agent(json!({"ca_file": ca_file}));
+    says_twice(&mut agent, "nor an authority in ca_file");
+    std::fs::copy(&proxied.ours.pem, &ca_file).unwrap();
+    agent.wait_for_reconnection(0);
+}
+
+#[test]
+fn a_certificate_for_another_name_is_refused() {
+    let proxied = Proxied::start(named("elsewhere.example.org"));
+    let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
+    says_twice(
+        &mut agent,
+        "certificate is not for localhost; correct `dashboard`",
+    );
+    assert_eq!(proxied.dashboard.host("h1")["online"], false);
+}
+
+#[test]
+fn an_address_may_stand_in_the_certificate() {
+    let proxied = Proxied::start(named("127.0.0.1"));
+    let url = format!("wss://127.0.0.1:{}", proxied.port);
+    let mut agent = proxied.agent(json!({"dashboard": url, "ca_file": proxied.ours.pem}));
+    agent.wait_for_reconnection(0);
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_refused() {
+    let mut params = named("localhost");
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let proxied = Proxied::start(params);
+    let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
+    says_twice(&mut agent, "not valid at the time of this host; renew it");
+}
+
+#[test]
+fn a_dashboard_without_tls_is_told_from_one_that_is_not_there() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "ours.pem");
+    let config = json!({"dashboard": format!("wss://localhost:{}", dashboard.port), "ca_file": authority.pem});
+    let mut agent = Agent::launch(dashboard.port, "h1", &config);
+    says_twice(&mut agent, "does not speak TLS");
+}
+
+#[test]
+fn a_ca_file_that_cannot_be_used_is_named() {
+    let proxied = Proxied::start(named("localhost"));
+    let ca_file = proxied.folder.path().join("ca.pem");
+    std::fs::write(&ca_file, "no certificate").unwrap();
+    let mut agent = proxied.agent(json!({"ca_file": ca_file}));
+    says_twice(
+        &mut agent,
+        &format!("cannot use ca_file {}", ca_file.display()),
+    );
+    std::fs::remove_file(&ca_file).unwrap();
+    says_twice(
+        &mut agent,
+        &format!("cannot use ca_file {}", ca_file.display()),
+    );
+}
