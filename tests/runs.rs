@@ -5,6 +5,9 @@ mod common;
 
 use common::{Agent, Dashboard, Gate, SOON, alive, texts};
 use serde_json::{Value, json};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// An agent whose command `switch` runs these steps.
@@ -109,35 +112,71 @@ fn a_run_over_its_time_ends_with_124() {
     );
 }
 
+/// Writes checks of these names and scripts.
+fn write_checks(dir: &Path, checks: &[(&str, String)]) {
+    for (name, script) in checks {
+        let path = dir.join(name);
+        fs::write(&path, format!("#!/bin/sh\necho {name}\n{script}\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
 #[test]
-fn checks_all_run_and_one_that_fails_makes_the_run_an_error() {
+fn checks_all_run_and_one_that_fails_makes_the_run_an_error_whichever_it_is() {
     let dashboard = Dashboard::start(&["h1"]);
     let dir = tempfile::tempdir().unwrap();
-    for (name, exit_code) in [("T01.sh", 0), ("T02.sh", 5), ("T03.sh", 0)] {
-        let path = dir.path().join(name);
-        std::fs::write(&path, format!("#!/bin/sh\necho {name}\nexit {exit_code}\n")).unwrap();
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    }
-    std::fs::write(dir.path().join("T04.sh"), "not executable").unwrap();
+    fs::write(dir.path().join("T04.sh"), "not executable").unwrap();
     let test = json!({"steps": [["echo", "switched"]], "checks": dir.path()});
     let _agent = Agent::start_with(&dashboard, "h1", &json!({"commands": {"test": test}}));
-    let run = dashboard.command("h1", "test");
-    let done = dashboard.wait_done("h1", &run);
-    assert_eq!(
-        [&done["status"], &done["exit_code"]],
-        [&json!("error"), &json!(1)]
-    );
-    let tests = json!({"current": 3, "total": 3, "passed": 2, "running": false, "result": "error"});
-    assert_eq!(done["tests"], tests);
-    let lines = dashboard.lines("h1", &run);
-    let lines = texts(&lines);
-    for want in ["switched", "T01.sh", "T02.sh", "T03.sh"] {
-        assert!(
-            lines.iter().any(|line| line.contains(want)),
-            "{want} in {lines:?}"
+    let names = ["T01.sh", "T02.sh", "T03.sh"];
+    for bad in [None, Some("T01.sh"), Some("T02.sh"), Some("T03.sh")] {
+        let exit = |name| format!("exit {}", if Some(name) == bad { 5 } else { 0 });
+        write_checks(dir.path(), &names.map(|name| (name, exit(name))));
+        let run = dashboard.command("h1", "test");
+        let done = dashboard.wait_done("h1", &run);
+        let (status, code, passed) = match bad {
+            Some(_) => ("error", 1, 2),
+            None => ("ok", 0, 3),
+        };
+        assert_eq!(
+            [&done["status"], &done["exit_code"]],
+            [&json!(status), &json!(code)],
+            "{bad:?} fails: {done}"
         );
+        let tests =
+            json!({"current": 3, "total": 3, "passed": passed, "running": false, "result": status});
+        assert_eq!(done["tests"], tests);
+        if let Some(bad) = bad {
+            let message = done["message"].as_str().unwrap();
+            assert!(message.contains(bad), "{message}");
+        }
+        let lines = dashboard.lines("h1", &run);
+        assert_eq!(texts(&lines), [&["switched"], &names[..]].concat());
     }
+}
+
+#[test]
+fn how_far_the_checks_are_is_told_while_they_run() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Gate::closed(dir.path(), "gate");
+    let checks = [
+        ("T01.sh", "exit 1".to_owned()),
+        ("T02.sh", String::new()),
+        ("T03.sh", gate.wait()),
+    ];
+    write_checks(dir.path(), &checks);
+    let test = json!({"steps": [["true"]], "checks": dir.path()});
+    let _agent = Agent::start_with(&dashboard, "h1", &json!({"commands": {"test": test}}));
+    let run = dashboard.command("h1", "test");
+    let tests = json!({"current": 3, "total": 3, "passed": 1, "running": true, "result": null});
+    let at_last = dashboard.wait_for_run("h1", &run, SOON, |run| run["tests"] == tests);
+    assert_eq!(
+        [&at_last["status"], &at_last["phase"]],
+        ["running", "testing"]
+    );
+    gate.open();
+    assert_eq!(dashboard.wait_done("h1", &run)["tests"]["result"], "error");
 }
 
 #[test]
