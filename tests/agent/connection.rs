@@ -24,6 +24,8 @@ async fn the_agent_sends_register_and_nothing_else_until_it_is_registered() {
         ])
     );
     assert_eq!(register["runs"], json!([]));
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(register["boot_id"], boot_id.trim());
     connection.send(json!({"type": "command", "run_id": "2025-12-14T10-30-00-switch", "nonce": "n", "command": "switch"})).await;
     assert!(connection.is_silent_for(Duration::from_millis(1500)).await);
     assert!(!fleet.log().contains("connected to"));
@@ -67,6 +69,8 @@ async fn what_is_malformed_closes_the_connection_and_the_agent_comes_back() {
         assert_eq!(connection.close_code().await, 4400, "{bad}");
     }
     fleet.register().await;
+    let runs = std::fs::read_dir(fleet.path("state/runs")).unwrap();
+    assert_eq!(runs.count(), 0, "a run began");
 }
 
 #[tokio::test]

@@ -138,3 +138,29 @@ async fn a_run_of_an_earlier_boot_is_lost_because_the_host_restarted() {
         "{status}"
     );
 }
+
+#[tokio::test]
+async fn a_request_is_remembered_by_an_agent_that_was_killed() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.agent("echo $$", "");
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    connection.until_end(RUN, 0).await;
+    connection
+        .send(json!({"type": "ack", "run_id": RUN, "seq": 1, "final": true}))
+        .await;
+    appears(&fleet.rundir(RUN).join("acked")).await;
+    agent.kill();
+    drop(connection);
+
+    let _agent = fleet.agent("echo $$", "");
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    let again = connection.expect("status").await;
+    assert_eq!(
+        (&again["status"], &again["lines"]),
+        (&json!("ok"), &json!(1))
+    );
+    connection.command(RUN, "other", "switch").await;
+    assert_eq!(connection.expect("command_rejected").await["run_id"], RUN);
+}

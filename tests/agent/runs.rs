@@ -113,6 +113,42 @@ async fn stop_ends_the_run_and_the_next_may_begin() {
 }
 
 #[tokio::test]
+async fn an_activation_goes_on_until_a_stop_is_forced() {
+    let fleet = Fleet::new().await;
+    let _agent = fleet.agent(
+        "echo 'activating the configuration...' >&2; exec sleep 300",
+        "",
+    );
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    loop {
+        let progress = connection.expect("progress").await;
+        let phases = progress["phases"].as_array().unwrap();
+        if phases
+            .last()
+            .is_some_and(|last| last["phase"] == "activation")
+        {
+            break;
+        }
+    }
+    let mut stop = json!({"type": "stop", "run_id": RUN, "requested_by": "alice"});
+    connection.send(stop.clone()).await;
+    crate::support::until("the stop is refused", || {
+        fleet
+            .log()
+            .contains("the host is activating, and nobody forced it")
+    })
+    .await;
+    for _ in 0..2 {
+        let heartbeat = connection.expect("heartbeat").await;
+        assert_eq!(heartbeat["run_id"], RUN, "it goes on");
+    }
+    stop["force"] = json!(true);
+    connection.send(stop).await;
+    assert_eq!(connection.expect("status").await["status"], "stopped");
+}
+
+#[tokio::test]
 async fn what_cannot_begin_is_rejected_with_the_reason() {
     let fleet = Fleet::new().await;
     let _agent = fleet.agent("true", "");
