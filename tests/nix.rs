@@ -3,11 +3,10 @@
 
 mod common;
 
-use common::{Agent, Dashboard, Gate, SOON, has, skip, texts};
+use common::{Agent, Dashboard, Gate, SOON, git, has, skip, texts};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// A store in `folder`, in which anyone may build.
 fn store(folder: &Path) -> Vec<(&'static str, String)> {
@@ -40,18 +39,6 @@ fn agent(dashboard: &Dashboard, folder: &Path, config: &Value) -> Agent {
     let mut agent = Agent::launch_in(store(folder), dashboard.port, "h1", config);
     agent.wait_for_reconnection(0);
     agent
-}
-
-#[track_caller]
-fn git(dir: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=test", "-c", "user.email=test@example.org"])
-        .args(arguments)
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// Commits `content` in `file`, in a repository that is made where there is none; gives the revision.

@@ -3,12 +3,11 @@
 
 mod common;
 
-use common::{Agent, Dashboard};
+use common::{Agent, Dashboard, git};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{fs, thread};
 
 /// A repository with a work tree, and a bare one that is served.
@@ -63,17 +62,6 @@ impl Repository {
     }
 }
 
-fn git(dir: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=test", "-c", "user.email=test@example.org"])
-        .args(arguments)
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 /// An agent that pulls from `url`.
 fn agent_of(dashboard: &Dashboard, url: &str) -> Agent {
     let repo = json!({"repo": {"url": url, "branch": "main"}});
@@ -106,12 +94,15 @@ fn assert_pulls(repository: &Repository, url: &str) {
 
     let second = repository.commit("second");
     fs::write(clone.join("flake.nix"), "dirty").unwrap();
+    // As a git that was killed leaves it.
+    fs::write(clone.join(".git/index.lock"), "").unwrap();
     let run = pull(&dashboard);
     assert_eq!(run["status"], "ok", "{run}");
     assert_eq!(
         fs::read_to_string(clone.join("flake.nix")).unwrap(),
         "second"
     );
+    assert_eq!(git(&clone, &["status", "--porcelain"]), "");
     dashboard.wait_for_host("h1", "the second revision", |host| {
         host["revision"] == *second
     });
@@ -167,7 +158,7 @@ fn pull_from_nowhere_fails_with_what_git_said() {
     let _agent = agent_of(&dashboard, &nowhere.display().to_string());
     let run = pull(&dashboard);
     assert_eq!(run["status"], "error", "{run}");
-    assert_ne!(run["exit_code"], 0);
+    assert_eq!(run["exit_code"], 128);
     assert!(
         run["message"].as_str().unwrap().contains("nowhere"),
         "{run}"

@@ -155,3 +155,16 @@ async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_no_hurry_only_after_401_and_403() {
+        assert!(ConnectError::Unauthorized(PathBuf::new()).is_unwanted());
+        assert!(ConnectError::Refused(StatusCode::FORBIDDEN).is_unwanted());
+        assert!(!ConnectError::Refused(StatusCode::BAD_GATEWAY).is_unwanted());
+        assert!(!ConnectError::Timeout.is_unwanted());
+    }
+}

@@ -336,3 +336,19 @@ async fn until(due: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_no_hurry_only_where_the_dashboard_does_not_want_the_agent() {
+        let closed = |code: u16| {
+            let reason = "".into();
+            let code = code.into();
+            End::Closed(Some(CloseFrame { code, reason })).is_unwanted()
+        };
+        assert!(closed(close::REPLACED) && closed(close::FORBIDDEN));
+        assert!(!closed(1001) && !End::Closed(None).is_unwanted() && !End::Silent.is_unwanted());
+    }
+}

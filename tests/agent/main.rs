@@ -7,7 +7,6 @@
 )]
 
 mod connection;
-mod pull;
 mod recovery;
 mod runs;
 mod support;

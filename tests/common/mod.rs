@@ -61,6 +61,19 @@ pub(crate) fn has(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
 }
 
+/// Runs git in `dir`; gives what it says.
+#[track_caller]
+pub(crate) fn git(dir: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=test", "-c", "user.email=test@example.org"])
+        .args(arguments)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// A program that writes `line 0` to `line N-1` to its standard output.
 pub(crate) fn count_to(lines: u64) -> String {
     format!("seq 0 {} | sed 's/^/line /'", lines - 1)
