@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// A send that is blocked for longer allows to jump ahead.
 const SLOW: Duration = Duration::from_secs(1);
-/// The most bytes of log in one frame.
+/// About the most bytes in one frame: what a browser costs is a few times this.
 const FRAME_BYTES: usize = 1 << 21;
 const NEWS_A_FRAME: usize = 500;
 const HOSTS_A_FRAME: usize = 500;

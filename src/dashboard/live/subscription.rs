@@ -13,6 +13,8 @@ use std::sync::atomic::Ordering;
 const SKIP_BEYOND: Seq = 10_000;
 /// and so many of the newest it then still gets.
 const KEEP: Seq = 1_000;
+/// What a line costs in a frame besides its text, in bytes.
+const LINE_OVERHEAD: usize = 80;
 
 /// What a browser watches: one run, or the present and every later run of a host.
 #[derive(Debug)]
@@ -131,8 +133,10 @@ impl Subscription {
                     &current.run.run_id,
                 )?),
             };
+            // Half of the room is for the text, half for what JSON puts around it.
             let most = usize::try_from(lines - current.next).unwrap_or(usize::MAX);
-            reader.read(current.next, most, room, batch)?;
+            let most = most.min((room / 2 / LINE_OVERHEAD).max(1));
+            reader.read(current.next, most, room / 2, batch)?;
             if batch.is_empty() {
                 return Ok(false);
             }
