@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// `[HH:MM:SS] `
 pub(super) const STAMP_BYTES: usize = 11;
 
+/// About as much as is stored at a time.
+static PROBE: [u8; 1 << 16] = [0; 1 << 16];
+
 /// Both files of a log, open.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -88,10 +91,19 @@ impl LogWriter {
             rebuilt: false,
             body_start: u32::try_from(text.len()).unwrap_or(u32::MAX),
         };
-        log.write_all_at(text.as_bytes(), 0)
-            .map_err(LogError::io("write", &log_path))?;
-        idx.write_all_at(&head.encode(), 0)
-            .map_err(LogError::io("write", &idx_path))?;
+        let written = log
+            .write_all_at(text.as_bytes(), 0)
+            .map_err(LogError::io("write", &log_path))
+            .and_then(|()| {
+                idx.write_all_at(&head.encode(), 0)
+                    .map_err(LogError::io("write", &idx_path))
+            });
+        if let Err(error) = written {
+            // Half a log is none: the next attempt begins anew.
+            let _ = std::fs::remove_file(&log_path);
+            let _ = std::fs::remove_file(&idx_path);
+            return Err(error);
+        }
         let files = Files {
             log,
             idx,
@@ -221,6 +233,21 @@ impl LogWriter {
             .map_err(LogError::io("write", &files.idx_path))
     }
 
+    /// Tries whether more can be stored: writes behind the end, and takes it off again.
+    ///
+    /// # Errors
+    /// When the file system still refuses.
+    pub fn probe(&self) -> Result<(), LogError> {
+        let files = &self.files;
+        let log = files.log.write_all_at(&PROBE, self.stored.end);
+        // Less than a record, so that no reader takes it for a line.
+        let part = &PROBE[..RECORD_BYTES - 1];
+        let idx = files.idx.write_all_at(part, index_offset(self.stored.seq));
+        self.truncate();
+        log.map_err(LogError::io("write", &files.log_path))?;
+        idx.map_err(LogError::io("write", &files.idx_path))
+    }
+
     /// Takes back half a write. What remains when this fails too is cut by the next recovery.
     fn truncate(&self) {
         let _ = self.files.idx.set_len(index_offset(self.stored.seq));
@@ -291,7 +318,7 @@ impl LogWriter {
     }
 
     #[cfg(test)]
-    pub(super) fn replace_log_file_for_test(&mut self, log: File) {
+    pub(crate) fn replace_log_file_for_test(&mut self, log: File) {
         let idx = self.files.idx.try_clone().unwrap();
         let (log_path, idx_path) = (self.files.log_path.clone(), self.files.idx_path.clone());
         self.files = Arc::new(Files {
