@@ -3,7 +3,7 @@
 use super::health::Health;
 use crate::runlog::SyncHandle;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -29,6 +29,11 @@ impl Syncing {
             queued: AtomicBool::new(false),
             bell,
         })
+    }
+
+    /// The same log with nothing on disk: for marks that change their meaning.
+    pub(crate) fn anew(&self) -> Arc<Self> {
+        Self::new(self.handle.clone(), Arc::clone(&self.bell))
     }
 
     /// The highest mark that is on disk.
@@ -66,11 +71,7 @@ impl Syncer {
         log.wanted.store(mark, Ordering::Release);
         if !log.queued.swap(true, Ordering::AcqRel) {
             let (queue, turn) = &*self.shared;
-            queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .dirty
-                .push(Arc::clone(log));
+            lock(queue).dirty.push(Arc::clone(log));
             turn.notify_all();
         }
     }
@@ -78,7 +79,7 @@ impl Syncer {
     /// Returns when nothing is left to do, or after `limit`; then ends the thread.
     pub(crate) fn finish(&self, limit: Duration) {
         let (queue, turn) = &*self.shared;
-        let mut state = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(queue);
         state.closed = true;
         turn.notify_all();
         let idle =
@@ -93,9 +94,13 @@ impl Drop for Syncer {
     }
 }
 
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn run((queue, turn): &(Mutex<Queue>, Condvar), health: &Health) {
     loop {
-        let mut state = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(queue);
         state.busy = false;
         turn.notify_all();
         while state.dirty.is_empty() {
@@ -109,18 +114,25 @@ fn run((queue, turn): &(Mutex<Queue>, Condvar), health: &Health) {
         drop(state);
         let began = Instant::now();
         for log in dirty {
-            // Cleared first: what is written from now on asks again.
-            log.queued.store(false, Ordering::Release);
+            // Cleared first: what is written from now on asks again. A swap, because a plain store might
+            // become visible only behind the load below, and a mark set in between would be missed by both.
+            log.queued.swap(false, Ordering::AcqRel);
             let mark = log.wanted.load(Ordering::Acquire);
             match log.handle.sync() {
                 Ok(()) => {
                     log.done.fetch_max(mark, Ordering::AcqRel);
                     log.bell.notify_one();
                 }
-                Err(error) => health.fault(error.to_string()),
+                Err(error) => {
+                    health.fault(error.to_string());
+                    let mut state = lock(queue);
+                    if !state.closed && !log.queued.swap(true, Ordering::AcqRel) {
+                        state.dirty.push(log);
+                    }
+                }
             }
         }
-        let state = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(queue);
         let rest = EVERY.saturating_sub(began.elapsed());
         let waited = turn.wait_timeout_while(state, rest, |state| !state.closed);
         drop(waited);
