@@ -2,6 +2,7 @@ use super::{State, StateError};
 use crate::protocol::{HostId, Run, RunId, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// A run, and what only the dashboard needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,16 +169,16 @@ impl State {
         .await
     }
 
-    /// The ids of all runs of a host that are known or were removed.
+    /// The ids of all runs of a host that are known, or (`true`) were removed.
     pub(crate) async fn known_ids(
         &self,
         host_id: &HostId,
-    ) -> Result<std::collections::HashSet<String>, StateError> {
+    ) -> Result<HashMap<String, bool>, StateError> {
         let host = host_id.to_string();
         self.call(move |connection| {
-            let all = "SELECT run_id FROM runs WHERE host_id = ?1 UNION ALL SELECT run_id FROM removed WHERE host_id = ?1";
+            let all = "SELECT run_id, 0 FROM runs WHERE host_id = ?1 UNION ALL SELECT run_id, 1 FROM removed WHERE host_id = ?1";
             let mut all = connection.prepare_cached(all)?;
-            all.query_map([host], |row| row.get(0))?.collect()
+            all.query_map([host], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
         .await
     }
