@@ -2,8 +2,9 @@
 
 use super::config::Retention;
 use super::core::Core;
-use crate::protocol::{HostId, RunId, Status, Timestamp};
+use crate::protocol::{RunId, Status, Timestamp};
 use crate::runlog;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,7 +24,12 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention) {
     retain.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = expire.tick() => expire_runs(&core).await,
+            _ = expire.tick() => {
+                expire_runs(&core).await;
+                if core.health.reason().is_some() {
+                    core.probe().await;
+                }
+            }
             _ = retain.tick() => retain_logs(&core, retention).await,
             () = core.shutdown.wait() => return,
         }
@@ -47,13 +53,21 @@ async fn expire_runs(core: &Arc<Core>) {
         if now < due || (record.sent && !core.fleet.is_online(host_id)) {
             continue;
         }
+        let sent = record.sent;
+        let mut expired = false;
         core.fleet.update_run(host_id, run_id, |record| {
-            if record.run.status == Status::Queued {
+            // One that was sent in this very moment has its time of grace.
+            expired = record.run.status == Status::Queued && record.sent == sent;
+            if expired {
                 record.run.status = Status::Expired;
                 record.run.message = Some("the host did not come for it in time".into());
                 record.run.completed = Some(Timestamp::now());
+                record.stop = None;
             }
         });
+        if !expired {
+            continue;
+        }
         tracing::info!(host = %host_id, run = %run_id, "run expired");
         let _ = core.persist(host_id, run_id).await;
     }
@@ -95,7 +109,10 @@ async fn retain_logs(core: &Arc<Core>, retention: Retention) {
             {
                 return;
             }
-            total = total.saturating_sub(remove(core, &host_id, &run_id));
+            core.fleet.forget_run(&host_id, &run_id);
+            let (dir, id) = (core.log_dir(&host_id), run_id.clone());
+            let freed = tokio::task::spawn_blocking(move || remove(&dir, &id)).await;
+            total = total.saturating_sub(freed.unwrap_or(0));
             tracing::info!(host = %host_id, run = %run_id, "log removed by retention");
         }
         if count < RUNS_AT_A_TIME {
@@ -105,10 +122,9 @@ async fn retain_logs(core: &Arc<Core>, retention: Retention) {
 }
 
 /// Removes the files of a run; gives how many bytes that freed.
-fn remove(core: &Core, host_id: &HostId, run_id: &RunId) -> u64 {
-    let (log, idx) = runlog::paths(&core.log_dir(host_id), run_id);
-    let size =
-        |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+fn remove(dir: &Path, run_id: &RunId) -> u64 {
+    let (log, idx) = runlog::paths(dir, run_id);
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let freed = size(&log) + size(&idx);
     for path in [log, idx] {
         match std::fs::remove_file(&path) {
@@ -122,7 +138,7 @@ fn remove(core: &Core, host_id: &HostId, run_id: &RunId) -> u64 {
 }
 
 /// The bytes of all logs.
-fn size_of(logs: &std::path::Path) -> u64 {
+fn size_of(logs: &Path) -> u64 {
     let hosts = std::fs::read_dir(logs).into_iter().flatten().flatten();
     let files = hosts.flat_map(|host| {
         std::fs::read_dir(host.path())

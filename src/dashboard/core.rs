@@ -5,9 +5,10 @@ use super::health::Health;
 use super::intake::HostRuns;
 use super::state::{RunRecord, State, StateError, StopWish};
 use super::syncer::Syncer;
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::{Guests, Shutdown};
 use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
 use std::collections::HashMap;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) health: Arc<Health>,
     pub(crate) counters: Counters,
     pub(crate) shutdown: Shutdown,
+    /// The connections of agents and browsers.
+    pub(crate) guests: Guests,
     slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
 }
 
@@ -57,7 +60,7 @@ impl Core {
         health: Arc<Health>,
         shutdown: Shutdown,
     ) -> Self {
-        let (fleet, counters, slots) = Default::default();
+        let (fleet, counters, guests, slots) = Default::default();
         Self {
             fleet,
             state,
@@ -66,6 +69,7 @@ impl Core {
             health,
             counters,
             shutdown,
+            guests,
             slots,
         }
     }
@@ -109,9 +113,38 @@ impl Core {
         result
     }
 
-    /// Takes a command for each of these hosts; all that can be taken are on disk when it returns.
+    /// Whether things can be stored again; asked for while they could not.
+    pub(crate) async fn probe(&self) {
+        let path = self.logs.join(".probe");
+        let written = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::create(&path)?;
+            let written = file.write_all_at(&[0; 1 << 16], 0);
+            let written = written.and_then(|()| file.sync_data());
+            std::fs::remove_file(&path)?;
+            written
+        });
+        if matches!(written.await, Ok(Ok(()))) && self.state.probe().await.is_ok() {
+            self.health.well();
+        }
+    }
+
+    /// Takes a command for each of these hosts; all that can be taken are on disk when it returns. It goes on
+    /// to its end even when nobody waits for that any more.
     pub(crate) async fn enqueue(
         self: &Arc<Self>,
+        host_ids: &[HostId],
+        command: &CommandName,
+        requested_by: &str,
+        expires: Duration,
+    ) -> Vec<Result<Run, CommandError>> {
+        let (core, host_ids) = (Arc::clone(self), host_ids.to_vec());
+        let (command, by) = (command.clone(), requested_by.to_owned());
+        let taken = tokio::spawn(async move { core.take(&host_ids, &command, &by, expires).await });
+        taken.await.unwrap_or_default()
+    }
+
+    async fn take(
+        &self,
         host_ids: &[HostId],
         command: &CommandName,
         requested_by: &str,
@@ -187,10 +220,12 @@ impl Core {
         wish: StopWish,
     ) -> Result<Run, CommandError> {
         let (record, effect) = self.fleet.stop(host_id, wish)?;
-        tracing::info!(host = %host_id, run = %record.run.run_id, cancelled = effect == StopEffect::Cancelled, "stop asked for");
-        self.persist(host_id, &record.run.run_id)
-            .await
-            .map_err(|error| CommandError::NotStored(error.to_string()))?;
+        let run_id = record.run.run_id.clone();
+        tracing::info!(host = %host_id, run = %run_id, cancelled = effect == StopEffect::Cancelled, "stop asked for");
+        let (core, host_id) = (Arc::clone(self), host_id.clone());
+        let stored = tokio::spawn(async move { core.persist(&host_id, &run_id).await }).await;
+        let stored = stored.unwrap_or(Err(StateError::Closed));
+        stored.map_err(|error| CommandError::NotStored(error.to_string()))?;
         Ok(record.run)
     }
 }

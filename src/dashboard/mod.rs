@@ -17,6 +17,8 @@ mod router;
 mod startup;
 mod state;
 mod syncer;
+#[cfg(test)]
+mod testing;
 
 pub use state::StateError;
 
@@ -44,8 +46,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often it is stored who was here last when.
 const STORE_SESSIONS_EVERY: Duration = Duration::from_secs(600);
 
-/// How long the end may take for requests that go on, and then for logs to become durable.
-const END_WITHIN: Duration = Duration::from_secs(2);
+/// How long the end may take for requests that go on, then for connections to hear of it, and then for logs to
+/// become durable.
+const END_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// Why the dashboard ends.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +119,11 @@ pub async fn run(
         served = serving => served?,
         () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}
     }
-    let _ = tokio::time::timeout(END_WITHIN, chores).await;
+    let inside = async {
+        core.guests.gone().await;
+        chores.await
+    };
+    let _ = tokio::time::timeout(END_WITHIN, inside).await;
     tokio::task::block_in_place(|| core.syncer.finish(END_WITHIN));
     Ok(())
 }
@@ -140,10 +147,10 @@ async fn reload(app: Arc<App>) {
     };
     while hangups.recv().await.is_some() {
         match app.auth.credentials.reload() {
-            Ok(()) => {
-                app.core.fleet.set_hosts(app.auth.credentials.hosts());
-                tracing::info!("agents and users were read again");
-            }
+            Ok(()) => match startup::show(&app.core, app.auth.credentials.hosts()).await {
+                Ok(()) => tracing::info!("agents and users were read again"),
+                Err(error) => tracing::error!(%error, "new hosts are not shown yet"),
+            },
             Err(error) => tracing::error!(%error, "agents and users stay as they were"),
         }
     }

@@ -49,6 +49,23 @@ impl Fleet {
         })
     }
 
+    /// Puts a run that is over out of sight.
+    pub(crate) fn forget_run(&self, host_id: &HostId, run_id: &RunId) {
+        self.change(|inner| {
+            let Some(host) = inner.hosts.get_mut(host_id) else {
+                return;
+            };
+            let before = host.runs.len();
+            host.runs
+                .retain(|entry| entry.is_open() || entry.record.run.run_id != *run_id);
+            if host.runs.len() < before {
+                let subject = Subject::Run(host_id.clone(), run_id.clone());
+                inner.changes.forget(&subject);
+                inner.show_host(host_id);
+            }
+        });
+    }
+
     /// A run at hand.
     pub(crate) fn record(&self, host_id: &HostId, run_id: &RunId) -> Option<RunRecord> {
         let inner = self.lock();

@@ -33,7 +33,12 @@ impl From<Violation> for End {
 
 /// Serves the agent of `host_id` until it goes, is replaced, or the dashboard ends.
 pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocket) {
-    let end = match first(&mut socket).await {
+    let _guest = core.guests.enter();
+    let first = tokio::select! {
+        first = first(&mut socket) => first,
+        () = core.shutdown.wait() => Err(going_away()),
+    };
+    let end = match first {
         Ok(register) => registered(&core, &host_id, &mut socket, register).await,
         Err(end) => end,
     };
@@ -56,6 +61,10 @@ pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocke
         }
         End::Gone => tracing::info!(host = %host_id, "connection lost"),
     }
+}
+
+fn going_away() -> End {
+    End::Close(close::GOING_AWAY, "the dashboard ends".into())
 }
 
 /// Waits for `register`.
@@ -180,17 +189,12 @@ async fn talk(
                 }
             }
             errand = todo.recv() => match errand {
-                Some(Errand::Begin(run_id)) => runs.begin(core, &run_id).await,
-                Some(Errand::Stop(run_id)) => {
-                    if let Some(record) = core.fleet.record(&runs.host_id, &run_id) {
-                        runs.stop(&record);
-                    }
-                }
+                Some(errand) => runs.errand(core, errand).await,
                 None => return End::Close(told(closing).await, "replaced, or no longer a host".into()),
             },
             () = bell.notified() => runs.acknowledge(core).await,
             () = sleep_until(turn.unwrap_or_else(Instant::now)), if turn.is_some() => {
-                runs.turn(core);
+                runs.turn(core).await;
                 runs.acknowledge(core).await;
             }
             _ = pings.tick() => {
@@ -202,7 +206,7 @@ async fn talk(
                 }
             }
             code = told(closing) => return End::Close(code, "replaced by a newer connection, or no longer welcome".into()),
-            () = core.shutdown.wait() => return End::Close(close::GOING_AWAY, "the dashboard ends".into()),
+            () = core.shutdown.wait() => return going_away(),
         }
     }
 }
