@@ -151,3 +151,86 @@ fn size_of(logs: &Path) -> u64 {
         .map(|metadata| metadata.len())
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::intake::HostRuns;
+    use crate::dashboard::state::RunRecord;
+    use crate::dashboard::testing::{ask, host, open, parsed, switch};
+    use crate::protocol::Run;
+    use serde_json::json;
+
+    /// Ended runs asked for so many days ago, with 1,000 bytes of log each.
+    async fn ended(core: &Arc<Core>, days: &[i64]) -> Vec<RunId> {
+        let dir = core.log_dir(&host("h1"));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut ids = Vec::new();
+        for age in days {
+            let at = Timestamp::from_millis(Timestamp::now().millis() - age * DAY_MS);
+            let id = RunId::compose(at, &switch(), 1);
+            let mut run = Run::queued(id.clone(), host("h1"), switch());
+            (run.status, run.queued) = (Status::Ok, Some(at));
+            let record = RunRecord::of(run);
+            core.state.import(vec![record.clone()]).await.unwrap();
+            core.fleet.add_run(record);
+            std::fs::write(runlog::paths(&dir, &id).0, [0; 1000]).unwrap();
+            ids.push(id);
+        }
+        ids
+    }
+
+    async fn left(core: &Arc<Core>) -> Vec<RunId> {
+        let runs = core.state.runs(&host("h1"), None, 100).await.unwrap();
+        let runs: Vec<_> = runs.into_iter().map(|record| record.run.run_id).collect();
+        let files = std::fs::read_dir(core.log_dir(&host("h1"))).unwrap();
+        assert_eq!(files.count(), runs.len());
+        runs
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn retention_removes_the_oldest_and_their_hosts_are_told_that_they_are_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let ids = ended(&core, &[9, 5, 3, 1]).await;
+        let days = |days, max_bytes| Retention { days, max_bytes };
+        retain_logs(&core, days(0, 0)).await;
+        assert_eq!(left(&core).await.len(), 4);
+        retain_logs(&core, days(7, 0)).await;
+        assert_eq!(
+            left(&core).await,
+            [&ids[3], &ids[2], &ids[1]].map(Clone::clone)
+        );
+        retain_logs(&core, days(0, 1_500)).await;
+        assert_eq!(left(&core).await, [ids[3].clone()]);
+
+        let mut runs = HostRuns::new(host("h1"), core.log_dir(&host("h1")));
+        let offer = json!([{"run_id": ids[0], "command": "switch", "status": "ok", "lines": 7}]);
+        let register = json!({"protocol": 1, "host_id": "h1", "runs": offer});
+        let register = serde_json::from_value(register).unwrap();
+        runs.register(&core, register).await.unwrap();
+        let answers = parsed(&runs.take_replies());
+        assert_eq!(answers[0]["resume"], json!([]));
+        assert_eq!(answers[1]["final"], true);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_run_expires_unless_its_host_may_have_begun_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let past = |record: &mut RunRecord| record.expires = Some(Timestamp::from_millis(0));
+        for sent in [true, false] {
+            let run = ask(&core).await;
+            core.fleet.mark_sent(&host("h1"), &run, sent);
+            expire_runs(&core).await;
+            let status = || core.fleet.record(&host("h1"), &run).unwrap().run.status;
+            assert_eq!(status(), Status::Queued);
+            core.fleet.update_run(&host("h1"), &run, past);
+            expire_runs(&core).await;
+            assert_eq!(status() == Status::Queued, sent);
+            core.fleet.update_run(&host("h1"), &run, |record| {
+                record.run.status = Status::Rejected;
+            });
+        }
+    }
+}

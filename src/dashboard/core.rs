@@ -229,3 +229,30 @@ impl Core {
         Ok(record.run)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::{ask, host, open, switch};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_that_is_dropped_half_way_leaves_no_host_busy_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let hosts = [host("h1")];
+        let command = switch();
+        let request = core.enqueue(&hosts, &command, "alice", Duration::from_secs(60));
+        // Once, and never again.
+        let polled = futures_util::FutureExt::now_or_never(request);
+        assert!(polled.is_none());
+        while core.fleet.open_runs(&hosts[0]).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let wish = StopWish {
+            requested_by: "bob".into(),
+            force: false,
+        };
+        core.stop(&hosts[0], wish).await.unwrap();
+        ask(&core).await;
+    }
+}

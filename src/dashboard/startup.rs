@@ -167,3 +167,7 @@ fn catch_up(dir: &Path, record: &mut RunRecord) -> bool {
     // A final status that is in the database is acknowledged without another look at the log.
     run.status.is_final() && log.sync_handle().sync().is_ok()
 }
+
+#[cfg(test)]
+#[path = "startup_tests.rs"]
+mod tests;

@@ -138,3 +138,78 @@ fn run((queue, turn): &(Mutex<Queue>, Condvar), health: &Health) {
         drop(waited);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::{host, run_id, switch};
+    use crate::protocol::Timestamp;
+    use crate::runlog::{Header, LogWriter, RunMeta};
+
+    fn log(dir: &std::path::Path) -> LogWriter {
+        let meta = RunMeta {
+            nonce: None,
+            requested_by: None,
+            queued: None,
+            started: Timestamp::from_millis(0),
+            generation_before: None,
+        };
+        let header = Header {
+            command: switch(),
+            host_id: host("h1"),
+            meta,
+        };
+        LogWriter::create(dir, &run_id("2025-12-14T10-30-00-switch"), &header).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_mark_is_reached_and_the_bell_rings() {
+        let dir = tempfile::tempdir().unwrap();
+        let syncer = Syncer::start(Arc::default()).unwrap();
+        let bell = Arc::new(Notify::new());
+        let log = Syncing::new(log(dir.path()).sync_handle(), Arc::clone(&bell));
+        let began = Instant::now();
+        for mark in 1..4 {
+            syncer.want(&log, mark);
+            while log.done() < mark {
+                bell.notified().await;
+            }
+        }
+        assert!(began.elapsed() >= 2 * EVERY, "more often than every 200 ms");
+        assert_eq!(log.anew().done(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_is_done_before_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let syncer = Syncer::start(Arc::default()).unwrap();
+        let log = Syncing::new(log(dir.path()).sync_handle(), Arc::default());
+        syncer.want(&log, 1);
+        syncer.want(&log, 2);
+        syncer.finish(Duration::from_secs(10));
+        assert_eq!(log.done(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_failed_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let health = Arc::new(Health::default());
+        let syncer = Syncer::start(Arc::clone(&health)).unwrap();
+        let bell = Arc::new(Notify::new());
+        let mut writer = log(dir.path());
+        // What cannot be synced: a pipe.
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let pipe: std::os::fd::OwnedFd = pipe.into();
+        writer.replace_log_file_for_test(pipe.into());
+        let log = Syncing::new(writer.sync_handle(), Arc::clone(&bell));
+        syncer.want(&log, 1);
+        while health.reason().is_none() {
+            tokio::task::yield_now().await;
+        }
+        health.well();
+        while health.reason().is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(log.done(), 0);
+    }
+}

@@ -6,6 +6,8 @@ mod connections;
 mod host;
 mod runs;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use changes::Subject;
 pub(crate) use commands::{Refusal, StopEffect};

@@ -3,6 +3,8 @@
 mod frame;
 mod session;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use session::serve;
 

@@ -249,3 +249,52 @@ impl State {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::{host, run_id, switch};
+
+    fn record(at: i64) -> RunRecord {
+        let at = Timestamp::from_millis(at);
+        let mut run = Run::queued(RunId::compose(at, &switch(), 1), host("h1"), switch());
+        run.queued = Some(at);
+        RunRecord::of(run)
+    }
+
+    #[tokio::test]
+    async fn runs_of_one_second_have_ids_of_their_own_and_come_newest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(&dir.path().join("db")).unwrap();
+        state.add_runs(vec![record(0)]).await.unwrap();
+        state.add_runs(vec![record(10), record(20)]).await.unwrap();
+        state.add_runs(vec![record(5_000)]).await.unwrap();
+        let ids = async |before: Option<&str>, limit| -> Vec<String> {
+            let before = before.map(run_id);
+            let runs = state.runs(&host("h1"), before.as_ref(), limit).await;
+            let ids = runs.unwrap().into_iter().map(|record| record.run.run_id);
+            ids.map(String::from).collect()
+        };
+        let all = [
+            "1970-01-01T00-00-05-switch",
+            "1970-01-01T00-00-00-switch-3",
+            "1970-01-01T00-00-00-switch-2",
+            "1970-01-01T00-00-00-switch",
+        ];
+        assert_eq!(ids(None, 10).await, all);
+        assert_eq!(ids(None, 2).await, all[..2]);
+        assert_eq!(ids(Some(all[1]), 10).await, all[2..]);
+        assert_eq!(ids(Some(all[3]), 10).await, [] as [&str; 0]);
+    }
+
+    #[tokio::test]
+    async fn the_id_of_a_removed_run_is_not_given_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(&dir.path().join("db")).unwrap();
+        let first = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
+        state.remove_run(&host("h1"), &first.run_id).await.unwrap();
+        assert!(state.was_removed(&host("h1"), &first.run_id).await.unwrap());
+        let second = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
+        assert_ne!(first.run_id, second.run_id);
+    }
+}
