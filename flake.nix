@@ -16,6 +16,7 @@
           lib,
           rustPlatform,
           gitMinimal,
+          util-linuxMinimal,
         }:
         rustPlatform.buildRustPackage {
           pname = "switchyard";
@@ -28,12 +29,15 @@
               ./.clippy.toml
               ./src
               ./web
-              (lib.fileset.maybeMissing ./benches)
               (lib.fileset.fileFilter (file: !file.hasExt "nix") ./tests)
             ];
           };
           cargoLock.lockFile = ./Cargo.lock;
-          nativeCheckInputs = [ gitMinimal ];
+          # The tests pull from git, and leave a session with setsid.
+          nativeCheckInputs = [
+            gitMinimal
+            util-linuxMinimal
+          ];
           preCheck = "export HOME=$TMPDIR";
           meta = {
             description = "Deploys a fleet of NixOS hosts from a web page";

@@ -238,7 +238,7 @@ fn behind_a_public_url_it_is_the_origin_and_cookies_are_secure() {
         ];
         dashboard.request("POST", "/api/login", &headers, login.as_bytes())
     };
-    assert_problem(&post("http://fleet.example.org"), 403);
+    assert_problem(&post("https://evil.example.org"), 403);
     let answer = post("https://fleet.example.org");
     assert_eq!(answer.status, 204);
     assert!(answer.header("set-cookie").contains("Secure"));

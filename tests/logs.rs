@@ -227,3 +227,16 @@ fn a_download_of_a_running_run_has_its_lines_so_far_and_no_footer() {
     );
     assert_eq!(found["lines"][0]["line"], "\u{1b}]0;title\u{7}one\u{1b}[0m");
 }
+
+#[test]
+fn a_run_that_has_not_begun_has_no_lines_yet() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let run = dashboard.command("h1", "switch");
+    let path = format!("/api/hosts/h1/runs/{run}");
+    let none = json!({ "first": 3, "total": 0, "lines": [] });
+    assert_eq!(dashboard.fetch(&format!("{path}/lines?from=3")), none);
+    let none = json!({ "total": 0, "matches": [] });
+    assert_eq!(dashboard.fetch(&format!("{path}/search?q=x")), none);
+    let download = format!("/api/hosts/h1/logs/download?run={run}");
+    assert_problem(&dashboard.get(&download), 404);
+}

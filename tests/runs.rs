@@ -247,7 +247,7 @@ fn heartbeats_go_on_during_a_run_and_a_second_command_is_refused() {
         seen.len() == 3
     });
     assert_eq!(dashboard.run("h1", &run)["status"], "running");
-    let second = dashboard.post("/api/hosts/h1/command", &json!({"command": "test"}));
+    let second = dashboard.post("/api/hosts/h1/command", &json!({"command": "switch"}));
     assert_eq!(second.status, 409);
     assert!(
         second.json()["detail"].as_str().unwrap().contains("switch"),

@@ -1,7 +1,6 @@
 //! What each command runs: the built-in commands, and what the configuration puts in their place or adds.
 //!
-//! `pull` is there when `repo.url` is; `switch`, `test`, `boot`, `build` and `update` when there is a
-//! `[repo]`; `rollback` always. A command whose steps the configuration gives is always there.
+//! All of them are always offered. One that cannot work, for want of a repository, is refused with what to do.
 
 use super::config::{Config, Custom, Repo};
 use crate::protocol::{CommandName, HostId};
@@ -25,6 +24,19 @@ pub(super) struct Plan {
     pub(super) checks: Option<PathBuf>,
     /// Seconds.
     pub(super) timeout: Option<u64>,
+}
+
+/// Why a command cannot begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("this host does not offer \"{0}\"")]
+    Unknown(CommandName),
+    #[error(
+        "no repository is named to pull from: set `url` in `[repo]` of the agent's configuration"
+    )]
+    NoUrl,
+    #[error("there is no configuration in {}: pull first, or set `dir` in `[repo]` of the agent's configuration", .0.display())]
+    NoRepository(PathBuf),
 }
 
 /// The commands this agent offers.
@@ -66,32 +78,20 @@ impl Catalogue {
             .keys()
             .filter(|name| !is_built_in(name))
             .cloned();
-        built_in
-            .filter(|name| self.offers(name))
-            .chain(added)
-            .collect()
+        built_in.chain(added).collect()
     }
 
-    fn offers(&self, command: &CommandName) -> bool {
-        let has_steps = self
-            .custom
-            .get(command)
-            .is_some_and(|custom| custom.steps.is_some());
-        has_steps
-            || match command.as_str() {
-                "pull" => self.repo.as_ref().is_some_and(|repo| repo.url.is_some()),
-                "rollback" => true,
-                _ => is_built_in(command) && self.repo.is_some(),
-            }
-    }
-
-    /// What a run of `command` does if it begins now; `None` where it is not offered.
-    pub(super) fn plan(&self, command: &CommandName) -> Option<Plan> {
-        if !self.offers(command) {
-            return None;
+    /// What a run of `command` does if it begins now.
+    pub(super) fn plan(&self, command: &CommandName) -> Result<Plan, Refusal> {
+        let custom = self.custom.get(command);
+        if !is_built_in(command) && custom.is_none() {
+            return Err(Refusal::Unknown(command.clone()));
+        }
+        if custom.is_none_or(|custom| custom.steps.is_none()) {
+            self.check_repo(command)?;
         }
         let mut plan = self.built_in(command.as_str());
-        if let Some(custom) = self.custom.get(command) {
+        if let Some(custom) = custom {
             if let Some(steps) = &custom.steps {
                 plan.steps.clone_from(steps);
                 // The built-in checks belong to the built-in steps.
@@ -109,7 +109,19 @@ impl Catalogue {
             Some(text) => self.fill_in(text).into(),
             None => checks,
         });
-        Some(plan)
+        Ok(plan)
+    }
+
+    /// Whether the built-in steps of `command` find what they need.
+    fn check_repo(&self, command: &CommandName) -> Result<(), Refusal> {
+        let has_url = self.repo.as_ref().is_some_and(|repo| repo.url.is_some());
+        match command.as_str() {
+            "rollback" => Ok(()),
+            "pull" if has_url => Ok(()),
+            "pull" => Err(Refusal::NoUrl),
+            _ if self.dir.exists() => Ok(()),
+            _ => Err(Refusal::NoRepository(self.dir.clone())),
+        }
     }
 
     /// `{repo}` and `{host}` replaced, without looking into what replaces them.

@@ -23,27 +23,26 @@ fn names(catalogue: &Catalogue) -> Vec<String> {
 }
 
 #[test]
-fn only_commands_that_can_work_are_offered() {
+fn the_built_in_commands_are_always_offered_and_refused_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let none = catalogue(
         "[commands.own]\nsteps = [[\"a\"]]\n[commands.switch]\nsteps = [[\"b\"]]\n",
         folder.path(),
     );
-    assert_eq!(names(&none), ["switch", "rollback", "own"]);
-    let no_url = catalogue("[repo]\ndir = \"/etc/nixos\"\n", folder.path());
-    assert_eq!(
-        names(&no_url),
-        ["switch", "test", "update", "boot", "build", "rollback"]
-    );
-    assert_eq!(no_url.plan(&name("pull")), None);
-    let whole = catalogue("[repo]\nurl = \"/r.git\"\n", folder.path());
-    assert_eq!(names(&whole), BUILT_IN);
+    assert_eq!(names(&none), [&BUILT_IN[..], &["own"]].concat());
+    assert_eq!(none.plan(&name("pull")), Err(Refusal::NoUrl));
+    let test = none.plan(&name("test")).unwrap_err();
+    assert!(test.to_string().contains("pull first"), "{test}");
+    let other = none.plan(&name("other")).unwrap_err();
+    assert!(other.to_string().contains("does not offer"), "{other}");
+    assert!(none.plan(&name("switch")).is_ok());
+    assert!(none.plan(&name("rollback")).is_ok());
 }
 
 #[test]
 fn repo_and_host_are_filled_in() {
     let folder = tempfile::tempdir().unwrap();
-    let catalogue = catalogue("[repo]\ndir = \"/r\"\n", folder.path());
+    let catalogue = catalogue("[repo]\ndir = \"/tmp\"\n", folder.path());
     let switch = catalogue.plan(&name("switch")).unwrap();
     assert_eq!(
         switch.steps,
@@ -51,33 +50,33 @@ fn repo_and_host_are_filled_in() {
             "nixos-rebuild",
             "switch",
             "--flake",
-            "/r#web.1",
+            "/tmp#web.1",
             "--log-format",
             "internal-json"
         ]]
     );
     assert_eq!(switch.checks, None);
     let test = catalogue.plan(&name("test")).unwrap();
-    assert_eq!(test.checks.unwrap(), Path::new("/r/hosts/web.1/tests"));
+    assert_eq!(test.checks.unwrap(), Path::new("/tmp/hosts/web.1/tests"));
 }
 
 #[test]
 fn each_key_of_the_configuration_replaces_that_of_the_built_in() {
     let folder = tempfile::tempdir().unwrap();
     let catalogue = catalogue(
-        "[repo]\ndir = \"/r\"\n[commands.test]\ntimeout = 9\n[commands.boot]\nsteps = [[\"x\", \"{host}\"]]\nchecks = \"{repo}/c\"\n",
+        "[repo]\ndir = \"/tmp\"\n[commands.test]\ntimeout = 9\n[commands.boot]\nsteps = [[\"x\", \"{host}\"]]\nchecks = \"{repo}/c\"\n",
         folder.path(),
     );
     let test = catalogue.plan(&name("test")).unwrap();
     assert_eq!((test.timeout, test.steps[0][1].as_str()), (Some(9), "test"));
     let replaced = self::catalogue(
-        "[repo]\ndir = \"/r\"\n[commands.test]\nsteps = [[\"x\"]]\n",
+        "[repo]\ndir = \"/tmp\"\n[commands.test]\nsteps = [[\"x\"]]\n",
         folder.path(),
     );
     assert_eq!(replaced.plan(&name("test")).unwrap().checks, None);
     let boot = catalogue.plan(&name("boot")).unwrap();
     assert_eq!(boot.steps, [["x", "web.1"]]);
-    assert_eq!(boot.checks.unwrap(), Path::new("/r/c"));
+    assert_eq!(boot.checks.unwrap(), Path::new("/tmp/c"));
 }
 
 #[test]

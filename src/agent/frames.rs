@@ -1,6 +1,6 @@
 //! The text of the messages that the agent sends.
 
-use crate::protocol::{CommandName, HostId, RunId, TimestampFormatter};
+use crate::protocol::{CommandName, HostId, LineEncoder, RunId};
 use crate::runlog::Batch;
 use serde::Serialize;
 use std::io::Write;
@@ -14,7 +14,7 @@ pub(super) fn json(message: &impl Serialize) -> Vec<u8> {
 /// Writes `output` messages.
 #[derive(Default)]
 pub(super) struct OutputWriter {
-    stamps: TimestampFormatter,
+    lines: LineEncoder,
     /// How long the last message was, to ask for memory once.
     likely: usize,
 }
@@ -36,19 +36,11 @@ impl OutputWriter {
             batch.first()
         );
         for (n, line) in batch.iter().enumerate() {
-            to.extend_from_slice(if n == 0 {
-                b"{\"line\":"
-            } else {
-                b",{\"line\":"
-            });
-            let _ = serde_json::to_writer(&mut to, line.line);
-            to.extend_from_slice(b",\"timestamp\":\"");
-            to.extend_from_slice(self.stamps.format(line.timestamp).as_bytes());
-            to.extend_from_slice(match line.is_error {
-                Some(true) => b"\",\"is_error\":true}",
-                Some(false) => b"\",\"is_error\":false}",
-                None => b"\",\"is_error\":null}",
-            });
+            if n > 0 {
+                to.push(b',');
+            }
+            self.lines
+                .write(&mut to, line.line, line.timestamp, line.is_error);
         }
         to.extend_from_slice(b"]}");
         self.likely = to.len();

@@ -36,9 +36,9 @@ impl Agent {
                 return self.reject(request, "the run was asked for before, with another nonce");
             }
         }
-        let Some(plan) = self.catalogue.plan(&request.command) else {
-            let reason = format!("this host does not offer \"{}\"", request.command);
-            return self.reject(request, &reason);
+        let plan = match self.catalogue.plan(&request.command) {
+            Ok(plan) => plan,
+            Err(refusal) => return self.reject(request, &refusal.to_string()),
         };
         if let Some(command) = self.runs.busy_with() {
             let reason = format!("\"{command}\" is going on");

@@ -142,10 +142,20 @@ impl Runs {
         let change = live.changed().await;
         let run_id = live.dir().run_id().clone();
         if change == Change::Ended {
-            self.live = None;
-            self.held.insert(run_id.clone());
+            self.ended(&run_id);
         }
         (run_id, change)
+    }
+
+    /// The run has its footer. Its supervisor, if it is still there, has nothing left to do but to exit.
+    pub(super) fn ended(&mut self, run_id: &RunId) {
+        if self
+            .live
+            .take_if(|live| live.dir().run_id() == run_id)
+            .is_some()
+        {
+            self.held.insert(run_id.clone());
+        }
     }
 
     /// Every run that the dashboard has not acknowledged as final, the oldest first.
@@ -210,6 +220,25 @@ impl Runs {
             duration_ms: result.and_then(|result| result.duration_ms),
             generation: result.and_then(|result| result.generation_after),
             revision: result.and_then(|result| result.revision.clone()),
+        })
+    }
+
+    /// That a run began, even if it is over already: its end is told behind its last line.
+    pub(super) fn running(&self, run_id: &RunId) -> Result<StatusReport, LogError> {
+        let header = self.open_log(run_id)?.header().clone();
+        Ok(StatusReport {
+            host_id: self.host_id.clone(),
+            run_id: Some(run_id.clone()),
+            command: header.command,
+            status: Status::Running,
+            exit_code: None,
+            message: None,
+            lines: None,
+            started: Some(header.meta.started),
+            completed: None,
+            duration_ms: None,
+            generation: header.meta.generation_before,
+            revision: None,
         })
     }
 

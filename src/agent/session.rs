@@ -7,12 +7,14 @@ use super::frames;
 use super::live::Change;
 use super::orders::Answer;
 use super::outbound::{self, Outbound};
+use super::runs::Runs;
 use crate::lifecycle::{self, Shutdown};
 use crate::logging;
 use crate::protocol::{
     self, Ack, CommandRequest, Heartbeat, PROTOCOL, Register, Registered, Resume, ResumeFrom,
-    RunId, StopRequest, Timestamp, close,
+    RunId, StatusReport, StopRequest, Timestamp, close,
 };
+use crate::runlog::LogError;
 use crate::spool::StopOrder;
 use futures_util::stream::{SplitStream, StreamExt};
 use std::collections::{BTreeSet, VecDeque};
@@ -167,12 +169,20 @@ impl Session<'_> {
         }
         match self.follower.next(&self.agent.runs, &self.agent.host_id)? {
             Next::Message(message) => Some(message),
-            Next::Status(run_id) => self.status(&run_id),
+            Next::Status(run_id) => {
+                // Told as over only when the next one may begin.
+                self.agent.runs.ended(&run_id);
+                self.status(&run_id, Runs::report)
+            }
         }
     }
 
-    fn status(&self, run_id: &RunId) -> Option<Vec<u8>> {
-        match self.agent.runs.report(run_id) {
+    fn status(
+        &self,
+        run_id: &RunId,
+        report: fn(&Runs, &RunId) -> Result<StatusReport, LogError>,
+    ) -> Option<Vec<u8>> {
+        match report(&self.agent.runs, run_id) {
             Ok(report) => Some(frames::json(&self.agent.complete(report))),
             Err(error) => {
                 tracing::error!(run = %run_id, "its status cannot be read: {error}");
@@ -187,7 +197,7 @@ impl Session<'_> {
             return;
         }
         if change == Change::Started {
-            self.answers.extend(self.status(run_id));
+            self.answers.extend(self.status(run_id, Runs::running));
             self.follow(run_id, 0);
         }
         self.follower.wake(run_id);

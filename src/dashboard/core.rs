@@ -10,7 +10,7 @@ use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) shutdown: Shutdown,
     /// The connections of agents and browsers.
     pub(crate) guests: Guests,
+    /// The last append to a log had to wait.
+    pub(crate) disk_is_slow: AtomicBool,
     slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
 }
 
@@ -60,7 +62,7 @@ impl Core {
         health: Arc<Health>,
         shutdown: Shutdown,
     ) -> Self {
-        let (fleet, counters, guests, slots) = Default::default();
+        let (fleet, counters, guests, disk_is_slow, slots) = Default::default();
         Self {
             fleet,
             state,
@@ -70,6 +72,7 @@ impl Core {
             counters,
             shutdown,
             guests,
+            disk_is_slow,
             slots,
         }
     }

@@ -33,6 +33,7 @@ use config::Config;
 use core::Core;
 use health::Health;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use state::State;
 use std::fs::File;
 use std::io;
@@ -45,6 +46,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often it is stored who was here last when.
 const STORE_SESSIONS_EVERY: Duration = Duration::from_secs(600);
+
+const MOST_FILES: u64 = 65_536;
 
 /// How long the end may take for requests that go on, then for connections to hear of it, and then for logs to
 /// become durable.
@@ -85,6 +88,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     let auth = Auth::load(&config)?;
+    raise_file_limit();
     let _lock = prepare(&config.data_dir)?;
     let health = Arc::new(Health::default());
     let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
@@ -126,6 +130,15 @@ pub async fn run(
     let _ = tokio::time::timeout(END_WITHIN, inside).await;
     tokio::task::block_in_place(|| core.syncer.finish(END_WITHIN));
     Ok(())
+}
+
+/// Every run that goes on holds two files open, every connection one, and the usual limit is 1,024.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most.min(MOST_FILES), most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
 }
 
 /// Makes the data folder and takes it for this process alone.

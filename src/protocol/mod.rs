@@ -16,7 +16,7 @@ pub use command::{CommandName, InvalidCommand};
 pub use frame::{FrameError, MAX_FRAME_BYTES, RawMessage, split};
 pub use host::{Facts, Metrics};
 pub use ids::{HostId, InvalidHostId, InvalidRunId, RunId, Seq, nonce};
-pub use line::{LINE_BATCH_BYTES, Line, MAX_LINE_BYTES};
+pub use line::{LINE_BATCH_BYTES, Line, LineEncoder, MAX_LINE_BYTES};
 pub use message::{
     Ack, CommandRejected, CommandRequest, Heartbeat, OfferedRun, Output, OutputHead,
     ProgressReport, Register, Registered, Resume, ResumeFrom, SingleOutput, StatusReport,

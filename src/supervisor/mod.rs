@@ -60,13 +60,16 @@ pub enum Error {
         /// What was tried.
         what: &'static str,
         /// Why it failed.
-        source: Errno,
+        source: io::Error,
     },
 }
 
 impl Error {
-    fn system(what: &'static str) -> impl FnOnce(Errno) -> Self {
-        move |source| Self::System { what, source }
+    fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::System {
+            what,
+            source: source.into(),
+        }
     }
 }
 
@@ -124,7 +127,7 @@ fn previous(rundir: &RunDir) -> Result<Option<Supervisor>, Error> {
 fn claim(rundir: &RunDir, child: Option<ProcessId>) -> Result<(), Error> {
     let supervisor = ProcessId::own().ok_or(Error::System {
         what: "read /proc/self/stat",
-        source: Errno::ENOENT,
+        source: Errno::ENOENT.into(),
     })?;
     let path = rundir.supervisor();
     spool::write_json(&path, &Supervisor { supervisor, child })

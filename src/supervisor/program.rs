@@ -6,6 +6,7 @@ use super::recorder::{Recorder, Stream};
 use super::watch::Watch;
 use crate::protocol::{Phase, Timestamp};
 use crate::spool::{RunDir, Spec};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 use std::thread::sleep;
@@ -229,6 +230,9 @@ impl<'a> Programs<'a> {
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         if let Err(error) = poll(&mut descriptors, timeout) {
+            if error == Errno::EINTR {
+                return [false; 2];
+            }
             tracing::error!(%error, "cannot poll");
             sleep(Duration::from_millis(10));
             return [true; 2];

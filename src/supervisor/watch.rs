@@ -3,14 +3,21 @@
 use super::Error;
 use crate::spool::{self, RunDir, StopOrder};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
+use signal_hook::low_level::pipe;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-/// Signals and the folder of the run, as two descriptors to poll.
+/// Signals and the folder of the run, as descriptors to poll.
+///
+/// Signals are handled and not blocked: a blocked one would stay so in the children, and SIGTERM not end them.
 pub(super) struct Watch {
-    signals: SignalFd,
+    /// SIGTERM and SIGINT.
+    stops: UnixStream,
+    /// SIGCHLD, and SIGHUP, which means nothing.
+    others: UnixStream,
     folder: Inotify,
     order_path: PathBuf,
     /// Whether there may be an order that was not read.
@@ -18,20 +25,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// From here on SIGTERM and SIGINT are orders to stop, and SIGHUP is nothing. Children start with all
-    /// of them unblocked: the standard library empties their mask.
+    /// From here on SIGTERM and SIGINT are orders to stop, and SIGHUP is nothing.
     pub(super) fn new(rundir: &RunDir) -> Result<Self, Error> {
-        let mask: SigSet = [
-            Signal::SIGCHLD,
-            Signal::SIGTERM,
-            Signal::SIGINT,
-            Signal::SIGHUP,
-        ]
-        .into_iter()
-        .collect();
-        mask.thread_block()
-            .map_err(Error::system("block signals"))?;
-        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        let stops = bytes_of(&[Signal::SIGTERM, Signal::SIGINT])
+            .map_err(Error::system("watch for signals"))?;
+        let others = bytes_of(&[Signal::SIGCHLD, Signal::SIGHUP])
             .map_err(Error::system("watch for signals"))?;
         let folder = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
             .map_err(Error::system("make an inotify watch"))?;
@@ -40,7 +38,8 @@ impl Watch {
             .add_watch(rundir.path(), written)
             .map_err(Error::system("watch the folder of the run"))?;
         Ok(Self {
-            signals,
+            stops,
+            others,
             folder,
             order_path: rundir.stop(),
             ordered: true,
@@ -48,21 +47,17 @@ impl Watch {
     }
 
     /// What becomes readable when something comes.
-    pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        [self.signals.as_fd(), self.folder.as_fd()]
+    pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
+        [self.stops.as_fd(), self.others.as_fd(), self.folder.as_fd()]
     }
 
     /// An order that came since the last call. A signal is one too, without force and without a name.
     pub(super) fn order(&mut self) -> Option<StopOrder> {
-        let mut signalled = None;
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            if [Signal::SIGTERM as u32, Signal::SIGINT as u32].contains(&signal.ssi_signo) {
-                signalled = Some(StopOrder {
-                    requested_by: None,
-                    force: false,
-                });
-            }
-        }
+        drained(&mut self.others);
+        let signalled = drained(&mut self.stops).then_some(StopOrder {
+            requested_by: None,
+            force: false,
+        });
         while let Ok(events) = self.folder.read_events() {
             self.ordered |= events
                 .iter()
@@ -79,4 +74,24 @@ impl Watch {
             }
         }
     }
+}
+
+/// A stream on which a byte comes with each of these signals.
+fn bytes_of(signals: &[Signal]) -> io::Result<UnixStream> {
+    let (bytes, handler) = UnixStream::pair()?;
+    bytes.set_nonblocking(true)?;
+    for signal in signals {
+        pipe::register(*signal as i32, handler.try_clone()?)?;
+    }
+    Ok(bytes)
+}
+
+/// Reads all there is; `true` if there was something.
+fn drained(bytes: &mut UnixStream) -> bool {
+    let mut some = false;
+    let mut buffer = [0; 64];
+    while matches!(bytes.read(&mut buffer), Ok(1..)) {
+        some = true;
+    }
+    some
 }

@@ -17,7 +17,12 @@ async fn the_agent_sends_register_and_nothing_else_until_it_is_registered() {
     assert_eq!(register["protocol"], 1);
     assert_eq!(register["host_id"], "h1");
     assert_eq!(register["heartbeat_interval"], 1);
-    assert_eq!(register["commands"], json!(["switch", "rollback"]));
+    assert_eq!(
+        register["commands"],
+        json!([
+            "pull", "switch", "test", "update", "boot", "build", "rollback"
+        ])
+    );
     assert_eq!(register["runs"], json!([]));
     connection.send(json!({"type": "command", "run_id": "2025-12-14T10-30-00-switch", "nonce": "n", "command": "switch"})).await;
     assert!(connection.is_silent_for(Duration::from_millis(1500)).await);

@@ -3,6 +3,9 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::explicit_write,
     reason = "a helper that fails is a test that fails"
 )]
 

@@ -8,14 +8,21 @@ use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::HandshakeError;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
+use tokio_tungstenite::tungstenite::{self, Error, Message, Utf8Bytes, WebSocket};
 
 /// A connection to the dashboard.
 pub(crate) struct Socket {
     socket: WebSocket<TcpStream>,
+    /// Messages that came in one frame with the one that was waited for, behind it.
+    rest: Vec<Value>,
 }
 
 impl Socket {
+    fn new(socket: WebSocket<TcpStream>) -> Self {
+        let rest = Vec::new();
+        Self { socket, rest }
+    }
+
     /// Connects with these headers; the HTTP status where that is refused.
     pub(crate) fn open(
         dashboard: &Dashboard,
@@ -32,7 +39,7 @@ impl Socket {
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream.set_write_timeout(Some(SOON)).unwrap();
         match tungstenite::client(request, stream) {
-            Ok((socket, _)) => Ok(Self { socket }),
+            Ok((socket, _)) => Ok(Self::new(socket)),
             Err(HandshakeError::Failure(Error::Http(answer))) => Err(answer.status().as_u16()),
             Err(error) => panic!("{path}: {error}"),
         }
@@ -53,7 +60,7 @@ impl Socket {
             Ok(response)
         });
         let socket = socket.unwrap();
-        (Self { socket }, authorization)
+        (Self::new(socket), authorization)
     }
 
     /// As a browser that shows our page.
@@ -110,6 +117,24 @@ impl Socket {
     /// The messages of the next frame, if one comes within `limit`.
     #[track_caller]
     pub(crate) fn try_frame(&mut self, limit: Duration) -> Option<Vec<Value>> {
+        if !self.rest.is_empty() {
+            return Some(std::mem::take(&mut self.rest));
+        }
+        self.try_text(limit).map(|text| Self::messages(&text))
+    }
+
+    /// The messages of a frame.
+    #[track_caller]
+    pub(crate) fn messages(frame: &str) -> Vec<Value> {
+        match serde_json::from_str(frame).unwrap() {
+            Value::Array(messages) => messages,
+            message => vec![message],
+        }
+    }
+
+    /// The text of the next frame, if one comes within `limit`.
+    #[track_caller]
+    pub(crate) fn try_text(&mut self, limit: Duration) -> Option<Utf8Bytes> {
         let end = Instant::now() + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -118,12 +143,7 @@ impl Socket {
                 .set_read_timeout(Some(left.max(Duration::from_millis(1))))
                 .unwrap();
             match self.socket.read() {
-                Ok(Message::Text(text)) => {
-                    return Some(match serde_json::from_str(&text).unwrap() {
-                        Value::Array(messages) => messages,
-                        message => vec![message],
-                    });
-                }
+                Ok(Message::Text(text)) => return Some(text),
                 Ok(Message::Close(close)) => panic!("the dashboard hung up: {close:?}"),
                 Ok(_) => {}
                 Err(Error::Io(error))
@@ -143,7 +163,9 @@ impl Socket {
     pub(crate) fn wait_for(&mut self, what: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
         let end = Instant::now() + SOON;
         while Instant::now() < end {
-            if let Some(message) = self.frame().into_iter().find(&mut is_it) {
+            let mut messages = self.frame().into_iter();
+            if let Some(message) = messages.find(&mut is_it) {
+                self.rest = messages.collect();
                 return message;
             }
         }
@@ -159,7 +181,8 @@ impl Socket {
     /// The code with which the dashboard hangs up.
     #[track_caller]
     pub(crate) fn close_code(mut self) -> u16 {
-        loop {
+        let end = Instant::now() + SOON;
+        while Instant::now() < end {
             match self.socket.read() {
                 Ok(Message::Close(close)) => {
                     return close.expect("a close frame with a code").code.into();
@@ -168,6 +191,7 @@ impl Socket {
                 Err(error) => panic!("no close frame: {error}"),
             }
         }
+        panic!("waited {SOON:?} for a close frame");
     }
 }
 

@@ -27,6 +27,15 @@ fn a_stop_ends_the_child_at_once_and_says_who_asked() {
 }
 
 #[test]
+fn a_child_starts_with_no_signal_blocked() {
+    let mut run = TestRun::new(&[]);
+    let argv = ["grep", "SigBlk", "/proc/self/status"];
+    run.spec.steps = vec![argv.map(str::to_owned).to_vec()];
+    let ended = run.run();
+    assert_eq!(ended.of_stream(false), ["SigBlk:\t0000000000000000"]);
+}
+
+#[test]
 fn what_the_child_says_while_it_cleans_up_is_stored() {
     let script = "trap 'sleep 0.2; echo cleaned up; exit 1' TERM; echo begun; \
                   while :; do sleep 0.01; done";

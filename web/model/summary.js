@@ -1,7 +1,7 @@
 /** Sentences about runs and hosts. */
 
 import { age, count, duration, plural } from './format.js';
-import { commandLabel, exitCodeMeaning, phaseWord } from './words.js';
+import { commandLabel, exitCodeMeaning, phaseText, phaseWord } from './words.js';
 import { hostState, runWord } from './status.js';
 
 /** @typedef {import('./types.js').Run} Run */
@@ -74,6 +74,7 @@ export function endText(run, host, clock) {
   const name = commandLabel(run.command);
   if (run.status === 'queued') return run.requested_by ? `${name} · asked for by ${run.requested_by}` : name;
   const outcome = hostState(host) === 'lost' && run.status !== 'lost' ? `${name} ${runWord(run)}` : name;
+  if (run.status === 'running') return [name, phaseText(run)].filter(Boolean).join(' · ');
   const took = run.duration_ms != null ? `took ${duration(run.duration_ms)}` : '';
   const ended = run.completed ? age(clock.hostNow(host) - Date.parse(run.completed)) : '';
   return [outcome, ended, took].filter(Boolean).join(' · ');

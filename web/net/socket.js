@@ -10,7 +10,7 @@
  * @property {(message: any) => void} onOutput
  * @property {(detail: string) => void} [onError]
  *
- * @typedef {{state: 'connecting' | 'open', retryAt: null} | {state: 'waiting', retryAt: number}} Connection
+ * @typedef {{state: 'closed' | 'connecting' | 'open', retryAt: null} | {state: 'waiting', retryAt: number}} Connection
  */
 
 const FIRST_DELAY = 1000;
@@ -20,7 +20,7 @@ const SILENCE = 30_000;
 
 export class Socket {
   /** @type {Connection} */
-  connection = { state: 'connecting', retryAt: null };
+  connection = { state: 'closed', retryAt: null };
   /** Every message that belongs to no subscription. @type {(message: any) => void} */
   onMessage = () => {};
   /** @type {() => void} */
@@ -48,7 +48,7 @@ export class Socket {
   }
 
   connect() {
-    this.close();
+    this.#drop();
     this.#set({ state: 'connecting', retryAt: null });
     const ws = this.#dial(this.#url);
     this.#ws = ws;
@@ -60,6 +60,11 @@ export class Socket {
 
   /** Ends the connection and all attempts. */
   close() {
+    this.#drop();
+    this.#set({ state: 'closed', retryAt: null });
+  }
+
+  #drop() {
     clearTimeout(this.#retry);
     clearTimeout(this.#silence);
     const ws = this.#ws;
@@ -124,7 +129,7 @@ export class Socket {
   #listenForSilence() {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => {
-      this.close();
+      this.#drop();
       this.#closed();
     }, SILENCE);
   }

@@ -75,6 +75,7 @@ export class App extends HTMLElement {
   #showLogin() {
     this.#socket.close();
     this.#page = null;
+    delete this.dataset.place;
     this.#top.signedIn(false);
     if (this.#main.querySelector('sy-login')) return;
     document.title = 'Sign in · Switchyard';

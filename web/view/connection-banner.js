@@ -29,11 +29,10 @@ export class ConnectionBanner extends HTMLElement {
   /** The state of the connection has changed. */
   refresh() {
     const { state } = this.#socket.connection;
-    if (state === 'open') {
+    if (state === 'open' || state === 'closed') {
       clearInterval(this.#timer);
       this.#timer = undefined;
       this.hidden = true;
-      document.body.classList.remove('disconnected');
       return;
     }
     if (state === 'waiting' && !this.#timer) {
@@ -46,10 +45,9 @@ export class ConnectionBanner extends HTMLElement {
   #draw() {
     if (!this.#timer || Date.now() - this.#since < PATIENCE_MS) return;
     this.hidden = false;
-    document.body.classList.add('disconnected');
     const { retryAt } = this.#socket.connection;
     const seconds = retryAt ? Math.max(0, Math.ceil((retryAt - Date.now()) / 1000)) : 0;
-    const next = seconds > 0 ? `next try in ${seconds} s` : 'trying now';
+    const next = seconds > 0 ? `Next try in ${seconds} s.` : 'Trying now.';
     setText(this.#text, `No connection to the dashboard. Runs go on without it; this page shows what was known. ${next}`);
   }
 }

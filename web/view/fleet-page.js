@@ -121,11 +121,11 @@ export class FleetPage extends HTMLElement {
 
   /**
    * Puts the rows in order and hides those that are filtered out. Unless asked by the person, no row moves
-   * while the pointer or the focus is among them or a log is open.
+   * while the pointer or the keyboard is among them or a log is open.
    * @param {boolean} asked
    */
   #arrange(asked) {
-    const held = this.#list.matches(':hover, :focus-within') || [...this.#rows.values()].some((row) => row.open);
+    const held = this.#list.matches(':hover, :has(:focus-visible)') || [...this.#rows.values()].some((row) => row.open);
     if (asked || !held) this.#sort();
     const words = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;

@@ -79,7 +79,7 @@ export class HostPage extends HTMLElement {
     const percent = (/** @type {number | null | undefined} */ n) => (n == null ? '' : `${Math.round(n)} %`);
     const m = host.metrics;
     const facts = [
-      ['Host name', host.hostname],
+      ['Host name', host.hostname !== host.id ? host.hostname : null],
       ['Contact', host.online ? 'connected' : host.last_seen ? age(clock.now() - Date.parse(host.last_seen)) : 'never'],
       ['Generation', host.generation?.toString()],
       ['Revision', host.revision ? shortRevision(host.revision) : null],
@@ -98,7 +98,7 @@ export class HostPage extends HTMLElement {
     for (const [i, [name, value]] of facts.entries()) {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
       setText(/** @type {Element} */ (entry.lastElementChild), value || '–');
-      /** @type {HTMLElement} */ (entry).hidden = name === 'Last seen' && !value;
+      /** @type {HTMLElement} */ (entry).hidden = (name === 'Last seen' || name === 'Host name') && !value;
       entry.classList.toggle('wide', name === 'System');
     }
   }

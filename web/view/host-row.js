@@ -48,6 +48,7 @@ export class HostRow extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount > 0) return;
     this.dataset.host = this.#id;
+    this.setAttribute('role', 'listitem');
     const name = h('a', { class: 'host-name', href: hostPath(this.#id) }, this.#id);
     this.append(
       h(
@@ -86,7 +87,7 @@ export class HostRow extends HTMLElement {
     const host = this.#context.fleet.hosts.get(this.#id);
     if (!host) return;
     const run = host.run;
-    const running = run?.status === 'running';
+    const running = run != null && hostState(host) === 'running';
     this.#state.update(hostState(host), hostWord(host));
     this.dataset.state = hostState(host);
     setText(this.#revision, revisionText(host));
@@ -94,9 +95,7 @@ export class HostRow extends HTMLElement {
     this.#phase.hidden = !running;
     this.#text.hidden = running;
     if (running) this.#phase.update(run);
-    else setText(this.#text, stripAnsi(hostText(host, this.#context.clock)));
-    setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
-    this.#lastLines.watch(this.#id, running && host.online ? run.run_id : null);
+    this.#lastLines.watch(this.#id, running ? run.run_id : null);
     this.#actions.update(host);
     this.#toggle.hidden = false;
     this.#toggle.disabled = !run;
@@ -109,15 +108,18 @@ export class HostRow extends HTMLElement {
   /** What changes with the clock and the last line alone. */
   refreshTimes() {
     const host = this.#context.fleet.hosts.get(this.#id);
-    const run = host?.run;
+    if (!host) return;
+    const { run } = host;
     const { clock } = this.#context;
-    const running = run?.status === 'running';
+    const running = hostState(host) === 'running';
+    if (!running) setText(this.#text, stripAnsi(hostText(host, clock)));
+    setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
     const ms = run && isBusy(run) ? clock.elapsed(run, host) : null;
     setText(this.#elapsed, ms == null ? '' : clockDuration(ms));
     const last = this.#lastLines.get(this.#id);
-    const lineText = running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : host && run ? endText(run, host, clock) : '';
+    const lineText = running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : run ? endText(run, host, clock) : '';
     setText(this.#line, lineText);
-    this.#line.classList.toggle('code', Boolean(running));
+    this.#line.classList.toggle('code', running);
     const lines = Math.max(run?.lines ?? 0, running ? (last?.total ?? 0) : 0);
     setText(this.#errors, run && lines > 0 ? plural(lines, 'line') : '');
     setHint(this.#errors, run?.errors ? `${plural(run.errors, 'line')} on standard error` : '');

@@ -57,12 +57,11 @@ export class LogPanel extends HTMLElement {
 
   connectedCallback() {
     if (this.childElementCount === 0) this.append(this.#toolbar, this.view);
-    this.view.onFollow = () => this.#drawTools();
+    this.view.onChange = () => this.#drawTools();
     const { socket, api } = this.#context;
     this.#source = new LogSource(socket, api, this.#run.host_id, this.#run.run_id);
     this.view.show(this.#source);
     this.update(this.#run);
-    this.#drawTools();
   }
 
   disconnectedCallback() {
@@ -73,15 +72,16 @@ export class LogPanel extends HTMLElement {
   /** @param {Run} run */
   update(run) {
     this.#run = run;
-    const host = this.#context.fleet.hosts.get(run.host_id);
-    const lost = run.status === 'running' && host && !host.online;
-    setText(this.#info, lost ? '⚡ lost contact, the run may go on' : linesText(run, this.view.total));
-    this.#info.classList.toggle('lost', Boolean(lost));
+    this.#drawTools();
     const empty = run.status === 'queued' ? 'The run waits in the queue; its lines will appear here.' : isBusy(run) ? 'No output yet.' : 'This run has no output.';
     this.view.describe(`Log of ${run.command} on ${run.host_id}`, run.started ?? null, isBusy(run) || run.status === 'lost', empty);
   }
 
   #drawTools() {
+    const host = this.#context.fleet.hosts.get(this.#run.host_id);
+    const lost = this.#run.status === 'running' && host && !host.online;
+    setText(this.#info, lost ? '⚡ lost contact, the run may go on' : linesText(this.#run, this.view.total));
+    this.#info.classList.toggle('lost', Boolean(lost));
     setAttribute(this.#follow, 'aria-pressed', String(this.view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(this.view.wrap));
     setText(this.#times, TIMES[this.view.times].label);

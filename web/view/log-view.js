@@ -15,8 +15,8 @@ const MAX_ROWS = 150;
 
 export class LogView extends HTMLElement {
   follow = new Follow();
-  /** Called when following pauses or resumes. */
-  onFollow = () => {};
+  /** Called when following pauses or resumes, or more lines are known. */
+  onChange = () => {};
 
   /** @type {import('../net/log-source.js').LogSource | null} */
   #source = null;
@@ -33,6 +33,7 @@ export class LogView extends HTMLElement {
   /** The highest position as measured, with wrapping on. @type {number | null} */
   #wrapLast = null;
   #viewHeight = 0;
+  #drawnTotal = 0;
   /** Where we put the scroller ourselves. */
   #placed = 0;
   #widest = 0;
@@ -190,13 +191,15 @@ export class LogView extends HTMLElement {
   }
 
   #changedFollow() {
-    this.onFollow();
+    this.onChange();
     this.#redraw();
   }
 
   #draw() {
     if (!this.#source || !this.isConnected) return;
     const total = this.total;
+    if (total !== this.#drawnTotal) this.onChange();
+    this.#drawnTotal = total;
     this.#viewHeight = this.scroller.clientHeight;
     this.#empty.hidden = total > 0;
     this.#space.style.height = `${spaceHeight(total)}px`;

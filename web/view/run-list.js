@@ -18,7 +18,7 @@ export class RunList extends HTMLElement {
   #host;
   /** @type {Map<string, {item: HTMLElement, show: (run: Run) => void}>} */
   #items = new Map();
-  #list = h('div', { class: 'run-list', role: 'list' });
+  #list = h('div', { class: 'run-list' });
   #more = h('button', { type: 'button', hidden: true, onclick: () => void this.#older() }, 'Older runs');
   #none = h('p', { class: 'nothing', hidden: true }, 'No run yet.');
   #oldest = '';
@@ -85,7 +85,7 @@ function runItem(first) {
   const took = h('span', { class: 'elapsed' });
   const item = h(
     'a',
-    { class: 'run-item', role: 'listitem', href: runPath(first.host_id, first.run_id), 'data-run': first.run_id },
+    { class: 'run-item', href: runPath(first.host_id, first.run_id), 'data-run': first.run_id },
     state,
     h('strong', {}, commandLabel(first.command)),
     text,

@@ -1,6 +1,6 @@
 //! `GET /api/hosts/{id}/logs/download`: a run as it is at that moment, as a file.
 
-use super::logs::{self, JsonLines, Lines};
+use super::logs::{self, JsonLines, Lines, RunPath};
 use crate::ansi::Stripper;
 use crate::dashboard::app::App;
 use crate::dashboard::auth::Identity;
@@ -58,7 +58,11 @@ pub(crate) async fn download(
             .await?
             .ok_or_else(|| Problem::not_found("there is no log of that host"))?,
     };
-    let reader = logs::open(&app, &id, run.clone()).await?;
+    let path = RunPath { id, run };
+    let reader = logs::open(&app, &path)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("{} has not begun", path.run)))?;
+    let RunPath { id, run } = path;
     let (kind, ending, body) = match which.format {
         Format::Txt => {
             let body = logs::blocking(move || text(reader)).await?;

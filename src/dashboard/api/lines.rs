@@ -27,26 +27,33 @@ pub(crate) struct Which {
 pub(crate) async fn lines(
     State(app): State<Arc<App>>,
     _: Identity,
-    Ids(RunPath { id, run }): Ids<RunPath>,
+    Ids(path): Ids<RunPath>,
     Params(which): Params<Which>,
 ) -> Result<impl IntoResponse, Problem> {
-    let reader = logs::open(&app, &id, run).await?;
-    let (reader, total) = logs::blocking(move || {
-        let total = reader.total()?;
-        Ok((reader, total))
-    })
-    .await?;
-    let limit = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     let first = which.from;
-    let end = first.saturating_add(limit).min(total);
-    let mut lines = JsonLines::new(Lines::new(reader, first, end));
+    let limit = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    let (mut lines, total) = match logs::open(&app, &path).await? {
+        None => (None, 0),
+        Some(reader) => {
+            logs::blocking(move || {
+                let total = reader.total()?;
+                let end = first.saturating_add(limit).min(total);
+                let lines = JsonLines::new(Lines::new(reader, first, end));
+                Ok((Some(lines), total))
+            })
+            .await?
+        }
+    };
     let mut head = Some(format!("{{\"first\":{first},\"total\":{total},\"lines\":["));
     let mut tail = Some("]}");
     let body = logs::body(move || {
         if let Some(head) = head.take() {
             return Ok(Some(head.into_bytes()));
         }
-        let piece = lines.piece()?;
+        let piece = match &mut lines {
+            Some(lines) => lines.piece()?,
+            None => None,
+        };
         Ok(piece.or_else(|| tail.take().map(|tail| tail.into())))
     });
     Ok(([(header::CONTENT_TYPE, "application/json")], body))

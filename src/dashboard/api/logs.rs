@@ -1,5 +1,6 @@
 //! What lines, search and download share: opening the log of a run, and reading it a piece at a time.
 
+use super::runs;
 use crate::dashboard::app::App;
 use crate::dashboard::problem::Problem;
 use crate::protocol::{HostId, RunId, Seq, TimestampFormatter};
@@ -21,13 +22,22 @@ pub(crate) struct RunPath {
     pub(super) run: RunId,
 }
 
-/// Opens the log of a run.
+/// Opens the log of a run; none where the run has not begun.
 ///
 /// # Errors
-/// 404 where there is none.
-pub(super) async fn open(app: &App, host: &HostId, run: RunId) -> Result<LogReader, Problem> {
-    let folder = app.logs_of(host);
-    blocking(move || LogReader::open(&folder, &run)).await
+/// 404 where there is no such run.
+pub(super) async fn open(app: &App, path: &RunPath) -> Result<Option<LogReader>, Problem> {
+    let (folder, run) = (app.logs_of(&path.id), path.run.clone());
+    let opened = blocking(move || match LogReader::open(&folder, &run) {
+        Ok(reader) => Ok(Some(reader)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    })
+    .await?;
+    if opened.is_none() {
+        runs::find(app, path).await?;
+    }
+    Ok(opened)
 }
 
 /// Does what reads from disk, where it stops no other request.

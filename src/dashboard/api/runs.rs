@@ -52,8 +52,16 @@ pub(crate) async fn run(
     _: Identity,
     Ids(path): Ids<RunPath>,
 ) -> Result<Json<Run>, Problem> {
+    find(&app, &path).await.map(Json)
+}
+
+/// The run that a path names.
+///
+/// # Errors
+/// 404 where there is none.
+pub(super) async fn find(app: &App, path: &RunPath) -> Result<Run, Problem> {
     if let Some(record) = app.core.fleet.record(&path.id, &path.run) {
-        return Ok(Json(record.run));
+        return Ok(record.run);
     }
     let stored = app
         .core
@@ -62,7 +70,7 @@ pub(crate) async fn run(
         .await
         .map_err(|error| Problem::internal(&error))?;
     match stored {
-        Some(record) => Ok(Json(record.run)),
+        Some(record) => Ok(record.run),
         None if app
             .core
             .state

@@ -60,11 +60,13 @@ struct Match {
 pub(crate) async fn search(
     State(app): State<Arc<App>>,
     _: Identity,
-    Ids(RunPath { id, run }): Ids<RunPath>,
+    Ids(path): Ids<RunPath>,
     Params(query): Params<Query>,
 ) -> Result<Json<Found>, Problem> {
     let expression = query.expression()?;
-    let reader = logs::open(&app, &id, run).await?;
+    let Some(reader) = logs::open(&app, &path).await? else {
+        return Ok(Json(Found::default()));
+    };
     let Ok(Ok(_one_of_few)) = tokio::time::timeout(PATIENCE, app.searches.acquire()).await else {
         return Err(Problem::unavailable("too many searches are going on"));
     };

@@ -13,6 +13,10 @@ use axum::response::Response;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// How much is read from a socket at once. Each connection holds so much, and clears it for each read: more
+/// makes small frames dear, less makes large ones so.
+const READ_BYTES: usize = 16 * 1024;
+
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 pub(crate) async fn agent(
@@ -68,6 +72,7 @@ pub(crate) async fn browser(
 fn limited(upgrade: Upgrade) -> Result<WebSocketUpgrade, Problem> {
     let upgrade = upgrade.map_err(|error| Problem::bad_request(error.to_string()))?;
     Ok(upgrade
+        .read_buffer_size(READ_BYTES)
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES))
 }

@@ -16,7 +16,7 @@ pub(crate) use runs::Followed;
 pub(crate) use tail::{Tail, Watchers};
 
 use super::state::{RunRecord, StoredHost};
-use crate::protocol::{HostId, Run};
+use crate::protocol::{HostId, Run, close};
 use changes::Changes;
 use host::Host;
 use std::collections::BTreeMap;
@@ -82,6 +82,9 @@ impl Fleet {
                 inner.hosts.insert(id, host.unwrap_or_default());
             }
             for (id, host) in before {
+                if let Some((_, link)) = host.link {
+                    link.close.send_replace(Some(close::FORBIDDEN));
+                }
                 inner.changes.forget(&Subject::Host(id.clone()));
                 for entry in host.runs {
                     inner

@@ -111,6 +111,13 @@ impl HostRuns {
 
     /// Lines of a run that goes on: those already there are skipped, a gap is asked for.
     pub(super) fn output(&mut self, core: &Core, output: &Output<'_>) -> Result<(), Violation> {
+        let malformed = |index: usize| {
+            let line = output.seq.saturating_add(index as u64);
+            Violation::Malformed(format!("line {line} of {}", output.run_id))
+        };
+        if let Some(index) = output.lines.iter().position(|line| !is_line(&line.line)) {
+            return Err(malformed(index));
+        }
         let Some(run) = self.open.get_mut(&output.run_id) else {
             return Ok(());
         };
@@ -126,19 +133,11 @@ impl HostRuns {
         }
         run.asked = None;
         let mut times = TimestampFormatter::default();
-        let fresh = output
-            .lines
-            .iter()
-            .skip(usize::try_from(next - output.seq).unwrap_or(usize::MAX));
-        for line in fresh {
-            let at = times.parse(&line.timestamp);
-            let (Some(at), true) = (at, is_line(&line.line)) else {
+        let known = usize::try_from(next - output.seq).unwrap_or(usize::MAX);
+        for (index, line) in output.lines.iter().enumerate().skip(known) {
+            let Some(at) = times.parse(&line.timestamp) else {
                 run.log.rollback();
-                return Err(Violation::Malformed(format!(
-                    "line {} of {}",
-                    run.log.next_seq(),
-                    output.run_id
-                )));
+                return Err(malformed(index));
             };
             run.log.push(&line.line, at, line.is_error);
         }

@@ -12,8 +12,11 @@ use crate::protocol::{
 };
 use serde::de::IgnoredAny;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+/// An append that takes longer waits for the disk.
+const SLOW: Duration = Duration::from_millis(10);
 /// What is kept of what a host says to a user, in bytes,
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 /// and of the phases of a run.
@@ -43,7 +46,7 @@ impl HostRuns {
                         self.take_up(core, &output.run_id, &output.command, None)
                             .await;
                     }
-                    return tokio::task::block_in_place(|| self.output(core, &output));
+                    return self.append(core, &output);
                 }
                 if serde_json::from_str::<OutputHead>(message.json)?
                     .run_id
@@ -92,6 +95,20 @@ impl HostRuns {
                 Ok(())
             }
         }
+    }
+
+    /// Stores lines. That takes microseconds, less than to hand the other tasks of this thread to another
+    /// one; but where the disk is behind they shall not wait for it.
+    fn append(&mut self, core: &Core, output: &Output<'_>) -> Result<(), Violation> {
+        let began = Instant::now();
+        let stored = if core.disk_is_slow.load(Ordering::Relaxed) {
+            tokio::task::block_in_place(|| self.output(core, output))
+        } else {
+            self.output(core, output)
+        };
+        core.disk_is_slow
+            .store(began.elapsed() > SLOW, Ordering::Relaxed);
+        stored
     }
 
     pub(super) fn own(&self, host_id: &HostId) -> Result<(), Violation> {

@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// A peer from which no byte came for so long is gone; so is one that takes none.
 const SILENCE: Duration = Duration::from_secs(30);
 /// More errands than one host can have at a time.
 const ERRANDS: usize = 16;
+/// Said to a connection that is closed from outside; the code tells which of the two.
+const GONE: &str = "replaced by a newer connection, or no longer welcome";
+/// How long a peer may take to notice that it is closed in the middle of a frame.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Why a connection is over.
 enum End {
@@ -58,6 +62,10 @@ pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocke
             // The close frame is lost if the socket goes while the peer's bytes are unread.
             let drain = async { while let Some(Ok(_)) = socket.recv().await {} };
             let _ = timeout(Duration::from_secs(2), drain).await;
+            if code == close::TOO_BIG {
+                // The rest of that frame is never read, and would take the close frame with it.
+                sleep(LINGER).await;
+            }
         }
         End::Gone => tracing::info!(host = %host_id, "connection lost"),
     }
@@ -133,7 +141,7 @@ async fn registered(
     let slot = core.slot(host_id);
     let mut runs = tokio::select! {
         runs = slot.lock_owned() => runs,
-        code = told(&mut closing) => return End::Close(code, "replaced".into()),
+        code = told(&mut closing) => return End::Close(code, GONE.into()),
     };
     tracing::info!(host = %host_id, version = ?register.facts.agent_version, "host registered");
     let end = match runs.register(core, register).await {
@@ -190,7 +198,7 @@ async fn talk(
             }
             errand = todo.recv() => match errand {
                 Some(errand) => runs.errand(core, errand).await,
-                None => return End::Close(told(closing).await, "replaced, or no longer a host".into()),
+                None => return End::Close(told(closing).await, GONE.into()),
             },
             () = bell.notified() => runs.acknowledge(core).await,
             () = sleep_until(turn.unwrap_or_else(Instant::now)), if turn.is_some() => {
@@ -205,7 +213,7 @@ async fn talk(
                     return End::Gone;
                 }
             }
-            code = told(closing) => return End::Close(code, "replaced by a newer connection, or no longer welcome".into()),
+            code = told(closing) => return End::Close(code, GONE.into()),
             () = core.shutdown.wait() => return going_away(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::ToBrowser;
 use crate::dashboard::fleet::HostView;
-use crate::protocol::{CommandName, HostId, MAX_FRAME_BYTES, RunId, Seq, TimestampFormatter};
+use crate::protocol::{CommandName, HostId, LineEncoder, MAX_FRAME_BYTES, RunId, Seq};
 use crate::runlog::Batch;
 use serde::Serialize;
 
@@ -84,27 +84,17 @@ impl Frame {
         self.json.extend_from_slice(b",\"skipped\":");
         self.write(&(skipped > 0).then_some(skipped));
         self.json.extend_from_slice(b",\"lines\":[");
-        let mut times = TimestampFormatter::default();
+        let mut lines = LineEncoder::default();
         let mut written = 0;
         for line in batch.iter() {
             let longest = line.line.len() * LONGEST_ESCAPE + AROUND_A_LINE;
             if self.json.len() + longest > MAX_FRAME_BYTES {
                 break;
             }
-            self.json.extend_from_slice(if written == 0 {
-                b"{\"line\":"
-            } else {
-                b",{\"line\":"
-            });
-            self.write(line.line);
-            self.json.extend_from_slice(b",\"timestamp\":\"");
-            self.json
-                .extend_from_slice(times.format(line.timestamp).as_bytes());
-            self.json.extend_from_slice(match line.is_error {
-                Some(true) => b"\",\"is_error\":true}".as_slice(),
-                Some(false) => b"\",\"is_error\":false}",
-                None => b"\",\"is_error\":null}",
-            });
+            if written > 0 {
+                self.json.push(b',');
+            }
+            lines.write(&mut self.json, line.line, line.timestamp, line.is_error);
             written += 1;
         }
         if written == 0 {

@@ -9,7 +9,8 @@ let world;
 let browser;
 
 before(async () => {
-  [world, browser] = await Promise.all([World.start(['anna', 'berta', 'clara', 'dora']), launch()]);
+  browser = await launch();
+  world = await World.start(['anna', 'berta', 'clara', 'dora']);
 });
 
 after(async () => {

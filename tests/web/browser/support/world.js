@@ -104,7 +104,21 @@ heartbeat_interval = 1
 supervisor = "process"
 ${COMMANDS.map((command) => `[commands.${command}]\nsteps = ${steps}\n`).join('')}`,
     );
-    this.#agent = new Program(['agent', '--config', join(dir, 'agent.toml')]);
+    this.#agent = this.#start();
+  }
+
+  #start() {
+    return new Program(['agent', '--config', join(this.#world.dir, this.name, 'agent.toml')]);
+  }
+
+  /** The host is out of contact; what runs there goes on. */
+  async disconnect() {
+    await this.#agent.end('SIGKILL');
+  }
+
+  async reconnect() {
+    this.#agent = this.#start();
+    await this.connected();
   }
 
   async connected() {

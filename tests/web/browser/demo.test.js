@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch, PHONE, row, seesLine, shot } from './support/browser.js';
+import { Program } from './support/process.js';
+
+/** @type {Program} */
+let demo;
+/** @type {string} */
+let url;
+/** @type {Awaited<ReturnType<typeof launch>>} */
+let browser;
+
+before(async () => {
+  browser = await launch();
+  demo = new Program(['demo', '--hosts', '6', '--listen', '127.0.0.1:0']);
+  url = (await demo.says(/listening on (http:\/\/\S+)/))[1] ?? '';
+});
+
+after(async () => {
+  await browser?.close();
+  await demo?.end();
+});
+
+test('a fleet at work shows its phases and counts, in both themes and on a phone', async () => {
+  const { page, errors } = await browser.page();
+  await page.goto(url);
+  await page.locator('sy-host-row').nth(5).waitFor();
+  const names = await page.locator('sy-host-row').evaluateAll((rows) => rows.map((r) => /** @type {HTMLElement} */ (r).dataset['host'] ?? ''));
+  const [first, second, third] = /** @type {[string, string, string]} */ (names);
+  await row(page, first).locator('button[data-command="pull"]').click();
+  await row(page, second).locator('button[data-command="switch"]').click();
+  await row(page, third).getByText('More ▾').click();
+  await row(page, third).locator('[role="menuitem"][data-command="build"]').click();
+  await row(page, first).getByText('▼ Hide log').click();
+  await row(page, third).getByText('▼ Hide log').click();
+  await row(page, second).getByText(/🔨 Building \(\d+\/\d+\)/).waitFor({ timeout: 60_000 });
+  await seesLine(row(page, second), 'building ');
+  await shot(page, 'fleet-dark');
+  await page.emulateMedia({ colorScheme: 'light' });
+  await shot(page, 'fleet-light');
+  const phone = await browser.page(PHONE);
+  await phone.page.goto(url);
+  await row(phone.page, second).locator('sy-phase').waitFor();
+  await shot(phone.page, 'phone-fleet-dark');
+  await row(page, second).getByText('Open run →').click();
+  await page.locator('.phases li').nth(1).waitFor();
+  await seesLine(page.locator('sy-log'), 'building ');
+  await shot(page, 'run-light');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await shot(page, 'run-dark');
+  assert.deepEqual(errors, []);
+});
