@@ -6,13 +6,13 @@ use crate::protocol::{RunId, Status, Timestamp};
 use crate::runlog;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 const RETAIN_EVERY: Duration = Duration::from_secs(600);
 /// A host that was told of a run may be about to say that it began.
-const GRACE_MS: i64 = 30_000;
+const GRACE: Duration = Duration::from_secs(30);
 const DAY_MS: i64 = 86_400_000;
 const RUNS_AT_A_TIME: usize = 1_000;
 
@@ -25,7 +25,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention) {
     loop {
         tokio::select! {
             _ = expire.tick() => {
-                expire_runs(&core).await;
+                expire_runs(&core, Instant::now()).await;
                 if core.health.reason().is_some() {
                     core.probe().await;
                 }
@@ -38,19 +38,10 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention) {
 
 /// Ends the runs for which their hosts did not come in time. One that was sent and not answered waits until
 /// its host is in contact: it may have begun.
-async fn expire_runs(core: &Arc<Core>) {
-    let now = Timestamp::now().millis();
-    for record in core.fleet.queued_runs() {
+async fn expire_runs(core: &Arc<Core>, now: Instant) {
+    for record in core.fleet.overdue(now, GRACE) {
         let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
-        let Some(expires) = record.expires.map(Timestamp::millis) else {
-            continue;
-        };
-        let due = if record.sent {
-            expires + GRACE_MS
-        } else {
-            expires
-        };
-        if now < due || (record.sent && !core.fleet.is_online(host_id)) {
+        if record.sent && !core.fleet.is_online(host_id) {
             continue;
         }
         let sent = record.sent;
@@ -218,15 +209,14 @@ mod tests {
     async fn a_run_expires_unless_its_host_may_have_begun_it() {
         let dir = tempfile::tempdir().unwrap();
         let core = open(dir.path()).await;
-        let past = |record: &mut RunRecord| record.expires = Some(Timestamp::from_millis(0));
+        let after = |minutes: u64| Instant::now() + Duration::from_secs(60 * minutes);
         for sent in [true, false] {
             let run = ask(&core).await;
             core.fleet.mark_sent(&host("h1"), &run, sent);
-            expire_runs(&core).await;
+            expire_runs(&core, after(59)).await;
             let status = || core.fleet.record(&host("h1"), &run).unwrap().run.status;
             assert_eq!(status(), Status::Queued);
-            core.fleet.update_run(&host("h1"), &run, past);
-            expire_runs(&core).await;
+            expire_runs(&core, after(61)).await;
             assert_eq!(status() == Status::Queued, sent);
             core.fleet.update_run(&host("h1"), &run, |record| {
                 record.run.status = Status::Rejected;

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `[HH:MM:SS] `
 pub(super) const STAMP_BYTES: usize = 11;
@@ -22,6 +23,8 @@ pub(super) struct Files {
     pub(super) idx: File,
     pub(super) log_path: PathBuf,
     pub(super) idx_path: PathBuf,
+    /// Whether the names of the files are on disk, too.
+    pub(super) named: AtomicBool,
 }
 
 /// Makes a log durable, from whatever thread.
@@ -29,8 +32,16 @@ pub(super) struct Files {
 pub struct SyncHandle(Arc<Files>);
 
 impl SyncHandle {
-    /// `fdatasync` of both files.
+    /// `fdatasync` of both files; the first time also of the folder that names them, and of the one above it.
     pub fn sync(&self) -> Result<(), LogError> {
+        if !self.0.named.load(Ordering::Relaxed) {
+            for dir in self.0.log_path.ancestors().skip(1).take(2) {
+                File::open(dir)
+                    .and_then(|dir| dir.sync_all())
+                    .map_err(LogError::io("sync", dir))?;
+            }
+            self.0.named.store(true, Ordering::Relaxed);
+        }
         self.0
             .log
             .sync_data()
@@ -109,6 +120,7 @@ impl LogWriter {
             idx,
             log_path,
             idx_path,
+            named: AtomicBool::new(false),
         };
         let stored = Extent {
             seq: 0,
@@ -149,6 +161,7 @@ impl LogWriter {
             idx,
             log_path,
             idx_path,
+            named: AtomicBool::new(false),
         };
         let recovered = recovery::recover(&files)?;
         Ok(Self::new(files, recovered))
@@ -326,6 +339,7 @@ impl LogWriter {
             idx,
             log_path,
             idx_path,
+            named: AtomicBool::new(false),
         });
     }
 

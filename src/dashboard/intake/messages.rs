@@ -270,10 +270,9 @@ impl HostRuns {
         if record.run.status != Status::Queued {
             return;
         }
-        let left = record
-            .expires
-            .map(|at| at.millis() - Timestamp::now().millis());
-        if left.is_some_and(|left| left <= 0) || !core.fleet.mark_sent(&self.host_id, run_id, true)
+        let left = core.fleet.time_left(&self.host_id, run_id);
+        if left.is_some_and(|left| left.is_zero())
+            || !core.fleet.mark_sent(&self.host_id, run_id, true)
         {
             return;
         }
@@ -288,7 +287,7 @@ impl HostRuns {
             nonce: record.nonce.unwrap_or_default(),
             command: record.run.command,
             requested_by: record.run.requested_by,
-            not_after: left.map(i64::unsigned_abs),
+            not_after: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
         });
     }
 
