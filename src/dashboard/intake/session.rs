@@ -163,6 +163,23 @@ async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
     }
 }
 
+/// A peer that takes nothing must not keep out the connection that replaces it, nor hold up the end.
+async fn send(
+    core: &Core,
+    socket: &mut WebSocket,
+    message: Message,
+    closing: &mut watch::Receiver<Option<u16>>,
+) -> Result<(), End> {
+    tokio::select! {
+        sent = timeout(SILENCE, socket.send(message)) => match sent {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(End::Gone),
+        },
+        code = told(closing) => Err(End::Close(code, GONE.into())),
+        () = core.shutdown.wait() => Err(going_away()),
+    }
+}
+
 async fn talk(
     core: &Arc<Core>,
     runs: &mut HostRuns,
@@ -175,9 +192,8 @@ async fn talk(
     let mut heard = Instant::now();
     loop {
         for reply in runs.take_replies() {
-            match timeout(SILENCE, socket.send(Message::Text(reply.into()))).await {
-                Ok(Ok(())) => {}
-                _ => return End::Gone,
+            if let Err(end) = send(core, socket, Message::Text(reply.into()), closing).await {
+                return end;
             }
         }
         let turn = runs.next_turn().map(Instant::from_std);
@@ -209,8 +225,8 @@ async fn talk(
                 if heard.elapsed() >= SILENCE {
                     return End::Gone;
                 }
-                if !matches!(timeout(SILENCE, socket.send(Message::Ping(Default::default()))).await, Ok(Ok(()))) {
-                    return End::Gone;
+                if let Err(end) = send(core, socket, Message::Ping(Default::default()), closing).await {
+                    return end;
                 }
             }
             code = told(closing) => return End::Close(code, GONE.into()),
