@@ -3,8 +3,10 @@
 use crate::protocol::{CommandName, HostId, Progress, Seq, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// How much of a file is looked at for a header or a footer, in bytes.
+/// How much of a file is looked at for a header, in bytes,
 pub(super) const MAX_HEAD_BYTES: usize = 256 * 1024;
+/// and for a footer: no message on the wire is as long.
+pub(super) const MAX_FOOTER_BYTES: usize = 4 << 20;
 
 /// What a log begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How long until a log that could not be written is tried again.
-const RETRY: Duration = Duration::from_secs(2);
+pub(super) const RETRY: Duration = Duration::from_secs(2);
 
 /// The log of a run, open for appending.
 #[derive(Debug)]
@@ -95,6 +95,42 @@ impl OpenRun {
     pub(super) fn stall(&mut self, core: &Core, error: &LogError) {
         core.health.fault(error.to_string());
         self.stalled_until = Some(Instant::now() + RETRY);
+        self.asked = None;
+    }
+
+    /// After a failed write, once its time has come: whether more can be stored now.
+    pub(super) fn recovers(&mut self, core: &Core, now: Instant) -> bool {
+        if self.stalled_until.is_none_or(|until| now < until) {
+            return false;
+        }
+        match self.log.probe() {
+            Ok(()) => {
+                self.stalled_until = None;
+                true
+            }
+            Err(error) => {
+                self.stall(core, &error);
+                false
+            }
+        }
+    }
+
+    /// Whether the run is over and all of its log is on disk.
+    pub(super) fn is_durable(&self) -> bool {
+        self.log.footer().is_some() && self.syncing.done() > self.log.next_seq()
+    }
+
+    /// Takes the end off again, of a run that was held for lost.
+    pub(super) fn revive(&mut self, core: &Core) {
+        if self.log.footer().is_none() {
+            return;
+        }
+        if let Err(error) = self.log.cut_footer() {
+            return self.stall(core, &error);
+        }
+        // The mark of the footer is that of a line from now on.
+        self.syncing = self.syncing.anew();
+        (self.acked, self.result, self.persisted) = (0, None, false);
     }
 
     /// Asks for everything up to and with the footer to be made durable.
