@@ -8,6 +8,8 @@ use serde::Serialize;
 
 /// From here on nothing is begun any more; what is begun below it still fits.
 const ROOM: usize = MAX_FRAME_BYTES / 2;
+/// As far as more lines are read: they are cut off where the frame is full.
+const ROOM_FOR_LINES: usize = MAX_FRAME_BYTES / 8 * 7;
 /// More than what stands around the text of a line, and closes a frame.
 const AROUND_A_LINE: usize = 128;
 /// The longest escape of one byte, `\u0000`.
@@ -36,6 +38,11 @@ impl Frame {
     /// Whether another message may be begun.
     pub(super) fn has_room(&self) -> bool {
         self.json.len() < ROOM
+    }
+
+    /// Whether more lines may be added.
+    pub(super) fn has_room_for_lines(&self) -> bool {
+        self.json.len() < ROOM_FOR_LINES
     }
 
     /// The first of these hosts, as `hosts`; gives how many, at least one if there is one.

@@ -128,7 +128,7 @@ impl Subscription {
                 }
                 return Ok(false);
             }
-            if !frame.has_room() {
+            if !frame.has_room_for_lines() {
                 return Ok(true);
             }
             let reader = match &mut current.reader {
