@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::state::{RunRecord, StateError};
 use crate::protocol::{HostId, Run, RunId, Status};
-use crate::runlog::{self, Footer, Header, LogError, LogReader, LogWriter};
+use crate::runlog::{self, Header, LogError, LogReader, LogWriter};
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
@@ -101,7 +101,7 @@ fn read(dir: &Path, host_id: &HostId, run_id: &RunId) -> Result<RunRecord, LogEr
     {
         let mut record = begun(run_id, host_id, log.header());
         record.run.index_rebuilt = log.index_rebuilt();
-        ended(&mut record.run, &footer);
+        footer.complete(&mut record.run);
         return Ok(record);
     }
     let log = LogWriter::open(dir, run_id)?;
@@ -130,23 +130,8 @@ fn goes_to(run: &mut Run, log: &LogWriter) {
     run.errors = log.errors();
     run.index_rebuilt = log.index_rebuilt();
     if let Some(footer) = log.footer() {
-        ended(run, footer);
+        footer.complete(run);
     }
-}
-
-fn ended(run: &mut Run, footer: &Footer) {
-    let result = footer.result.clone();
-    run.status = result.status;
-    run.completed = Some(result.completed);
-    run.message = result.message;
-    run.duration_ms = result.duration_ms;
-    run.exit_code = footer.exit_code;
-    run.lines = result.lines;
-    run.errors = result.errors;
-    run.progress = result.progress;
-    run.generation_after = result.generation_after;
-    run.revision = result.revision;
-    run.phase = None;
 }
 
 /// Brings a run that the database holds for open up to its log; `true` if it is over.

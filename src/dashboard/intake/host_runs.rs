@@ -190,11 +190,14 @@ impl HostRuns {
             return Ok(());
         };
         let completed = report.completed.unwrap_or_else(Timestamp::now);
-        let so_far = record.run.started.map(|started| {
-            (completed.millis() - started.millis())
-                .max(0)
-                .unsigned_abs()
-        });
+        // Of a run whose end nobody saw, nobody knows how long it took.
+        let so_far = (record.run.started)
+            .filter(|_| report.status != Status::Lost)
+            .map(|started| {
+                (completed.millis() - started.millis())
+                    .max(0)
+                    .unsigned_abs()
+            });
         let result = RunResult {
             status: report.status,
             completed,
@@ -207,8 +210,9 @@ impl HostRuns {
             revision: report.revision.clone(),
         };
         if run.log.footer().is_none() {
-            run.log.finish(report.exit_code, result.clone())?;
+            run.log.finish(report.exit_code, result)?;
         }
+        let footer = run.log.footer().cloned();
         run.sync_footer(core);
         run.result = None;
         if self.single.as_ref() == Some(run_id) {
@@ -216,14 +220,9 @@ impl HostRuns {
         }
         tracing::info!(host = %self.host_id, run = %run_id, status = %report.status, exit_code = ?report.exit_code, "run ended");
         core.fleet.update_run(&self.host_id, run_id, |record| {
-            let run = &mut record.run;
-            run.status = result.status;
-            run.completed = Some(result.completed);
-            run.message = result.message;
-            run.duration_ms = result.duration_ms;
-            run.exit_code = report.exit_code;
-            run.generation_after = result.generation_after;
-            run.revision = result.revision;
+            if let Some(footer) = &footer {
+                footer.complete(&mut record.run);
+            }
             record.stop = None;
         });
         Ok(())
