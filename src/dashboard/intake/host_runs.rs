@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How often browsers hear how many lines a run has.
-const SHOW_EVERY: Duration = Duration::from_secs(1);
+pub(super) const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// The runs of one host that are not acknowledged as final.
 #[derive(Debug)]

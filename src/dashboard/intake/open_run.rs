@@ -1,5 +1,6 @@
 //! The log of a run that is not acknowledged as final yet.
 
+use super::host_runs::SHOW_EVERY;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Tail;
 use crate::dashboard::state::RunRecord;
@@ -66,7 +67,10 @@ impl OpenRun {
         let log = opened?;
         let syncing = Syncing::new(log.sync_handle(), Arc::clone(bell));
         tail.advance(log.next_seq(), log.errors());
-        let shown = (Instant::now(), log.next_seq());
+        // The first line may be shown at once. To wait from here on would show it just before the second of a
+        // program that prints every second, which would then wait for its turn.
+        let now = Instant::now();
+        let shown = (now.checked_sub(SHOW_EVERY).unwrap_or(now), log.next_seq());
         Ok(Self {
             log,
             tail,
