@@ -29,7 +29,6 @@
               ./.clippy.toml
               ./src
               ./web
-              (lib.fileset.maybeMissing ./benches)
               (lib.fileset.fileFilter (file: !file.hasExt "nix") ./tests)
             ];
           };

@@ -1,7 +1,7 @@
 //! The agent of one host: it connects out, takes the names of commands, starts a supervisor for each run,
 //! and sends every line of its spool.
 //!
-//! One task owns all of its state ([`Agent`]). `uplink` connects and reconnects, to what `tls` trusts;
+//! One task owns all of its state (`Agent`). `uplink` connects and reconnects, to what `tls` trusts;
 //! `session` is one connection; `orders` decides on commands; `runs` owns the folders of the runs and `live`
 //! watches the one that goes on; `follower` and `feed` read the spools; `facts` and `metrics` say how the
 //! host is.

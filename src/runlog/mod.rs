@@ -2,7 +2,7 @@
 //!
 //! `RUN_ID.log` holds a header of four lines and an empty one, a line `[HH:MM:SS] text` for each line of
 //! output, and behind the last one the footer. `RUN_ID.idx` holds 16 bytes of head and 16 bytes for each
-//! line (see [`record`]), written after the line: a line exists when its record does. Any line is found in
+//! line (see `record`), written after the line: a line exists when its record does. Any line is found in
 //! constant time. The agent's spool and the dashboard's log are the same files, written by this code.
 
 mod error;

@@ -1,7 +1,7 @@
 //! Who may come in, from where, and what they may do.
 //!
-//! [`guard`] stands before every route; handlers take the [`Identity`] it found. What stays open (a WebSocket,
-//! mostly) asks [`Auth::holds`] again whenever [`Auth::changed`] returns.
+//! `guard` stands before every route; handlers take the `Identity` it found. What stays open (a WebSocket,
+//! mostly) asks `Auth::holds` again at each of `Auth::changes`.
 
 mod agents_file;
 mod credentials;
