@@ -35,7 +35,7 @@ impl Authority {
     }
 
     /// What a server needs that has a certificate of this authority.
-    fn server(&self, params: CertificateParams) -> ServerConfig {
+    fn server(&self, params: &CertificateParams) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
@@ -60,7 +60,7 @@ struct Proxied {
 }
 
 impl Proxied {
-    fn start(params: CertificateParams) -> Self {
+    fn start(params: &CertificateParams) -> Self {
         let dashboard = Dashboard::start(&["h1"]);
         let folder = tempfile::tempdir().unwrap();
         let ours = Authority::new(folder.path(), "ours.pem");
@@ -122,7 +122,7 @@ fn says_twice(agent: &mut Agent, words: &str) {
 
 #[test]
 fn a_private_authority_in_ca_file_is_trusted_and_a_run_goes_through() {
-    let proxied = Proxied::start(named("localhost"));
+    let proxied = Proxied::start(&named("localhost"));
     let switch = json!({"steps": [["seq", "1", "5000"]]});
     let mut agent =
         proxied.agent(json!({"ca_file": proxied.ours.pem, "commands": {"switch": switch}}));
@@ -138,7 +138,7 @@ fn a_private_authority_in_ca_file_is_trusted_and_a_run_goes_through() {
 
 #[test]
 fn a_root_of_the_system_is_trusted_beside_ca_file() {
-    let proxied = Proxied::start(named("localhost"));
+    let proxied = Proxied::start(&named("localhost"));
     let roots = vec![("SSL_CERT_FILE", proxied.ours.pem.display().to_string())];
     let url = format!("wss://localhost:{}", proxied.port);
     let config = json!({"dashboard": url, "ca_file": proxied.other.pem});
@@ -148,7 +148,7 @@ fn a_root_of_the_system_is_trusted_beside_ca_file() {
 
 #[test]
 fn an_authority_nobody_named_is_not_trusted_until_it_is() {
-    let proxied = Proxied::start(named("localhost"));
+    let proxied = Proxied::start(&named("localhost"));
     let mut agent = proxied.agent(json!({}));
     says_twice(
         &mut agent,
@@ -167,7 +167,7 @@ fn an_authority_nobody_named_is_not_trusted_until_it_is() {
 
 #[test]
 fn a_certificate_for_another_name_is_refused() {
-    let proxied = Proxied::start(named("elsewhere.example.org"));
+    let proxied = Proxied::start(&named("elsewhere.example.org"));
     let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
     says_twice(
         &mut agent,
@@ -178,7 +178,7 @@ fn a_certificate_for_another_name_is_refused() {
 
 #[test]
 fn an_address_may_stand_in_the_certificate() {
-    let proxied = Proxied::start(named("127.0.0.1"));
+    let proxied = Proxied::start(&named("127.0.0.1"));
     let url = format!("wss://127.0.0.1:{}", proxied.port);
     let mut agent = proxied.agent(json!({"dashboard": url, "ca_file": proxied.ours.pem}));
     agent.wait_for_reconnection(0);
@@ -189,7 +189,7 @@ fn a_certificate_that_has_expired_is_refused() {
     let mut params = named("localhost");
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2021, 1, 1);
-    let proxied = Proxied::start(params);
+    let proxied = Proxied::start(&params);
     let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
     says_twice(&mut agent, "not valid at the time of this host; renew it");
 }
@@ -206,7 +206,7 @@ fn a_dashboard_without_tls_is_told_from_one_that_is_not_there() {
 
 #[test]
 fn a_ca_file_that_cannot_be_used_is_named() {
-    let proxied = Proxied::start(named("localhost"));
+    let proxied = Proxied::start(&named("localhost"));
     let ca_file = proxied.folder.path().join("ca.pem");
     std::fs::write(&ca_file, "no certificate").unwrap();
     let mut agent = proxied.agent(json!({"ca_file": ca_file}));
