@@ -124,6 +124,19 @@ fn the_files_alone_give_a_finished_run_back() {
 }
 
 #[test]
+fn an_agent_whose_program_was_removed_still_begins_runs() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut agent = Agent::start(&dashboard, "h1", "echo done");
+    agent.process.end(Signal::SIGTERM);
+    agent.start_again_from_a_removed_program();
+    dashboard.wait_for_host("h1", "to be online", |host| host["online"] == true);
+    let run = dashboard.command("h1", "switch");
+    let done = dashboard.wait_done("h1", &run);
+    assert_eq!(done["status"], "ok", "{done}");
+    assert_eq!(texts(&dashboard.lines("h1", &run)), ["done"]);
+}
+
+#[test]
 fn a_second_dashboard_on_the_same_data_is_refused() {
     let dashboard = Dashboard::start(&["h1"]);
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"))

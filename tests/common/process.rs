@@ -21,7 +21,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the binary. `owner` is a folder of the test, by which its descendants are found.
     pub(crate) fn start(owner: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+        Self::start_program(
+            Path::new(env!("CARGO_BIN_EXE_switchyard")),
+            owner,
+            arguments,
+        )
+    }
+
+    /// The same of another copy of the binary.
+    pub(crate) fn start_program(program: &Path, owner: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
         command.args(arguments).env(OWNER, owner);
         for variable in [
             "NOTIFY_SOCKET",
