@@ -171,7 +171,7 @@ fn the_oldest_runs_go_when_logs_take_too_much_and_their_absence_is_explained() {
     let text = std::fs::read_to_string(&config).unwrap();
     let retention = format!("{text}[retention]\nmax_bytes = {room_for_two}\n");
     dashboard.restart(Signal::SIGTERM, || {
-        std::fs::write(&config, retention).unwrap()
+        std::fs::write(&config, retention).unwrap();
     });
     common::wait_for("the oldest to go", SOON, || {
         (!logs.join(format!("{}.log", runs[0])).exists()).then_some(())

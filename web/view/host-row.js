@@ -117,9 +117,9 @@ export class HostRow extends HTMLElement {
     setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
     const ms = run && isBusy(run) ? clock.elapsed(run, host) : null;
     // No button says so of a command from the menu.
-    const name = run && ms != null && !MAIN_COMMANDS.includes(run.command) ? `${commandLabel(run.command)} ` : '';
-    setText(this.#elapsed, ms == null ? '' : name + clockDuration(ms));
-    setHint(this.#elapsed, name.trim());
+    const name = run && ms != null && !MAIN_COMMANDS.includes(run.command) ? ` · ${commandLabel(run.command)}` : '';
+    setText(this.#elapsed, ms == null ? '' : clockDuration(ms) + name);
+    setHint(this.#elapsed, name && `${run?.command} runs`);
     const last = this.#lastLines.get(this.#id);
     const lineText = running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : run ? endText(run, host, clock) : '';
     setText(this.#line, lineText);

@@ -104,7 +104,7 @@ test('a command from the menu is named in the row while it runs', async () => {
   const anna = row(page, 'anna');
   await anna.locator('sy-menu > button').click();
   await anna.getByRole('menuitem', { name: /^Build/ }).click();
-  await anna.locator('.elapsed', { hasText: /^Build \d+:\d\d$/ }).waitFor();
+  await anna.locator('.elapsed', { hasText: /^\d+:\d\d · Build$/ }).waitFor();
   world.host('anna').exit(0);
   await anna.locator('sy-state[data-state="ok"]').waitFor();
   await page.context().close();
