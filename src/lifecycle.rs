@@ -52,6 +52,34 @@ impl Shutdown {
     }
 }
 
+/// Counts who is inside, so that the end can wait for them.
+#[derive(Clone, Debug, Default)]
+pub struct Guests(Arc<watch::Sender<usize>>);
+
+/// Somebody who is inside until this is dropped.
+#[derive(Debug)]
+pub struct Guest(Arc<watch::Sender<usize>>);
+
+impl Guests {
+    /// One more.
+    pub fn enter(&self) -> Guest {
+        self.0.send_modify(|inside| *inside += 1);
+        Guest(Arc::clone(&self.0))
+    }
+
+    /// Returns when nobody is inside.
+    pub async fn gone(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.0.subscribe().wait_for(|inside| *inside == 0).await;
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.send_modify(|inside| *inside -= 1);
+    }
+}
+
 impl Default for Shutdown {
     fn default() -> Self {
         Self::new()

@@ -292,7 +292,7 @@ impl Session<'_> {
 impl Agent {
     fn register(&self) -> Vec<u8> {
         let mut facts = self.facts.read();
-        facts.commands = self.catalogue.names();
+        facts.commands = Some(self.catalogue.names());
         facts.heartbeat_interval = Some(self.config.heartbeat_interval.as_secs());
         frames::json(&Register {
             protocol: PROTOCOL,

@@ -2,16 +2,17 @@
 
 use super::config::Retention;
 use super::core::Core;
-use crate::protocol::{HostId, RunId, Status, Timestamp};
+use crate::protocol::{RunId, Status, Timestamp};
 use crate::runlog;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 const RETAIN_EVERY: Duration = Duration::from_secs(600);
 /// A host that was told of a run may be about to say that it began.
-const GRACE_MS: i64 = 30_000;
+const GRACE: Duration = Duration::from_secs(30);
 const DAY_MS: i64 = 86_400_000;
 const RUNS_AT_A_TIME: usize = 1_000;
 
@@ -23,7 +24,12 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention) {
     retain.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = expire.tick() => expire_runs(&core).await,
+            _ = expire.tick() => {
+                expire_runs(&core, Instant::now()).await;
+                if core.health.reason().is_some() {
+                    core.probe().await;
+                }
+            }
             _ = retain.tick() => retain_logs(&core, retention).await,
             () = core.shutdown.wait() => return,
         }
@@ -32,28 +38,27 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention) {
 
 /// Ends the runs for which their hosts did not come in time. One that was sent and not answered waits until
 /// its host is in contact: it may have begun.
-async fn expire_runs(core: &Arc<Core>) {
-    let now = Timestamp::now().millis();
-    for record in core.fleet.queued_runs() {
+async fn expire_runs(core: &Arc<Core>, now: Instant) {
+    for record in core.fleet.overdue(now, GRACE) {
         let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
-        let Some(expires) = record.expires.map(Timestamp::millis) else {
-            continue;
-        };
-        let due = if record.sent {
-            expires + GRACE_MS
-        } else {
-            expires
-        };
-        if now < due || (record.sent && !core.fleet.is_online(host_id)) {
+        if record.sent && !core.fleet.is_online(host_id) {
             continue;
         }
+        let sent = record.sent;
+        let mut expired = false;
         core.fleet.update_run(host_id, run_id, |record| {
-            if record.run.status == Status::Queued {
+            // One that was sent in this very moment has its time of grace.
+            expired = record.run.status == Status::Queued && record.sent == sent;
+            if expired {
                 record.run.status = Status::Expired;
                 record.run.message = Some("the host did not come for it in time".into());
                 record.run.completed = Some(Timestamp::now());
+                record.stop = None;
             }
         });
+        if !expired {
+            continue;
+        }
         tracing::info!(host = %host_id, run = %run_id, "run expired");
         let _ = core.persist(host_id, run_id).await;
     }
@@ -95,7 +100,10 @@ async fn retain_logs(core: &Arc<Core>, retention: Retention) {
             {
                 return;
             }
-            total = total.saturating_sub(remove(core, &host_id, &run_id));
+            core.fleet.forget_run(&host_id, &run_id);
+            let (dir, id) = (core.log_dir(&host_id), run_id.clone());
+            let freed = tokio::task::spawn_blocking(move || remove(&dir, &id)).await;
+            total = total.saturating_sub(freed.unwrap_or(0));
             tracing::info!(host = %host_id, run = %run_id, "log removed by retention");
         }
         if count < RUNS_AT_A_TIME {
@@ -105,10 +113,9 @@ async fn retain_logs(core: &Arc<Core>, retention: Retention) {
 }
 
 /// Removes the files of a run; gives how many bytes that freed.
-fn remove(core: &Core, host_id: &HostId, run_id: &RunId) -> u64 {
-    let (log, idx) = runlog::paths(&core.log_dir(host_id), run_id);
-    let size =
-        |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+fn remove(dir: &Path, run_id: &RunId) -> u64 {
+    let (log, idx) = runlog::paths(dir, run_id);
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let freed = size(&log) + size(&idx);
     for path in [log, idx] {
         match std::fs::remove_file(&path) {
@@ -122,7 +129,7 @@ fn remove(core: &Core, host_id: &HostId, run_id: &RunId) -> u64 {
 }
 
 /// The bytes of all logs.
-fn size_of(logs: &std::path::Path) -> u64 {
+fn size_of(logs: &Path) -> u64 {
     let hosts = std::fs::read_dir(logs).into_iter().flatten().flatten();
     let files = hosts.flat_map(|host| {
         std::fs::read_dir(host.path())
@@ -134,4 +141,86 @@ fn size_of(logs: &std::path::Path) -> u64 {
         .filter_map(|file| file.metadata().ok())
         .map(|metadata| metadata.len())
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::intake::HostRuns;
+    use crate::dashboard::state::RunRecord;
+    use crate::dashboard::testing::{ask, host, open, parsed, switch};
+    use crate::protocol::Run;
+    use serde_json::json;
+
+    /// Ended runs asked for so many days ago, with 1,000 bytes of log each.
+    async fn ended(core: &Arc<Core>, days: &[i64]) -> Vec<RunId> {
+        let dir = core.log_dir(&host("h1"));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut ids = Vec::new();
+        for age in days {
+            let at = Timestamp::from_millis(Timestamp::now().millis() - age * DAY_MS);
+            let id = RunId::compose(at, &switch(), 1);
+            let mut run = Run::queued(id.clone(), host("h1"), switch());
+            (run.status, run.queued) = (Status::Ok, Some(at));
+            let record = RunRecord::of(run);
+            core.state.import(vec![record.clone()]).await.unwrap();
+            core.fleet.add_run(record);
+            std::fs::write(runlog::paths(&dir, &id).0, [0; 1000]).unwrap();
+            ids.push(id);
+        }
+        ids
+    }
+
+    async fn left(core: &Arc<Core>) -> Vec<RunId> {
+        let runs = core.state.runs(&host("h1"), None, 100).await.unwrap();
+        let runs: Vec<_> = runs.into_iter().map(|record| record.run.run_id).collect();
+        let files = std::fs::read_dir(core.log_dir(&host("h1"))).unwrap();
+        assert_eq!(files.count(), runs.len());
+        runs
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn retention_removes_the_oldest_and_their_hosts_are_told_that_they_are_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let ids = ended(&core, &[9, 5, 3, 1]).await;
+        let days = |days, max_bytes| Retention { days, max_bytes };
+        retain_logs(&core, days(0, 0)).await;
+        assert_eq!(left(&core).await.len(), 4);
+        retain_logs(&core, days(7, 0)).await;
+        assert_eq!(
+            left(&core).await,
+            [&ids[3], &ids[2], &ids[1]].map(Clone::clone)
+        );
+        retain_logs(&core, days(0, 1_500)).await;
+        assert_eq!(left(&core).await, [ids[3].clone()]);
+
+        let mut runs = HostRuns::new(host("h1"), core.log_dir(&host("h1")));
+        let offer = json!([{"run_id": ids[0], "command": "switch", "status": "ok", "lines": 7}]);
+        let register = json!({"protocol": 1, "host_id": "h1", "runs": offer});
+        let register = serde_json::from_value(register).unwrap();
+        runs.register(&core, register).await.unwrap();
+        let answers = parsed(&runs.take_replies());
+        assert_eq!(answers[0]["resume"], json!([]));
+        assert_eq!(answers[1]["final"], true);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_run_expires_unless_its_host_may_have_begun_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let after = |minutes: u64| Instant::now() + Duration::from_secs(60 * minutes);
+        for sent in [true, false] {
+            let run = ask(&core).await;
+            core.fleet.mark_sent(&host("h1"), &run, sent);
+            expire_runs(&core, after(59)).await;
+            let status = || core.fleet.record(&host("h1"), &run).unwrap().run.status;
+            assert_eq!(status(), Status::Queued);
+            expire_runs(&core, after(61)).await;
+            assert_eq!(status() == Status::Queued, sent);
+            core.fleet.update_run(&host("h1"), &run, |record| {
+                record.run.status = Status::Rejected;
+            });
+        }
+    }
 }

@@ -5,9 +5,10 @@ use super::health::Health;
 use super::intake::HostRuns;
 use super::state::{RunRecord, State, StateError, StopWish};
 use super::syncer::Syncer;
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::{Guests, Shutdown};
 use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
 use std::collections::HashMap;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) health: Arc<Health>,
     pub(crate) counters: Counters,
     pub(crate) shutdown: Shutdown,
+    /// The connections of agents and browsers.
+    pub(crate) guests: Guests,
     /// The last append to a log had to wait.
     pub(crate) disk_is_slow: AtomicBool,
     slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
@@ -59,7 +62,7 @@ impl Core {
         health: Arc<Health>,
         shutdown: Shutdown,
     ) -> Self {
-        let (fleet, counters, disk_is_slow, slots) = Default::default();
+        let (fleet, counters, guests, disk_is_slow, slots) = Default::default();
         Self {
             fleet,
             state,
@@ -68,6 +71,7 @@ impl Core {
             health,
             counters,
             shutdown,
+            guests,
             disk_is_slow,
             slots,
         }
@@ -112,9 +116,38 @@ impl Core {
         result
     }
 
-    /// Takes a command for each of these hosts; all that can be taken are on disk when it returns.
+    /// Whether things can be stored again; asked for while they could not.
+    pub(crate) async fn probe(&self) {
+        let path = self.logs.join(".probe");
+        let written = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::create(&path)?;
+            let written = file.write_all_at(&[0; 1 << 16], 0);
+            let written = written.and_then(|()| file.sync_data());
+            std::fs::remove_file(&path)?;
+            written
+        });
+        if matches!(written.await, Ok(Ok(()))) && self.state.probe().await.is_ok() {
+            self.health.well();
+        }
+    }
+
+    /// Takes a command for each of these hosts; all that can be taken are on disk when it returns. It goes on
+    /// to its end even when nobody waits for that any more.
     pub(crate) async fn enqueue(
         self: &Arc<Self>,
+        host_ids: &[HostId],
+        command: &CommandName,
+        requested_by: &str,
+        expires: Duration,
+    ) -> Vec<Result<Run, CommandError>> {
+        let (core, host_ids) = (Arc::clone(self), host_ids.to_vec());
+        let (command, by) = (command.clone(), requested_by.to_owned());
+        let taken = tokio::spawn(async move { core.take(&host_ids, &command, &by, expires).await });
+        taken.await.unwrap_or_default()
+    }
+
+    async fn take(
+        &self,
         host_ids: &[HostId],
         command: &CommandName,
         requested_by: &str,
@@ -190,10 +223,39 @@ impl Core {
         wish: StopWish,
     ) -> Result<Run, CommandError> {
         let (record, effect) = self.fleet.stop(host_id, wish)?;
-        tracing::info!(host = %host_id, run = %record.run.run_id, cancelled = effect == StopEffect::Cancelled, "stop asked for");
-        self.persist(host_id, &record.run.run_id)
-            .await
-            .map_err(|error| CommandError::NotStored(error.to_string()))?;
+        let run_id = record.run.run_id.clone();
+        tracing::info!(host = %host_id, run = %run_id, cancelled = effect == StopEffect::Cancelled, "stop asked for");
+        let (core, host_id) = (Arc::clone(self), host_id.clone());
+        let stored = tokio::spawn(async move { core.persist(&host_id, &run_id).await }).await;
+        let stored = stored.unwrap_or(Err(StateError::Closed));
+        stored.map_err(|error| CommandError::NotStored(error.to_string()))?;
         Ok(record.run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::{ask, host, open, switch};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_that_is_dropped_half_way_leaves_no_host_busy_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let hosts = [host("h1")];
+        let command = switch();
+        let request = core.enqueue(&hosts, &command, "alice", Duration::from_secs(60));
+        // Once, and never again.
+        let polled = futures_util::FutureExt::now_or_never(request);
+        assert!(polled.is_none());
+        while core.fleet.open_runs(&hosts[0]).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let wish = StopWish {
+            requested_by: "bob".into(),
+            force: false,
+        };
+        core.stop(&hosts[0], wish).await.unwrap();
+        ask(&core).await;
     }
 }

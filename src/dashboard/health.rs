@@ -16,7 +16,7 @@ impl Health {
         *state = Some(reason);
     }
 
-    /// Something was stored.
+    /// Everything can be stored again.
     pub(crate) fn well(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.take().is_some() {

@@ -17,6 +17,8 @@ mod router;
 mod startup;
 mod state;
 mod syncer;
+#[cfg(test)]
+mod testing;
 
 pub use state::StateError;
 
@@ -31,6 +33,7 @@ use config::Config;
 use core::Core;
 use health::Health;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use state::State;
 use std::fs::File;
 use std::io;
@@ -44,8 +47,11 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often it is stored who was here last when.
 const STORE_SESSIONS_EVERY: Duration = Duration::from_secs(600);
 
-/// How long the end may take for requests that go on, and then for logs to become durable.
-const END_WITHIN: Duration = Duration::from_secs(2);
+const MOST_FILES: u64 = 65_536;
+
+/// How long the end may take for requests that go on, then for connections to hear of it, and then for logs to
+/// become durable.
+const END_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// Why the dashboard ends.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +88,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     let auth = Auth::load(&config)?;
+    raise_file_limit();
     let _lock = prepare(&config.data_dir)?;
     let health = Arc::new(Health::default());
     let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
@@ -116,9 +123,22 @@ pub async fn run(
         served = serving => served?,
         () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}
     }
-    let _ = tokio::time::timeout(END_WITHIN, chores).await;
+    let inside = async {
+        core.guests.gone().await;
+        chores.await
+    };
+    let _ = tokio::time::timeout(END_WITHIN, inside).await;
     tokio::task::block_in_place(|| core.syncer.finish(END_WITHIN));
     Ok(())
+}
+
+/// Every run that goes on holds two files open, every connection one, and the usual limit is 1,024.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most.min(MOST_FILES), most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
 }
 
 /// Makes the data folder and takes it for this process alone.
@@ -140,10 +160,10 @@ async fn reload(app: Arc<App>) {
     };
     while hangups.recv().await.is_some() {
         match app.auth.credentials.reload() {
-            Ok(()) => {
-                app.core.fleet.set_hosts(app.auth.credentials.hosts());
-                tracing::info!("agents and users were read again");
-            }
+            Ok(()) => match startup::show(&app.core, app.auth.credentials.hosts()).await {
+                Ok(()) => tracing::info!("agents and users were read again"),
+                Err(error) => tracing::error!(%error, "new hosts are not shown yet"),
+            },
             Err(error) => tracing::error!(%error, "agents and users stay as they were"),
         }
     }

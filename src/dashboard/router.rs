@@ -28,7 +28,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/hosts", get(hosts::hosts))
         .route("/api/hosts/{id}", get(hosts::host))
         .route("/api/hosts/{id}/command", post(commands::command))
-        .route("/api/commands", post(commands::bulk))
+        .route(
+            "/api/commands",
+            post(commands::bulk).layer(DefaultBodyLimit::max(commands::MAX_BULK_BYTES)),
+        )
         .route("/api/hosts/{id}/runs", get(runs::runs))
         .route("/api/hosts/{id}/runs/{run}", get(runs::run))
         .route("/api/hosts/{id}/runs/{run}/lines", get(lines::lines))

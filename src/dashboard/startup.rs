@@ -3,106 +3,156 @@
 use super::core::Core;
 use super::state::{RunRecord, StateError};
 use crate::protocol::{HostId, Run, RunId, Status};
-use crate::runlog::{Footer, LogReader, LogWriter};
-use std::collections::BTreeSet;
+use crate::runlog::{self, Header, LogError, LogReader, LogWriter};
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use tokio::task::block_in_place;
 
-/// Shows `hosts`, with what is known of them and their runs.
+/// Takes in the logs of all hosts there ever were, then shows `hosts`.
 pub(super) async fn load(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<(), StateError> {
-    for host_id in &hosts {
-        import(core, host_id).await?;
+    for host_id in block_in_place(|| folders(&core.logs)) {
+        import(core, &host_id).await?;
     }
-    core.fleet.set_hosts(hosts.clone());
+    show(core, hosts).await
+}
+
+/// Shows `hosts` and no others: those that were not shown before with what is known of them and their runs.
+pub(super) async fn show(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<(), StateError> {
+    let is_new = |id: &HostId| hosts.contains(id) && !core.fleet.has(id);
+    let mut remembered = core.state.hosts().await?;
+    remembered.retain(|(id, _)| is_new(id));
     let mut runs = core.state.open_and_latest_runs().await?;
+    runs.retain(|record| is_new(&record.run.host_id));
     let mut settled = Vec::new();
-    for record in &mut runs {
-        if matches!(record.run.status, Status::Queued | Status::Running) && catch_up(core, record) {
+    for record in runs
+        .iter_mut()
+        .filter(|record| !record.run.status.is_final())
+    {
+        if block_in_place(|| catch_up(&core.log_dir(&record.run.host_id), record)) {
             settled.push(record.clone());
         }
     }
     core.state.import(settled).await?;
-    let remembered = core.state.hosts().await?;
+    core.fleet.set_hosts(hosts);
     core.fleet.remember(remembered, runs);
     Ok(())
 }
 
-/// Takes the logs into the database that it does not know.
+fn folders(logs: &Path) -> Vec<HostId> {
+    let entries = fs::read_dir(logs).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| HostId::new(&name).ok()).collect()
+}
+
+/// Takes the logs into the database that it does not know, and makes lost indexes anew.
 async fn import(core: &Arc<Core>, host_id: &HostId) -> Result<(), StateError> {
     let dir = core.log_dir(host_id);
     let known = core.state.known_ids(host_id).await?;
-    let Ok(entries) = std::fs::read_dir(&dir) else {
-        return Ok(());
-    };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let ids = names.filter_map(|name| RunId::new(name.strip_suffix(".log")?).ok());
-    let mut found = Vec::new();
-    for run_id in ids.filter(|run_id| !known.contains(run_id.as_str())) {
-        match LogWriter::open(&dir, &run_id) {
-            Ok(log) => {
-                let header = log.header();
-                let mut run = Run::queued(run_id, host_id.clone(), header.command.clone());
-                let mut record = RunRecord {
-                    nonce: header.meta.nonce.clone(),
-                    ..RunRecord::of(run.clone())
-                };
-                run.requested_by = header.meta.requested_by.clone();
-                run.queued = header.meta.queued;
-                run.generation_before = header.meta.generation_before;
-                begun(&mut run, &log);
-                record.run = run;
-                found.push(record);
-            }
-            Err(error) => {
-                tracing::warn!(host = %host_id, run = %run_id, %error, "a log was passed over");
-            }
+    let (new, mended) = block_in_place(|| look_through(&dir, host_id, &known));
+    if !new.is_empty() {
+        tracing::info!(host = %host_id, runs = new.len(), "took logs in that the database did not know");
+    }
+    core.state.import(new).await?;
+    for run_id in mended {
+        if let Some(mut record) = core.state.run(host_id, &run_id).await? {
+            (record.run.errors, record.run.index_rebuilt) = (None, true);
+            core.state.import(vec![record]).await?;
         }
     }
-    if !found.is_empty() {
-        tracing::info!(host = %host_id, runs = found.len(), "took logs in that the database did not know");
-    }
-    core.state.import(found).await
+    Ok(())
 }
 
-fn begun(run: &mut Run, log: &LogWriter) {
+/// The runs that `known` does not have, and those whose index had to be made anew.
+fn look_through(
+    dir: &Path,
+    host_id: &HostId,
+    known: &HashMap<String, bool>,
+) -> (Vec<RunRecord>, Vec<RunId>) {
+    let (mut new, mut mended) = (Vec::new(), Vec::new());
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    for run_id in names.filter_map(|name| RunId::new(name.strip_suffix(".log")?).ok()) {
+        let (log, idx) = runlog::paths(dir, &run_id);
+        let done = match known.get(run_id.as_str()) {
+            None => read(dir, host_id, &run_id).map(|record| new.push(record)),
+            // Retention was interrupted.
+            Some(true) => {
+                let _ = (fs::remove_file(log), fs::remove_file(idx));
+                Ok(())
+            }
+            Some(false) if !idx.exists() => {
+                LogWriter::open(dir, &run_id).map(|_| mended.push(run_id.clone()))
+            }
+            Some(false) => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(host = %host_id, run = %run_id, %error, "a log was passed over");
+        }
+    }
+    (new, mended)
+}
+
+/// What a log says of its run. One that is whole is not gone through line by line.
+fn read(dir: &Path, host_id: &HostId, run_id: &RunId) -> Result<RunRecord, LogError> {
+    if let Ok(log) = LogReader::open(dir, run_id)
+        && let Ok(Some(footer)) = log.footer()
+    {
+        let mut record = begun(run_id, host_id, log.header());
+        record.run.index_rebuilt = log.index_rebuilt();
+        footer.complete(&mut record.run);
+        return Ok(record);
+    }
+    let log = LogWriter::open(dir, run_id)?;
+    let mut record = begun(run_id, host_id, log.header());
+    goes_to(&mut record.run, &log);
+    Ok(record)
+}
+
+fn begun(run_id: &RunId, host_id: &HostId, header: &Header) -> RunRecord {
+    let mut run = Run::queued(run_id.clone(), host_id.clone(), header.command.clone());
+    let meta = &header.meta;
+    run.requested_by = meta.requested_by.clone();
+    run.queued = meta.queued;
+    run.started = Some(meta.started);
+    run.generation_before = meta.generation_before;
+    RunRecord {
+        nonce: meta.nonce.clone(),
+        ..RunRecord::of(run)
+    }
+}
+
+/// Running up to where the log goes, or over if it has a footer.
+fn goes_to(run: &mut Run, log: &LogWriter) {
     run.status = Status::Running;
-    run.started = Some(log.header().meta.started);
     run.lines = log.next_seq();
     run.errors = log.errors();
     run.index_rebuilt = log.index_rebuilt();
     if let Some(footer) = log.footer() {
-        ended(run, footer);
+        footer.complete(run);
     }
-}
-
-fn ended(run: &mut Run, footer: &Footer) {
-    let result = footer.result.clone();
-    run.status = result.status;
-    run.completed = Some(result.completed);
-    run.message = result.message;
-    run.duration_ms = result.duration_ms;
-    run.exit_code = footer.exit_code;
-    run.lines = result.lines;
-    run.errors = result.errors;
-    run.progress = result.progress;
-    run.generation_after = result.generation_after;
-    run.revision = result.revision;
-    run.phase = None;
 }
 
 /// Brings a run that the database holds for open up to its log; `true` if it is over.
-fn catch_up(core: &Core, record: &mut RunRecord) -> bool {
+fn catch_up(dir: &Path, record: &mut RunRecord) -> bool {
     let run = &mut record.run;
-    let Ok(log) = LogReader::open(&core.log_dir(&run.host_id), &run.run_id) else {
-        return false;
-    };
-    run.status = Status::Running;
-    run.started = Some(log.header().meta.started);
-    run.lines = log.total().unwrap_or(run.lines);
-    match log.footer() {
-        Ok(Some(footer)) => {
-            ended(run, &footer);
-            true
+    let log = match LogWriter::open(dir, &run.run_id) {
+        Ok(log) => log,
+        Err(error) => {
+            if !error.is_not_found() {
+                tracing::warn!(host = %run.host_id, run = %run.run_id, %error, "a log cannot be read");
+            }
+            return false;
         }
-        _ => false,
-    }
+    };
+    run.started = Some(log.header().meta.started);
+    run.generation_before = log.header().meta.generation_before;
+    goes_to(run, &log);
+    // A final status that is in the database is acknowledged without another look at the log.
+    run.status.is_final() && log.sync_handle().sync().is_ok()
 }
+
+#[cfg(test)]
+#[path = "startup_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use super::health::Health;
 use crate::runlog::SyncHandle;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -29,6 +29,11 @@ impl Syncing {
             queued: AtomicBool::new(false),
             bell,
         })
+    }
+
+    /// The same log with nothing on disk: for marks that change their meaning.
+    pub(crate) fn anew(&self) -> Arc<Self> {
+        Self::new(self.handle.clone(), Arc::clone(&self.bell))
     }
 
     /// The highest mark that is on disk.
@@ -66,11 +71,7 @@ impl Syncer {
         log.wanted.store(mark, Ordering::Release);
         if !log.queued.swap(true, Ordering::AcqRel) {
             let (queue, turn) = &*self.shared;
-            queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .dirty
-                .push(Arc::clone(log));
+            lock(queue).dirty.push(Arc::clone(log));
             turn.notify_all();
         }
     }
@@ -78,7 +79,7 @@ impl Syncer {
     /// Returns when nothing is left to do, or after `limit`; then ends the thread.
     pub(crate) fn finish(&self, limit: Duration) {
         let (queue, turn) = &*self.shared;
-        let mut state = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(queue);
         state.closed = true;
         turn.notify_all();
         let idle =
@@ -93,9 +94,13 @@ impl Drop for Syncer {
     }
 }
 
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn run((queue, turn): &(Mutex<Queue>, Condvar), health: &Health) {
     loop {
-        let mut state = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(queue);
         state.busy = false;
         turn.notify_all();
         while state.dirty.is_empty() {
@@ -109,20 +114,102 @@ fn run((queue, turn): &(Mutex<Queue>, Condvar), health: &Health) {
         drop(state);
         let began = Instant::now();
         for log in dirty {
-            // Cleared first: what is written from now on asks again.
-            log.queued.store(false, Ordering::Release);
+            // Cleared first: what is written from now on asks again. A swap, because a plain store might
+            // become visible only behind the load below, and a mark set in between would be missed by both.
+            log.queued.swap(false, Ordering::AcqRel);
             let mark = log.wanted.load(Ordering::Acquire);
             match log.handle.sync() {
                 Ok(()) => {
                     log.done.fetch_max(mark, Ordering::AcqRel);
                     log.bell.notify_one();
                 }
-                Err(error) => health.fault(error.to_string()),
+                Err(error) => {
+                    health.fault(error.to_string());
+                    let mut state = lock(queue);
+                    if !state.closed && !log.queued.swap(true, Ordering::AcqRel) {
+                        state.dirty.push(log);
+                    }
+                }
             }
         }
-        let state = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(queue);
         let rest = EVERY.saturating_sub(began.elapsed());
         let waited = turn.wait_timeout_while(state, rest, |state| !state.closed);
         drop(waited);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::{host, run_id, switch};
+    use crate::protocol::Timestamp;
+    use crate::runlog::{Header, LogWriter, RunMeta};
+
+    fn log(dir: &std::path::Path) -> LogWriter {
+        let meta = RunMeta {
+            nonce: None,
+            requested_by: None,
+            queued: None,
+            started: Timestamp::from_millis(0),
+            generation_before: None,
+        };
+        let header = Header {
+            command: switch(),
+            host_id: host("h1"),
+            meta,
+        };
+        LogWriter::create(dir, &run_id("2025-12-14T10-30-00-switch"), &header).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_mark_is_reached_and_the_bell_rings() {
+        let dir = tempfile::tempdir().unwrap();
+        let syncer = Syncer::start(Arc::default()).unwrap();
+        let bell = Arc::new(Notify::new());
+        let log = Syncing::new(log(dir.path()).sync_handle(), Arc::clone(&bell));
+        let began = Instant::now();
+        for mark in 1..4 {
+            syncer.want(&log, mark);
+            while log.done() < mark {
+                bell.notified().await;
+            }
+        }
+        assert!(began.elapsed() >= 2 * EVERY, "more often than every 200 ms");
+        assert_eq!(log.anew().done(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_is_done_before_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let syncer = Syncer::start(Arc::default()).unwrap();
+        let log = Syncing::new(log(dir.path()).sync_handle(), Arc::default());
+        syncer.want(&log, 1);
+        syncer.want(&log, 2);
+        syncer.finish(Duration::from_secs(10));
+        assert_eq!(log.done(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_failed_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let health = Arc::new(Health::default());
+        let syncer = Syncer::start(Arc::clone(&health)).unwrap();
+        let bell = Arc::new(Notify::new());
+        let mut writer = log(dir.path());
+        // What cannot be synced: a pipe.
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let pipe: std::os::fd::OwnedFd = pipe.into();
+        writer.replace_log_file_for_test(pipe.into());
+        let log = Syncing::new(writer.sync_handle(), Arc::clone(&bell));
+        syncer.want(&log, 1);
+        while health.reason().is_none() {
+            tokio::task::yield_now().await;
+        }
+        health.well();
+        while health.reason().is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(log.done(), 0);
     }
 }

@@ -31,8 +31,7 @@ pub struct Facts {
     /// Seconds between two heartbeats.
     pub heartbeat_interval: Option<u64>,
     /// The commands it offers.
-    #[serde(default, deserialize_with = "super::message::null_as_default")]
-    pub commands: Vec<CommandName>,
+    pub commands: Option<Vec<CommandName>>,
 }
 
 /// How busy a host is.

@@ -1,10 +1,12 @@
 //! The lines of a log that are not output: header and footer, for people first and for programs in JSON.
 
-use crate::protocol::{CommandName, HostId, Progress, Seq, Status, Timestamp};
+use crate::protocol::{CommandName, HostId, Progress, Run, Seq, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// How much of a file is looked at for a header or a footer, in bytes.
+/// How much of a file is looked at for a header, in bytes,
 pub(super) const MAX_HEAD_BYTES: usize = 256 * 1024;
+/// and for a footer: no message on the wire is as long.
+pub(super) const MAX_FOOTER_BYTES: usize = 4 << 20;
 
 /// What a log begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +96,22 @@ impl Header {
 }
 
 impl Footer {
+    /// Makes `run` over, with this result.
+    pub fn complete(&self, run: &mut Run) {
+        let result = self.result.clone();
+        run.status = result.status;
+        run.completed = Some(result.completed);
+        run.message = result.message;
+        run.duration_ms = result.duration_ms;
+        run.exit_code = self.exit_code;
+        run.lines = result.lines;
+        run.errors = result.errors;
+        run.progress = result.progress;
+        run.generation_after = result.generation_after;
+        run.revision = result.revision;
+        run.phase = None;
+    }
+
     /// The text with which the log ends, the empty line before it included.
     pub(super) fn to_text(&self) -> String {
         let json = serde_json::to_string(&self.result).unwrap_or_default();

@@ -6,6 +6,7 @@ use super::{LogError, paths};
 use crate::protocol::{RunId, Seq, Timestamp};
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// Reads a log, while it grows or afterwards, from any place in constant time.
 #[derive(Debug)]
@@ -89,6 +90,7 @@ impl LogReader {
             idx,
             log_path,
             idx_path,
+            named: AtomicBool::new(false),
         };
         let (header, body_start) = read_header(&files)?;
         let mut head = [0; RECORD_BYTES];

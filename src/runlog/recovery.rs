@@ -1,7 +1,7 @@
 //! Brings a log that was left in the middle into order.
 
 use super::LogError;
-use super::head::{Footer, Header, MAX_HEAD_BYTES};
+use super::head::{Footer, Header, MAX_FOOTER_BYTES, MAX_HEAD_BYTES};
 use super::record::{Head, RECORD_BYTES, Record, is_sealed};
 use super::writer::{Extent, Files, STAMP_BYTES, index_offset, read_at};
 use crate::protocol::{MAX_LINE_BYTES, Timestamp};
@@ -67,8 +67,11 @@ pub(super) fn read_header(files: &Files) -> Result<(Header, u64), LogError> {
 
 /// The footer that begins at `end`, if what stands there is one.
 pub(super) fn read_footer(files: &Files, end: u64) -> Result<Option<Footer>, LogError> {
-    let mut text = vec![0; MAX_HEAD_BYTES];
-    let got = read_at(&files.log, &mut text, end).map_err(LogError::io("read", &files.log_path))?;
+    let read = |source| LogError::io("read", &files.log_path)(source);
+    let length = files.log.metadata().map_err(read)?.len();
+    let behind = usize::try_from(length.saturating_sub(end)).unwrap_or(usize::MAX);
+    let mut text = vec![0; behind.min(MAX_FOOTER_BYTES)];
+    let got = read_at(&files.log, &mut text, end).map_err(read)?;
     Ok(Footer::parse(&text[..got]))
 }
 

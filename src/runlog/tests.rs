@@ -278,6 +278,34 @@ fn any_line() -> impl Strategy<Value = (String, i64, Option<bool>)> {
 }
 const MAX: usize = crate::protocol::MAX_LINE_BYTES;
 
+#[test]
+fn a_footer_with_a_long_message_is_found_again() {
+    let (dir, mut writer) = log(&some_lines(3));
+    let message = Some("no ".repeat(200_000));
+    let result = RunResult {
+        message: message.clone(),
+        ..result()
+    };
+    writer.finish(Some(1), result).unwrap();
+    let again = LogWriter::open(dir.path(), &run_id()).unwrap();
+    assert_eq!(again.footer().unwrap().result.message, message);
+    assert!(open(&dir).footer().unwrap().is_some());
+}
+
+#[test]
+fn to_try_for_room_leaves_no_trace() {
+    let (dir, mut writer) = log(&some_lines(3));
+    let (log_path, idx_path) = paths(dir.path(), &run_id());
+    let before = (fs::read(&log_path).unwrap(), fs::read(&idx_path).unwrap());
+    writer.probe().unwrap();
+    assert_eq!(
+        before,
+        (fs::read(&log_path).unwrap(), fs::read(&idx_path).unwrap())
+    );
+    writer.replace_log_file_for_test(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    assert!(writer.probe().is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 

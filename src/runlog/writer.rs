@@ -8,9 +8,13 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `[HH:MM:SS] `
 pub(super) const STAMP_BYTES: usize = 11;
+
+/// About as much as is stored at a time.
+static PROBE: [u8; 1 << 16] = [0; 1 << 16];
 
 /// Both files of a log, open.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(super) struct Files {
     pub(super) idx: File,
     pub(super) log_path: PathBuf,
     pub(super) idx_path: PathBuf,
+    /// Whether the names of the files are on disk, too.
+    pub(super) named: AtomicBool,
 }
 
 /// Makes a log durable, from whatever thread.
@@ -26,8 +32,16 @@ pub(super) struct Files {
 pub struct SyncHandle(Arc<Files>);
 
 impl SyncHandle {
-    /// `fdatasync` of both files.
+    /// `fdatasync` of both files; the first time also of the folder that names them, and of the one above it.
     pub fn sync(&self) -> Result<(), LogError> {
+        if !self.0.named.load(Ordering::Relaxed) {
+            for dir in self.0.log_path.ancestors().skip(1).take(2) {
+                File::open(dir)
+                    .and_then(|dir| dir.sync_all())
+                    .map_err(LogError::io("sync", dir))?;
+            }
+            self.0.named.store(true, Ordering::Relaxed);
+        }
         self.0
             .log
             .sync_data()
@@ -88,15 +102,25 @@ impl LogWriter {
             rebuilt: false,
             body_start: u32::try_from(text.len()).unwrap_or(u32::MAX),
         };
-        log.write_all_at(text.as_bytes(), 0)
-            .map_err(LogError::io("write", &log_path))?;
-        idx.write_all_at(&head.encode(), 0)
-            .map_err(LogError::io("write", &idx_path))?;
+        let written = log
+            .write_all_at(text.as_bytes(), 0)
+            .map_err(LogError::io("write", &log_path))
+            .and_then(|()| {
+                idx.write_all_at(&head.encode(), 0)
+                    .map_err(LogError::io("write", &idx_path))
+            });
+        if let Err(error) = written {
+            // Half a log is none: the next attempt begins anew.
+            let _ = std::fs::remove_file(&log_path);
+            let _ = std::fs::remove_file(&idx_path);
+            return Err(error);
+        }
         let files = Files {
             log,
             idx,
             log_path,
             idx_path,
+            named: AtomicBool::new(false),
         };
         let stored = Extent {
             seq: 0,
@@ -137,6 +161,7 @@ impl LogWriter {
             idx,
             log_path,
             idx_path,
+            named: AtomicBool::new(false),
         };
         let recovered = recovery::recover(&files)?;
         Ok(Self::new(files, recovered))
@@ -221,6 +246,21 @@ impl LogWriter {
             .map_err(LogError::io("write", &files.idx_path))
     }
 
+    /// Tries whether more can be stored: writes behind the end, and takes it off again.
+    ///
+    /// # Errors
+    /// When the file system still refuses.
+    pub fn probe(&self) -> Result<(), LogError> {
+        let files = &self.files;
+        let log = files.log.write_all_at(&PROBE, self.stored.end);
+        // Less than a record, so that no reader takes it for a line.
+        let part = &PROBE[..RECORD_BYTES - 1];
+        let idx = files.idx.write_all_at(part, index_offset(self.stored.seq));
+        self.truncate();
+        log.map_err(LogError::io("write", &files.log_path))?;
+        idx.map_err(LogError::io("write", &files.idx_path))
+    }
+
     /// Takes back half a write. What remains when this fails too is cut by the next recovery.
     fn truncate(&self) {
         let _ = self.files.idx.set_len(index_offset(self.stored.seq));
@@ -291,7 +331,7 @@ impl LogWriter {
     }
 
     #[cfg(test)]
-    pub(super) fn replace_log_file_for_test(&mut self, log: File) {
+    pub(crate) fn replace_log_file_for_test(&mut self, log: File) {
         let idx = self.files.idx.try_clone().unwrap();
         let (log_path, idx_path) = (self.files.log_path.clone(), self.files.idx_path.clone());
         self.files = Arc::new(Files {
@@ -299,6 +339,7 @@ impl LogWriter {
             idx,
             log_path,
             idx_path,
+            named: AtomicBool::new(false),
         });
     }
 

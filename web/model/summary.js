@@ -11,7 +11,11 @@ import { hostState, runWord } from './status.js';
 /** `exit code 4: a unit failed to start, and the system is switched` @param {Run} run */
 export function exitText(run) {
   if (run.exit_code == null) return 'no exit code';
-  return `exit code ${run.exit_code}: ${exitCodeMeaning(run.exit_code)}`;
+  if (run.tests?.result === 'error') {
+    return `exit code ${run.exit_code}: ${run.tests.total - run.tests.passed} of the host's ${plural(run.tests.total, 'check')} failed`;
+  }
+  const activated = (run.phases ?? []).some(({ phase }) => phase === 'activation' || phase === 'switch');
+  return `exit code ${run.exit_code}: ${exitCodeMeaning(run.exit_code, activated)}`;
 }
 
 /** `generation 41 → 42`, or what is known of it. @param {Run} run */

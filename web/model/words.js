@@ -96,16 +96,32 @@ export function phaseText(run) {
   return `${phaseGlyph(run.phase)} ${phaseWord(run.phase)}${counts}`;
 }
 
-/** What an exit code of nixos-rebuild means. @param {number | null | undefined} code */
-export function exitCodeMeaning(code) {
+/**
+ * What an exit code means. Those of switch-to-configuration mean something only once it ran.
+ * @param {number | null | undefined} code @param {boolean} activated
+ */
+export function exitCodeMeaning(code, activated) {
   switch (code) {
     case null:
     case undefined:
       return 'there is no exit code';
     case 0:
       return 'everything went well';
+    case 124:
+      return 'it took longer than its time limit';
+    case 127:
+      return 'the program was not found on the host';
+    default:
+      if (code > 128 && code < 193) return `ended by signal ${signalName(code - 128)}`;
+      return (activated && activationMeaning(code)) || (activated ? '' : 'nothing was activated; ') + 'the log says why';
+  }
+}
+
+/** What an exit code of switch-to-configuration means. @param {number} code */
+function activationMeaning(code) {
+  switch (code) {
     case 1:
-      return 'the build, a check before the switch or the boot loader failed';
+      return 'a check before the switch, the boot loader or the activation failed';
     case 2:
       return 'an activation script failed';
     case 4:
@@ -114,12 +130,8 @@ export function exitCodeMeaning(code) {
       return 'the new init is incompatible: a reboot is needed';
     case 101:
       return 'the activation panicked and may have left units stopped';
-    case 124:
-      return 'it took longer than its time limit';
-    case 127:
-      return 'the program was not found on the host';
     default:
-      return code > 128 && code < 193 ? `ended by signal ${signalName(code - 128)}` : 'the program says why in the log';
+      return '';
   }
 }
 

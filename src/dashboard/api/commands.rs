@@ -1,5 +1,6 @@
 //! `POST /api/hosts/{id}/command`, `POST /api/commands`.
 
+use super::hosts::no_such_host;
 use crate::dashboard::app::App;
 use crate::dashboard::auth::{Identity, Role};
 use crate::dashboard::core::CommandError;
@@ -19,8 +20,10 @@ use std::time::Duration;
 /// How long a command waits for its host where nobody says, in seconds, and at most (30 days).
 const EXPIRES: u64 = 3_600;
 const MAX_EXPIRES: u64 = 30 * 24 * 3_600;
-/// More hosts than one dashboard is made for.
+/// More hosts than one dashboard is made for,
 const MAX_HOSTS: usize = 10_000;
+/// and the bytes that name them.
+pub(crate) const MAX_BULK_BYTES: usize = 1 << 20;
 const STOP: &str = "stop";
 
 #[derive(Deserialize)]
@@ -66,6 +69,9 @@ pub(crate) async fn command(
     Body(wish): Body<Wish>,
 ) -> Result<impl IntoResponse, Problem> {
     identity.require(Role::Operator)?;
+    if !app.core.fleet.has(&id) {
+        return Err(no_such_host(&id));
+    }
     let run = if wish.command == STOP {
         app.core.stop(&id, stop_wish(&identity, wish.force)).await
     } else {

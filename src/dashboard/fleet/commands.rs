@@ -46,8 +46,9 @@ impl Fleet {
             .hosts
             .get_mut(host_id)
             .ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
-        let offered = &host.stored.facts.commands;
-        if host.stored.protocol.is_some() && !offered.contains(command) {
+        if let Some(offered) = &host.stored.facts.commands
+            && !offered.contains(command)
+        {
             let offers: Vec<_> = offered.iter().map(CommandName::as_str).collect();
             let offers = offers.join(", ");
             return Err(Refusal::NotOffered {
@@ -109,17 +110,11 @@ impl Fleet {
         };
         let mut effect = StopEffect::Asked;
         let record = self.update_run(host_id, &run_id, |record| {
+            let force = wish.force || record.stop.as_ref().is_some_and(|before| before.force);
+            record.stop = Some(StopWish { force, ..wish });
             if record.run.status == Status::Queued && !record.sent {
-                record.run.status = Status::Stopped;
-                record.run.message = Some(format!(
-                    "cancelled by {} before it began",
-                    wish.requested_by
-                ));
-                record.run.completed = Some(Timestamp::now());
+                cancel(record);
                 effect = StopEffect::Cancelled;
-            } else {
-                let force = wish.force || record.stop.as_ref().is_some_and(|before| before.force);
-                record.stop = Some(StopWish { force, ..wish });
             }
         });
         let record = record.ok_or_else(|| Refusal::NothingToStop(host_id.clone()))?;
@@ -129,8 +124,17 @@ impl Fleet {
         Ok((record, effect))
     }
 
-    /// Notes that a host may know of a run from now on. `false` when the run is no longer to be sent.
-    pub(crate) fn mark_sent(&self, host_id: &HostId, run_id: &RunId) -> bool {
+    /// Ends a queued run that was to be stopped.
+    pub(crate) fn cancel(&self, host_id: &HostId, run_id: &RunId) {
+        self.update_run(host_id, run_id, |record| {
+            if record.run.status == Status::Queued {
+                cancel(record);
+            }
+        });
+    }
+
+    /// Notes whether a host may know of a run from now on. `false` when the run is no longer to be sent.
+    pub(crate) fn mark_sent(&self, host_id: &HostId, run_id: &RunId, sent: bool) -> bool {
         let mut inner = self.lock();
         let entry = inner
             .hosts
@@ -138,10 +142,18 @@ impl Fleet {
             .and_then(|host| host.entry_mut(run_id));
         match entry {
             Some(entry) if entry.record.run.status == Status::Queued => {
-                entry.record.sent = true;
+                entry.record.sent = sent;
                 true
             }
             _ => false,
         }
     }
+}
+
+fn cancel(record: &mut RunRecord) {
+    let by = record.stop.take().map(|wish| wish.requested_by);
+    let by = by.as_deref().unwrap_or("nobody in particular");
+    record.run.status = Status::Stopped;
+    record.run.message = Some(format!("cancelled by {by} before it began"));
+    record.run.completed = Some(Timestamp::now());
 }

@@ -73,6 +73,28 @@ impl Fleet {
         None
     }
 
+    /// Takes in what the end of a run says of a host. Gives what is to be remembered when a fact changed.
+    pub(crate) fn learned(
+        &self,
+        host_id: &HostId,
+        generation: Option<u64>,
+        revision: Option<&String>,
+    ) -> Option<StoredHost> {
+        self.change(|inner| {
+            let host = inner.hosts.get_mut(host_id)?;
+            let facts = &mut host.stored.facts;
+            let before = (facts.generation, facts.revision.clone());
+            facts.generation = generation.or(facts.generation);
+            facts.revision = revision.cloned().or(facts.revision.take());
+            if before == (facts.generation, facts.revision.clone()) {
+                return None;
+            }
+            let stored = host.stored.clone();
+            inner.show_host(host_id);
+            Some(stored)
+        })
+    }
+
     /// Shows a host as offline, unless a newer connection took over.
     pub(crate) fn disconnect(&self, host_id: &HostId, epoch: u64) -> Option<StoredHost> {
         self.change(|inner| {

@@ -3,7 +3,7 @@ use crate::dashboard::state::{RunRecord, StoredHost};
 use crate::protocol::{CommandName, Facts, HostId, Metrics, Run, RunId, Status, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// How many ended runs of a host are kept at hand, so that a slow browser still hears of their ends.
@@ -50,6 +50,8 @@ pub(super) struct Entry {
     pub(super) tail: Arc<Tail>,
     /// Grows from run to run as they became known.
     pub(super) order: u64,
+    /// When it expires if it has not begun, by a clock that never jumps.
+    pub(super) expires: Option<Instant>,
     /// The version at which the browsers are to hear that it was queued.
     pub(super) announced: u64,
 }
@@ -133,7 +135,12 @@ impl Host {
                 record.run.errors,
                 Arc::clone(&self.watchers),
             );
+            let left = record
+                .expires
+                .map(|at| at.millis() - Timestamp::now().millis());
+            let left = left.map(|left| Duration::from_millis(left.max(0).unsigned_abs()));
             self.runs.push(Entry {
+                expires: left.and_then(|left| Instant::now().checked_add(left)),
                 record,
                 tail: Arc::new(tail),
                 order,

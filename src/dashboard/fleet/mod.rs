@@ -6,6 +6,8 @@ mod connections;
 mod host;
 mod runs;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use changes::Subject;
 pub(crate) use commands::{Refusal, StopEffect};
@@ -150,10 +152,12 @@ impl Fleet {
         }
     }
 
-    /// What changed after version `since`, oldest first, at most `limit` changes; and the version reached.
-    pub(crate) fn news(&self, since: u64, limit: usize) -> (Vec<News>, u64) {
+    /// What changed after version `since`, oldest first, at most `limit` changes; the version reached; and
+    /// whether there may be more.
+    pub(crate) fn news(&self, since: u64, limit: usize) -> (Vec<News>, u64, bool) {
         let inner = self.lock();
         let (subjects, reached) = inner.changes.since(since, limit);
+        let more = subjects.len() >= limit;
         let mut news = Vec::with_capacity(subjects.len());
         for subject in subjects {
             match subject {
@@ -175,6 +179,6 @@ impl Fleet {
                 }
             }
         }
-        (news, reached)
+        (news, reached, more)
     }
 }

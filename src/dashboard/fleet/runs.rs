@@ -5,6 +5,7 @@ use super::{Fleet, Subject, Tail};
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{HostId, Progress, Run, RunId, Status};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A run whose log a browser follows.
 #[derive(Clone, Debug)]
@@ -49,6 +50,23 @@ impl Fleet {
         })
     }
 
+    /// Puts a run that is over out of sight.
+    pub(crate) fn forget_run(&self, host_id: &HostId, run_id: &RunId) {
+        self.change(|inner| {
+            let Some(host) = inner.hosts.get_mut(host_id) else {
+                return;
+            };
+            let before = host.runs.len();
+            host.runs
+                .retain(|entry| entry.is_open() || entry.record.run.run_id != *run_id);
+            if host.runs.len() < before {
+                let subject = Subject::Run(host_id.clone(), run_id.clone());
+                inner.changes.forget(&subject);
+                inner.show_host(host_id);
+            }
+        });
+    }
+
     /// A run at hand.
     pub(crate) fn record(&self, host_id: &HostId, run_id: &RunId) -> Option<RunRecord> {
         let inner = self.lock();
@@ -82,14 +100,28 @@ impl Fleet {
             .is_some_and(Entry::is_open)
     }
 
-    /// All queued runs of the fleet that expire.
-    pub(crate) fn queued_runs(&self) -> Vec<RunRecord> {
+    /// All queued runs of the fleet whose time is over at `now`; for those that were sent, `grace` later.
+    pub(crate) fn overdue(&self, now: Instant, grace: Duration) -> Vec<RunRecord> {
         let inner = self.lock();
+        let is_overdue = |entry: &&Entry| {
+            let grace = if entry.record.sent {
+                grace
+            } else {
+                Duration::ZERO
+            };
+            entry.record.run.status == Status::Queued
+                && entry.expires.is_some_and(|at| now >= at + grace)
+        };
         let entries = inner.hosts.values().flat_map(|host| &host.runs);
-        entries
-            .filter(|entry| entry.record.run.status == Status::Queued)
-            .map(|entry| entry.record.clone())
-            .collect()
+        let overdue = entries.filter(is_overdue);
+        overdue.map(|entry| entry.record.clone()).collect()
+    }
+
+    /// How long a queued run may still wait; for ever where there is no limit.
+    pub(crate) fn time_left(&self, host_id: &HostId, run_id: &RunId) -> Option<Duration> {
+        let inner = self.lock();
+        let expires = inner.hosts.get(host_id)?.entry(run_id)?.expires?;
+        Some(expires.saturating_duration_since(Instant::now()))
     }
 
     /// Changes a run at hand and shows it; its host, too, when the status changed. A status that is final

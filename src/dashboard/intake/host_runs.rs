@@ -1,7 +1,7 @@
 //! The open logs of one host. Its lock is held by the one connection that may append to them.
 
 use super::Violation;
-use super::open_run::OpenRun;
+use super::open_run::{OpenRun, RETRY};
 use crate::dashboard::core::Core;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How often browsers hear how many lines a run has.
-const SHOW_EVERY: Duration = Duration::from_secs(1);
+pub(super) const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// The runs of one host that are not acknowledged as final.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ pub(crate) struct HostRuns {
     pub(super) host_id: HostId,
     pub(super) dir: PathBuf,
     pub(super) open: HashMap<RunId, OpenRun>,
+    /// Running runs whose logs could not be opened: what comes of them is dropped until then, and asked for again.
+    unopened: HashMap<RunId, Instant>,
+    /// A command that could not be sent, because it could not be stored that it was.
+    pub(super) unsent: Option<(Instant, RunId)>,
     /// The run of an agent that names none.
     pub(super) single: Option<RunId>,
     /// Messages for the agent, in order.
@@ -36,11 +40,13 @@ pub(crate) struct HostRuns {
 
 impl HostRuns {
     pub(crate) fn new(host_id: HostId, dir: PathBuf) -> Self {
-        let (open, single, replies, bell) = Default::default();
+        let (open, unopened, unsent, single, replies, bell) = Default::default();
         Self {
             host_id,
             dir,
             open,
+            unopened,
+            unsent,
             single,
             replies,
             bell,
@@ -69,11 +75,38 @@ impl HostRuns {
                 }
                 Err(error) => {
                     core.health.fault(error.to_string());
+                    self.unopened.insert(run_id.clone(), Instant::now() + RETRY);
                     return None;
                 }
             }
+            self.unopened.remove(run_id);
         }
         self.open.get_mut(run_id)
+    }
+
+    /// Whether the log of a run is open and not ended.
+    pub(super) fn takes_lines(&self, run_id: &RunId) -> bool {
+        let run = self.open.get(run_id);
+        run.is_some_and(|run| run.log.footer().is_none())
+    }
+
+    /// Whether the log of a run waits to be opened.
+    pub(super) fn is_unopened(&self, run_id: &RunId) -> bool {
+        self.unopened.contains_key(run_id)
+    }
+
+    /// For a new connection: what an earlier one was to be told is void, and what it asked for, too.
+    pub(super) fn begin_connection(&mut self, core: &Core) {
+        self.replies.clear();
+        self.unopened.clear();
+        self.unsent = None;
+        let (fleet, host_id) = (&core.fleet, &self.host_id);
+        self.open.retain(|run_id, run| {
+            run.asked = None;
+            // A host that was gone for a while has new tails.
+            let followed = fleet.follow_run(host_id, run_id);
+            followed.map(|followed| run.tail = followed.tail).is_some()
+        });
     }
 
     /// Lines of a run that goes on: those already there are skipped, a gap is asked for.
@@ -84,16 +117,6 @@ impl HostRuns {
         };
         if let Some(index) = output.lines.iter().position(|line| !is_line(&line.line)) {
             return Err(malformed(index));
-        }
-        if !self.open.contains_key(&output.run_id) {
-            let record = core.fleet.record(&self.host_id, &output.run_id);
-            // Of a run that is over, or was never begun, nothing is wanted any more.
-            let Some(record) = record.filter(|record| record.run.status == Status::Running) else {
-                return Ok(());
-            };
-            if self.opened(core, &record).is_none() {
-                return Ok(());
-            }
         }
         let Some(run) = self.open.get_mut(&output.run_id) else {
             return Ok(());
@@ -118,9 +141,9 @@ impl HostRuns {
             };
             run.log.push(&line.line, at, line.is_error);
         }
-        let stored = run.log.next_seq() - next;
-        if stored > 0 {
+        if run.log.next_seq() > next {
             run.store(core);
+            let stored = run.log.next_seq() - next;
             core.counters
                 .lines_stored
                 .fetch_add(stored, Ordering::Relaxed);
@@ -167,11 +190,14 @@ impl HostRuns {
             return Ok(());
         };
         let completed = report.completed.unwrap_or_else(Timestamp::now);
-        let so_far = record.run.started.map(|started| {
-            (completed.millis() - started.millis())
-                .max(0)
-                .unsigned_abs()
-        });
+        // Of a run whose end nobody saw, nobody knows how long it took.
+        let so_far = (record.run.started)
+            .filter(|_| report.status != Status::Lost)
+            .map(|started| {
+                (completed.millis() - started.millis())
+                    .max(0)
+                    .unsigned_abs()
+            });
         let result = RunResult {
             status: report.status,
             completed,
@@ -184,8 +210,9 @@ impl HostRuns {
             revision: report.revision.clone(),
         };
         if run.log.footer().is_none() {
-            run.log.finish(report.exit_code, result.clone())?;
+            run.log.finish(report.exit_code, result)?;
         }
+        let footer = run.log.footer().cloned();
         run.sync_footer(core);
         run.result = None;
         if self.single.as_ref() == Some(run_id) {
@@ -193,14 +220,9 @@ impl HostRuns {
         }
         tracing::info!(host = %self.host_id, run = %run_id, status = %report.status, exit_code = ?report.exit_code, "run ended");
         core.fleet.update_run(&self.host_id, run_id, |record| {
-            let run = &mut record.run;
-            run.status = result.status;
-            run.completed = Some(result.completed);
-            run.message = result.message;
-            run.duration_ms = result.duration_ms;
-            run.exit_code = report.exit_code;
-            run.generation_after = result.generation_after;
-            run.revision = result.revision;
+            if let Some(footer) = &footer {
+                footer.complete(&mut record.run);
+            }
             record.stop = None;
         });
         Ok(())
@@ -211,7 +233,8 @@ impl HostRuns {
         let ended: Vec<_> = self
             .open
             .iter()
-            .filter(|(_, run)| run.log.footer().is_some() && !run.persisted)
+            // Not before: a row that says more than the files would have the agent forget lines.
+            .filter(|(_, run)| run.is_durable() && !run.persisted)
             .map(|(id, _)| id.clone())
             .collect();
         for run_id in ended {
@@ -226,7 +249,6 @@ impl HostRuns {
             .filter_map(|(run_id, run)| run.ack(run_id))
             .collect();
         for ack in acks {
-            core.health.well();
             if ack.is_final == Some(true) {
                 self.open.remove(&ack.run_id);
             }
@@ -235,21 +257,44 @@ impl HostRuns {
     }
 
     /// Does what has become due: counts to show, logs to try again.
-    pub(crate) fn turn(&mut self, core: &Core) {
+    pub(crate) async fn turn(&mut self, core: &Arc<Core>) {
         let now = Instant::now();
-        let mut again = Vec::new();
+        if let Some((_, run_id)) = self.unsent.take_if(|(at, _)| now >= *at) {
+            self.begin(core, &run_id).await;
+        }
+        tokio::task::block_in_place(|| self.retry(core, now));
+    }
+
+    fn retry(&mut self, core: &Core, now: Instant) {
+        let mut ready: Vec<RunId> = Vec::new();
         for (run_id, run) in &mut self.open {
             if run.shown.1 != run.tail.lines() && now >= run.shown.0 + SHOW_EVERY {
                 run.shown = (now, run.tail.lines());
                 core.fleet.show_lines(&self.host_id, run_id);
             }
-            if run.stalled_until.is_some_and(|until| now >= until) {
-                run.stalled_until = None;
-                again.push((run_id.clone(), run.log.next_seq()));
+            if run.recovers(core, now) {
+                ready.push(run_id.clone());
             }
         }
-        for (run_id, seq) in again {
-            self.ask_again(&run_id, seq);
+        let unopened = self.unopened.extract_if(|_, at| now >= *at);
+        for run_id in unopened.map(|(id, _)| id).collect::<Vec<_>>() {
+            let record = core.fleet.record(&self.host_id, &run_id);
+            let running = record.filter(|record| record.run.status == Status::Running);
+            if running.is_some_and(|record| self.opened(core, &record).is_some()) {
+                ready.push(run_id);
+            }
+        }
+        for run_id in ready {
+            self.end_if_whole(core, &run_id);
+            if let Some(run) = self.open.get_mut(&run_id)
+                && run.log.footer().is_none()
+                && run.stalled_until.is_none()
+                && run.asked.is_none()
+            {
+                let next = run.log.next_seq();
+                run.asked = Some(next);
+                self.ask_again(&run_id, next);
+            }
         }
     }
 
@@ -257,14 +302,16 @@ impl HostRuns {
     pub(crate) fn next_turn(&self) -> Option<Instant> {
         let due = |run: &OpenRun| {
             let show = (run.shown.1 != run.tail.lines()).then(|| run.shown.0 + SHOW_EVERY);
-            let unsaved =
-                (run.log.footer().is_some() && !run.persisted).then(|| Instant::now() + SHOW_EVERY);
+            let unsaved = (run.is_durable() && !run.persisted).then(|| Instant::now() + SHOW_EVERY);
             [show, unsaved, run.stalled_until]
                 .into_iter()
                 .flatten()
                 .min()
         };
-        self.open.values().filter_map(due).min()
+        let open = self.open.values().filter_map(due);
+        let unopened = self.unopened.values().copied();
+        let unsent = self.unsent.as_ref().map(|(at, _)| *at);
+        open.chain(unopened).chain(unsent).min()
     }
 
     /// The messages for the agent.

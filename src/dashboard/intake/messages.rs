@@ -1,19 +1,26 @@
 //! The messages of a registered agent, one by one.
 
 use super::host_runs::HostRuns;
+use super::open_run::RETRY;
 use super::{Violation, single};
 use crate::dashboard::core::Core;
+use crate::dashboard::fleet::Errand;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
-    CommandRejected, CommandRequest, Heartbeat, HostId, Output, OutputHead, ProgressReport,
-    RawMessage, Run, RunId, Status, StatusReport, StopRequest, Timestamp, split,
+    Ack, CommandName, CommandRejected, CommandRequest, Heartbeat, HostId, Output, OutputHead,
+    ProgressReport, RawMessage, Run, RunId, Status, StatusReport, StopRequest, Timestamp, split,
 };
+use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// An append that takes longer waits for the disk.
 const SLOW: Duration = Duration::from_millis(10);
+/// What is kept of what a host says to a user, in bytes,
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+/// and of the phases of a run.
+const MAX_PHASES: usize = 1_000;
 
 impl HostRuns {
     /// Takes in a frame. What its messages ask for is in the replies.
@@ -35,6 +42,10 @@ impl HostRuns {
                 // The form with many lines first: that is the path of the lines.
                 if let Ok(output) = serde_json::from_str::<Output<'_>>(message.json) {
                     self.own(&output.host_id)?;
+                    if !self.takes_lines(&output.run_id) {
+                        self.take_up(core, &output.run_id, &output.command, None)
+                            .await;
+                    }
                     return self.append(core, &output);
                 }
                 if serde_json::from_str::<OutputHead>(message.json)?
@@ -55,15 +66,17 @@ impl HostRuns {
                 Ok(())
             }
             "progress" => {
-                let report: ProgressReport = serde_json::from_str(message.json)?;
+                let mut report: ProgressReport = serde_json::from_str(message.json)?;
                 self.own(&report.host_id)?;
+                report.progress.phases.truncate(MAX_PHASES);
                 core.fleet
                     .progress(&self.host_id, &report.run_id, report.progress);
                 Ok(())
             }
             "status" => {
-                let report: StatusReport = serde_json::from_str(message.json)?;
+                let mut report: StatusReport = serde_json::from_str(message.json)?;
                 self.own(&report.host_id)?;
+                report.message = report.message.map(shortened);
                 match report.run_id.clone() {
                     Some(run_id) => self.status(core, &run_id, report).await,
                     None => single::status(self, core, report).await,
@@ -77,17 +90,18 @@ impl HostRuns {
                 Ok(())
             }
             "register" => Err(Violation::Malformed("a second register".into())),
-            _ => Ok(()),
+            _ => {
+                serde_json::from_str::<IgnoredAny>(message.json)?;
+                Ok(())
+            }
         }
     }
 
     /// Stores lines. That takes microseconds, less than to hand the other tasks of this thread to another
-    /// one; but where a log must be opened, or the disk is behind, they shall not wait for it.
+    /// one; but where the disk is behind they shall not wait for it.
     fn append(&mut self, core: &Core, output: &Output<'_>) -> Result<(), Violation> {
-        let hand_over =
-            core.disk_is_slow.load(Ordering::Relaxed) || !self.open.contains_key(&output.run_id);
         let began = Instant::now();
-        let stored = if hand_over {
+        let stored = if core.disk_is_slow.load(Ordering::Relaxed) {
             tokio::task::block_in_place(|| self.output(core, output))
         } else {
             self.output(core, output)
@@ -107,56 +121,83 @@ impl HostRuns {
 
     /// A run began, or ended.
     pub(super) async fn status(&mut self, core: &Arc<Core>, run_id: &RunId, report: StatusReport) {
-        if self
-            .open
-            .get(run_id)
-            .is_some_and(|run| run.log.footer().is_some())
-        {
+        let ended = self.open.get(run_id).and_then(|run| run.log.footer());
+        if ended.is_some_and(|footer| {
+            footer.result.status != Status::Lost || report.status == Status::Lost
+        }) {
             return;
         }
-        if core.fleet.record(&self.host_id, run_id).is_none() {
-            // Not at hand: only a run that begins may come out of nowhere.
-            let stored = core.state.run(&self.host_id, run_id).await;
-            if report.status.is_final() || !matches!(stored, Ok(None)) {
-                tracing::warn!(host = %self.host_id, run = %run_id, status = %report.status, "news of a run that is over; ignored");
-                return;
-            }
-            core.fleet.add_run(RunRecord::of(Run::queued(
-                run_id.clone(),
-                self.host_id.clone(),
-                report.command.clone(),
-            )));
+        let wanted = self
+            .take_up(core, run_id, &report.command, Some(&report))
+            .await;
+        if !wanted && report.status.is_final() && !self.open.contains_key(run_id) {
+            self.reply(&Ack {
+                run_id: run_id.clone(),
+                seq: report.lines.unwrap_or(0),
+                is_final: Some(true),
+            });
         }
-        self.begun(
-            core,
-            run_id,
-            report.started,
-            report
-                .generation
-                .filter(|_| report.status == Status::Running),
-        )
-        .await;
-        if report.status.is_final()
+        if wanted
+            && report.status.is_final()
             && let Some(run) = self.open.get_mut(run_id)
         {
+            let learned =
+                core.fleet
+                    .learned(&self.host_id, report.generation, report.revision.as_ref());
+            if let Some(host) = learned {
+                let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
+            }
             run.result = Some(report);
             tokio::task::block_in_place(|| self.end_if_whole(core, run_id));
             self.acknowledge(core).await;
         }
     }
 
-    /// Shows a run as running and opens its log, unless that was done before.
+    /// Goes on with a run of which news come: one that was sent, one that was held for lost, or one that nobody
+    /// here knew. `false` when nothing more is wanted of it.
+    async fn take_up(
+        &mut self,
+        core: &Arc<Core>,
+        run_id: &RunId,
+        command: &CommandName,
+        report: Option<&StatusReport>,
+    ) -> bool {
+        if self.is_unopened(run_id) {
+            return true;
+        }
+        if core.fleet.record(&self.host_id, run_id).is_none() {
+            let stored = core.state.run(&self.host_id, run_id).await;
+            let removed = core.state.was_removed(&self.host_id, run_id).await;
+            let record = match (stored, removed) {
+                (Ok(Some(record)), _) if record.run.status == Status::Lost => record,
+                (Ok(None), Ok(false)) => begun_by_itself(&self.host_id, run_id, command),
+                (Ok(_), Ok(_)) => return false,
+                _ => return true,
+            };
+            core.fleet.add_run(record);
+        }
+        let started = report.and_then(|report| report.started);
+        let running = report.filter(|report| report.status == Status::Running);
+        let generation = running.and_then(|report| report.generation);
+        match self.begun(core, run_id, started, generation).await {
+            Some(record) => self.stop(&record),
+            None => return self.takes_lines(run_id),
+        }
+        true
+    }
+
+    /// Shows a run as running and opens its log, unless that was done before. Gives the run if it was not.
     pub(super) async fn begun(
         &mut self,
         core: &Arc<Core>,
         run_id: &RunId,
         started: Option<Timestamp>,
         generation: Option<u64>,
-    ) {
-        if self.open.contains_key(run_id) {
-            return;
+    ) -> Option<RunRecord> {
+        if self.takes_lines(run_id) {
+            return None;
         }
-        let begun = core.fleet.update_run(&self.host_id, run_id, |record| {
+        let record = core.fleet.update_run(&self.host_id, run_id, |record| {
             let run = &mut record.run;
             if run.status == Status::Lost {
                 (run.completed, run.message, run.duration_ms) = (None, None, None);
@@ -165,18 +206,28 @@ impl HostRuns {
             run.started = started.or(run.started).or_else(|| Some(Timestamp::now()));
             run.generation_before = generation.or(run.generation_before);
             record.sent = true;
-        });
-        let Some(record) = begun else { return };
+        })?;
         tracing::info!(host = %self.host_id, run = %run_id, command = %record.run.command, "run goes on");
-        tokio::task::block_in_place(|| self.opened(core, &record).is_some());
+        let rebuilt = tokio::task::block_in_place(|| {
+            self.opened(core, &record).is_some_and(|open| {
+                open.revive(core);
+                open.log.index_rebuilt()
+            })
+        });
+        if rebuilt {
+            core.fleet.update_run(&self.host_id, run_id, |record| {
+                record.run.index_rebuilt = true;
+            });
+        }
         let _ = core.persist(&self.host_id, run_id).await;
-        self.stop(&record);
+        Some(record)
     }
 
     /// A command that the host did not begin.
     async fn rejected(&mut self, core: &Arc<Core>, rejected: CommandRejected) {
         let reason = rejected
             .reason
+            .map(shortened)
             .unwrap_or_else(|| "the host gave no reason".into());
         let message = match rejected.current_command {
             Some(current) => format!("rejected by the host: {reason} ({current} is running)"),
@@ -197,6 +248,20 @@ impl HostRuns {
         }
     }
 
+    /// Does what people asked for.
+    pub(crate) async fn errand(&mut self, core: &Arc<Core>, errand: Errand) {
+        let (Errand::Begin(run_id) | Errand::Stop(run_id)) = &errand;
+        let Some(record) = core.fleet.record(&self.host_id, run_id) else {
+            return;
+        };
+        match errand {
+            // What was asked for while the host registered may have been sent then.
+            Errand::Begin(run_id) if !record.sent => self.begin(core, &run_id).await,
+            Errand::Begin(_) => {}
+            Errand::Stop(_) => self.stop(&record),
+        }
+    }
+
     /// Sends the command of a run that is still wanted.
     pub(crate) async fn begin(&mut self, core: &Arc<Core>, run_id: &RunId) {
         let Some(record) = core.fleet.record(&self.host_id, run_id) else {
@@ -205,13 +270,16 @@ impl HostRuns {
         if record.run.status != Status::Queued {
             return;
         }
-        let left = record
-            .expires
-            .map(|at| at.millis() - Timestamp::now().millis());
-        if left.is_some_and(|left| left <= 0) || !core.fleet.mark_sent(&self.host_id, run_id) {
+        let left = core.fleet.time_left(&self.host_id, run_id);
+        if left.is_some_and(|left| left.is_zero())
+            || !core.fleet.mark_sent(&self.host_id, run_id, true)
+        {
             return;
         }
+        // Stored first: what the host may know of is not cancelled behind its back.
         if !record.sent && core.persist(&self.host_id, run_id).await.is_err() {
+            core.fleet.mark_sent(&self.host_id, run_id, false);
+            self.unsent = Some((Instant::now() + RETRY, run_id.clone()));
             return;
         }
         self.reply(&CommandRequest {
@@ -219,7 +287,7 @@ impl HostRuns {
             nonce: record.nonce.unwrap_or_default(),
             command: record.run.command,
             requested_by: record.run.requested_by,
-            not_after: left.map(i64::unsigned_abs),
+            not_after: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
         });
     }
 
@@ -235,6 +303,22 @@ impl HostRuns {
             });
         }
     }
+}
+
+/// A run that began without anybody here asking for it.
+pub(super) fn begun_by_itself(
+    host_id: &HostId,
+    run_id: &RunId,
+    command: &CommandName,
+) -> RunRecord {
+    let mut run = Run::queued(run_id.clone(), host_id.clone(), command.clone());
+    run.status = Status::Running;
+    RunRecord::of(run)
+}
+
+fn shortened(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    message
 }
 
 fn unreadable() -> Violation {

@@ -6,6 +6,8 @@ mod open_run;
 mod register;
 mod session;
 mod single;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use host_runs::HostRuns;
 pub(crate) use session::{is_too_big, serve};

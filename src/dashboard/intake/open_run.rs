@@ -1,5 +1,6 @@
 //! The log of a run that is not acknowledged as final yet.
 
+use super::host_runs::SHOW_EVERY;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Tail;
 use crate::dashboard::state::RunRecord;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How long until a log that could not be written is tried again.
-const RETRY: Duration = Duration::from_secs(2);
+pub(super) const RETRY: Duration = Duration::from_secs(2);
 
 /// The log of a run, open for appending.
 #[derive(Debug)]
@@ -66,7 +67,10 @@ impl OpenRun {
         let log = opened?;
         let syncing = Syncing::new(log.sync_handle(), Arc::clone(bell));
         tail.advance(log.next_seq(), log.errors());
-        let shown = (Instant::now(), log.next_seq());
+        // The first line may be shown at once. To wait from here on would show it just before the second of a
+        // program that prints every second, which would then wait for its turn.
+        let now = Instant::now();
+        let shown = (now.checked_sub(SHOW_EVERY).unwrap_or(now), log.next_seq());
         Ok(Self {
             log,
             tail,
@@ -95,6 +99,42 @@ impl OpenRun {
     pub(super) fn stall(&mut self, core: &Core, error: &LogError) {
         core.health.fault(error.to_string());
         self.stalled_until = Some(Instant::now() + RETRY);
+        self.asked = None;
+    }
+
+    /// After a failed write, once its time has come: whether more can be stored now.
+    pub(super) fn recovers(&mut self, core: &Core, now: Instant) -> bool {
+        if self.stalled_until.is_none_or(|until| now < until) {
+            return false;
+        }
+        match self.log.probe() {
+            Ok(()) => {
+                self.stalled_until = None;
+                true
+            }
+            Err(error) => {
+                self.stall(core, &error);
+                false
+            }
+        }
+    }
+
+    /// Whether the run is over and all of its log is on disk.
+    pub(super) fn is_durable(&self) -> bool {
+        self.log.footer().is_some() && self.syncing.done() > self.log.next_seq()
+    }
+
+    /// Takes the end off again, of a run that was held for lost.
+    pub(super) fn revive(&mut self, core: &Core) {
+        if self.log.footer().is_none() {
+            return;
+        }
+        if let Err(error) = self.log.cut_footer() {
+            return self.stall(core, &error);
+        }
+        // The mark of the footer is that of a line from now on.
+        self.syncing = self.syncing.anew();
+        (self.acked, self.result, self.persisted) = (0, None, false);
     }
 
     /// Asks for everything up to and with the footer to be made durable.

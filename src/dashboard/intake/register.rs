@@ -1,11 +1,12 @@
 //! What a host still holds, compared with what is here.
 
 use super::host_runs::HostRuns;
+use super::messages::begun_by_itself;
 use super::{Violation, single};
 use crate::dashboard::core::Core;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
-    Ack, OfferedRun, Register, Registered, ResumeFrom, Run, RunId, Status, StatusReport,
+    Ack, OfferedRun, Register, Registered, ResumeFrom, RunId, Status, StatusReport,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,10 +28,11 @@ impl HostRuns {
                 register.runs.len()
             )));
         }
+        self.begin_connection(core);
         if let Some(host) = core.fleet.register(&self.host_id, &register) {
             let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
         }
-        let offered: HashSet<_> = register.runs.iter().map(|run| run.run_id.clone()).collect();
+        let mut offered: HashSet<_> = register.runs.iter().map(|run| run.run_id.clone()).collect();
         let mut resume = Vec::new();
         let mut settled = Vec::new();
         for offer in register.runs {
@@ -40,7 +42,10 @@ impl HostRuns {
                     seq,
                 }),
                 Offer::Settled => settled.push(offer),
-                Offer::Refused => {}
+                Offer::Ending => {}
+                Offer::Refused => {
+                    offered.remove(&offer.run_id);
+                }
             }
         }
         self.reply(&Registered {
@@ -67,9 +72,11 @@ impl HostRuns {
                     .await;
                 }
                 _ if offered.contains(run_id) => {}
+                _ if record.stop.is_some() => self.cancel(core, &record).await,
                 _ => self.begin(core, run_id).await,
             }
         }
+        self.acknowledge(core).await;
         Ok(())
     }
 
@@ -94,13 +101,10 @@ impl HostRuns {
                 return Offer::Settled;
             }
             None => {
-                let mut run =
-                    Run::queued(run_id.clone(), self.host_id.clone(), offer.command.clone());
-                run.started = offer.started;
-                RunRecord {
-                    nonce: offer.nonce.clone(),
-                    ..RunRecord::of(run)
-                }
+                let mut record = begun_by_itself(&self.host_id, run_id, &offer.command);
+                record.run.started = offer.started;
+                record.nonce = offer.nonce.clone();
+                record
             }
         };
         if record.nonce.is_some() && offer.nonce.is_some() && record.nonce != offer.nonce {
@@ -109,7 +113,12 @@ impl HostRuns {
         }
         let status = record.run.status;
         if status.is_final() && status != Status::Lost {
-            return Offer::Settled;
+            // While its log is open its end is not on disk: the acknowledgement follows.
+            return if self.open.contains_key(run_id) {
+                Offer::Ending
+            } else {
+                Offer::Settled
+            };
         }
         if core.fleet.record(&self.host_id, run_id).is_none() {
             core.fleet.add_run(record.clone());
@@ -135,12 +144,6 @@ impl HostRuns {
             // The disk is full: from the start, or wherever it stands once there is room.
             return Offer::Wanted(record.run.lines);
         };
-        if run.log.footer().is_some()
-            && let Err(error) = run.log.cut_footer()
-        {
-            run.stall(core, &error);
-        }
-        run.asked = None;
         run.result = None;
         Offer::Wanted(run.log.next_seq())
     }
@@ -164,16 +167,27 @@ impl HostRuns {
             generation: None,
             revision: None,
         };
-        tokio::task::block_in_place(|| {
-            if self.opened(core, &record).is_some()
-                && let Err(error) = self.end(core, run_id, &report)
-            {
-                core.health.fault(error.to_string());
+        let ended = tokio::task::block_in_place(|| {
+            if self.opened(core, &record).is_none() {
+                return Ok(());
             }
+            self.end(core, run_id, &report)?;
+            // Nobody waits for its acknowledgement.
+            let open = self.open.remove(run_id);
+            open.map_or(Ok(()), |open| open.log.sync_handle().sync())
         });
+        if let Err(error) = ended {
+            core.health.fault(error.to_string());
+        }
         let _ = core.persist(&self.host_id, run_id).await;
-        // Nobody waits for its acknowledgement.
-        self.open.remove(run_id);
+    }
+
+    /// Ends a run that was to be stopped before its host, which does not have it, answered.
+    async fn cancel(&mut self, core: &Arc<Core>, record: &RunRecord) {
+        // It may be about to begin.
+        self.stop(record);
+        core.fleet.cancel(&self.host_id, &record.run.run_id);
+        let _ = core.persist(&self.host_id, &record.run.run_id).await;
     }
 
     /// The connection is over.
@@ -190,6 +204,8 @@ impl HostRuns {
 enum Offer {
     /// From this line on.
     Wanted(u64),
+    /// Over; the acknowledgement comes once that is on disk.
+    Ending,
     /// Whole, and on disk, or no longer kept.
     Settled,
     /// Neither to be had nor to be thrown away.

@@ -37,7 +37,12 @@ impl From<Violation> for End {
 
 /// Serves the agent of `host_id` until it goes, is replaced, or the dashboard ends.
 pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocket) {
-    let end = match first(&mut socket).await {
+    let _guest = core.guests.enter();
+    let first = tokio::select! {
+        first = first(&mut socket) => first,
+        () = core.shutdown.wait() => Err(going_away()),
+    };
+    let end = match first {
         Ok(register) => registered(&core, &host_id, &mut socket, register).await,
         Err(end) => end,
     };
@@ -64,6 +69,10 @@ pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocke
         }
         End::Gone => tracing::info!(host = %host_id, "connection lost"),
     }
+}
+
+fn going_away() -> End {
+    End::Close(close::GOING_AWAY, "the dashboard ends".into())
 }
 
 /// Waits for `register`.
@@ -154,6 +163,23 @@ async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
     }
 }
 
+/// A peer that takes nothing must not keep out the connection that replaces it, nor hold up the end.
+async fn send(
+    core: &Core,
+    socket: &mut WebSocket,
+    message: Message,
+    closing: &mut watch::Receiver<Option<u16>>,
+) -> Result<(), End> {
+    tokio::select! {
+        sent = timeout(SILENCE, socket.send(message)) => match sent {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(End::Gone),
+        },
+        code = told(closing) => Err(End::Close(code, GONE.into())),
+        () = core.shutdown.wait() => Err(going_away()),
+    }
+}
+
 async fn talk(
     core: &Arc<Core>,
     runs: &mut HostRuns,
@@ -166,9 +192,8 @@ async fn talk(
     let mut heard = Instant::now();
     loop {
         for reply in runs.take_replies() {
-            match timeout(SILENCE, socket.send(Message::Text(reply.into()))).await {
-                Ok(Ok(())) => {}
-                _ => return End::Gone,
+            if let Err(end) = send(core, socket, Message::Text(reply.into()), closing).await {
+                return end;
             }
         }
         let turn = runs.next_turn().map(Instant::from_std);
@@ -188,29 +213,24 @@ async fn talk(
                 }
             }
             errand = todo.recv() => match errand {
-                Some(Errand::Begin(run_id)) => runs.begin(core, &run_id).await,
-                Some(Errand::Stop(run_id)) => {
-                    if let Some(record) = core.fleet.record(&runs.host_id, &run_id) {
-                        runs.stop(&record);
-                    }
-                }
+                Some(errand) => runs.errand(core, errand).await,
                 None => return End::Close(told(closing).await, GONE.into()),
             },
             () = bell.notified() => runs.acknowledge(core).await,
             () = sleep_until(turn.unwrap_or_else(Instant::now)), if turn.is_some() => {
-                runs.turn(core);
+                runs.turn(core).await;
                 runs.acknowledge(core).await;
             }
             _ = pings.tick() => {
                 if heard.elapsed() >= SILENCE {
                     return End::Gone;
                 }
-                if !matches!(timeout(SILENCE, socket.send(Message::Ping(Default::default()))).await, Ok(Ok(()))) {
-                    return End::Gone;
+                if let Err(end) = send(core, socket, Message::Ping(Default::default()), closing).await {
+                    return end;
                 }
             }
             code = told(closing) => return End::Close(code, GONE.into()),
-            () = core.shutdown.wait() => return End::Close(close::GOING_AWAY, "the dashboard ends".into()),
+            () = core.shutdown.wait() => return going_away(),
         }
     }
 }

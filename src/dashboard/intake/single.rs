@@ -2,9 +2,9 @@
 
 use super::Violation;
 use super::host_runs::{HostRuns, is_line};
+use super::messages::begun_by_itself;
 use crate::dashboard::core::Core;
-use crate::dashboard::state::RunRecord;
-use crate::protocol::{CommandName, Run, RunId, SingleOutput, Status, StatusReport, Timestamp};
+use crate::protocol::{CommandName, RunId, SingleOutput, StatusReport, Timestamp};
 use std::sync::Arc;
 
 /// A line of the run of its command.
@@ -83,15 +83,11 @@ async fn run_of(runs: &mut HostRuns, core: &Arc<Core>, command: &CommandName) ->
         Some(record) => record.run.run_id,
         None => {
             let now = Timestamp::now();
-            let mut run = Run::queued(
-                RunId::compose(now, command, 1),
-                runs.host_id.clone(),
-                command.clone(),
-            );
-            run.status = Status::Running;
-            run.started = Some(now);
+            let run_id = RunId::compose(now, command, 1);
+            let mut record = begun_by_itself(&runs.host_id, &run_id, command);
+            record.run.started = Some(now);
             let added = core
-                .noted(core.state.add_runs(vec![RunRecord::of(run)]).await)
+                .noted(core.state.add_runs(vec![record]).await)
                 .ok()?
                 .pop()?;
             let run_id = added.run.run_id.clone();
@@ -99,7 +95,9 @@ async fn run_of(runs: &mut HostRuns, core: &Arc<Core>, command: &CommandName) ->
             run_id
         }
     };
-    runs.begun(core, &run_id, None, None).await;
+    if let Some(record) = runs.begun(core, &run_id, None, None).await {
+        runs.stop(&record);
+    }
     runs.single = Some(run_id.clone());
     Some(run_id)
 }

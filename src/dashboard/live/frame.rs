@@ -1,9 +1,19 @@
-//! A frame under construction: one array of messages.
+//! A frame under construction: one array of messages, never over [`MAX_FRAME_BYTES`].
 
 use super::ToBrowser;
-use crate::protocol::{CommandName, HostId, LineEncoder, RunId, Seq};
+use crate::dashboard::fleet::HostView;
+use crate::protocol::{CommandName, HostId, LineEncoder, MAX_FRAME_BYTES, RunId, Seq};
 use crate::runlog::Batch;
 use serde::Serialize;
+
+/// From here on nothing is begun any more; what is begun below it still fits.
+const ROOM: usize = MAX_FRAME_BYTES / 2;
+/// As far as more lines are read: they are cut off where the frame is full.
+const ROOM_FOR_LINES: usize = MAX_FRAME_BYTES / 8 * 7;
+/// More than what stands around the text of a line, and closes a frame.
+const AROUND_A_LINE: usize = 128;
+/// The longest escape of one byte, `\u0000`.
+const LONGEST_ESCAPE: usize = 6;
 
 /// Messages for one browser, written as they come.
 #[derive(Debug, Default)]
@@ -25,8 +35,36 @@ impl Frame {
         self.json.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.json.len()
+    /// Whether another message may be begun.
+    pub(super) fn has_room(&self) -> bool {
+        self.json.len() < ROOM
+    }
+
+    /// Whether more lines may be added.
+    pub(super) fn has_room_for_lines(&self) -> bool {
+        self.json.len() < ROOM_FOR_LINES
+    }
+
+    /// The first of these hosts, as `hosts`; gives how many, at least one if there is one.
+    pub(super) fn push_hosts(&mut self, hosts: &[HostView]) -> usize {
+        self.separate();
+        self.json
+            .extend_from_slice(b"{\"type\":\"hosts\",\"hosts\":[");
+        let mut written = 0;
+        for host in hosts {
+            if written > 0 {
+                if !self.has_room() {
+                    break;
+                }
+                self.json.push(b',');
+            }
+            self.write(host);
+            written += 1;
+        }
+        self.json.extend_from_slice(b"],\"more\":");
+        self.write(&(written < hosts.len()));
+        self.json.push(b'}');
+        written
     }
 
     pub(super) fn push(&mut self, message: &ToBrowser<'_>) {
@@ -34,8 +72,10 @@ impl Frame {
         self.write(message);
     }
 
-    /// Lines in a row, as `command_output`; `skipped` lines before them are not shown.
-    pub(super) fn push_lines(&mut self, source: Source<'_>, batch: &Batch, skipped: Seq) {
+    /// The first of these lines, as `command_output`; `skipped` lines before them are not shown. Gives how many
+    /// lines fit into the frame.
+    pub(super) fn push_lines(&mut self, source: Source<'_>, batch: &Batch, skipped: Seq) -> usize {
+        let before = self.json.len();
         self.separate();
         self.json
             .extend_from_slice(b"{\"type\":\"command_output\",\"sub\":");
@@ -52,13 +92,24 @@ impl Frame {
         self.write(&(skipped > 0).then_some(skipped));
         self.json.extend_from_slice(b",\"lines\":[");
         let mut lines = LineEncoder::default();
-        for (i, line) in batch.iter().enumerate() {
-            if i > 0 {
+        let mut written = 0;
+        for line in batch.iter() {
+            let longest = line.line.len() * LONGEST_ESCAPE + AROUND_A_LINE;
+            if self.json.len() + longest > MAX_FRAME_BYTES {
+                break;
+            }
+            if written > 0 {
                 self.json.push(b',');
             }
             lines.write(&mut self.json, line.line, line.timestamp, line.is_error);
+            written += 1;
         }
-        self.json.extend_from_slice(b"]}");
+        if written == 0 {
+            self.json.truncate(before);
+        } else {
+            self.json.extend_from_slice(b"]}");
+        }
+        written
     }
 
     /// The text to send; the frame is empty afterwards.

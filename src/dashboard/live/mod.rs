@@ -3,6 +3,8 @@
 mod frame;
 mod session;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use session::serve;
 
@@ -10,14 +12,10 @@ use super::fleet::HostView;
 use crate::protocol::{CommandName, HostId, Run, RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A message to a browser, but for lines, which [`frame`] writes.
+/// A message to a browser, but for `hosts` and lines, which [`frame`] writes.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToBrowser<'a> {
-    Hosts {
-        hosts: &'a [HostView],
-        more: bool,
-    },
     HostUpdate {
         host: &'a HostView,
     },

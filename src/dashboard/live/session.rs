@@ -11,6 +11,7 @@ use crate::protocol::{Timestamp, close, split};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,10 +24,10 @@ const TICK: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// A send that is blocked for longer allows to jump ahead.
 const SLOW: Duration = Duration::from_secs(1);
-/// The most bytes of log in one frame.
-const FRAME_BYTES: usize = 1 << 21;
-const NEWS_A_FRAME: usize = 500;
-const HOSTS_A_FRAME: usize = 500;
+/// How many news are written before the room in the frame is looked at again.
+const NEWS_AT_A_TIME: usize = 16;
+/// The longest name of a subscription, in bytes.
+const MAX_SUB_BYTES: usize = 256;
 const MAX_SUBSCRIPTIONS: usize = 1_000;
 
 /// Why a connection is over.
@@ -37,6 +38,7 @@ enum End {
 
 /// Serves a browser until it goes, `welcome` turns false, or the dashboard ends.
 pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, welcome: watch::Receiver<bool>) {
+    let _guest = core.guests.enter();
     core.counters.browsers.fetch_add(1, Ordering::Relaxed);
     let (sink, stream) = socket.split();
     let mut browser = Browser {
@@ -91,7 +93,8 @@ impl Browser {
                 () = unwelcome(&mut welcome) => {
                     return End::Close(close::FORBIDDEN, "signed out, or no longer allowed");
                 }
-                received = self.stream.next() => {
+                // Its answers must have room: who asks faster than it reads waits.
+                received = self.stream.next(), if self.frame.has_room() => {
                     self.heard = Instant::now();
                     match received {
                         Some(Ok(Message::Text(text))) => {
@@ -140,53 +143,34 @@ impl Browser {
         self.core.fleet.watch(&self.bell);
         let (hosts, seen) = self.core.fleet.hosts();
         self.seen = seen;
-        let mut parts = hosts.chunks(HOSTS_A_FRAME).peekable();
-        if parts.peek().is_none() {
-            self.frame.push(&ToBrowser::Hosts {
-                hosts: &[],
-                more: false,
-            });
-        }
-        while let Some(part) = parts.next() {
-            let more = parts.peek().is_some();
-            self.frame.push(&ToBrowser::Hosts { hosts: part, more });
-            if more {
-                self.send_frame().await?;
-                tokio::time::sleep(REST).await;
+        let mut rest = hosts.as_slice();
+        loop {
+            rest = &rest[self.frame.push_hosts(rest)..];
+            self.send_frame().await?;
+            if rest.is_empty() {
+                return Ok(());
             }
+            tokio::time::sleep(REST).await;
         }
-        self.send_frame().await
     }
 
     /// Writes what the browser lacks into the frame; `true` if there is more.
     fn fill(&mut self) -> bool {
-        let (news, reached) = self.core.fleet.news(self.seen, NEWS_A_FRAME);
-        let mut more = news.len() >= NEWS_A_FRAME;
-        self.seen = reached;
-        for item in &news {
-            self.frame.push(&match item {
-                News::Host(host) => ToBrowser::HostUpdate { host },
-                News::Run(run) => ToBrowser::RunUpdate { run },
-                News::Queued(run) => ToBrowser::CommandQueued {
-                    host_id: &run.host_id,
-                    run_id: &run.run_id,
-                    command: &run.command,
-                    requested_by: run.requested_by.as_deref(),
-                },
-            });
+        let mut more = true;
+        while more && self.frame.has_room() {
+            more = self.fill_news();
         }
         let count = self.subscriptions.len();
         let mut batch = crate::runlog::Batch::default();
         let mut failed = Vec::new();
         self.turn = self.turn.wrapping_add(1);
         for i in 0..count {
-            let room = FRAME_BYTES.saturating_sub(self.frame.len());
             let subscription = &mut self.subscriptions[(i + self.turn) % count];
-            if room == 0 {
+            if !self.frame.has_room() {
                 more = true;
                 break;
             }
-            match subscription.fill(&self.core, &mut self.frame, &mut batch, room) {
+            match subscription.fill(&self.core, &mut self.frame, &mut batch) {
                 Ok(left) => more |= left,
                 Err(error) => {
                     tracing::warn!(host = %subscription.host_id, %error, "a log cannot be shown");
@@ -201,6 +185,25 @@ impl Browser {
         }
         self.subscriptions
             .retain(|subscription| !failed.contains(&subscription.sub));
+        more
+    }
+
+    /// Some of what changed in the fleet; `true` if there is more.
+    fn fill_news(&mut self) -> bool {
+        let (news, reached, more) = self.core.fleet.news(self.seen, NEWS_AT_A_TIME);
+        self.seen = reached;
+        for item in &news {
+            self.frame.push(&match item {
+                News::Host(host) => ToBrowser::HostUpdate { host },
+                News::Run(run) => ToBrowser::RunUpdate { run },
+                News::Queued(run) => ToBrowser::CommandQueued {
+                    host_id: &run.host_id,
+                    run_id: &run.run_id,
+                    command: &run.command,
+                    requested_by: run.requested_by.as_deref(),
+                },
+            });
+        }
         more
     }
 
@@ -238,7 +241,14 @@ impl Browser {
         for message in messages {
             match message.kind.as_ref() {
                 "subscribe" => {
-                    let wish = serde_json::from_str(message.json).map_err(malformed)?;
+                    let wish: Subscribe = serde_json::from_str(message.json).map_err(malformed)?;
+                    if wish
+                        .sub
+                        .as_ref()
+                        .is_some_and(|sub| sub.len() > MAX_SUB_BYTES)
+                    {
+                        return Err(End::Close(close::MALFORMED, "a sub is over 256 bytes"));
+                    }
                     self.subscribe(wish).await;
                 }
                 "unsubscribe" => {
@@ -247,7 +257,9 @@ impl Browser {
                     self.subscriptions
                         .retain(|subscription| subscription.sub != wish.sub);
                 }
-                _ => {}
+                _ => {
+                    serde_json::from_str::<IgnoredAny>(message.json).map_err(malformed)?;
+                }
             }
         }
         Ok(())
@@ -277,10 +289,12 @@ impl Browser {
                 });
                 self.subscriptions.push(subscription);
             }
-            Err(detail) => self.frame.push(&ToBrowser::Error {
+            // Thousands of mistakes in one message are not all answered.
+            Err(detail) if self.frame.has_room() => self.frame.push(&ToBrowser::Error {
                 sub: Some(&sub),
                 detail: &detail,
             }),
+            Err(_) => {}
         }
     }
 }

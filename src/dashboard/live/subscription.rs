@@ -3,7 +3,7 @@
 use super::Subscribe;
 use super::frame::{Frame, Source};
 use crate::dashboard::core::Core;
-use crate::dashboard::fleet::Followed;
+use crate::dashboard::fleet::{Followed, Tail};
 use crate::protocol::{HostId, Run, RunId, Seq};
 use crate::runlog::{Batch, LogError, LogReader};
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use std::sync::atomic::Ordering;
 const SKIP_BEYOND: Seq = 10_000;
 /// and so many of the newest it then still gets.
 const KEEP: Seq = 1_000;
+/// How much of a log is read at a time, in bytes.
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// What a browser watches: one run, or the present and every later run of a host.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 struct Current {
     run: Run,
+    /// How far the log goes, unless the run was over long ago.
+    tail: Option<Arc<Tail>>,
     order: u64,
     next: Seq,
     skipped: Seq,
@@ -61,15 +65,15 @@ impl Subscription {
             },
             Some(run_id) => {
                 let followed = core.fleet.follow_run(&this.host_id, run_id);
-                let run = match followed {
-                    Some(followed) => followed.run,
+                let (run, tail) = match followed {
+                    Some(followed) => (followed.run, Some(followed.tail)),
                     None => match core.state.run(&this.host_id, run_id).await {
-                        Ok(Some(record)) => record.run,
+                        Ok(Some(record)) => (record.run, None),
                         Ok(None) => return Err(format!("{} has no run {run_id}", this.host_id)),
                         Err(error) => return Err(error.to_string()),
                     },
                 };
-                this.current = Some(Current::at(run, 0, from));
+                this.current = Some(Current::at(run, tail, 0, from));
             }
         }
         Ok(this)
@@ -77,7 +81,8 @@ impl Subscription {
 
     fn follow(&mut self, followed: Followed, from: Option<i64>) {
         self.after = followed.order;
-        self.current = Some(Current::at(followed.run, followed.order, from));
+        let Followed { run, tail, order } = followed;
+        self.current = Some(Current::at(run, Some(tail), order, from));
     }
 
     /// Run, place and length, for `subscribed`.
@@ -88,13 +93,12 @@ impl Subscription {
         }
     }
 
-    /// Writes the lines that the browser lacks, at most about `room` bytes; `true` if there are more.
+    /// Writes the lines that the browser lacks into the frame, as long as it has room; `true` if there are more.
     pub(super) fn fill(
         &mut self,
         core: &Core,
         frame: &mut Frame,
         batch: &mut Batch,
-        room: usize,
     ) -> Result<bool, LogError> {
         loop {
             if self.current.is_none() {
@@ -106,12 +110,12 @@ impl Subscription {
             let Some(current) = &mut self.current else {
                 return Ok(false);
             };
-            let known = core.fleet.follow_run(&self.host_id, &current.run.run_id);
-            let (lines, over) = match &known {
-                Some(followed) => (followed.tail.lines(), followed.run.status.is_final()),
-                None => (current.run.lines, true),
-            };
+            let over = current.look(core, &self.host_id);
+            let lines = current.lines();
             if current.next >= lines {
+                if over {
+                    current.reader = None;
+                }
                 if over
                     && self.only.is_none()
                     && core
@@ -124,6 +128,9 @@ impl Subscription {
                 }
                 return Ok(false);
             }
+            if !frame.has_room_for_lines() {
+                return Ok(true);
+            }
             let reader = match &mut current.reader {
                 Some(reader) => reader,
                 None => current.reader.insert(LogReader::open(
@@ -132,7 +139,7 @@ impl Subscription {
                 )?),
             };
             let most = usize::try_from(lines - current.next).unwrap_or(usize::MAX);
-            reader.read(current.next, most, room, batch)?;
+            reader.read(current.next, most, PIECE_BYTES, batch)?;
             if batch.is_empty() {
                 return Ok(false);
             }
@@ -143,9 +150,14 @@ impl Subscription {
                 run_id: &run.run_id,
                 command: &run.command,
             };
-            frame.push_lines(source, batch, std::mem::take(&mut current.skipped));
-            current.next = batch.first() + batch.len() as Seq;
-            return Ok(current.next < lines);
+            let written = frame.push_lines(source, batch, current.skipped);
+            if written > 0 {
+                current.skipped = 0;
+            }
+            current.next += written as Seq;
+            if written < batch.len() {
+                return Ok(true);
+            }
         }
     }
 
@@ -170,8 +182,25 @@ impl Subscription {
 }
 
 impl Current {
+    /// Looks how the run is; `true` if it is over.
+    fn look(&mut self, core: &Core, host_id: &HostId) -> bool {
+        match core.fleet.follow_run(host_id, &self.run.run_id) {
+            Some(followed) => {
+                self.tail = Some(followed.tail);
+                followed.run.status.is_final()
+            }
+            // Only what is over goes out of sight, and its tail still tells how far it goes.
+            None => true,
+        }
+    }
+
+    fn lines(&self) -> Seq {
+        let tail = self.tail.as_ref();
+        tail.map_or(self.run.lines, |tail| tail.lines())
+    }
+
     /// `from` counts from the beginning, or if negative from the end.
-    fn at(run: Run, order: u64, from: Option<i64>) -> Self {
+    fn at(run: Run, tail: Option<Arc<Tail>>, order: u64, from: Option<i64>) -> Self {
         let from = from.unwrap_or(0);
         let next = if from < 0 {
             run.lines.saturating_sub(from.unsigned_abs())
@@ -180,6 +209,7 @@ impl Current {
         };
         Self {
             run,
+            tail,
             order,
             next,
             skipped: 0,

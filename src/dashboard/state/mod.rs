@@ -73,6 +73,11 @@ impl State {
         })
     }
 
+    /// Writes what is there already, to see whether it can.
+    pub(crate) async fn probe(&self) -> Result<(), StateError> {
+        self.call(schema::write_version).await
+    }
+
     /// Runs `work` on the thread of the database; requests are served in the order in which they came.
     pub(crate) async fn call<T: Send + 'static>(
         &self,

@@ -2,6 +2,7 @@ use super::{State, StateError};
 use crate::protocol::{HostId, Run, RunId, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// A run, and what only the dashboard needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,16 +169,16 @@ impl State {
         .await
     }
 
-    /// The ids of all runs of a host that are known or were removed.
+    /// The ids of all runs of a host that are known, or (`true`) were removed.
     pub(crate) async fn known_ids(
         &self,
         host_id: &HostId,
-    ) -> Result<std::collections::HashSet<String>, StateError> {
+    ) -> Result<HashMap<String, bool>, StateError> {
         let host = host_id.to_string();
         self.call(move |connection| {
-            let all = "SELECT run_id FROM runs WHERE host_id = ?1 UNION ALL SELECT run_id FROM removed WHERE host_id = ?1";
+            let all = "SELECT run_id, 0 FROM runs WHERE host_id = ?1 UNION ALL SELECT run_id, 1 FROM removed WHERE host_id = ?1";
             let mut all = connection.prepare_cached(all)?;
-            all.query_map([host], |row| row.get(0))?.collect()
+            all.query_map([host], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
         .await
     }
@@ -246,5 +247,54 @@ impl State {
                 .exists(id)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::{host, run_id, switch};
+
+    fn record(at: i64) -> RunRecord {
+        let at = Timestamp::from_millis(at);
+        let mut run = Run::queued(RunId::compose(at, &switch(), 1), host("h1"), switch());
+        run.queued = Some(at);
+        RunRecord::of(run)
+    }
+
+    #[tokio::test]
+    async fn runs_of_one_second_have_ids_of_their_own_and_come_newest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(&dir.path().join("db")).unwrap();
+        state.add_runs(vec![record(0)]).await.unwrap();
+        state.add_runs(vec![record(10), record(20)]).await.unwrap();
+        state.add_runs(vec![record(5_000)]).await.unwrap();
+        let ids = async |before: Option<&str>, limit| -> Vec<String> {
+            let before = before.map(run_id);
+            let runs = state.runs(&host("h1"), before.as_ref(), limit).await;
+            let ids = runs.unwrap().into_iter().map(|record| record.run.run_id);
+            ids.map(String::from).collect()
+        };
+        let all = [
+            "1970-01-01T00-00-05-switch",
+            "1970-01-01T00-00-00-switch-3",
+            "1970-01-01T00-00-00-switch-2",
+            "1970-01-01T00-00-00-switch",
+        ];
+        assert_eq!(ids(None, 10).await, all);
+        assert_eq!(ids(None, 2).await, all[..2]);
+        assert_eq!(ids(Some(all[1]), 10).await, all[2..]);
+        assert_eq!(ids(Some(all[3]), 10).await, [] as [&str; 0]);
+    }
+
+    #[tokio::test]
+    async fn the_id_of_a_removed_run_is_not_given_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(&dir.path().join("db")).unwrap();
+        let first = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
+        state.remove_run(&host("h1"), &first.run_id).await.unwrap();
+        assert!(state.was_removed(&host("h1"), &first.run_id).await.unwrap());
+        let second = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
+        assert_ne!(first.run_id, second.run_id);
     }
 }

@@ -42,3 +42,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
     }
     Ok(connection)
 }
+
+pub(super) fn write_version(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("PRAGMA user_version = {VERSION};"))
+}

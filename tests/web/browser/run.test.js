@@ -41,7 +41,7 @@ test('a failed run says what failed, with its exit code in words', async () => {
   await page.goto(world.url);
   await row(page, 'anna').getByText("error: Cannot build '…-nginx-1.29.drv'.").waitFor();
   await page.goto(`${world.url}/hosts/anna/runs/${run}`);
-  await page.getByText('exit code 4: a unit failed to start, and the system is switched').waitFor();
+  await page.getByText('exit code 4: nothing was activated; the log says why').waitFor();
   await seesLine(page.locator('sy-log'), 'error: Cannot build');
   await page.locator('.log-row.error').waitFor();
   await shot(page, 'run-failed-dark');

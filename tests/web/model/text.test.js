@@ -20,12 +20,13 @@ test('counts are shown only when somebody said them', () => {
 });
 
 test('exit codes are explained', () => {
-  assert.match(exitCodeMeaning(4), /unit failed.*switched/);
-  assert.match(exitCodeMeaning(100), /reboot/);
-  assert.match(exitCodeMeaning(137), /signal 9 \(SIGKILL\)/);
-  assert.match(exitCodeMeaning(124), /time limit/);
-  assert.match(exitCodeMeaning(127), /not found/);
-  assert.match(exitCodeMeaning(42), /log/);
+  assert.match(exitCodeMeaning(4, true), /unit failed.*switched/);
+  assert.match(exitCodeMeaning(100, true), /reboot/);
+  assert.match(exitCodeMeaning(137, false), /signal 9 \(SIGKILL\)/);
+  assert.match(exitCodeMeaning(124, false), /time limit/);
+  assert.match(exitCodeMeaning(127, false), /not found/);
+  assert.match(exitCodeMeaning(42, true), /^the log/);
+  assert.match(exitCodeMeaning(4, false), /^nothing was activated; the log/);
 });
 
 test('stopping is dangerous only while a running run activates', () => {

@@ -1,0 +1,208 @@
+use super::*;
+use crate::dashboard::state::StopWish;
+use crate::dashboard::testing::{host, run_id, switch};
+use crate::protocol::{Phase, PhaseMark, Progress, Register, Run, RunId, Status, Timestamp};
+use serde_json::json;
+
+fn fleet() -> Fleet {
+    let fleet = Fleet::default();
+    fleet.set_hosts([host("h1"), host("h2")]);
+    fleet
+}
+
+fn record(n: u32, status: Status) -> RunRecord {
+    let id = RunId::compose(Timestamp::from_millis(0), &switch(), n);
+    let mut run = Run::queued(id, host("h1"), switch());
+    run.status = status;
+    RunRecord {
+        sent: false,
+        ..RunRecord::of(run)
+    }
+}
+
+fn add(fleet: &Fleet, n: u32, status: Status) -> RunId {
+    let record = record(n, status);
+    let id = record.run.run_id.clone();
+    fleet.add_run(record);
+    id
+}
+
+fn wish(force: bool) -> StopWish {
+    StopWish {
+        requested_by: "bob".into(),
+        force,
+    }
+}
+
+#[test]
+fn a_host_takes_one_run_at_a_time() {
+    let fleet = fleet();
+    assert!(matches!(
+        fleet.reserve(&host("h9"), &switch()),
+        Err(Refusal::NoHost(_))
+    ));
+    fleet.reserve(&host("h1"), &switch()).unwrap();
+    assert!(matches!(
+        fleet.reserve(&host("h1"), &switch()),
+        Err(Refusal::Reserved(_))
+    ));
+    fleet.release(&host("h1"));
+    fleet.reserve(&host("h1"), &switch()).unwrap();
+    let run = add(&fleet, 1, Status::Queued);
+    assert!(matches!(
+        fleet.reserve(&host("h1"), &switch()),
+        Err(Refusal::Busy {
+            status: Status::Queued,
+            ..
+        })
+    ));
+    fleet.update_run(&host("h1"), &run, |record| record.run.status = Status::Ok);
+    fleet.reserve(&host("h1"), &switch()).unwrap();
+}
+
+#[test]
+fn a_host_that_said_nothing_of_commands_takes_any_and_one_that_did_no_other() {
+    let fleet = fleet();
+    let register = |commands| -> Register {
+        let register = json!({"protocol": 1, "host_id": "h1", "commands": commands});
+        serde_json::from_value(register).unwrap()
+    };
+    fleet.register(&host("h1"), &register(json!(null)));
+    fleet.reserve(&host("h1"), &switch()).unwrap();
+    fleet.release(&host("h1"));
+    fleet.register(&host("h1"), &register(json!(["pull"])));
+    assert!(matches!(
+        fleet.reserve(&host("h1"), &switch()),
+        Err(Refusal::NotOffered { .. })
+    ));
+}
+
+#[test]
+fn stop_cancels_what_the_host_has_not_heard_of_and_asks_for_the_rest() {
+    let fleet = fleet();
+    assert!(matches!(
+        fleet.stop(&host("h1"), wish(false)),
+        Err(Refusal::NothingToStop(_))
+    ));
+    add(&fleet, 1, Status::Queued);
+    let (record, effect) = fleet.stop(&host("h1"), wish(false)).unwrap();
+    assert_eq!(
+        (record.run.status, effect),
+        (Status::Stopped, StopEffect::Cancelled)
+    );
+    let run = add(&fleet, 2, Status::Queued);
+    assert!(fleet.mark_sent(&host("h1"), &run, true));
+    let (record, effect) = fleet.stop(&host("h1"), wish(true)).unwrap();
+    assert_eq!(
+        (record.run.status, effect),
+        (Status::Queued, StopEffect::Asked)
+    );
+    let (record, _) = fleet.stop(&host("h1"), wish(false)).unwrap();
+    assert!(record.stop.unwrap().force, "force is not taken back");
+}
+
+#[test]
+fn an_activation_is_stopped_by_force_alone() {
+    let fleet = fleet();
+    let run = add(&fleet, 1, Status::Running);
+    let mark = PhaseMark {
+        phase: Phase::Activation,
+        seq: 0,
+        started: Timestamp::from_millis(0),
+    };
+    let progress = Progress {
+        phases: vec![mark],
+        ..Progress::default()
+    };
+    fleet.progress(&host("h1"), &run, progress);
+    assert!(matches!(
+        fleet.stop(&host("h1"), wish(false)),
+        Err(Refusal::Activating(_))
+    ));
+    fleet.stop(&host("h1"), wish(true)).unwrap();
+}
+
+#[test]
+fn only_lost_is_replaced() {
+    let fleet = fleet();
+    let run = add(&fleet, 1, Status::Running);
+    let set = |status| fleet.update_run(&host("h1"), &run, |record| record.run.status = status);
+    assert!(set(Status::Lost).is_some());
+    assert!(set(Status::Running).is_some());
+    assert!(set(Status::Ok).is_some());
+    assert!(set(Status::Error).is_none());
+    assert_eq!(
+        fleet.record(&host("h1"), &run).unwrap().run.status,
+        Status::Ok
+    );
+}
+
+#[test]
+fn news_are_the_present_state_of_what_changed_and_say_whether_there_are_more() {
+    let fleet = fleet();
+    let (_, seen) = fleet.hosts();
+    let run = add(&fleet, 1, Status::Queued);
+    fleet.update_run(&host("h1"), &run, |record| {
+        record.run.status = Status::Running;
+    });
+    let (news, reached, more) = fleet.news(seen, 10);
+    assert!(!more && reached > seen);
+    assert!(
+        matches!(news.as_slice(), [News::Queued(a), News::Run(b), News::Host(_)]
+        if a.run_id == run && b.status == Status::Running)
+    );
+    assert_eq!(fleet.news(reached, 10).0.len(), 0);
+    let (_, reached, more) = fleet.news(seen, 1);
+    assert!(more);
+    assert!(matches!(
+        fleet.news(reached, 10).0.as_slice(),
+        [News::Host(_)]
+    ));
+}
+
+#[test]
+fn whoever_follows_a_host_follows_its_later_runs_in_turn() {
+    let fleet = fleet();
+    add(&fleet, 1, Status::Ok);
+    let after = fleet.follow(&host("h1")).unwrap_err();
+    assert!(fleet.follow_next(&host("h1"), after).is_none());
+    let second = add(&fleet, 2, Status::Running);
+    let third = add(&fleet, 3, Status::Ok);
+    let next = fleet.follow_next(&host("h1"), after).unwrap();
+    assert_eq!(next.run.run_id, second);
+    let next = fleet.follow_next(&host("h1"), next.order).unwrap();
+    assert_eq!(next.run.run_id, third);
+    assert_eq!(fleet.follow(&host("h1")).unwrap().run.run_id, second);
+}
+
+#[test]
+fn of_ended_runs_only_the_last_few_stay_at_hand_and_open_ones_all() {
+    let fleet = fleet();
+    let open = add(&fleet, 1, Status::Running);
+    let ended: Vec<_> = (2..20).map(|n| add(&fleet, n, Status::Ok)).collect();
+    assert!(fleet.is_open(&host("h1"), &open));
+    assert!(fleet.record(&host("h1"), &ended[0]).is_none());
+    assert!(fleet.record(&host("h1"), ended.last().unwrap()).is_some());
+    let shown = run_id("1970-01-01T00-00-00-switch-19");
+    fleet.forget_run(&host("h1"), &shown);
+    fleet.forget_run(&host("h1"), &open);
+    assert!(fleet.record(&host("h1"), &shown).is_none());
+    assert!(fleet.is_open(&host("h1"), &open));
+}
+
+#[test]
+fn metrics_alone_are_shown_once_a_second() {
+    let fleet = fleet();
+    let beat = |cpu| {
+        let beat = json!({"host_id": "h1", "metrics": {"cpu": cpu}});
+        serde_json::from_value(beat).unwrap()
+    };
+    fleet.heartbeat(&host("h1"), beat(1.0));
+    let (_, seen) = fleet.hosts();
+    fleet.heartbeat(&host("h1"), beat(2.0));
+    assert_eq!(fleet.news(seen, 10).0.len(), 0);
+    let mut busy: crate::protocol::Heartbeat = beat(3.0);
+    busy.pending_command = Some(switch());
+    fleet.heartbeat(&host("h1"), busy);
+    assert_eq!(fleet.news(seen, 10).0.len(), 1);
+}

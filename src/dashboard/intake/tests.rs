@@ -1,0 +1,363 @@
+mod storage;
+
+use super::HostRuns;
+use crate::dashboard::core::Core;
+use crate::dashboard::fleet::Errand;
+use crate::dashboard::state::StopWish;
+use crate::dashboard::testing::{ask, host, open, parsed, run_id};
+use crate::protocol::{Register, RunId, Status};
+use crate::runlog::{Batch, LogReader};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const RUN: &str = "2025-12-14T10-30-00-switch";
+
+/// The dashboard's side of the connection of `h1`.
+struct Connection {
+    core: Arc<Core>,
+    runs: HostRuns,
+    dir: TempDir,
+}
+
+impl Connection {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let runs = HostRuns::new(host("h1"), core.log_dir(&host("h1")));
+        Self { core, runs, dir }
+    }
+
+    /// What `register` is answered with by a host that holds these runs.
+    async fn register(&mut self, runs: &Value) -> Vec<Value> {
+        let register = json!({"type": "register", "protocol": 1, "host_id": "h1", "runs": runs});
+        let register: Register = serde_json::from_value(register).unwrap();
+        self.runs.register(&self.core, register).await.unwrap();
+        self.replies()
+    }
+
+    fn replies(&mut self) -> Vec<Value> {
+        parsed(&self.runs.take_replies())
+    }
+
+    async fn send(&mut self, message: &Value) -> Vec<Value> {
+        let frame = message.to_string();
+        self.runs.frame(&self.core, &frame).await.unwrap();
+        self.replies()
+    }
+
+    async fn lines(&mut self, run: &str, seq: u64, count: u64) -> Vec<Value> {
+        let at = "2025-12-14T10:30:01.000Z";
+        let lines: Vec<_> = (seq..seq + count)
+            .map(|n| json!({"line": format!("line {n}"), "timestamp": at, "is_error": false}))
+            .collect();
+        self.send(&json!({"type": "output", "host_id": "h1", "run_id": run, "command": "switch", "seq": seq, "lines": lines}))
+            .await
+    }
+
+    async fn status(&mut self, run: &str, status: &str, lines: Option<u64>) -> Vec<Value> {
+        self.send(&json!({"type": "status", "host_id": "h1", "run_id": run, "command": "switch", "status": status, "lines": lines}))
+            .await
+    }
+
+    /// Goes on, as the connection would, until it answers.
+    async fn wait_for_replies(&mut self) -> Vec<Value> {
+        let bell = self.runs.bell();
+        for _ in 0..100 {
+            let turn = self.runs.next_turn().map(tokio::time::Instant::from_std);
+            tokio::select! {
+                () = bell.notified() => {}
+                () = tokio::time::sleep_until(turn.unwrap_or_else(tokio::time::Instant::now)), if turn.is_some() => {
+                    self.runs.turn(&self.core).await;
+                }
+                () = tokio::time::sleep(Duration::from_secs(10)) => panic!("nothing to wait for"),
+            }
+            self.runs.acknowledge(&self.core).await;
+            let replies = self.replies();
+            if !replies.is_empty() {
+                return replies;
+            }
+        }
+        panic!("no answer")
+    }
+
+    async fn wait_for_end(&mut self) {
+        while !self.wait_for_replies().await.iter().any(is_final_ack) {}
+    }
+
+    fn shown(&self, run: &str) -> Status {
+        let record = self.core.fleet.record(&host("h1"), &run_id(run));
+        record.unwrap().run.status
+    }
+
+    async fn stored(&self, run: &str) -> Status {
+        let stored = self.core.state.run(&host("h1"), &run_id(run)).await;
+        stored.unwrap().unwrap().run.status
+    }
+
+    fn log(&self, run: &str) -> (u64, Option<Status>) {
+        let reader = LogReader::open(&self.core.log_dir(&host("h1")), &run_id(run)).unwrap();
+        let mut batch = Batch::default();
+        reader.read(0, 100_000, 1 << 30, &mut batch).unwrap();
+        for line in batch.iter() {
+            assert_eq!(line.line, format!("line {}", line.seq));
+        }
+        let footer = reader.footer().unwrap();
+        (
+            batch.len() as u64,
+            footer.map(|footer| footer.result.status),
+        )
+    }
+}
+
+fn is_final_ack(message: &Value) -> bool {
+    message["type"] == "ack" && message["final"] == true
+}
+
+fn types(messages: &[Value]) -> Vec<&str> {
+    messages
+        .iter()
+        .map(|message| message["type"].as_str().unwrap())
+        .collect()
+}
+
+fn offer(run: &str, status: &str, lines: u64) -> Value {
+    json!([{"run_id": run, "command": "switch", "status": status, "lines": lines}])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_end_is_not_on_disk_is_not_acknowledged_and_not_in_the_database() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    agent.status(RUN, "running", None).await;
+    agent.core.syncer.finish(Duration::from_secs(5));
+    agent.lines(RUN, 0, 3).await;
+    agent.status(RUN, "ok", Some(3)).await;
+    agent.runs.acknowledge(&agent.core).await;
+    assert_eq!(agent.shown(RUN), Status::Ok);
+    assert_eq!(agent.stored(RUN).await, Status::Running);
+    let answers = agent.register(&offer(RUN, "ok", 3)).await;
+    assert_eq!(types(&answers), ["registered"]);
+    assert_eq!(answers[0]["resume"], json!([]));
+    assert_eq!(agent.status(RUN, "ok", Some(3)).await, [] as [Value; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_run_is_acknowledged_once_it_is_in_file_and_database() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    agent.status(RUN, "running", None).await;
+    agent.lines(RUN, 0, 3).await;
+    agent.status(RUN, "ok", Some(3)).await;
+    agent.wait_for_end().await;
+    assert_eq!(agent.stored(RUN).await, Status::Ok);
+    assert_eq!(agent.log(RUN), (3, Some(Status::Ok)));
+    let answers = agent.register(&offer(RUN, "ok", 3)).await;
+    assert_eq!(types(&answers), ["registered", "ack"]);
+    let again = agent.status(RUN, "ok", Some(3)).await;
+    assert!(is_final_ack(&again[0]), "who asks again is told again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_said_before_registered_and_nothing_left_over_from_before() {
+    let mut agent = Connection::new().await;
+    let run = ask(&agent.core).await;
+    let begun = agent.register(&json!([])).await;
+    assert_eq!(types(&begun), ["registered", "command"]);
+    agent.status(run.as_str(), "running", None).await;
+    let wish = StopWish {
+        requested_by: "bob".into(),
+        force: false,
+    };
+    agent.core.stop(&host("h1"), wish).await.unwrap();
+    let gap = json!({"type": "output", "host_id": "h1", "run_id": run, "command": "switch", "seq": 9, "lines": []});
+    agent
+        .runs
+        .frame(&agent.core, &gap.to_string())
+        .await
+        .unwrap();
+    let again = agent.register(&offer(run.as_str(), "running", 0)).await;
+    assert_eq!(types(&again), ["registered", "stop"]);
+
+    let core = open(agent.dir.path()).await;
+    agent.runs = HostRuns::new(host("h1"), core.log_dir(&host("h1")));
+    agent.core = core;
+    let restarted = agent.register(&offer(run.as_str(), "running", 0)).await;
+    assert_eq!(types(&restarted), ["registered", "stop"]);
+    assert_eq!(restarted[1]["requested_by"], "bob");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_not_sent_twice_on_one_connection() {
+    let mut agent = Connection::new().await;
+    let run = ask(&agent.core).await;
+    agent.register(&json!([])).await;
+    agent.runs.errand(&agent.core, Errand::Begin(run)).await;
+    assert_eq!(agent.replies(), [] as [Value; 0]);
+    let again = agent.register(&json!([])).await;
+    assert_eq!(types(&again), ["registered", "command"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_sent_and_then_stopped_does_not_begin_when_its_host_is_back() {
+    let mut agent = Connection::new().await;
+    let run = ask(&agent.core).await;
+    agent.register(&json!([])).await;
+    let wish = StopWish {
+        requested_by: "bob".into(),
+        force: false,
+    };
+    agent.core.stop(&host("h1"), wish).await.unwrap();
+    assert_eq!(
+        agent.shown(run.as_str()),
+        Status::Queued,
+        "it may have begun"
+    );
+    let back = agent.register(&json!([])).await;
+    assert_eq!(types(&back), ["registered", "stop"]);
+    assert_eq!(agent.stored(run.as_str()).await, Status::Stopped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_come_before_running_are_kept() {
+    let mut agent = Connection::new().await;
+    let run = ask(&agent.core).await;
+    agent.register(&json!([])).await;
+    agent.lines(run.as_str(), 0, 2).await;
+    agent.status(run.as_str(), "running", None).await;
+    agent.status(run.as_str(), "running", None).await;
+    agent.lines(run.as_str(), 2, 2).await;
+    agent.status(run.as_str(), "ok", None).await;
+    assert_eq!(agent.log(run.as_str()), (4, Some(Status::Ok)));
+    agent.lines("2025-12-14T10-30-00-switch-2", 0, 2).await;
+    assert_eq!(agent.log("2025-12-14T10-30-00-switch-2"), (2, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_run_goes_on_when_lines_or_the_true_end_come_after_all() {
+    for registers in [false, true] {
+        let mut agent = Connection::new().await;
+        agent.register(&json!([])).await;
+        agent.lines(RUN, 0, 2).await;
+        agent.register(&json!([])).await;
+        assert_eq!(agent.log(RUN), (2, Some(Status::Lost)));
+        assert_eq!(agent.stored(RUN).await, Status::Lost);
+        if registers {
+            let back = agent.register(&offer(RUN, "ok", 4)).await;
+            assert_eq!(back[0]["resume"], json!([{"run_id": RUN, "seq": 2}]));
+        }
+        agent.lines(RUN, 2, 2).await;
+        assert_eq!(agent.log(RUN), (4, None));
+        agent.status(RUN, "ok", Some(4)).await;
+        agent.wait_for_end().await;
+        assert_eq!(agent.log(RUN), (4, Some(Status::Ok)));
+        assert_eq!(agent.stored(RUN).await, Status::Ok);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_end_no_line_is_acknowledged_before_it_is_there() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    agent.lines(RUN, 0, 2).await;
+    agent.status(RUN, "lost", None).await;
+    agent.core.syncer.finish(Duration::from_secs(5));
+    agent.lines(RUN, 2, 1).await;
+    agent.runs.acknowledge(&agent.core).await;
+    assert_eq!(
+        agent.replies(),
+        [] as [Value; 0],
+        "nothing was synced since"
+    );
+    assert_eq!(agent.log(RUN), (3, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_the_same_id_and_another_nonce_is_not_ours() {
+    let mut agent = Connection::new().await;
+    let run = ask(&agent.core).await;
+    agent.register(&json!([])).await;
+    agent.status(run.as_str(), "running", None).await;
+    let mut other = offer(run.as_str(), "running", 7);
+    other[0]["nonce"] = "another".into();
+    let answers = agent.register(&other).await;
+    assert_eq!(answers[0]["resume"], json!([]));
+    assert_eq!(agent.stored(run.as_str()).await, Status::Lost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_ends_only_with_all_its_lines() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    agent.lines(RUN, 0, 2).await;
+    let asked = agent.status(RUN, "ok", Some(5)).await;
+    assert_eq!(asked, [json!({"type": "resume", "run_id": RUN, "seq": 2})]);
+    assert_eq!(agent.shown(RUN), Status::Running);
+    agent.lines(RUN, 4, 1).await;
+    agent.lines(RUN, 1, 4).await;
+    assert_eq!(agent.log(RUN), (5, Some(Status::Ok)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_run_brings_its_host_up_to_date() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    agent.lines(RUN, 0, 1).await;
+    agent.send(&json!({"type": "status", "host_id": "h1", "run_id": RUN, "command": "switch", "status": "ok", "generation": 42, "revision": "abc"})).await;
+    let shown = agent.core.fleet.host(&host("h1")).unwrap();
+    let shown = serde_json::to_value(shown).unwrap();
+    assert_eq!(
+        [&shown["generation"], &shown["revision"]],
+        [&json!(42), &json!("abc")]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_json_is_malformed_whatever_its_type() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    for bad in [r#"{"type":"news" and more"#, r#"{"type":"news"}}"#] {
+        assert!(agent.runs.frame(&agent.core, bad).await.is_err(), "{bad}");
+    }
+    assert!(
+        agent
+            .send(&json!({"type": "news", "x": [1]}))
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_frame_may_mix_runs_and_kinds() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    let other = "2025-12-14T10-30-00-switch-2";
+    let line = |run: &str, n: u64| {
+        json!({"type": "output", "host_id": "h1", "run_id": run, "command": "switch", "seq": n,
+        "lines": [{"line": format!("line {n}"), "timestamp": "2025-12-14T10:30:01Z", "is_error": null}]})
+    };
+    agent
+        .send(&json!([line(RUN, 0), line(other, 0), line(RUN, 1), {"type": "heartbeat", "host_id": "h1"}, line(other, 1)]))
+        .await;
+    assert_eq!([agent.log(RUN), agent.log(other)], [(2, None), (2, None)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_of_hundreds_of_runs_is_answered_whole() {
+    let mut agent = Connection::new().await;
+    let ids: Vec<RunId> = (2..300).map(|n| run_id(&format!("{RUN}-{n}"))).collect();
+    let offers: Vec<_> = ids
+        .iter()
+        .map(|id| json!({"run_id": id, "command": "switch", "status": "ok", "lines": 1}))
+        .collect();
+    let answers = agent.register(&json!(offers)).await;
+    assert_eq!(answers[0]["resume"].as_array().unwrap().len(), ids.len());
+    for id in &ids {
+        agent.lines(id.as_str(), 0, 1).await;
+        agent.status(id.as_str(), "ok", Some(1)).await;
+    }
+    while !agent.core.fleet.open_runs(&host("h1")).is_empty() || !agent.runs.open.is_empty() {
+        agent.wait_for_replies().await;
+    }
+}

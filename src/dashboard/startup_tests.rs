@@ -1,0 +1,167 @@
+use super::*;
+use crate::dashboard::intake::HostRuns;
+use crate::dashboard::testing::{ask, host, open, parsed, run_id, switch};
+use crate::protocol::Timestamp;
+use crate::runlog::{RunMeta, RunResult};
+use serde_json::json;
+
+const RUN: &str = "2025-12-14T10-30-00-switch";
+
+/// A log of three lines as another process left it.
+fn log(dir: &Path, id: &str, end: Option<Status>) -> LogWriter {
+    let dir = dir.join("logs/h1");
+    fs::create_dir_all(&dir).unwrap();
+    let header = Header {
+        command: switch(),
+        host_id: host("h1"),
+        meta: RunMeta {
+            nonce: Some("n".into()),
+            requested_by: Some("alice".into()),
+            queued: None,
+            started: Timestamp::from_millis(1_765_708_200_123),
+            generation_before: Some(41),
+        },
+    };
+    let mut log = LogWriter::create(&dir, &run_id(id), &header).unwrap();
+    for line in ["a", "b", "c"] {
+        log.push(line, Timestamp::from_millis(1_765_708_201_000), Some(true));
+    }
+    log.flush().unwrap();
+    if let Some(status) = end {
+        let result = RunResult {
+            status,
+            completed: Timestamp::from_millis(1_765_708_202_000),
+            message: Some("m".into()),
+            lines: 0,
+            errors: None,
+            duration_ms: Some(1),
+            progress: Default::default(),
+            generation_after: Some(42),
+            revision: Some("r".into()),
+        };
+        log.finish(Some(0), result).unwrap();
+    }
+    log
+}
+
+async fn run(core: &Core, id: &str) -> Run {
+    let stored = core.state.run(&host("h1"), &run_id(id)).await;
+    stored.unwrap().unwrap().run
+}
+
+fn shown(core: &Core, id: &str) -> Run {
+    let record = core.fleet.record(&host("h1"), &run_id(id));
+    record.unwrap().run
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_database_the_files_give_the_runs_back() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, Some(Status::Ok));
+    let torn = "2025-12-14T10-30-00-switch-2";
+    log(dir.path(), torn, None);
+    let path = dir.path().join(format!("logs/h1/{torn}.log"));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.truncate(bytes.len() - 3);
+    fs::write(path, bytes).unwrap();
+    let core = open(dir.path()).await;
+
+    let ok = run(&core, RUN).await;
+    assert_eq!((ok.status, ok.lines, ok.errors), (Status::Ok, 3, Some(3)));
+    assert_eq!(
+        (ok.exit_code, ok.generation_before, ok.generation_after),
+        (Some(0), Some(41), Some(42))
+    );
+    assert_eq!(ok.requested_by.as_deref(), Some("alice"));
+    let torn = run(&core, torn).await;
+    assert_eq!((torn.status, torn.lines), (Status::Running, 2));
+    assert!(core.fleet.is_open(&host("h1"), &torn.run_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_index_is_made_anew_also_of_a_run_that_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, Some(Status::Ok));
+    drop(open(dir.path()).await);
+    fs::remove_file(dir.path().join(format!("logs/h1/{RUN}.idx"))).unwrap();
+    let core = open(dir.path()).await;
+    let run = run(&core, RUN).await;
+    assert_eq!(
+        (run.status, run.lines, run.errors, run.index_rebuilt),
+        (Status::Ok, 3, None, true)
+    );
+    let reader = LogReader::open(&core.log_dir(&host("h1")), &run_id(RUN)).unwrap();
+    assert_eq!(reader.total().unwrap(), 3);
+    assert_eq!(reader.footer().unwrap().unwrap().result.status, Status::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_the_database_holds_for_running_ends_as_its_footer_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = log(dir.path(), RUN, None);
+    drop(open(dir.path()).await);
+    let result = RunResult {
+        status: Status::Error,
+        completed: Timestamp::from_millis(0),
+        message: None,
+        lines: 0,
+        errors: None,
+        duration_ms: None,
+        progress: Default::default(),
+        generation_after: None,
+        revision: None,
+    };
+    writer.finish(Some(3), result).unwrap();
+    let core = open(dir.path()).await;
+    assert_eq!(run(&core, RUN).await.exit_code, Some(3));
+    assert_eq!(shown(&core, RUN).status, Status::Error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_run_shows_no_line_that_was_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, None);
+    drop(open(dir.path()).await);
+    let path = dir.path().join(format!("logs/h1/{RUN}.log"));
+    let bytes = fs::read(&path).unwrap();
+    fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+    let core = open(dir.path()).await;
+    assert_eq!(shown(&core, RUN).lines, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_comes_back_finds_its_queued_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let run = ask(&core).await;
+    show(&core, [host("h2")].into()).await.unwrap();
+    assert!(!core.fleet.has(&host("h1")));
+    show(&core, [host("h1"), host("h2")].into()).await.unwrap();
+    assert_eq!(shown(&core, run.as_str()).status, Status::Queued);
+
+    let mut runs = HostRuns::new(host("h1"), core.log_dir(&host("h1")));
+    let register = json!({"protocol": 1, "host_id": "h1"});
+    let register = serde_json::from_value(register).unwrap();
+    runs.register(&core, register).await.unwrap();
+    assert_eq!(parsed(&runs.take_replies())[1]["run_id"], run.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_left_behind_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, Some(Status::Ok));
+    let core = open(dir.path()).await;
+    core.state
+        .remove_run(&host("h1"), &run_id(RUN))
+        .await
+        .unwrap();
+    let core = open(dir.path()).await;
+    assert!(
+        core.state
+            .run(&host("h1"), &run_id(RUN))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(fs::read_dir(dir.path().join("logs/h1")).unwrap().count(), 0);
+}
