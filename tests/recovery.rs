@@ -184,3 +184,25 @@ fn the_oldest_runs_go_when_logs_take_too_much_and_their_absence_is_explained() {
     assert_eq!(dashboard.lines("h1", &runs[1]).len(), 1000);
     assert_eq!(dashboard.lines("h1", &runs[2]).len(), 1000);
 }
+
+#[test]
+fn a_lost_index_is_made_anew_with_and_without_the_database() {
+    let mut dashboard = Dashboard::start(&["h1"]);
+    let agent = Agent::start(&dashboard, "h1", "seq 1 1000");
+    let run = dashboard.command("h1", "switch");
+    dashboard.wait_done("h1", &run);
+    drop(agent);
+    let data = dashboard.data_dir();
+    for lost in ["nothing", "switchyard.sqlite"] {
+        dashboard.restart(Signal::SIGTERM, || {
+            std::fs::remove_file(data.join(format!("logs/h1/{run}.idx"))).unwrap();
+            let _ = std::fs::remove_file(data.join(lost));
+        });
+        let found = dashboard.run("h1", &run);
+        assert_eq!(
+            [&found["index_rebuilt"], &found["errors"], &found["lines"]],
+            [&json!(true), &json!(null), &json!(1000)]
+        );
+        assert_eq!(dashboard.lines("h1", &run).len(), 1000);
+    }
+}
