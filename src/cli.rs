@@ -133,8 +133,19 @@ pub(crate) fn main() -> ExitCode {
         Err(Failure::Code(code)) => return ExitCode::from(code),
     };
     // Where standard error is gone there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "switchyard: {error:#}");
+    let _ = writeln!(io::stderr(), "switchyard: {}", told(&error));
     ExitCode::from(code)
+}
+
+/// The error with its causes, each told once: many a message has its cause in it.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn run(mode: Mode) -> Result<(), Failure> {

@@ -105,7 +105,8 @@ impl ConfigSource {
         let span = error.span();
         let table = DeTable::parse(&self.text).ok();
         let mut path = match (&table, &span) {
-            (Some(table), Some(span)) => path_at(table.get_ref(), span.start),
+            // What is missing in the whole file stands nowhere: its span is empty.
+            (Some(table), Some(span)) if !span.is_empty() => path_at(table.get_ref(), span.start),
             _ => Vec::new(),
         };
         let message = error.message().trim();
@@ -297,11 +298,13 @@ mod tests {
 
     #[test]
     fn a_missing_key_is_named_with_the_table_it_belongs_in() {
-        let whole = complaint("[retention]\ndays = 3\n");
-        assert!(
-            whole.ends_with("needed: the key is missing; add `needed = …`"),
-            "{whole}"
-        );
+        for text in ["", "[retention]\ndays = 3\n", "retention = { days = 3 }\n"] {
+            let whole = complaint(text);
+            assert_eq!(
+                whole,
+                "x.toml:1: needed: the key is missing; add `needed = …`"
+            );
+        }
         let inner = complaint("needed = \"x\"\n[commands.switch]\n");
         assert!(
             inner.starts_with("x.toml:2: commands.switch.steps: the key is missing"),

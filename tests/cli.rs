@@ -171,7 +171,9 @@ fn check_config_names_file_line_key_and_remedy() {
     );
     let missing = switchyard(&["check-config", "dashboard", "/nowhere/x.toml"]);
     assert_eq!(missing.status.code(), Some(2));
-    assert!(stderr(&missing).contains("/nowhere/x.toml: cannot be read"));
+    let said = stderr(&missing);
+    assert!(said.contains("/nowhere/x.toml: cannot be read"));
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod common;
 
 use common::{Dashboard, assert_problem};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use switchyard::protocol::{CommandName, HostId, Progress, RunId, Status, Timestamp};
 use switchyard::runlog::{Header, LogWriter, RunMeta, RunResult, paths};
@@ -239,4 +241,52 @@ fn a_run_that_has_not_begun_has_no_lines_yet() {
     assert_eq!(dashboard.fetch(&format!("{path}/search?q=x")), none);
     let download = format!("/api/hosts/h1/logs/download?run={run}");
     assert_problem(&dashboard.get(&download), 404);
+}
+
+/// Reads an answer to its end without keeping it; gives its length, and the peak of the dashboard's memory.
+fn download_and_forget(dashboard: &Dashboard, format: &str) -> (u64, u64) {
+    let address = dashboard.origin().replace("http://", "");
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let path = format!("/api/hosts/h1/logs/download?format={format}&run={RUN}");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = BufReader::new(stream);
+    let mut status = String::new();
+    answer.read_line(&mut status).unwrap();
+    assert!(status.contains(" 200 "), "{status}");
+    let (mut length, mut peak, mut piece) = (0, 0, vec![0; 1 << 20]);
+    loop {
+        match answer.read(&mut piece).unwrap() {
+            0 => return (length, peak),
+            n => length += n as u64,
+        }
+        peak = peak.max(dashboard.process.rss_kib());
+    }
+}
+
+#[test]
+fn a_download_needs_no_memory_for_the_log_it_gives() {
+    const LINES: u64 = 1_000_000;
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut log = begin(&dashboard);
+    let line = "x".repeat(200);
+    for n in 0..LINES {
+        push(&mut log, &line);
+        if n % 1000 == 0 {
+            log.flush().unwrap();
+        }
+    }
+    finish(&mut log);
+    let before = dashboard.process.rss_kib();
+    for format in ["txt", "json"] {
+        let (length, peak) = download_and_forget(&dashboard, format);
+        assert!(length > LINES * 200, "{format}: {length} bytes");
+        assert!(
+            peak < before + 20 * 1024,
+            "{format}: from {before} KiB to {peak} KiB"
+        );
+    }
 }

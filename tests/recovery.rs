@@ -122,3 +122,87 @@ fn the_files_alone_give_a_finished_run_back() {
     assert_eq!(halves.dashboard.run("h1", &halves.run), before);
     halves.assert_whole();
 }
+
+#[test]
+fn an_agent_whose_program_was_removed_still_begins_runs() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut agent = Agent::start(&dashboard, "h1", "echo done");
+    agent.process.end(Signal::SIGTERM);
+    agent.start_again_from_a_removed_program();
+    dashboard.wait_for_host("h1", "to be online", |host| host["online"] == true);
+    let run = dashboard.command("h1", "switch");
+    let done = dashboard.wait_done("h1", &run);
+    assert_eq!(done["status"], "ok", "{done}");
+    assert_eq!(texts(&dashboard.lines("h1", &run)), ["done"]);
+}
+
+#[test]
+fn a_second_dashboard_on_the_same_data_is_refused() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"))
+        .args(["dashboard", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(dashboard.data_dir())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("is in use by another dashboard"), "{said}");
+    assert_eq!(dashboard.get("/health").status, 200);
+}
+
+#[test]
+fn the_oldest_runs_go_when_logs_take_too_much_and_their_absence_is_explained() {
+    let mut dashboard = Dashboard::start(&["h1"]);
+    let _agent = Agent::start(&dashboard, "h1", "seq 1 1000");
+    let runs: Vec<String> = (0..3)
+        .map(|_| {
+            let run = dashboard.command("h1", "switch");
+            dashboard.wait_done("h1", &run);
+            run
+        })
+        .collect();
+    let logs = dashboard.data_dir().join("logs/h1");
+    let size = |kind: &str| {
+        let file = logs.join(format!("{}.{kind}", runs[2]));
+        std::fs::metadata(file).unwrap().len()
+    };
+    let room_for_two = (size("log") + size("idx")) * 5 / 2;
+    let config = dashboard.data_dir().with_file_name("dashboard.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let retention = format!("{text}[retention]\nmax_bytes = {room_for_two}\n");
+    dashboard.restart(Signal::SIGTERM, || {
+        std::fs::write(&config, retention).unwrap();
+    });
+    common::wait_for("the oldest to go", SOON, || {
+        (!logs.join(format!("{}.log", runs[0])).exists()).then_some(())
+    });
+    assert!(!logs.join(format!("{}.idx", runs[0])).exists());
+    let answer = dashboard.get(&format!("/api/hosts/h1/runs/{}", runs[0]));
+    assert_eq!(answer.status, 404);
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("retention"), "{detail}");
+    assert_eq!(dashboard.lines("h1", &runs[1]).len(), 1000);
+    assert_eq!(dashboard.lines("h1", &runs[2]).len(), 1000);
+}
+
+#[test]
+fn a_lost_index_is_made_anew_with_and_without_the_database() {
+    let mut dashboard = Dashboard::start(&["h1"]);
+    let agent = Agent::start(&dashboard, "h1", "seq 1 1000");
+    let run = dashboard.command("h1", "switch");
+    dashboard.wait_done("h1", &run);
+    drop(agent);
+    let data = dashboard.data_dir();
+    for lost in ["nothing", "switchyard.sqlite"] {
+        dashboard.restart(Signal::SIGTERM, || {
+            std::fs::remove_file(data.join(format!("logs/h1/{run}.idx"))).unwrap();
+            let _ = std::fs::remove_file(data.join(lost));
+        });
+        let found = dashboard.run("h1", &run);
+        assert_eq!(
+            [&found["index_rebuilt"], &found["errors"], &found["lines"]],
+            [&json!(true), &json!(null), &json!(1000)]
+        );
+        assert_eq!(dashboard.lines("h1", &run).len(), 1000);
+    }
+}

@@ -7,6 +7,9 @@ use std::io;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
+/// This very program, even where its file was replaced or removed since it began.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// The process that supervises a run.
 #[derive(Debug)]
 pub(super) enum Supervisor {
@@ -23,7 +26,8 @@ impl Supervisor {
     /// tokio runtime.
     pub(super) fn start(dir: &RunDir) -> io::Result<Self> {
         let errors = File::create(dir.path().join("supervisor.err"))?;
-        let child = Command::new(std::env::current_exe()?)
+        let child = Command::new(OWN_PROGRAM)
+            .arg0("switchyard")
             .arg("supervise")
             .arg(dir.path())
             .stdin(Stdio::null())

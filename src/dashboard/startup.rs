@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::state::{RunRecord, StateError};
 use crate::protocol::{HostId, Run, RunId, Status};
-use crate::runlog::{self, Header, LogError, LogReader, LogWriter};
+use crate::runlog::{self, Footer, Header, LogError, LogReader, LogWriter};
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
@@ -101,7 +101,7 @@ fn read(dir: &Path, host_id: &HostId, run_id: &RunId) -> Result<RunRecord, LogEr
     {
         let mut record = begun(run_id, host_id, log.header());
         record.run.index_rebuilt = log.index_rebuilt();
-        footer.complete(&mut record.run);
+        complete(&mut record.run, &footer);
         return Ok(record);
     }
     let log = LogWriter::open(dir, run_id)?;
@@ -130,7 +130,15 @@ fn goes_to(run: &mut Run, log: &LogWriter) {
     run.errors = log.errors();
     run.index_rebuilt = log.index_rebuilt();
     if let Some(footer) = log.footer() {
-        footer.complete(run);
+        complete(run, footer);
+    }
+}
+
+/// Over, as the footer says. A log whose index was made anew no longer tells which lines were errors.
+fn complete(run: &mut Run, footer: &Footer) {
+    footer.complete(run);
+    if run.index_rebuilt {
+        run.errors = None;
     }
 }
 

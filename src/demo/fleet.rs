@@ -53,7 +53,8 @@ pub(super) fn nix_is_there() -> bool {
 /// Writes everything that a fleet needs into `folder`: the repository, and for each of `names` a token, a
 /// configuration whose dashboard is at `dashboard`, and a clone.
 pub(super) fn set_up(folder: &Path, names: &[String], dashboard: &str) -> Result<Fleet, Error> {
-    let program = std::env::current_exe().map_err(Error::file(Path::new("/proc/self/exe")))?;
+    // What runs a step is this very program too, even where its file was replaced since it began.
+    let program = Path::new("/proc/self/exe");
     let origin = folder.join("config");
     make_folder(&origin)?;
     repository::create(&origin, names)?;
@@ -70,7 +71,7 @@ pub(super) fn set_up(folder: &Path, names: &[String], dashboard: &str) -> Result
         let config = own.join("agent.toml");
         write(
             &config,
-            &configuration(name, &own, &origin, &program, dashboard),
+            &configuration(name, &own, &origin, program, dashboard),
         )?;
         agents.push(config);
     }

@@ -47,8 +47,9 @@ impl Tracker {
         self.built = false;
     }
 
-    /// Begins a phase that the output does not tell.
+    /// Begins a phase that the output does not tell. The steps of a pull are one phase, and so are all checks.
     pub(super) fn begin(&mut self, phase: Phase, at: Timestamp, seq: Seq) {
+        self.fresh = false;
         self.mark(phase, at, seq);
         self.held = phase == Phase::Testing;
     }
@@ -155,6 +156,20 @@ mod tests {
         tracker.enter(Phase::Building, at, 1);
         tracker.enter(Phase::Activation, at, 2);
         assert_eq!(tracker.progress.phase(), Some(Phase::Testing));
+    }
+
+    #[test]
+    fn the_steps_of_a_pull_are_one_phase_and_so_are_all_checks() {
+        let at = Timestamp::from_millis(0);
+        let mut tracker = Tracker::default();
+        let steps = [Phase::Pull, Phase::Pull, Phase::Testing, Phase::Testing];
+        for (seq, phase) in steps.into_iter().enumerate() {
+            tracker.step_begins();
+            tracker.begin(phase, at, seq as Seq);
+        }
+        let marks = &tracker.progress.phases;
+        let begun: Vec<_> = marks.iter().map(|m| (m.phase, m.seq)).collect();
+        assert_eq!(begun, [(Phase::Pull, 0), (Phase::Testing, 2)]);
     }
 
     #[test]

@@ -98,6 +98,17 @@ impl Agent {
         self.process.wait_to_say("connected to ", 0);
     }
 
+    /// The agent again, from a copy of the binary that is removed once it is connected.
+    pub(crate) fn start_again_from_a_removed_program(&mut self) {
+        let program = self.dir.path().join("program");
+        fs::copy(env!("CARGO_BIN_EXE_switchyard"), &program).unwrap();
+        let config = self.dir.path().join("agent.toml");
+        let arguments = ["agent", "--config", config.to_str().unwrap()];
+        self.process = Process::start_program(&program, self.dir.path(), &arguments, &[]);
+        self.process.wait_to_say("connected to ", 0);
+        fs::remove_file(program).unwrap();
+    }
+
     /// The agent, its supervisors and their children.
     pub(crate) fn processes(&self) -> Vec<u32> {
         owned_by(self.dir.path())

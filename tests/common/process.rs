@@ -30,7 +30,18 @@ impl Process {
         arguments: &[&str],
         environment: &[(&str, String)],
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+        let program = Path::new(env!("CARGO_BIN_EXE_switchyard"));
+        Self::start_program(program, owner, arguments, environment)
+    }
+
+    /// The same of another copy of the binary.
+    pub(crate) fn start_program(
+        program: &Path,
+        owner: &Path,
+        arguments: &[&str],
+        environment: &[(&str, String)],
+    ) -> Self {
+        let mut command = Command::new(program);
         command.args(arguments).env(OWNER, owner);
         for variable in [
             "NOTIFY_SOCKET",

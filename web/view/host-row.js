@@ -5,6 +5,7 @@ import { clockDuration, plural, shortRevision } from '../model/format.js';
 import { hostPath } from '../model/route.js';
 import { hostState, hostWord, isBusy } from '../model/status.js';
 import { endText, hostText } from '../model/summary.js';
+import { commandLabel, MAIN_COMMANDS } from '../model/words.js';
 import { ActionBar } from './action-bar.js';
 import { h, setHint, setText } from './dom.js';
 import { LogPanel } from './log-panel.js';
@@ -115,7 +116,10 @@ export class HostRow extends HTMLElement {
     if (!running) setText(this.#text, stripAnsi(hostText(host, clock)));
     setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
     const ms = run && isBusy(run) ? clock.elapsed(run, host) : null;
-    setText(this.#elapsed, ms == null ? '' : clockDuration(ms));
+    // No button says so of a command from the menu.
+    const name = run && ms != null && !MAIN_COMMANDS.includes(run.command) ? ` · ${commandLabel(run.command)}` : '';
+    setText(this.#elapsed, ms == null ? '' : clockDuration(ms) + name);
+    setHint(this.#elapsed, name && `${run?.command} runs`);
     const last = this.#lastLines.get(this.#id);
     const lineText = running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : run ? endText(run, host, clock) : '';
     setText(this.#line, lineText);

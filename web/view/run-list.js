@@ -6,6 +6,7 @@ import { runState, runWord } from '../model/status.js';
 import { resultText } from '../model/summary.js';
 import { commandLabel, phaseText } from '../model/words.js';
 import { stripAnsi } from '../model/ansi.js';
+import { ApiError } from '../net/api.js';
 import { h, setText } from './dom.js';
 import { StateBadge } from './state-badge.js';
 
@@ -59,6 +60,8 @@ export class RunList extends HTMLElement {
       if (before || this.#items.size <= PAGE) this.#more.hidden = runs.length < PAGE;
       this.#none.hidden = this.#items.size > 0;
     } catch (error) {
+      // The page itself says that there is no such host.
+      if (error instanceof ApiError && error.status === 404) return;
       this.#context.toasts.error(`The runs of ${this.#host} could not be read`, error);
     }
   }

@@ -7,6 +7,7 @@ import { hostPath } from '../model/route.js';
 import { isBusy, runState, runWord } from '../model/status.js';
 import { exitText, generationText } from '../model/summary.js';
 import { commandLabel } from '../model/words.js';
+import { ApiError } from '../net/api.js';
 import { h, oncePerFrame, setText } from './dom.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
@@ -23,10 +24,11 @@ export class RunPage extends HTMLElement {
   #facts = h('dl', { class: 'run-facts' });
   #messageText = h('pre', {});
   #message = h('div', { class: 'run-message', hidden: true }, this.#messageText);
+  #missing = h('p', { class: 'nothing', hidden: true });
   #phase = new PhaseBar();
   #phases = h('ol', { class: 'phases', 'aria-label': 'Phases' });
-  #stop = h('button', { type: 'button', class: 'stop' }, '■ Stop');
-  #body = h('div', { class: 'run-body' });
+  #stop = h('button', { type: 'button', class: 'stop', hidden: true }, '■ Stop');
+  #body = h('div', { class: 'run-body', hidden: true });
   /** @type {LogPanel | null} */
   #panel = null;
   #shownPhases = '';
@@ -53,6 +55,7 @@ export class RunPage extends HTMLElement {
         this.#facts,
         this.#message,
       ),
+      this.#missing,
       this.#body,
     );
     this.#body.append(h('aside', { class: 'run-phases' }, h('h2', {}, 'Phases'), this.#phases));
@@ -63,6 +66,7 @@ export class RunPage extends HTMLElement {
       stop();
       clearInterval(timer);
     };
+    this.#phase.hidden = true;
     void this.#load();
     this.#draw();
   }
@@ -98,13 +102,20 @@ export class RunPage extends HTMLElement {
     try {
       this.#context.fleet.run(await this.#context.api.run(this.#host, this.#runId));
     } catch (error) {
-      this.#context.toasts.error(`There is no run ${this.#runId} on ${this.#host}`, error);
+      if (error instanceof ApiError && error.status === 404) {
+        setText(this.#missing, `Nothing to show: ${error.message}.`);
+        this.#missing.hidden = this.#run !== undefined;
+        return;
+      }
+      this.#context.toasts.error(`The run ${this.#runId} of ${this.#host} could not be read`, error);
     }
   }
 
   #draw() {
     const run = this.#run;
     if (!run || !this.isConnected) return;
+    this.#missing.hidden = true;
+    this.#body.hidden = false;
     const host = this.#context.fleet.hosts.get(run.host_id);
     const lost = run.status === 'running' && host && !host.online;
     this.#state.update(lost ? 'lost' : runState(run), lost ? 'lost contact' : runWord(run));

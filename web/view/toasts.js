@@ -33,6 +33,9 @@ export class Toasts extends HTMLElement {
       h('div', {}, h('strong', {}, title), detail && h('p', {}, detail)),
       h('button', { type: 'button', class: 'quiet', 'aria-label': 'Close message', onclick: () => toast.remove() }, '×'),
     );
+    for (const shown of [...this.children]) {
+      if (shown.textContent === toast.textContent) shown.remove();
+    }
     this.append(toast);
     while (this.childElementCount > MAX_TOASTS) this.firstElementChild?.remove();
     return toast;

@@ -98,6 +98,18 @@ test('a command for a host that is away waits in the queue and can be taken out 
   await page.context().close();
 });
 
+test('a command from the menu is named in the row while it runs', async () => {
+  const { page } = await browser.page();
+  await page.goto(world.url);
+  const anna = row(page, 'anna');
+  await anna.locator('sy-menu > button').click();
+  await anna.getByRole('menuitem', { name: /^Build/ }).click();
+  await anna.locator('.elapsed', { hasText: /^\d+:\d\d · Build$/ }).waitFor();
+  world.host('anna').exit(0);
+  await anna.locator('sy-state[data-state="ok"]').waitFor();
+  await page.context().close();
+});
+
 test('the keyboard alone starts a run and leads to its page', async () => {
   const { page } = await browser.page();
   await page.goto(world.url);

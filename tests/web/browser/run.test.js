@@ -137,6 +137,17 @@ test('a host has a page with its facts and runs', async () => {
   await page.context().close();
 });
 
+test('a host or a run that does not exist is said once, in place', async () => {
+  const { page } = await browser.page();
+  await page.goto(`${world.url}/hosts/anna/runs/2025-12-14T10-30-00-switch`);
+  await page.getByText('anna has no run 2025-12-14T10-30-00-switch').waitFor();
+  assert.equal(await page.locator('button.stop:visible, sy-phase:visible, .run-body:visible').count(), 0);
+  await page.goto(`${world.url}/hosts/nobody`);
+  await page.getByText('There is no host named nobody').waitFor();
+  assert.equal(await page.locator('.toast').count(), 0);
+  await page.context().close();
+});
+
 test('on a phone nothing is cut off', async () => {
   const { page } = await browser.page(PHONE);
   for (const path of ['/', '/hosts/anna']) {
