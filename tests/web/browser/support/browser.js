@@ -66,12 +66,24 @@ export async function readLog(page) {
     const frame = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
     /** @type {string[]} */
     const lines = [];
+    const ROW = 20;
+    /** Whether every line that belongs in view is there. */
+    const isShown = () => {
+      const rows = [...scroller.querySelectorAll('.log-row')].map((row) => Number(/** @type {HTMLElement} */ (row).dataset['seq']));
+      const first = Math.floor(scroller.scrollTop / ROW);
+      const end = Math.floor((scroller.scrollTop + scroller.clientHeight) / ROW);
+      for (let seq = first; seq < end && seq < Math.floor(scroller.scrollHeight / ROW); seq++) if (!rows.includes(seq)) return false;
+      return true;
+    };
     /** @type {(top: number) => Promise<void>} */
     const collect = async (top) => {
       scroller.scrollTop = top;
       for (let i = 0; i < 500; i++) {
         await frame();
-        if (!scroller.querySelector('.log-row.hole')) break;
+        // A page that is being loaded may still move the log: where it is counts, not where it was sent.
+        if (Math.abs(scroller.scrollTop - Math.min(top, scroller.scrollHeight - scroller.clientHeight)) > 1) {
+          scroller.scrollTop = top;
+        } else if (isShown() && !scroller.querySelector('.log-row.hole')) break;
       }
       for (const row of scroller.querySelectorAll('.log-row')) {
         const seq = Number(/** @type {HTMLElement} */ (row).dataset['seq']);
@@ -80,7 +92,8 @@ export async function readLog(page) {
         lines[seq] = text;
       }
     };
-    for (let top = 0; top < scroller.scrollHeight; top += scroller.clientHeight) await collect(top);
+    // Half a view at a time, so that a view that changes its height leaves nothing out.
+    for (let top = 0; top < scroller.scrollHeight; top += Math.max(ROW, Math.floor(scroller.clientHeight / 2))) await collect(top);
     return lines;
   });
 }
