@@ -177,7 +177,12 @@ impl Capture {
 
 /// The entries of whole records; each one's bytes go to where the next one's begin, the last one's to the end.
 fn decode(records: &[u8], end: u64) -> Vec<Entry> {
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |n, byte| n << 8 | u64::from(*byte))
+    };
     let records: Vec<&[u8]> = records.chunks_exact(RECORD_BYTES).collect();
     let starts = records.iter().skip(1).map(|record| number(&record[..8]));
     let ends = starts.chain([end]);

@@ -132,7 +132,8 @@ impl Child {
 
     /// The process that has the others of this program below it.
     pub(super) fn id(&self) -> Option<ProcessId> {
-        self.own_waiter.or(self.launched.map(|launched| launched.waiter))
+        self.own_waiter
+            .or(self.launched.map(|launched| launched.waiter))
     }
 
     fn pipe(&mut self, stream: Stream) -> &mut Option<PipeReader> {
@@ -174,6 +175,12 @@ impl Child {
         self.looked = Instant::now();
         self.launched = waiter::look(rundir, self.launch).or(self.launched);
         self.end = self.find_end(rundir, &reaped);
+        if self.end == Some(ChildEnd::Unseen) {
+            // It may have written the end after the look at its file and before that at itself.
+            self.launched = waiter::look(rundir, self.launch).or(self.launched);
+            let end = self.launched.and_then(|launched| launched.end);
+            self.end = end.map(ChildEnd::Seen).or(self.end);
+        }
     }
 
     fn find_end(&self, rundir: &RunDir, reaped: &[(i32, Reaped)]) -> Option<ChildEnd> {

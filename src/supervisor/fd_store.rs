@@ -2,15 +2,17 @@
 //!
 //! See `FDSTORE=1`, `FDPOLL=0` and `BARRIER=1` in sd_notify(3).
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sd_notify::NotifyState;
 use std::fs::File;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
-/// How long systemd may take to put something into its store, in ms.
-const BARRIER_MS: u16 = 5000;
+/// How long systemd may take to put something into its store.
+const BARRIER: Duration = Duration::from_secs(5);
 
 /// Whether this process is a service that has a store.
 pub(super) fn is_there() -> bool {
@@ -41,9 +43,18 @@ fn barrier() -> io::Result<()> {
     sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[held.as_fd()])?;
     drop(held);
     let mut end = [PollFd::new(seen.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut end, PollTimeout::from(BARRIER_MS))? {
-        0 => Err(io::ErrorKind::TimedOut.into()),
-        _ => Ok(()),
+    let given_up = Instant::now() + BARRIER;
+    loop {
+        let left = given_up.saturating_duration_since(Instant::now());
+        match poll(
+            &mut end,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO),
+        ) {
+            Ok(0) if left.is_zero() => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use super::capture::Taken;
 use super::child::{Child, ChildEnd, not_started};
 use super::ending::Ending;
-use super::{fd_store, outcome};
 use super::recorder::{Recorder, Stream};
 use super::standing::Standing;
 use super::waiter::End;
 use super::watch::Watch;
+use super::{fd_store, outcome};
 use crate::protocol::{Phase, Timestamp};
 use crate::spool::{RunDir, Spec};
 use nix::errno::Errno;

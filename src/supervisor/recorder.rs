@@ -140,7 +140,8 @@ impl Recorder {
     pub(super) fn write_progress_now(&mut self) {
         self.progress.revision = self.decoding.decoder.revision();
         self.progress.written = Some(Instant::now());
-        if let Err(error) = spool::write_json(&self.progress.path, self.decoding.decoder.progress()) {
+        if let Err(error) = spool::write_json(&self.progress.path, self.decoding.decoder.progress())
+        {
             tracing::warn!(path = %self.progress.path.display(), %error, "cannot write the progress");
         }
     }

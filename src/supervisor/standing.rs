@@ -33,8 +33,7 @@ impl Standing {
         };
         let is_started = waiter::claim(rundir, checkpoint.launch)
             .is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists);
-        let (capture, entries) =
-            Capture::open(rundir.path(), checkpoint.capture).map_err(at)?;
+        let (capture, entries) = Capture::open(rundir.path(), checkpoint.capture).map_err(at)?;
         let decoding = checkpoint.decoding.clone();
         let standing = Self {
             checkpoint,

@@ -59,7 +59,8 @@ pub(super) fn look(rundir: &RunDir, launch: u32) -> Option<Launched> {
 /// Starts `argv` with this process's output as its own and waits for its end. Gives the exit code for this
 /// process, which is that of the program.
 pub fn wait(rundir: &Path, launch: u32, argv: &[OsString]) -> u8 {
-    let (Some(rundir), Some((program, arguments))) = (RunDir::at(rundir), argv.split_first()) else {
+    let (Some(rundir), Some((program, arguments))) = (RunDir::at(rundir), argv.split_first())
+    else {
         return 2;
     };
     if claim(&rundir, launch).is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
