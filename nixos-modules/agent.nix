@@ -118,7 +118,8 @@ in
           HOME = "/root";
         }
         // lib.optionalAttrs (cfg.sshKeyFile != null) {
-          GIT_SSH_COMMAND = "ssh -i %d/ssh_key -o IdentitiesOnly=yes -o BatchMode=yes";
+          # Each run is a service of its own and loads the key itself.
+          SWITCHYARD_SSH_KEY = cfg.sshKeyFile;
         };
       serviceConfig = {
         Type = "notify";
@@ -127,15 +128,10 @@ in
         Restart = "always";
         RestartSec = 2;
         TimeoutStopSec = 10;
-        # Runs are processes of this unit and outlive the agent.
-        KillMode = "process";
         StateDirectory = "switchyard-agent";
         StateDirectoryMode = "0700";
         UMask = "0077";
-        LoadCredential = [
-          "token:${cfg.tokenFile}"
-        ]
-        ++ lib.optional (cfg.sshKeyFile != null) "ssh_key:${cfg.sshKeyFile}";
+        LoadCredential = [ "token:${cfg.tokenFile}" ];
       };
     };
   };

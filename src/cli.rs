@@ -107,6 +107,12 @@ enum Mode {
     Supervise {
         /// The folder of the run
         rundir: PathBuf,
+        /// Only end the run, whose supervisor is gone
+        #[arg(long)]
+        settle: bool,
+        /// Only write down how systemd says that the service ended
+        #[arg(long, conflicts_with = "settle")]
+        note_end: bool,
     },
 }
 
@@ -216,8 +222,19 @@ fn run(mode: Mode) -> Result<(), Failure> {
             0 => Ok(()),
             code => Err(Failure::Code(code)),
         },
-        Mode::Supervise { rundir } => {
+        Mode::Supervise {
+            rundir,
+            settle,
+            note_end,
+        } => {
             logging::init();
+            if note_end {
+                supervisor::note_end(&rundir);
+                return Ok(());
+            }
+            if settle {
+                return Ok(supervisor::settle(&rundir)?);
+            }
             Ok(supervisor::run(&rundir)?)
         }
     }
@@ -239,7 +256,11 @@ where
         lifecycle::spawn_watchdog(shutdown.clone());
         service(shutdown).await.map_err(|error| {
             let error = anyhow::Error::from(error);
-            if error.chain().any(|cause| cause.is::<ConfigError>()) {
+            let is_of_configuration = |cause: &(dyn std::error::Error + 'static)| {
+                let agent = cause.downcast_ref::<agent::Error>();
+                cause.is::<ConfigError>() || agent.is_some_and(agent::Error::is_of_configuration)
+            };
+            if error.chain().any(is_of_configuration) {
                 Failure::Usage(error)
             } else {
                 Failure::Run(error)

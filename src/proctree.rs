@@ -126,13 +126,16 @@ pub fn descendants() -> Vec<ProcessId> {
 }
 
 /// The living processes of a run, as its supervisor finds them: its own descendants, and what an earlier
-/// supervisor left, which is in the cgroup of the service and may have dropped its mark.
+/// supervisor left, which is in the cgroup of the service and may have dropped its mark. The oldest first, so
+/// that a parent gets a signal before it can see the death of its child.
 pub fn of_supervisor(rundir: &Path, child: Option<ProcessId>) -> Vec<ProcessId> {
-    let mut found: HashSet<ProcessId> = descendants().into_iter().collect();
+    let mut found = descendants();
     found.extend(of_run(rundir, child));
     found.extend(of_cgroup());
     found.retain(|id| id.pid != Pid::this().as_raw());
-    found.into_iter().collect()
+    found.sort_by_key(|id| (id.started, id.pid));
+    found.dedup();
+    found
 }
 
 /// What is in the cgroup of this process, if that is one of a run's own.

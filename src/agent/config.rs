@@ -20,6 +20,7 @@ pub struct Config {
     pub(super) heartbeat_interval: Duration,
     pub(super) repo: Option<Repo>,
     pub(super) commands: BTreeMap<CommandName, Custom>,
+    pub(super) supervisor: SupervisorKind,
 }
 
 /// The repository with the host's configuration.
@@ -75,10 +76,13 @@ struct RepoTable {
 /// How a run's supervisor is started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum SupervisorKind {
+pub(super) enum SupervisorKind {
+    /// As services where the agent is one, else as processes.
     #[default]
     Auto,
+    /// As transient services of systemd.
     Systemd,
+    /// As processes, which die with the agent where that is a service.
     Process,
 }
 
@@ -121,13 +125,6 @@ impl Config {
                 "give seconds from 1 to 300",
             ));
         }
-        if file.supervisor == SupervisorKind::Systemd {
-            return Err(source.invalid(
-                "supervisor",
-                "\"systemd\" is not offered by this version",
-                "use \"auto\" or \"process\"",
-            ));
-        }
         let absolute = |key: &str, path: &Path| {
             if path.is_absolute() {
                 Ok(())
@@ -157,6 +154,7 @@ impl Config {
             heartbeat_interval: Duration::from_secs(file.heartbeat_interval),
             repo,
             state_dir: file.state_dir,
+            supervisor: file.supervisor,
         })
     }
 }
@@ -285,10 +283,6 @@ mod tests {
                 "agent.toml:3: heart_interval: unknown key",
             ),
             ("host_id = \"../x\"", "agent.toml:3: host_id: "),
-            (
-                "supervisor = \"systemd\"",
-                "agent.toml:3: supervisor: \"systemd\" is not offered",
-            ),
             ("supervisor = \"cron\"", "agent.toml:3: supervisor: "),
             (
                 "state_dir = \"here\"",

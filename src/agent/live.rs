@@ -1,14 +1,13 @@
 //! The run that is going on: waits for its spool, for its end, and for the death of its supervisor.
 
-use super::ending;
 use super::launcher::{self, Supervisor};
 use super::watch::Watch;
-use crate::proctree;
 use crate::protocol::{CommandName, Progress};
 use crate::runlog::{LogError, LogReader};
-use crate::spool::{self, RunDir};
-use nix::sys::signal::Signal;
+use crate::spool::{self, RunDir, StopOrder};
+use std::io;
 use std::time::{Duration, Instant};
+use tokio::process::Child;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How long a supervisor may take until the spool is there.
@@ -16,6 +15,12 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a run is looked at that gives no sign.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long a supervisor may take to obey an order to stop: it kills after 10 s and gives up 20 s later.
+const STOP_LIMIT: Duration = Duration::from_secs(45);
+
+/// Between two attempts to end the run of a supervisor that is gone.
+const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The run that is going on.
 #[derive(Debug)]
@@ -27,7 +32,9 @@ pub(super) struct Live {
     ticks: Interval,
     reader: Option<LogReader>,
     start_by: Instant,
-    dead_since: Option<Instant>,
+    stop_by: Option<Instant>,
+    /// What ends the run in place of a supervisor that is gone, and when it was started.
+    settling: Option<(Option<Child>, Instant)>,
     /// Something is still to be looked at without waiting for a change.
     look_again: bool,
 }
@@ -56,7 +63,8 @@ impl Live {
             supervisor,
             reader: None,
             start_by: Instant::now() + START_LIMIT,
-            dead_since: None,
+            stop_by: None,
+            settling: None,
             look_again: true,
         }
     }
@@ -72,6 +80,13 @@ impl Live {
     /// Whether the spool is there.
     pub(super) fn is_started(&self) -> bool {
         self.reader.is_some()
+    }
+
+    /// Gives the order to stop.
+    pub(super) fn stop(&mut self, order: &StopOrder) -> io::Result<()> {
+        spool::write_json(&self.dir.stop(), order)?;
+        self.stop_by.get_or_insert(Instant::now() + STOP_LIMIT);
+        Ok(())
     }
 
     /// How far the supervisor says the run is.
@@ -112,41 +127,34 @@ impl Live {
         if !ticked {
             return Ok(Change::Wrote);
         }
-        if self.supervisor.is_alive() {
-            if self.reader.is_none() && Instant::now() > self.start_by {
+        if self.supervisor.is_alive(&self.dir) {
+            let is_late = self.reader.is_none() && Instant::now() > self.start_by;
+            let ignores_stop = self.stop_by.take_if(|by| *by < Instant::now()).is_some();
+            if is_late || ignores_stop {
+                tracing::error!(run = %self.dir.run_id(), "its supervisor does nothing, and is killed");
                 self.supervisor.kill();
             }
             return Ok(Change::Wrote);
         }
-        self.look_after_death()
+        self.settle();
+        Ok(Change::Wrote)
     }
 
-    /// The supervisor is dead, so the footer is there now or never comes.
-    fn look_after_death(&mut self) -> Result<Change, LogError> {
-        let since = match self.dead_since {
-            Some(since) => since,
-            None => {
-                tracing::error!(run = %self.dir.run_id(), "the supervisor is gone and left no result");
-                *self.dead_since.insert(Instant::now())
+    /// The supervisor is gone for good, so the footer is there now or another program must write it.
+    fn settle(&mut self) {
+        if let Some((child, since)) = &mut self.settling {
+            let runs = child
+                .as_mut()
+                .is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+            if runs || since.elapsed() < SETTLE_PAUSE {
+                return;
             }
-        };
-        let child = launcher::processes(&self.dir).and_then(|processes| processes.child);
-        let left = proctree::of_run(self.dir.path(), child);
-        if !left.is_empty() {
-            let signal = if since.elapsed() < proctree::GRACE {
-                Signal::SIGTERM
-            } else {
-                Signal::SIGKILL
-            };
-            left.iter().for_each(|process| process.signal(signal));
-            return Ok(Change::Wrote);
-        }
-        ending::record(&self.dir)?;
-        self.look_again = true;
-        Ok(if self.is_started() {
-            Change::Ended
         } else {
-            Change::Wrote
-        })
+            tracing::error!(run = %self.dir.run_id(), "the supervisor is gone and left no result");
+        }
+        let child = launcher::settle(&self.dir).map_err(|error| {
+            tracing::error!(run = %self.dir.run_id(), "its end cannot be recorded: {error}");
+        });
+        self.settling = Some((child.ok(), Instant::now()));
     }
 }

@@ -10,7 +10,6 @@ mod backoff;
 mod commands;
 pub mod config;
 mod connect;
-mod ending;
 mod endpoint;
 mod facts;
 mod feed;
@@ -34,6 +33,7 @@ use crate::protocol::HostId;
 use commands::Catalogue;
 use config::Config;
 use facts::FactsSource;
+use launcher::Launcher;
 use metrics::Sampler;
 use runs::Runs;
 use std::io;
@@ -58,6 +58,21 @@ pub enum Error {
         "the host name {0:?} cannot be the id of a host; set host_id in the agent's configuration"
     )]
     HostName(String),
+    /// Runs are to be services, and there is no systemd.
+    #[error("supervisor = \"systemd\", and systemd does not run here; use \"auto\" or \"process\"")]
+    NoSystemd,
+    /// Runs are to be processes of the agent's service, with which they would die.
+    #[error(
+        "supervisor = \"process\", and the agent is a service of systemd: each of its restarts would end the run that goes on; use \"auto\" or \"systemd\""
+    )]
+    ProcessInService,
+}
+
+impl Error {
+    /// Whether the configuration is to be changed.
+    pub fn is_of_configuration(&self) -> bool {
+        matches!(self, Self::NoSystemd | Self::ProcessInService)
+    }
 }
 
 /// All that an agent is.
@@ -80,12 +95,16 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         Some(host_id) => host_id.clone(),
         None => host_name()?,
     };
+    let launcher = Launcher::new(config.supervisor)?;
+    if launcher == Launcher::Systemd {
+        tokio::spawn(launcher::warn_of_strangers(config.state_dir.clone()));
+    }
     let catalogue = Catalogue::new(&config, &host_id);
     repo::warn_of_other_owner(catalogue.repo_dir());
     let mut agent = Agent {
         facts: FactsSource::new(catalogue.repo_dir()),
         sampler: Sampler::default(),
-        runs: Runs::open(&config.state_dir, &host_id)?,
+        runs: Runs::open(&config.state_dir, &host_id, launcher)?,
         catalogue,
         host_id,
         config,

@@ -1,11 +1,10 @@
 //! The owner of the agent's runs and of `STATE_DIR/runs`.
 //!
-//! Beside what [`spool`](crate::spool) describes, the folder of a run holds `boot_id`, written when it
-//! begins; `acked`, once the dashboard has the run as a whole; and `supervisor.err`.
+//! Beside what [`spool`](crate::spool) describes, the folder of a run holds `acked`, once the dashboard has the
+//! run as a whole.
 
 use super::Error;
-use super::ending;
-use super::launcher::Supervisor;
+use super::launcher::{self, Launcher, Supervisor};
 use super::live::{Change, Live};
 use super::requests::{self, Memory, Requests};
 use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Status, StatusReport};
@@ -24,8 +23,11 @@ const KEPT: usize = 20;
 pub(super) struct Runs {
     state_dir: PathBuf,
     host_id: HostId,
+    launcher: Launcher,
     requests: Requests,
     live: Option<Live>,
+    /// Left by earlier agents without an end; each is live in its turn.
+    unended: Vec<(RunDir, CommandName)>,
     /// Ended, and not yet acknowledged as final.
     held: BTreeSet<RunId>,
     /// Acknowledged as final.
@@ -49,7 +51,11 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> BeginError {
 impl Runs {
     /// Finds the runs of earlier agents in `state_dir`, and takes up the one that goes on. Needs a tokio
     /// runtime.
-    pub(super) fn open(state_dir: &Path, host_id: &HostId) -> Result<Self, Error> {
+    pub(super) fn open(
+        state_dir: &Path,
+        host_id: &HostId,
+        launcher: Launcher,
+    ) -> Result<Self, Error> {
         let folder = state_dir.join("runs");
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -60,8 +66,10 @@ impl Runs {
         let mut runs = Self {
             state_dir: state_dir.to_owned(),
             host_id: host_id.clone(),
+            launcher,
             requests: Requests::open(memory.clone()).map_err(at(&memory))?,
             live: None,
+            unended: Vec::new(),
             held: BTreeSet::new(),
             acked: BTreeSet::new(),
         };
@@ -70,6 +78,8 @@ impl Runs {
                 runs.find(dir);
             }
         }
+        runs.unended.sort_by(|a, b| a.0.run_id().cmp(b.0.run_id()));
+        runs.take_up();
         runs.prune();
         Ok(runs)
     }
@@ -95,32 +105,17 @@ impl Runs {
                 }
             },
         };
-        let mut supervisor = Supervisor::find(&dir);
-        if self.live.is_none() || supervisor.is_alive() {
-            tracing::info!(run = %run_id, "found going on");
-            // A dead supervisor is dealt with there, too: what it left behind must end first.
-            self.end_at_once();
+        tracing::info!(run = %run_id, %command, "found without an end");
+        self.unended.push((dir, command));
+    }
+
+    /// Takes up the newest run without an end, which may be alive.
+    fn take_up(&mut self) {
+        if self.live.is_none()
+            && let Some((dir, command)) = self.unended.pop()
+        {
+            let supervisor = self.launcher.find(&dir);
             self.live = Some(Live::new(dir, command, supervisor));
-        } else {
-            self.end(&dir);
-        }
-    }
-
-    /// Makes room for a run that is alive.
-    fn end_at_once(&mut self) {
-        if let Some(live) = self.live.take() {
-            self.end(live.dir());
-        }
-    }
-
-    fn end(&mut self, dir: &RunDir) {
-        match ending::record(dir) {
-            Ok(()) => {
-                self.held.insert(dir.run_id().clone());
-            }
-            Err(error) => {
-                tracing::error!(run = %dir.run_id(), "its end cannot be recorded: {error}");
-            }
         }
     }
 
@@ -155,6 +150,7 @@ impl Runs {
             .is_some()
         {
             self.held.insert(run_id.clone());
+            self.take_up();
         }
     }
 
@@ -270,8 +266,9 @@ impl Runs {
             discard(&dir);
             return Err(error);
         }
-        let supervisor = Supervisor::start(&dir).unwrap_or_else(|error| {
+        let supervisor = self.launcher.start(&dir).unwrap_or_else(|error| {
             tracing::error!(run = %spec.run_id, "cannot start its supervisor: {error}");
+            launcher::note(&dir, &error);
             Supervisor::Gone
         });
         self.live = Some(Live::new(dir, spec.command.clone(), supervisor));
@@ -279,10 +276,10 @@ impl Runs {
     }
 
     /// Asks the supervisor to end the run. In mid-activation it needs `force`.
-    pub(super) fn stop(&self, run_id: &RunId, order: &StopOrder) {
+    pub(super) fn stop(&mut self, run_id: &RunId, order: &StopOrder) {
         let Some(live) = self
             .live
-            .as_ref()
+            .as_mut()
             .filter(|live| live.dir().run_id() == run_id)
         else {
             return tracing::info!(run = %run_id, "nothing to stop: it is not going on");
@@ -291,7 +288,7 @@ impl Runs {
         if !order.force && phase.is_some_and(|phase| phase.is_activating()) {
             return tracing::warn!(run = %run_id, "not stopped: the host is activating, and nobody forced it");
         }
-        if let Err(error) = spool::write_json(&live.dir().stop(), order) {
+        if let Err(error) = live.stop(order) {
             tracing::error!(run = %run_id, "cannot ask its supervisor to stop: {error}");
         }
     }
@@ -325,7 +322,7 @@ fn acked_marker(dir: &RunDir) -> PathBuf {
 }
 
 fn prepare(dir: &RunDir, spec: &Spec) -> Result<(), BeginError> {
-    ending::note_boot(dir).map_err(at(dir.path()))?;
+    spool::note_boot(dir).map_err(at(dir.path()))?;
     let path = dir.spec();
     spool::write_json(&path, spec).map_err(at(&path))?;
     requests::sync(&path).map_err(at(&path))

@@ -8,6 +8,9 @@
 //! | `supervisor.json` | supervisor, replaced whole | [`Supervisor`]: which processes run it |
 //! | `program-N.json` | waiter of the Nth launch of a program | which process it is, and how it ended |
 //! | `checkpoint.json`, `capture-N.*` | supervisor | what it takes to go on after its death |
+//! | `boot_id` | agent, before it starts the supervisor | in which boot the run began |
+//! | `supervisor.err` | whoever starts the supervisor | why it did not start |
+//! | `unit-end.json` | `ExecStopPost` of the run's service | how systemd says that it ended |
 //! | `stop.json` | agent, replaced whole | [`StopOrder`]: somebody asked for the end |
 
 use crate::proctree::ProcessId;
@@ -123,10 +126,39 @@ impl RunDir {
         self.path.join("checkpoint.json")
     }
 
+    /// Where systemd's word for the end of the run's service is.
+    pub fn unit_end(&self) -> PathBuf {
+        self.path.join("unit-end.json")
+    }
+
+    /// Where a supervisor that did not start says why.
+    pub fn last_words(&self) -> PathBuf {
+        self.path.join("supervisor.err")
+    }
+
+    fn boot_id(&self) -> PathBuf {
+        self.path.join("boot_id")
+    }
+
     /// Where the [`StopOrder`] is.
     pub fn stop(&self) -> PathBuf {
         self.path.join("stop.json")
     }
+}
+
+/// Notes in which boot the run begins.
+pub fn note_boot(dir: &RunDir) -> io::Result<()> {
+    std::fs::write(dir.boot_id(), boot_id().unwrap_or_default())
+}
+
+/// Whether the host has restarted since the run began, as far as that is known.
+pub fn is_other_boot(dir: &RunDir) -> bool {
+    let then = std::fs::read_to_string(dir.boot_id()).unwrap_or_default();
+    !then.is_empty() && boot_id().is_some_and(|now| now != then)
+}
+
+fn boot_id() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
 }
 
 /// Replaces `path` as a whole: a reader sees the old content or the new, never half of either.

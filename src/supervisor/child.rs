@@ -96,6 +96,9 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(stdout_end)
             .stderr(stderr_end);
+        if let Some(ssh) = ssh_command() {
+            command.env("GIT_SSH_COMMAND", ssh);
+        }
         for name in OF_SERVICE {
             command.env_remove(name);
         }
@@ -250,6 +253,14 @@ fn reap() -> Vec<(i32, Reaped)> {
             Ok(_) | Err(_) => {}
         }
     }
+}
+
+/// How git reaches the repository, where the service of the run was given a key for that.
+fn ssh_command() -> Option<String> {
+    let key = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join("ssh_key");
+    let options = "-o IdentitiesOnly=yes -o BatchMode=yes";
+    key.is_file()
+        .then(|| format!("ssh -i {} {options}", key.display()))
 }
 
 /// The exit code and the words for a program that could not be started.

@@ -14,14 +14,18 @@ mod lines;
 mod outcome;
 mod program;
 mod recorder;
+mod settle;
 mod standing;
+mod unit_end;
 mod waiter;
 mod watch;
 
+pub use settle::settle;
+pub use unit_end::note_end;
 pub use waiter::wait;
 
 use crate::lifecycle;
-use crate::proctree::{self, ProcessId};
+use crate::proctree::ProcessId;
 use crate::protocol::Timestamp;
 use crate::runlog::{Header, LogError, LogWriter, RunMeta};
 use crate::spool::{self, RunDir, Spec, Supervisor};
@@ -99,7 +103,7 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
         Ok(writer) if fd_store::is_there() => {
             execute(&rundir, &spec, Some(writer), previous.and_then(|p| p.child))
         }
-        Ok(writer) => settle(&rundir, writer, previous.and_then(|p| p.child)),
+        Ok(_) => settle::settle(rundir.path()),
         Err(error) if error.is_not_found() => execute(&rundir, &spec, None, None),
         Err(error) => Err(error.into()),
     }
@@ -178,12 +182,4 @@ fn create(rundir: &RunDir, spec: &Spec) -> Result<LogWriter, LogError> {
         },
     };
     LogWriter::create(rundir.path(), rundir.run_id(), &header)
-}
-
-/// Ends a run that a supervisor now dead had begun. Nobody saw its end.
-fn settle(rundir: &RunDir, writer: LogWriter, child: Option<ProcessId>) -> Result<(), Error> {
-    claim(rundir, child)?;
-    let ended = proctree::end_run(rundir.path(), child);
-    let progress = spool::read_json(&rundir.progress()).unwrap_or_default();
-    outcome::store(writer, outcome::lost(progress.unwrap_or_default(), ended))
 }

@@ -99,29 +99,6 @@ impl Outcome {
     }
 }
 
-/// The result of a run whose supervisor died.
-pub(super) fn lost(progress: Progress, ended: bool) -> (Option<i32>, RunResult) {
-    let rest = if ended {
-        "what it left behind was ended"
-    } else {
-        "some of what it left behind cannot be ended"
-    };
-    let result = RunResult {
-        status: Status::Lost,
-        completed: Timestamp::now(),
-        message: Some(format!(
-            "nobody saw the end: the supervisor died in the middle of the run; {rest}"
-        )),
-        lines: 0,
-        errors: None,
-        duration_ms: None,
-        progress,
-        generation_after: generation(),
-        revision: None,
-    };
-    (None, result)
-}
-
 /// Writes the footer and makes the log durable. Tries again for a while, because a full disk may have room again.
 pub(super) fn store(
     mut writer: LogWriter,
@@ -232,7 +209,7 @@ fn bounded(mut message: String) -> String {
 }
 
 /// The number in `system-42-link`, to which the system profile of NixOS points.
-fn generation() -> Option<u64> {
+pub(super) fn generation() -> Option<u64> {
     let link = fs::read_link("/nix/var/nix/profiles/system").ok()?;
     let name = link.file_name()?.to_str()?;
     let number = name.strip_prefix("system-")?.strip_suffix("-link")?;

@@ -56,6 +56,12 @@ pub(super) fn look(rundir: &RunDir, launch: u32) -> Option<Launched> {
     spool::read_json(&rundir.program(launch)).ok().flatten()
 }
 
+/// How the program of the last launch ended, where its waiter wrote that down.
+pub(super) fn last_end(rundir: &RunDir) -> Option<End> {
+    let last = (1..).take_while(|launch| rundir.program(*launch).exists());
+    look(rundir, last.last()?)?.end
+}
+
 /// Starts `argv` with this process's output as its own and waits for its end. Gives the exit code for this
 /// process, which is that of the program.
 pub fn wait(rundir: &Path, launch: u32, argv: &[OsString]) -> u8 {

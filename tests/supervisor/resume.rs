@@ -199,6 +199,11 @@ fn a_program_goes_on_and_its_end_is_seen_when_its_waiter_is_killed() {
         .push(("GATE".to_owned(), gate.display().to_string()));
     let supervisor = run.start();
     run.await_line("before");
+    until("the waiter's word for the program", || {
+        let launched = fs::read(run.rundir.program(1)).unwrap_or_default();
+        let launched: serde_json::Value = serde_json::from_slice(&launched).unwrap_or_default();
+        launched["program"].is_object()
+    });
     run.supervisor().child.unwrap().signal(Signal::SIGKILL);
     fs::write(&gate, "go\n").unwrap();
     let ended = run.end(supervisor);

@@ -1,0 +1,229 @@
+//! The end of a run that nobody saw, because its supervisor is gone for good.
+
+use super::outcome;
+use super::unit_end::UnitEnd;
+use super::waiter::{self, End};
+use super::{Error, create, previous, read_spec};
+use crate::proctree;
+use crate::protocol::{Phase, Progress, Status, Timestamp};
+use crate::runlog::{self, LogError, LogWriter, RunResult};
+use crate::spool::{self, RunDir, StopOrder};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long an activation that nobody supervises is waited for.
+const ACTIVATION: Duration = Duration::from_secs(15 * 60);
+
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// What is known of the end of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Facts {
+    /// The host has restarted since.
+    is_other_boot: bool,
+    /// How systemd says that the supervisor ended.
+    unit: Option<UnitEnd>,
+    /// How the last program that was started ended, as its waiter says.
+    program: Option<End>,
+    /// A check was running, whose exit code is not the run's.
+    is_checking: bool,
+    /// Something that the run left behind still runs.
+    left_behind: bool,
+}
+
+/// Ends the run of this folder, if it has no end, after what is left of it has ended.
+///
+/// # Errors
+/// When its supervisor lives, or the result cannot be stored.
+pub fn settle(rundir: &Path) -> Result<(), Error> {
+    let rundir = RunDir::at(rundir).ok_or_else(|| Error::NoRunDir(rundir.to_owned()))?;
+    let child = previous(&rundir)?.and_then(|previous| previous.child);
+    let Some(writer) = begun(&rundir)? else {
+        let result = not_begun(&rundir);
+        let writer = create(&rundir, &read_spec(&rundir)?)?;
+        return outcome::store(writer, (None, result));
+    };
+    if writer.footer().is_some() {
+        return Ok(());
+    }
+    super::claim(&rundir, child)?;
+    let progress: Progress = spool::read_json(&rundir.progress())
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let is_other_boot = spool::is_other_boot(&rundir);
+    let unit = UnitEnd::find(&rundir);
+    if unit.is_some() && progress.phase().is_some_and(Phase::is_activating) {
+        await_activation(&rundir);
+    }
+    // Before it is ended, which is no end of its own.
+    let program = waiter::last_end(&rundir);
+    let is_over = is_other_boot || proctree::end_run(rundir.path(), child);
+    let facts = Facts {
+        is_other_boot,
+        unit,
+        program,
+        is_checking: progress.phase() == Some(Phase::Testing),
+        left_behind: !is_over,
+    };
+    let (status, exit_code, message) = decide(&facts);
+    tracing::error!(run = %rundir.run_id(), "{status}: {message}");
+    let result = RunResult {
+        generation_after: outcome::generation(),
+        ..result(status, message, progress)
+    };
+    outcome::store(writer, (exit_code, result))
+}
+
+/// The log of a run that had begun. One whose header was never whole is removed.
+fn begun(rundir: &RunDir) -> Result<Option<LogWriter>, Error> {
+    match LogWriter::open(rundir.path(), rundir.run_id()) {
+        Ok(writer) => Ok(Some(writer)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(LogError::NoHeader(_)) => {
+            let (log, index) = runlog::paths(rundir.path(), rundir.run_id());
+            remove(log)?;
+            remove(index)?;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn remove(path: PathBuf) -> Result<(), Error> {
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::File { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An activation is never ended because something of ours died, unless somebody forced it.
+fn await_activation(rundir: &RunDir) {
+    let begin = Instant::now();
+    let is_forced = || {
+        let order: Option<StopOrder> = spool::read_json(&rundir.stop()).ok().flatten();
+        order.is_some_and(|order| order.force)
+    };
+    while begin.elapsed() < ACTIVATION
+        && !is_forced()
+        && !proctree::of_run(rundir.path(), None).is_empty()
+    {
+        sleep(INTERVAL);
+    }
+}
+
+/// The status, the exit code, and what to tell the user.
+fn decide(facts: &Facts) -> (Status, Option<i32>, String) {
+    if facts.is_other_boot {
+        let message = "The host restarted while the run was going on, and nobody saw its end.";
+        return (Status::Lost, None, message.to_owned());
+    }
+    let supervisor = match &facts.unit {
+        Some(end) => end.in_words(),
+        None => "its supervisor died in the middle of the run".to_owned(),
+    };
+    let rest = if facts.left_behind {
+        "some of what it left behind cannot be ended"
+    } else {
+        "nothing of it is left"
+    };
+    match facts.program {
+        Some(End::Exited(code)) if code != 0 && !facts.is_checking => (
+            Status::Error,
+            Some(code),
+            format!(
+                "ended with exit code {code}; its last lines may be missing, because {supervisor}"
+            ),
+        ),
+        Some(End::Exited(code)) => (
+            Status::Lost,
+            None,
+            format!(
+                "nobody saw the end of the run: {supervisor}; its last program ended with exit code {code}; {rest}"
+            ),
+        ),
+        _ => (
+            Status::Lost,
+            None,
+            format!("nobody saw the end of the run: {supervisor}; {rest}"),
+        ),
+    }
+}
+
+fn not_begun(rundir: &RunDir) -> RunResult {
+    let words = fs::read(rundir.last_words()).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    let last = words.lines().rfind(|line| !line.trim().is_empty());
+    let said = last.map_or_else(String::new, |last| format!(" It said: {last}"));
+    let message = format!("The run was not begun: its supervisor did not start.{said}");
+    result(Status::Error, message, Progress::default())
+}
+
+fn result(status: Status, message: String, progress: Progress) -> RunResult {
+    RunResult {
+        status,
+        completed: Timestamp::now(),
+        message: Some(message),
+        lines: 0,
+        errors: None,
+        duration_ms: None,
+        progress,
+        generation_after: None,
+        revision: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decided(facts: Facts) -> (Status, Option<i32>) {
+        let (status, exit_code, _) = decide(&facts);
+        (status, exit_code)
+    }
+
+    #[test]
+    fn a_run_whose_end_nobody_saw_is_lost_and_never_ok() {
+        let program = |code| Facts {
+            program: Some(End::Exited(code)),
+            ..Facts::default()
+        };
+        assert_eq!(decided(Facts::default()), (Status::Lost, None));
+        assert_eq!(decided(program(0)), (Status::Lost, None));
+        assert_eq!(decided(program(4)), (Status::Error, Some(4)));
+        let checking = Facts {
+            is_checking: true,
+            ..program(4)
+        };
+        assert_eq!(decided(checking), (Status::Lost, None));
+        let restarted = Facts {
+            is_other_boot: true,
+            ..program(4)
+        };
+        assert_eq!(decided(restarted), (Status::Lost, None));
+    }
+
+    #[test]
+    fn what_systemd_says_is_told() {
+        let facts = Facts {
+            unit: Some(UnitEnd {
+                service_result: "oom-kill".to_owned(),
+                exit_code: "killed".to_owned(),
+                exit_status: "KILL".to_owned(),
+            }),
+            ..Facts::default()
+        };
+        let (_, _, message) = decide(&facts);
+        assert_eq!(
+            message,
+            "nobody saw the end of the run: its supervisor was killed because memory ran out; \
+             nothing of it is left"
+        );
+    }
+}
