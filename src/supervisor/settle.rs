@@ -183,8 +183,8 @@ fn result(status: Status, message: String, progress: Progress) -> RunResult {
 mod tests {
     use super::*;
 
-    fn decided(facts: Facts) -> (Status, Option<i32>) {
-        let (status, exit_code, _) = decide(&facts);
+    fn decided(facts: &Facts) -> (Status, Option<i32>) {
+        let (status, exit_code, _) = decide(facts);
         (status, exit_code)
     }
 
@@ -194,19 +194,19 @@ mod tests {
             program: Some(End::Exited(code)),
             ..Facts::default()
         };
-        assert_eq!(decided(Facts::default()), (Status::Lost, None));
-        assert_eq!(decided(program(0)), (Status::Lost, None));
-        assert_eq!(decided(program(4)), (Status::Error, Some(4)));
+        assert_eq!(decided(&Facts::default()), (Status::Lost, None));
+        assert_eq!(decided(&program(0)), (Status::Lost, None));
+        assert_eq!(decided(&program(4)), (Status::Error, Some(4)));
         let checking = Facts {
             is_checking: true,
             ..program(4)
         };
-        assert_eq!(decided(checking), (Status::Lost, None));
+        assert_eq!(decided(&checking), (Status::Lost, None));
         let restarted = Facts {
             is_other_boot: true,
             ..program(4)
         };
-        assert_eq!(decided(restarted), (Status::Lost, None));
+        assert_eq!(decided(&restarted), (Status::Lost, None));
     }
 
     #[test]

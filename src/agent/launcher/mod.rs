@@ -50,7 +50,7 @@ impl Launcher {
     pub(super) fn start(self, dir: &RunDir) -> io::Result<Supervisor> {
         let errors = File::create(dir.last_words())?;
         match self {
-            Self::Systemd => Ok(Supervisor::Unit(Unit::start(dir, errors)?)),
+            Self::Systemd => Ok(Supervisor::Unit(Box::new(Unit::start(dir, errors)?))),
             Self::Process => {
                 let child = own("supervise")
                     .arg(dir.path())
@@ -65,7 +65,7 @@ impl Launcher {
     /// The one that an earlier agent started for `dir`, alive or not.
     pub(super) fn find(self, dir: &RunDir) -> Supervisor {
         match self {
-            Self::Systemd => Supervisor::Unit(Unit::of(dir)),
+            Self::Systemd => Supervisor::Unit(Box::new(Unit::of(dir))),
             Self::Process => {
                 let found = processes(dir);
                 found.map_or(Supervisor::Gone, |found| {
@@ -107,7 +107,7 @@ pub(super) enum Supervisor {
     /// A process that an agent before this one started.
     Process(ProcessId),
     /// A transient service.
-    Unit(Unit),
+    Unit(Box<Unit>),
     /// There is none.
     Gone,
 }
