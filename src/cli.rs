@@ -216,15 +216,16 @@ where
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot wait for signals")?;
-        lifecycle::spawn_watchdog(shutdown.clone());
-        service(shutdown).await.map_err(|error| {
-            let error = anyhow::Error::from(error);
-            if error.chain().any(|cause| cause.is::<ConfigError>()) {
-                Failure::Usage(error)
-            } else {
-                Failure::Run(error)
-            }
-        })
+        lifecycle::watched(service(shutdown))
+            .await
+            .map_err(|error| {
+                let error = anyhow::Error::from(error);
+                if error.chain().any(|cause| cause.is::<ConfigError>()) {
+                    Failure::Usage(error)
+                } else {
+                    Failure::Run(error)
+                }
+            })
     })
 }
 

@@ -38,6 +38,7 @@ use metrics::Sampler;
 use runs::Runs;
 use std::io;
 use std::path::PathBuf;
+use tracing::Instrument;
 
 /// Why an agent cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         config,
     };
     lifecycle::notify_ready("connecting");
-    uplink::run(&mut agent, &shutdown).await;
+    // Whatever the agent says is said of its host.
+    let span = tracing::info_span!("agent", host = %agent.host_id);
+    uplink::run(&mut agent, &shutdown).instrument(span).await;
     Ok(())
 }
 
