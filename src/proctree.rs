@@ -125,6 +125,16 @@ pub fn descendants() -> Vec<ProcessId> {
     tree(&all(), &HashSet::from([Pid::this().as_raw()]), false)
 }
 
+/// The process that was started to supervise the run in this folder, whether or not it wrote itself down yet.
+pub fn supervising(rundir: &Path) -> Option<ProcessId> {
+    let arguments = [b"\0supervise\0", rundir.as_os_str().as_bytes(), b"\0"].concat();
+    let is_it = |id: &ProcessId| {
+        fs::read(format!("/proc/{}/cmdline", id.pid)).is_ok_and(|line| line.ends_with(&arguments))
+    };
+    let living = all().into_iter().filter(|stat| !stat.is_zombie);
+    living.map(|stat| stat.id).find(is_it)
+}
+
 /// What lives of a run's child: `child`, the processes that carry the run's mark, and their descendants,
 /// but never this process. The supervisor itself does not carry the mark.
 pub fn of_run(rundir: &Path, child: Option<ProcessId>) -> Vec<ProcessId> {
@@ -198,6 +208,23 @@ mod tests {
         };
         assert!(!before.is_alive());
         before.signal(Signal::SIGKILL);
+    }
+
+    #[test]
+    fn a_supervisor_is_known_by_its_arguments() {
+        let rundir = Path::new("/unit-test-supervising/run");
+        assert_eq!(supervising(rundir), None);
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "sleep 60; true", "supervise"])
+            .arg(rundir)
+            .spawn()
+            .unwrap();
+        let process = ProcessId::of(child.id().cast_signed()).unwrap();
+        assert_eq!(supervising(rundir), Some(process));
+        assert_eq!(supervising(Path::new("/run")), None);
+        child.kill().unwrap();
+        assert_eq!(supervising(rundir), None);
+        child.wait().unwrap();
     }
 
     #[test]

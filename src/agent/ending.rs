@@ -18,6 +18,11 @@ pub(super) fn note_boot(dir: &RunDir) -> io::Result<()> {
     fs::write(boot_file(dir), boot_id().unwrap_or_default())
 }
 
+/// Whether the host has not restarted since the run began.
+pub(super) fn is_of_this_boot(dir: &RunDir) -> bool {
+    fs::read_to_string(boot_file(dir)).ok() == boot_id()
+}
+
 fn boot_id() -> Option<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
 }

@@ -8,6 +8,7 @@ use super::ending;
 use super::launcher::Supervisor;
 use super::live::{Change, Live};
 use super::requests::{self, Memory, Requests};
+use crate::proctree;
 use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Status, StatusReport};
 use crate::runlog::{LogError, LogReader};
 use crate::spool::{self, RunDir, Spec, StopOrder};
@@ -86,7 +87,10 @@ impl Runs {
             return;
         }
         let command = match spool::read_json::<Spec>(&dir.spec()) {
-            Ok(Some(spec)) => spec.command,
+            Ok(Some(spec)) => {
+                self.remember(&spec);
+                spec.command
+            }
             Ok(None) if log.is_err() => return discard(&dir),
             Ok(None) | Err(_) => match &log {
                 Ok(log) => log.header().command.clone(),
@@ -96,6 +100,9 @@ impl Runs {
             },
         };
         let mut supervisor = Supervisor::find(&dir);
+        if log.is_err_and(|error| error.is_not_found()) && !supervisor.is_alive() {
+            supervisor = begin_after_all(&dir);
+        }
         if self.live.is_none() || supervisor.is_alive() {
             tracing::info!(run = %run_id, "found going on");
             // A dead supervisor is dealt with there, too: what it left behind must end first.
@@ -103,6 +110,16 @@ impl Runs {
             self.live = Some(Live::new(dir, command, supervisor));
         } else {
             self.end(&dir);
+        }
+    }
+
+    /// Remembers a request that an agent took, and then died before it did.
+    fn remember(&mut self, spec: &Spec) {
+        let nonce = spec.nonce.as_deref().unwrap_or_default();
+        if self.requests.look(&spec.run_id, nonce) == Memory::New
+            && let Err(error) = self.requests.remember(&spec.run_id, nonce)
+        {
+            tracing::error!(run = %spec.run_id, "cannot be remembered: {error}");
         }
     }
 
@@ -262,19 +279,17 @@ impl Runs {
         let dir = self.dir(&spec.run_id);
         let nonce = spec.nonce.as_deref().unwrap_or_default();
         let memory = self.state_dir.join("requests.json");
-        self.requests
-            .remember(&spec.run_id, nonce)
-            .map_err(at(&memory))?;
         fs::create_dir(dir.path()).map_err(at(dir.path()))?;
-        if let Err(error) = prepare(&dir, spec) {
+        // Remembered last: an agent killed before that has taken nothing, or a run that the next one begins.
+        let remembered = prepare(&dir, spec).and_then(|()| {
+            let remembered = self.requests.remember(&spec.run_id, nonce);
+            remembered.map_err(at(&memory))
+        });
+        if let Err(error) = remembered {
             discard(&dir);
             return Err(error);
         }
-        let supervisor = Supervisor::start(&dir).unwrap_or_else(|error| {
-            tracing::error!(run = %spec.run_id, "cannot start its supervisor: {error}");
-            Supervisor::Gone
-        });
-        self.live = Some(Live::new(dir, spec.command.clone(), supervisor));
+        self.live = Some(Live::new(dir.clone(), spec.command.clone(), start(&dir)));
         Ok(())
     }
 
@@ -317,6 +332,24 @@ impl Runs {
                 discard(&self.dir(&oldest));
             }
         }
+    }
+}
+
+/// Starts the supervisor of a run.
+fn start(dir: &RunDir) -> Supervisor {
+    Supervisor::start(dir).unwrap_or_else(|error| {
+        tracing::error!(run = %dir.run_id(), "cannot start its supervisor: {error}");
+        Supervisor::Gone
+    })
+}
+
+/// The supervisor of a run that an agent took, and then died: the one it started in its last moment, or else
+/// a new one. After a reboot it is too late.
+fn begin_after_all(dir: &RunDir) -> Supervisor {
+    match proctree::supervising(dir.path()) {
+        Some(process) => Supervisor::Process(process),
+        None if ending::is_of_this_boot(dir) => start(dir),
+        None => Supervisor::Gone,
     }
 }
 
