@@ -4,6 +4,7 @@ mod secrets;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -90,6 +91,17 @@ enum Mode {
         #[arg(long)]
         system: Option<PathBuf>,
     },
+    /// Internal: start one program of a run, wait for it, and write down how it ended
+    #[command(hide = true)]
+    Wait {
+        /// The folder of the run
+        rundir: PathBuf,
+        /// Which launch of the run it is
+        launch: u32,
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        argv: Vec<OsString>,
+    },
     /// Internal: run what the folder of a run says
     #[command(hide = true)]
     Supervise {
@@ -110,7 +122,7 @@ enum Failure {
     Run(anyhow::Error),
     /// Of usage or configuration: 2.
     Usage(anyhow::Error),
-    /// Of the stand-in, which has said why.
+    /// Of a program that has said why.
     Code(u8),
 }
 
@@ -193,6 +205,14 @@ fn run(mode: Mode) -> Result<(), Failure> {
             state,
             system,
         })? {
+            0 => Ok(()),
+            code => Err(Failure::Code(code)),
+        },
+        Mode::Wait {
+            rundir,
+            launch,
+            argv,
+        } => match supervisor::wait(&rundir, launch, &argv) {
             0 => Ok(()),
             code => Err(Failure::Code(code)),
         },

@@ -135,6 +135,36 @@ pub fn supervising(rundir: &Path) -> Option<ProcessId> {
     living.map(|stat| stat.id).find(is_it)
 }
 
+/// The living processes of a run, as its supervisor finds them: its own descendants, and what an earlier
+/// supervisor left, which is in the cgroup of the service and may have dropped its mark.
+pub fn of_supervisor(rundir: &Path, child: Option<ProcessId>) -> Vec<ProcessId> {
+    let mut found: HashSet<ProcessId> = descendants().into_iter().collect();
+    found.extend(of_run(rundir, child));
+    found.extend(of_cgroup());
+    found.retain(|id| id.pid != Pid::this().as_raw());
+    found.into_iter().collect()
+}
+
+/// What is in the cgroup of this process, if that is one of a run's own.
+fn of_cgroup() -> Vec<ProcessId> {
+    let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let cgroup = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let of_run = |path: &&str| {
+        let unit = path.rsplit('/').next().unwrap_or_default();
+        unit.starts_with("switchyard-run-")
+    };
+    let Some(cgroup) = cgroup.filter(of_run) else {
+        return Vec::new();
+    };
+    let processes = fs::read_to_string(format!("/sys/fs/cgroup{cgroup}/cgroup.procs"));
+    let processes = processes.unwrap_or_default();
+    let pids = processes.lines().filter_map(|pid| pid.parse().ok());
+    pids.filter_map(Stat::read)
+        .filter(|stat| !stat.is_zombie)
+        .map(|stat| stat.id)
+        .collect()
+}
+
 /// What lives of a run's child: `child`, the processes that carry the run's mark, and their descendants,
 /// but never this process. The supervisor itself does not carry the mark.
 pub fn of_run(rundir: &Path, child: Option<ProcessId>) -> Vec<ProcessId> {

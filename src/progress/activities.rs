@@ -2,6 +2,7 @@
 
 use super::Counts;
 use super::nix_json::{Start, activity};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// How many activities with a name are remembered; nix builds far fewer at a time. The log lines of those
@@ -12,13 +13,14 @@ const MAX_NAMED: usize = 10_000;
 const MAX_NAME: usize = 211;
 
 /// An activity that counts, and what it said last.
+#[derive(Clone, Serialize, Deserialize)]
 struct Counting {
     id: u64,
     said: Option<Counts>,
 }
 
 /// nix's activities as far as they matter. A program may start nix several times: the newest builds count.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Activities {
     builds: Option<Counting>,
     copies: Option<Counting>,

@@ -3,9 +3,10 @@
 use super::Counts;
 use super::plain::Sign;
 use crate::protocol::Phase;
+use serde::{Deserialize, Serialize};
 
 /// How much nix announced, and how much of it has begun.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Tally {
     announced: Option<u64>,
     begun: u64,
@@ -30,7 +31,7 @@ impl Tally {
 }
 
 /// Counts what nix announces and begins.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Counter {
     builds: Tally,
     copies: Tally,

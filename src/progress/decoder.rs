@@ -7,19 +7,21 @@ use super::nix_json::{self, INFO, Message, Start, activity};
 use super::phases::Tracker;
 use super::plain::{self, Sign};
 use crate::protocol::{MAX_LINE_BYTES, Phase, Progress, Seq, Tests, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Takes the lines of a log.
 type Emit<'e> = &'e mut dyn FnMut(&str);
 
 /// Decodes the output of one run. Pure: no I/O, no clock. No input makes it fail, and its memory does not grow
-/// with the output.
-#[derive(Default)]
+/// with the output. It can be stored and goes on where it was.
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Decoder {
     tracker: Tracker,
     activities: Activities,
     counter: Counter,
     errors: Errors,
     /// For lines that are put together.
+    #[serde(skip)]
     buffer: String,
 }
 

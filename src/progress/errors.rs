@@ -1,12 +1,13 @@
 //! The error that explains why a run failed.
 
 use crate::ansi::strip_line;
+use serde::{Deserialize, Serialize};
 
 /// The longest part of an error that is kept, in bytes.
 const MAX_PART: usize = 1000;
 
 /// What nix prints of one error, as far as it helps.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Block {
     /// `error: Cannot build '….drv'.`
     head: String,
@@ -17,7 +18,7 @@ struct Block {
 }
 
 /// The errors of a step.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Errors {
     /// The first.
     first: Option<Block>,

@@ -20,8 +20,10 @@ mod tests;
 
 pub use decoder::Decoder;
 
+use serde::{Deserialize, Serialize};
+
 /// How many there are of what the phase is about; `None` where nix did not say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts {
     done: Option<u64>,
     expected: Option<u64>,

@@ -2,13 +2,14 @@
 
 use super::Counts;
 use crate::protocol::{Phase, PhaseMark, Progress, Seq, Tests, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// How many beginnings of phases are kept; a run has about five. Beyond, the newest takes the place of the one
 /// before it.
 const MAX_MARKS: usize = 200;
 
 /// The progress of a run, and the rules by which it moves.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Tracker {
     progress: Progress,
     revision: u64,

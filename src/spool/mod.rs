@@ -6,6 +6,8 @@
 //! | `RUN_ID.log`, `RUN_ID.idx` | supervisor | the spool, in the format of [`runlog`](crate::runlog); the footer is the result |
 //! | `progress.json` | supervisor, replaced whole, at most 10 times a second | [`Progress`](crate::protocol::Progress) |
 //! | `supervisor.json` | supervisor, replaced whole | [`Supervisor`]: which processes run it |
+//! | `program-N.json` | waiter of the Nth launch of a program | which process it is, and how it ended |
+//! | `checkpoint.json`, `capture-N.*` | supervisor | what it takes to go on after its death |
 //! | `stop.json` | agent, replaced whole | [`StopOrder`]: somebody asked for the end |
 
 use crate::proctree::ProcessId;
@@ -109,6 +111,16 @@ impl RunDir {
     /// Where the [`Supervisor`] is.
     pub fn supervisor(&self) -> PathBuf {
         self.path.join("supervisor.json")
+    }
+
+    /// Where the waiter of the Nth launch of a program writes how that ended.
+    pub fn program(&self, launch: u32) -> PathBuf {
+        self.path.join(format!("program-{launch}.json"))
+    }
+
+    /// Where the supervisor keeps where the run stands.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint.json")
     }
 
     /// Where the [`StopOrder`] is.

@@ -1,8 +1,7 @@
 //! A host's checks: the executable `T*.sh` of a folder, in the order of their names.
 
-use super::execution::{End, begin};
-use super::outcome;
-use super::program::{Ended, Programs};
+use super::execution::End;
+use super::program::{Ended, How, Programs};
 use crate::protocol::{Phase, Status, Tests};
 use std::fs;
 use std::io;
@@ -45,24 +44,26 @@ fn run_all(programs: &mut Programs<'_>, checks: &[PathBuf]) -> End {
     for check in checks {
         tests.current += 1;
         show(programs, &tests);
-        let from = begin(programs, Some(Phase::Testing));
-        let how = match programs.run(&[check.to_string_lossy().into_owned()]) {
-            Ended::Exited(0) => {
-                tests.passed += 1;
-                continue;
-            }
-            Ended::Exited(code) => format!("exit code {code}"),
-            Ended::NotStarted(_, message) => message,
+        let argv = [check.to_string_lossy().into_owned()];
+        let finished = match programs.run(&argv, Some(Phase::Testing)) {
+            Ended::Finished(finished) => finished,
             Ended::Interrupted(interruption) => {
                 tests.running = false;
                 show(programs, &tests);
                 return End::Interrupted(interruption);
             }
         };
+        let how = match finished.how {
+            How::Exited(0) => {
+                tests.passed += 1;
+                continue;
+            }
+            How::Exited(code) => format!("exit code {code}"),
+            How::NotStarted(_, message) => message,
+            How::Unseen => "nobody saw its end".to_owned(),
+        };
         failures.names.push(format!("{} ({how})", name(check)));
-        if failures.said.is_none() {
-            failures.said = outcome::said(&programs.recorder, programs.rundir, from);
-        }
+        failures.said = failures.said.or(finished.said);
     }
     let ok = failures.names.is_empty();
     tests.running = false;

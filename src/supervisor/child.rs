@@ -1,46 +1,74 @@
 //! One program of a run: how it is started, its pipes, its end.
 
+use super::capture::{Capture, Taken};
+use super::fd_store;
 use super::recorder::Stream;
-use crate::proctree::{ProcessId, RUN_VARIABLE, mark};
+use super::waiter::{self, End, Launched};
+use crate::proctree::{self, ProcessId, RUN_VARIABLE, mark};
+use crate::protocol::Timestamp;
 use crate::spool::{RunDir, Spec};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader};
 use std::os::unix::process::CommandExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{self, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// How much a pipe is asked to hold, so that the child seldom waits for us.
 const PIPE_BYTES: i32 = 1024 * 1024;
 
-/// A program that runs, or whose output has not all been read.
+/// This very program, even where its file was replaced or removed since it began.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// By which systemd speaks with its service; not meant for the children.
+const OF_SERVICE: [&str; 5] = [
+    "NOTIFY_SOCKET",
+    "FDSTORE",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
+
+/// How often it is looked whether somebody else's waiter lives.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A program that runs, or whose output has not all been read. A [`waiter`] stands between it and us.
 pub(super) struct Child {
-    process: process::Child,
-    /// `None` when it was over before it could be asked for.
-    pub(super) id: Option<ProcessId>,
-    /// Set once it has ended: the code it gave, or 128 + the signal that ended it.
-    pub(super) exit_code: Option<i32>,
+    launch: u32,
+    /// The waiter that this supervisor started.
+    own_waiter: Option<ProcessId>,
+    launched: Option<Launched>,
+    looked: Instant,
+    /// Set once it has ended.
+    pub(super) end: Option<ChildEnd>,
     /// Each until its end was read.
     pub(super) stdout: Option<PipeReader>,
     pub(super) stderr: Option<PipeReader>,
 }
 
-/// What one read gave.
-pub(super) enum Taken {
-    Bytes(usize),
-    Nothing,
-    End,
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChildEnd {
+    /// As somebody saw.
+    Seen(End),
+    /// Nobody who saw it is left.
+    Unseen,
 }
 
 impl Child {
     /// Starts `argv` in a process group of its own, without input.
-    pub(super) fn spawn(argv: &[String], spec: &Spec, rundir: &RunDir) -> io::Result<Self> {
-        let (program, arguments) = argv
-            .split_first()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the step is empty"))?;
+    pub(super) fn spawn(
+        argv: &[String],
+        spec: &Spec,
+        rundir: &RunDir,
+        launch: u32,
+    ) -> io::Result<Self> {
+        if argv.is_empty() {
+            let why = "the step is empty";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let (stdout, stdout_end) = io::pipe()?;
         let (stderr, stderr_end) = io::pipe()?;
         for pipe in [&stdout, &stderr] {
@@ -48,83 +76,179 @@ impl Child {
             // Refused beyond what a user may have; the pipe then keeps its size.
             let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         }
-        let process = Command::new(program)
-            .args(arguments)
+        if fd_store::is_there()
+            && let Err(error) = fd_store::keep(launch, [&stdout, &stderr])
+        {
+            tracing::error!(%error, "the pipes cannot be kept: if this supervisor dies, the rest of the output is lost");
+        }
+        let mut command = Command::new(OWN_PROGRAM);
+        command
+            .arg0("switchyard")
+            .arg("wait")
+            .arg(rundir.path())
+            .arg(launch.to_string())
+            .arg("--")
+            .args(argv)
             .envs(spec.environment.iter().map(|(name, value)| (name, value)))
             .env(RUN_VARIABLE, mark(rundir.path()))
             .current_dir(work_dir(spec))
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(stdout_end)
-            .stderr(stderr_end)
-            .spawn()?;
+            .stderr(stderr_end);
+        for name in OF_SERVICE {
+            command.env_remove(name);
+        }
+        let waiter = command.spawn()?;
         Ok(Self {
-            id: ProcessId::of(process.id().cast_signed()),
-            process,
-            exit_code: None,
-            stdout: Some(stdout),
-            stderr: Some(stderr),
+            own_waiter: ProcessId::of(waiter.id().cast_signed()),
+            ..Self::new(launch, [Some(stdout), Some(stderr)])
         })
     }
 
-    /// Reads what is there of one stream, at most the buffer, and closes the stream at its end.
-    pub(super) fn read(&mut self, stream: Stream, buffer: &mut [u8]) -> Taken {
-        let pipe = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
-        let Some(reader) = pipe else {
-            return Taken::Nothing;
-        };
-        match reader.read(buffer) {
-            Ok(0) => {
-                *pipe = None;
-                Taken::End
-            }
-            Ok(bytes) => Taken::Bytes(bytes),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Taken::Nothing,
-                _ => {
-                    tracing::error!(%error, ?stream, "cannot read the output of the child");
-                    *pipe = None;
-                    Taken::End
-                }
-            },
+    /// Takes over what an earlier supervisor started.
+    pub(super) fn attach(launch: u32) -> Self {
+        let pipes = fd_store::pipes(launch).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot take the pipes over");
+            None
+        });
+        if pipes.is_none() {
+            tracing::error!("systemd does not give the pipes back: what was in them is lost");
+        }
+        Self::new(launch, pipes.map_or([None, None], |pipes| pipes.map(Some)))
+    }
+
+    fn new(launch: u32, [stdout, stderr]: [Option<PipeReader>; 2]) -> Self {
+        Self {
+            launch,
+            own_waiter: None,
+            launched: None,
+            looked: Instant::now(),
+            end: None,
+            stdout,
+            stderr,
         }
     }
 
-    /// Asks whether it has ended, and reaps the orphans that were adopted.
-    pub(super) fn reap(&mut self) {
-        if self.exit_code.is_none() {
-            match self.process.try_wait() {
-                Ok(None) => {}
-                Ok(Some(status)) => {
-                    let signal = status.signal().map(|signal| 128 + signal);
-                    self.exit_code = status.code().or(signal);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "cannot learn how the child ended");
-                    self.exit_code = Some(255);
-                }
-            }
+    /// The process that has the others of this program below it.
+    pub(super) fn id(&self) -> Option<ProcessId> {
+        self.own_waiter
+            .or(self.launched.map(|launched| launched.waiter))
+    }
+
+    fn pipe(&mut self, stream: Stream) -> &mut Option<PipeReader> {
+        match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
         }
-        let pid = Pid::from_raw(self.process.id().cast_signed());
-        loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(ended, code)) if ended == pid => self.exit_code = Some(code),
-                Ok(WaitStatus::Signaled(ended, signal, _)) if ended == pid => {
-                    self.exit_code = Some(128 + signal as i32);
-                }
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
-                // An orphan; or EINVAL, of one that a signal ended for which nix has no name.
-                Ok(_) | Err(_) => {}
-            }
+    }
+
+    /// Takes what there is of one stream, at most the buffer.
+    pub(super) fn read(
+        &mut self,
+        stream: Stream,
+        capture: &mut Capture,
+        at: Timestamp,
+        buffer: &mut [u8],
+    ) -> Taken {
+        match self.pipe(stream) {
+            Some(pipe) => capture.take(stream, pipe, at, buffer),
+            None => Taken::Nothing,
         }
+    }
+
+    /// The end of a stream was read.
+    pub(super) fn close(&mut self, stream: Stream) {
+        *self.pipe(stream) = None;
+    }
+
+    /// Reaps, and finds out whether it has ended; `changed` says that a file of the run was written.
+    pub(super) fn look(&mut self, rundir: &RunDir, changed: bool) {
+        let reaped = reap();
+        if self.end.is_some() {
+            return;
+        }
+        let overdue = self.looked.elapsed() >= INTERVAL;
+        if !changed && !overdue && reaped.is_empty() {
+            return;
+        }
+        self.looked = Instant::now();
+        self.launched = waiter::look(rundir, self.launch).or(self.launched);
+        self.end = self.find_end(rundir, &reaped);
+        if self.end == Some(ChildEnd::Unseen) {
+            // It may have written the end after the look at its file and before that at itself.
+            self.launched = waiter::look(rundir, self.launch).or(self.launched);
+            let end = self.launched.and_then(|launched| launched.end);
+            self.end = end.map(ChildEnd::Seen).or(self.end);
+        }
+    }
+
+    fn find_end(&self, rundir: &RunDir, reaped: &[(i32, Reaped)]) -> Option<ChildEnd> {
+        let of = |id: Option<ProcessId>| {
+            let pid = id?.pid;
+            let found = reaped.iter().find(|(reaped, _)| *reaped == pid);
+            found.map(|(_, how)| *how)
+        };
+        if let Some(end) = self.launched.and_then(|launched| launched.end) {
+            return Some(ChildEnd::Seen(end));
+        }
+        // A waiter that could not write ends as its program did; one that was killed leaves it to us.
+        let is_other = |launched: Launched| Some(launched.waiter) != self.own_waiter;
+        match of(self.own_waiter) {
+            // The launch was another waiter's, of which nothing is known.
+            Some(_) if self.launched.is_some_and(is_other) => return Some(ChildEnd::Unseen),
+            Some(Reaped::Exited(code)) => return Some(ChildEnd::Seen(End::Exited(code))),
+            _ => {}
+        }
+        let program = self.launched.and_then(|launched| launched.program);
+        if let Some(how) = of(program) {
+            return Some(ChildEnd::Seen(End::Exited(how.code())));
+        }
+        if self.id().is_some_and(ProcessId::is_alive) {
+            return None;
+        }
+        let lives = match program {
+            Some(program) => program.is_alive(),
+            None => !proctree::of_run(rundir.path(), None).is_empty(),
+        };
+        (!lives).then_some(ChildEnd::Unseen)
     }
 
     /// Whether both streams were read to their end, or given up.
     pub(super) fn is_drained(&self) -> bool {
         self.stdout.is_none() && self.stderr.is_none()
+    }
+}
+
+/// How a process ended that was reaped.
+#[derive(Clone, Copy, Debug)]
+enum Reaped {
+    Exited(i32),
+    Killed(i32),
+}
+
+impl Reaped {
+    fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Killed(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Reaps what ended of the descendants.
+fn reap() -> Vec<(i32, Reaped)> {
+    let mut reaped = Vec::new();
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => reaped.push((pid.as_raw(), Reaped::Exited(code))),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                reaped.push((pid.as_raw(), Reaped::Killed(signal as i32)));
+            }
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return reaped,
+            // EINVAL, of one that a signal ended for which nix has no name.
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The end of a child's whole tree: asked for first, then made.
 
-use crate::proctree::{self, GRACE};
+use crate::proctree::{self, GRACE, ProcessId};
+use crate::spool::RunDir;
 use nix::sys::signal::Signal;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// How long after SIGKILL a process that does not go, because it hangs in the kernel, is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An end that has begun: SIGTERM was sent to every descendant of the supervisor.
+/// An end that has begun: SIGTERM was sent to every process of the run.
 pub(super) struct Ending {
     /// Whether an activation may be killed.
     force: bool,
@@ -32,10 +33,10 @@ enum State {
 impl Ending {
     /// Sends SIGTERM. What is forked off meanwhile gets it too; what is forked in answer to it, such as a
     /// program that cleans up, does not.
-    pub(super) fn begin(force: bool) -> Self {
+    pub(super) fn begin(rundir: &RunDir, child: Option<ProcessId>, force: bool) -> Self {
         let mut asked = HashSet::new();
         for _ in 0..2 {
-            for process in proctree::descendants() {
+            for process in proctree::of_supervisor(rundir.path(), child) {
                 if asked.insert(process) {
                     process.signal(Signal::SIGTERM);
                 }
@@ -58,13 +59,18 @@ impl Ending {
 
     /// Looks whether the tree is gone, and after the grace kills what is left, except while activating
     /// without force. Gives the time after which to call again.
-    pub(super) fn turn(&mut self, activating: bool) -> Duration {
+    pub(super) fn turn(
+        &mut self,
+        rundir: &RunDir,
+        child: Option<ProcessId>,
+        activating: bool,
+    ) -> Duration {
         let wait = self.next_look.saturating_duration_since(Instant::now());
         if self.state != State::Going || !wait.is_zero() {
             return wait;
         }
         self.next_look = Instant::now() + INTERVAL;
-        let left = proctree::descendants();
+        let left = proctree::of_supervisor(rundir.path(), child);
         if left.is_empty() {
             self.state = State::Gone;
         } else if self.since.elapsed() >= GRACE && (self.force || !activating) {

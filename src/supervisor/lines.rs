@@ -2,6 +2,7 @@
 
 use crate::protocol::MAX_LINE_BYTES;
 use memchr::{memchr, memchr_iter, memrchr};
+use serde::{Deserialize, Serialize};
 
 /// How much of a line without newline is kept; more is given out in pieces of [`MAX_LINE_BYTES`], after
 /// which a `\r` can no longer take it back. Large, so that what is longer than a line of the log can still
@@ -10,7 +11,7 @@ const MAX_HELD_BYTES: usize = 1024 * 1024;
 
 /// Splits one stream at `\n`. A trailing `\r` goes, of text overwritten by a bare `\r` the last state stays,
 /// invalid UTF-8 becomes U+FFFD.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct LineSplitter {
     /// The beginning of a line whose end has not come, without what was overwritten.
     held: Vec<u8>,

@@ -3,16 +3,24 @@
 //! A synchronous program of one thread around one `poll`: the two pipes of the child, signals, and the
 //! folder of the run, into which the agent puts the order to stop. It never waits for the agent.
 
+mod capture;
+mod checkpoint;
 mod checks;
 mod child;
 mod ending;
 mod execution;
+mod fd_store;
 mod lines;
 mod outcome;
 mod program;
 mod recorder;
+mod standing;
+mod waiter;
 mod watch;
 
+pub use waiter::wait;
+
+use crate::lifecycle;
 use crate::proctree::{self, ProcessId};
 use crate::protocol::Timestamp;
 use crate::runlog::{Header, LogError, LogWriter, RunMeta};
@@ -73,8 +81,9 @@ impl Error {
     }
 }
 
-/// Runs the run of this folder to its end and writes its footer. A run that has one is left alone; one that
-/// was begun and never ended becomes `lost`, after what is left of it was ended.
+/// Runs the run of this folder to its end and writes its footer. A run that has one is left alone. One that was
+/// begun and never ended goes on where systemd kept the pipes of its program; elsewhere it becomes `lost`, after
+/// what is left of it was ended.
 ///
 /// To be called on the only thread of a process of its own, because it adopts and reaps every descendant
 /// and takes the signals of the process.
@@ -87,8 +96,11 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
     let previous = previous(&rundir)?;
     match LogWriter::open(rundir.path(), rundir.run_id()) {
         Ok(writer) if writer.footer().is_some() => Ok(()),
+        Ok(writer) if fd_store::is_there() => {
+            execute(&rundir, &spec, Some(writer), previous.and_then(|p| p.child))
+        }
         Ok(writer) => settle(&rundir, writer, previous.and_then(|p| p.child)),
-        Err(error) if error.is_not_found() => execute(&rundir, &spec),
+        Err(error) if error.is_not_found() => execute(&rundir, &spec, None, None),
         Err(error) => Err(error.into()),
     }
 }
@@ -134,12 +146,26 @@ fn claim(rundir: &RunDir, child: Option<ProcessId>) -> Result<(), Error> {
         .map_err(|source| Error::File { path, source })
 }
 
-fn execute(rundir: &RunDir, spec: &Spec) -> Result<(), Error> {
+fn execute(
+    rundir: &RunDir,
+    spec: &Spec,
+    writer: Option<LogWriter>,
+    child: Option<ProcessId>,
+) -> Result<(), Error> {
     // Fails where this process leads a group already, which is as good.
     let _ = nix::unistd::setsid();
     nix::sys::prctl::set_child_subreaper(true).map_err(Error::system("adopt orphans"))?;
     let watch = watch::Watch::new(rundir)?;
-    claim(rundir, None)?;
+    claim(rundir, child)?;
+    let writer = match writer {
+        Some(writer) => writer,
+        None => create(rundir, spec)?,
+    };
+    lifecycle::notify_ready(&format!("running {}", spec.command));
+    execution::execute(rundir, spec, watch, writer)
+}
+
+fn create(rundir: &RunDir, spec: &Spec) -> Result<LogWriter, LogError> {
     let header = Header {
         command: spec.command.clone(),
         host_id: spec.host_id.clone(),
@@ -151,8 +177,7 @@ fn execute(rundir: &RunDir, spec: &Spec) -> Result<(), Error> {
             generation_before: spec.generation_before,
         },
     };
-    let writer = LogWriter::create(rundir.path(), rundir.run_id(), &header)?;
-    execution::execute(rundir, spec, watch, writer)
+    LogWriter::create(rundir.path(), rundir.run_id(), &header)
 }
 
 /// Ends a run that a supervisor now dead had begun. Nobody saw its end.

@@ -44,6 +44,10 @@ impl Outcome {
             End::Ok(message) => (Status::Ok, Some(0), message),
             End::Failed { code, message } => (Status::Error, Some(code), Some(message)),
             End::Interrupted(interruption) => interrupted(&interruption, spec),
+            End::Unseen(program) => {
+                let message = format!("nobody saw how {program} ended");
+                (Status::Lost, None, Some(message))
+            }
         };
         let outcome = Self {
             status,
@@ -51,7 +55,7 @@ impl Outcome {
             message,
         };
         match recorder.loss() {
-            Some(loss) => outcome.with_loss(loss.lines, &loss.cause.to_string()),
+            Some(loss) => outcome.with_loss(loss.lines, &loss.cause),
             None => outcome,
         }
     }

@@ -1,13 +1,19 @@
 //! One program of a run, from its start until its output was read to the end.
 
-use super::child::{Child, Taken, not_started};
+use super::capture::Taken;
+use super::child::{Child, ChildEnd, not_started};
 use super::ending::Ending;
 use super::recorder::{Recorder, Stream};
+use super::standing::Standing;
+use super::waiter::End;
 use super::watch::Watch;
+use super::{fd_store, outcome};
 use crate::protocol::{Phase, Timestamp};
 use crate::spool::{RunDir, Spec};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
+use std::io;
 use std::os::fd::AsFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -24,12 +30,29 @@ const HEARING: Duration = Duration::from_secs(10);
 
 /// How a program ended.
 pub(super) enum Ended {
-    /// By itself or by a signal of somebody else, with this exit code.
+    /// By itself, or by a signal of somebody else.
+    Finished(Finished),
+    /// We ended it, or did not begin it any more.
+    Interrupted(Interruption),
+}
+
+/// A program that is over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Finished {
+    pub(super) how: How,
+    /// Where it failed: its first error, or its last lines on standard error.
+    pub(super) said: Option<String>,
+}
+
+/// How it came to be over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum How {
+    /// With this exit code.
     Exited(i32),
     /// It could not be started: the exit code, and what to tell the user.
     NotStarted(i32, String),
-    /// We ended it, or did not begin it any more.
-    Interrupted(Interruption),
+    /// Nobody saw its end.
+    Unseen,
 }
 
 /// Why a run ends before its time.
@@ -53,8 +76,8 @@ pub(super) struct Programs<'a> {
     pub(super) rundir: &'a RunDir,
     pub(super) spec: &'a Spec,
     pub(super) recorder: Recorder,
+    standing: Standing,
     watch: Watch,
-    deadline: Option<Instant>,
     buffer: Vec<u8>,
     pace: Pace,
 }
@@ -73,48 +96,97 @@ impl<'a> Programs<'a> {
         rundir: &'a RunDir,
         spec: &'a Spec,
         recorder: Recorder,
+        standing: Standing,
         watch: Watch,
-        started: Instant,
     ) -> Self {
         Self {
             rundir,
             spec,
             recorder,
+            standing,
             watch,
-            deadline: spec
-                .timeout
-                .and_then(|s| started.checked_add(Duration::from_secs(s))),
             buffer: vec![0; READ_BYTES],
             pace: Pace::new(),
         }
     }
 
-    /// Runs a program to its end. Its output is in the spool when this returns.
-    pub(super) fn run(&mut self, argv: &[String]) -> Ended {
-        if let Some(cause) = self.order(false).or_else(|| self.timeout()) {
-            return Ended::Interrupted(self.interrupted(cause));
+    /// How long the run has taken.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.standing.elapsed()
+    }
+
+    /// Runs the next program to its end, in this phase where that is known. Its output is in the spool when this
+    /// returns. One that an earlier supervisor saw end is not run again, and one that it started is taken over.
+    pub(super) fn run(&mut self, argv: &[String], phase: Option<Phase>) -> Ended {
+        if let Some(finished) = self.standing.next_finished() {
+            return Ended::Finished(finished);
         }
-        let child = match Child::spawn(argv, self.spec, self.rundir) {
-            Ok(child) => child,
-            Err(error) => {
-                let program = argv.first().map_or("", String::as_str);
-                let (code, message) = not_started(program, &error);
-                return Ended::NotStarted(code, message);
+        let child = match self.standing.take_started() {
+            Some(launch) => Ok(self.take_over(launch)),
+            None => {
+                if let Some(cause) = self.order(false).or_else(|| self.timeout()) {
+                    return Ended::Interrupted(self.interrupted(cause));
+                }
+                self.begin(phase);
+                let launch = self.standing.launch(self.rundir, &self.recorder);
+                if fd_store::is_there() {
+                    fd_store::forget(launch - 1);
+                }
+                Child::spawn(argv, self.spec, self.rundir, launch)
             }
         };
-        if let Err(error) = super::claim(self.rundir, child.id) {
-            tracing::warn!(%error, "cannot write down the child");
+        let how = match child {
+            Ok(child) => match self.attend(child) {
+                Ok(ChildEnd::Seen(End::Exited(code))) => How::Exited(code),
+                Ok(ChildEnd::Seen(End::NotStarted(error))) => {
+                    cannot_start(argv, &io::Error::from_raw_os_error(error))
+                }
+                Ok(ChildEnd::Unseen) => How::Unseen,
+                Err(interruption) => return Ended::Interrupted(interruption),
+            },
+            Err(error) => cannot_start(argv, &error),
+        };
+        let said = match how {
+            How::Exited(0) => None,
+            _ => outcome::said(&self.recorder, self.rundir, self.standing.from()),
+        };
+        let finished = Finished { how, said };
+        self.standing.finish(finished.clone());
+        Ended::Finished(finished)
+    }
+
+    /// Prepares for a program.
+    fn begin(&mut self, phase: Option<Phase>) {
+        let next = self.recorder.next_seq();
+        let decoder = self.recorder.decoder();
+        decoder.step_begins();
+        if let Some(phase) = phase {
+            decoder.begin(phase, Timestamp::now(), next);
         }
+    }
+
+    /// Takes over the program that an earlier supervisor started, and decodes what that one had read of it.
+    fn take_over(&mut self, launch: u32) -> Child {
+        let mut child = Child::attach(launch);
+        for stream in self.standing.replay(&mut self.recorder) {
+            child.close(stream);
+        }
+        child
+    }
+
+    /// Hears a program to its end.
+    fn attend(&mut self, child: Child) -> Result<ChildEnd, Interruption> {
+        self.claim(&child);
         let mut running = Running {
             child,
             exited: None,
             last_read: Instant::now(),
             ending: None,
         };
-        let code = loop {
+        let end = loop {
             self.turn(&mut running);
-            if let Some(code) = running.code_if_over() {
-                break code;
+            if let Some(end) = running.end_if_over() {
+                break end;
             }
         };
         let now = Timestamp::now();
@@ -122,11 +194,17 @@ impl<'a> Programs<'a> {
         self.recorder.end(Stream::Stderr, now);
         self.recorder.flush();
         match running.ending {
-            Some((ending, interruption)) => Ended::Interrupted(Interruption {
+            Some((ending, interruption)) => Err(Interruption {
                 left_behind: ending.is_given_up(),
                 ..interruption
             }),
-            None => Ended::Exited(code),
+            None => Ok(end),
+        }
+    }
+
+    fn claim(&self, child: &Child) {
+        if let Err(error) = super::claim(self.rundir, child.id()) {
+            tracing::warn!(%error, "cannot write down the child");
         }
     }
 
@@ -144,10 +222,11 @@ impl<'a> Programs<'a> {
         if most > 0 {
             running.last_read = Instant::now();
             self.recorder.flush();
+            self.standing.roll_if_full(self.rundir, &self.recorder);
             self.pace.rest_after(most);
         }
-        running.child.reap();
-        if running.exited.is_none() && running.child.exit_code.is_some() {
+        running.child.look(self.rundir, self.watch.changed());
+        if running.exited.is_none() && running.child.end.is_some() {
             running.exited = Some(Instant::now());
         }
     }
@@ -165,7 +244,7 @@ impl<'a> Programs<'a> {
             if self.watch.order().is_some_and(|order| order.force) {
                 ending.force();
             }
-            return wait.min(ending.turn(activating));
+            return wait.min(ending.turn(self.rundir, running.child.id(), activating));
         }
         let may_time_out = !activating && running.exited.is_none();
         let cause = self
@@ -173,11 +252,12 @@ impl<'a> Programs<'a> {
             .or_else(|| may_time_out.then(|| self.timeout())?);
         if let Some(cause) = cause {
             let force = matches!(cause, Cause::Stop { force: true, .. });
-            running.ending = Some((Ending::begin(force), self.interrupted(cause)));
+            let ending = Ending::begin(self.rundir, running.child.id(), force);
+            running.ending = Some((ending, self.interrupted(cause)));
             return Duration::ZERO;
         }
-        match self.deadline {
-            Some(at) if may_time_out => wait.min(at.saturating_duration_since(Instant::now())),
+        match self.time_left() {
+            Some(left) if may_time_out => wait.min(left),
             _ => wait,
         }
     }
@@ -198,8 +278,13 @@ impl<'a> Programs<'a> {
     /// Whether the run has taken too long. An activation is not ended for that: the run then ends before its
     /// next program, if there is one.
     fn timeout(&self) -> Option<Cause> {
-        let deadline = self.deadline?;
-        (deadline <= Instant::now()).then_some(Cause::Timeout)
+        let left = self.time_left()?;
+        left.is_zero().then_some(Cause::Timeout)
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        let timeout = Duration::from_secs(self.spec.timeout?);
+        Some(timeout.saturating_sub(self.elapsed()))
     }
 
     fn interrupted(&self, cause: Cause) -> Interruption {
@@ -243,12 +328,15 @@ impl<'a> Programs<'a> {
 
     /// Reads one stream once; gives the number of bytes.
     fn read(&mut self, child: &mut Child, stream: Stream, now: Timestamp) -> usize {
-        match child.read(stream, &mut self.buffer) {
+        let capture = self.standing.capture();
+        match child.read(stream, capture, now, &mut self.buffer) {
             Taken::Bytes(count) => {
                 self.recorder.take(stream, &self.buffer[..count], now);
                 count
             }
             Taken::End => {
+                capture.note_end(stream, now);
+                child.close(stream);
                 self.recorder.end(stream, now);
                 1
             }
@@ -257,17 +345,22 @@ impl<'a> Programs<'a> {
     }
 }
 
+fn cannot_start(argv: &[String], error: &io::Error) -> How {
+    let (code, message) = not_started(argv.first().map_or("", String::as_str), error);
+    How::NotStarted(code, message)
+}
+
 impl Running {
-    /// The exit code once there is nothing more to wait for.
-    fn code_if_over(&self) -> Option<i32> {
+    /// The program's end once there is nothing more to wait for.
+    fn end_if_over(&self) -> Option<ChildEnd> {
         let ending = self.ending.as_ref().map(|(ending, _)| ending);
         if ending.is_some_and(Ending::is_given_up) {
-            return Some(self.child.exit_code.unwrap_or_default());
+            return Some(self.child.end.unwrap_or(ChildEnd::Unseen));
         }
-        let code = self.child.exit_code?;
+        let end = self.child.end?;
         let tree_gone = ending.is_none_or(Ending::is_over);
         let heard = self.child.is_drained() || self.time_to_hear().is_some_and(|t| t.is_zero());
-        (tree_gone && heard).then_some(code)
+        (tree_gone && heard).then_some(end)
     }
 
     /// How much longer those that hold the pipes of an ended program are heard.

@@ -3,8 +3,9 @@
 use super::lines::LineSplitter;
 use crate::progress::Decoder;
 use crate::protocol::{Progress, Seq, Timestamp};
-use crate::runlog::{LogError, LogWriter};
+use crate::runlog::LogWriter;
 use crate::spool::{self, RunDir};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -19,22 +20,31 @@ pub(super) enum Stream {
 }
 
 /// What could not be stored.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Loss {
     /// How many lines, as they came from the decoder.
     pub(super) lines: u64,
     /// Why.
-    pub(super) cause: LogError,
+    pub(super) cause: String,
+}
+
+/// What the output so far said, as far as it matters to what follows.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct Decoding {
+    /// The number of the next line.
+    next: Seq,
+    decoder: Decoder,
+    stdout: LineSplitter,
+    stderr: LineSplitter,
+    loss: Option<Loss>,
 }
 
 /// Writes the spool and `progress.json` of one run.
 pub(super) struct Recorder {
     writer: LogWriter,
-    decoder: Decoder,
-    stdout: LineSplitter,
-    stderr: LineSplitter,
+    decoding: Decoding,
     /// The number of the next line when the last batch was written.
     flushed: Seq,
-    loss: Option<Loss>,
     progress: ProgressFile,
 }
 
@@ -46,14 +56,13 @@ struct ProgressFile {
 }
 
 impl Recorder {
-    pub(super) fn new(writer: LogWriter, rundir: &RunDir) -> Self {
+    /// Goes on where `decoding` was. Lines that the spool already holds beyond that are decoded again, and not
+    /// stored twice.
+    pub(super) fn new(writer: LogWriter, rundir: &RunDir, decoding: Decoding) -> Self {
         Self {
             flushed: writer.next_seq(),
             writer,
-            decoder: Decoder::new(),
-            stdout: LineSplitter::default(),
-            stderr: LineSplitter::default(),
-            loss: None,
+            decoding,
             progress: ProgressFile {
                 path: rundir.progress(),
                 revision: 0,
@@ -64,24 +73,30 @@ impl Recorder {
 
     /// Bytes that were read from the child `at` that moment.
     pub(super) fn take(&mut self, stream: Stream, bytes: &[u8], at: Timestamp) {
-        let (splitter, decoder, writer) = self.parts(stream);
-        splitter.feed(bytes, &mut |line| {
-            record(decoder, writer, line, stream, at);
-        });
+        let (splitter, mut sink) = self.parts(stream, at);
+        splitter.feed(bytes, &mut |line| sink.line(line));
     }
 
     /// The stream has ended; what is left of it is a line.
     pub(super) fn end(&mut self, stream: Stream, at: Timestamp) {
-        let (splitter, decoder, writer) = self.parts(stream);
-        splitter.finish_stream(&mut |line| record(decoder, writer, line, stream, at));
+        let (splitter, mut sink) = self.parts(stream, at);
+        splitter.finish_stream(&mut |line| sink.line(line));
     }
 
-    fn parts(&mut self, stream: Stream) -> (&mut LineSplitter, &mut Decoder, &mut LogWriter) {
+    fn parts(&mut self, stream: Stream, at: Timestamp) -> (&mut LineSplitter, Sink<'_>) {
+        let decoding = &mut self.decoding;
         let splitter = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
+            Stream::Stdout => &mut decoding.stdout,
+            Stream::Stderr => &mut decoding.stderr,
         };
-        (splitter, &mut self.decoder, &mut self.writer)
+        let sink = Sink {
+            decoder: &mut decoding.decoder,
+            next: &mut decoding.next,
+            writer: &mut self.writer,
+            at,
+            is_error: stream == Stream::Stderr,
+        };
+        (splitter, sink)
     }
 
     /// Writes what came since the last call. What cannot be written is counted, and the child goes on.
@@ -91,11 +106,13 @@ impl Recorder {
             && let Err(cause) = self.writer.flush()
         {
             let lines = next - self.flushed;
-            match &mut self.loss {
+            self.decoding.next -= lines;
+            match &mut self.decoding.loss {
                 Some(loss) => loss.lines += lines,
                 None => {
                     tracing::error!(%cause, "the output cannot be stored");
-                    self.loss = Some(Loss { lines, cause });
+                    let cause = cause.to_string();
+                    self.decoding.loss = Some(Loss { lines, cause });
                 }
             }
         }
@@ -105,7 +122,7 @@ impl Recorder {
     /// Writes `progress.json` if it changed and the last writing is long enough ago. Gives the time after
     /// which to call again.
     pub(super) fn write_progress(&mut self) -> Option<Duration> {
-        if self.decoder.revision() == self.progress.revision {
+        if self.decoding.decoder.revision() == self.progress.revision {
             return None;
         }
         let wait = self
@@ -121,32 +138,38 @@ impl Recorder {
 
     /// Writes `progress.json`. A failure is only logged: the footer holds the progress too.
     pub(super) fn write_progress_now(&mut self) {
-        self.progress.revision = self.decoder.revision();
+        self.progress.revision = self.decoding.decoder.revision();
         self.progress.written = Some(Instant::now());
-        if let Err(error) = spool::write_json(&self.progress.path, self.decoder.progress()) {
+        if let Err(error) = spool::write_json(&self.progress.path, self.decoding.decoder.progress())
+        {
             tracing::warn!(path = %self.progress.path.display(), %error, "cannot write the progress");
         }
     }
 
     pub(super) fn decoder(&mut self) -> &mut Decoder {
-        &mut self.decoder
+        &mut self.decoding.decoder
     }
 
     pub(super) fn progress(&self) -> &Progress {
-        self.decoder.progress()
+        self.decoding.decoder.progress()
     }
 
     pub(super) fn error_message(&self) -> Option<String> {
-        self.decoder.error_message()
+        self.decoding.decoder.error_message()
     }
 
     pub(super) fn next_seq(&self) -> Seq {
-        self.writer.next_seq()
+        self.decoding.next
+    }
+
+    /// What the output so far said; to be asked for when all of it is stored.
+    pub(super) fn decoding(&self) -> &Decoding {
+        &self.decoding
     }
 
     /// What could not be stored so far.
     pub(super) fn loss(&self) -> Option<&Loss> {
-        self.loss.as_ref()
+        self.decoding.loss.as_ref()
     }
 
     pub(super) fn into_writer(self) -> LogWriter {
@@ -154,15 +177,25 @@ impl Recorder {
     }
 }
 
-fn record(
-    decoder: &mut Decoder,
-    writer: &mut LogWriter,
-    line: &str,
-    stream: Stream,
+/// Where the lines of one read go.
+struct Sink<'a> {
+    decoder: &'a mut Decoder,
+    next: &'a mut Seq,
+    writer: &'a mut LogWriter,
     at: Timestamp,
-) {
-    let is_error = stream == Stream::Stderr;
-    decoder.line(line, is_error, at, writer.next_seq(), &mut |line| {
-        writer.push(line, at, Some(is_error));
-    });
+    is_error: bool,
+}
+
+impl Sink<'_> {
+    fn line(&mut self, line: &str) {
+        let (next, writer) = (&mut *self.next, &mut *self.writer);
+        let seq = *next;
+        let (at, is_error) = (self.at, self.is_error);
+        self.decoder.line(line, is_error, at, seq, &mut |line| {
+            if *next >= writer.next_seq() {
+                writer.push(line, at, Some(is_error));
+            }
+            *next += 1;
+        });
+    }
 }

@@ -22,6 +22,8 @@ pub(super) struct Watch {
     order_path: PathBuf,
     /// Whether there may be an order that was not read.
     ordered: bool,
+    /// Whether a file of the folder was written since the last question.
+    changed: bool,
 }
 
 impl Watch {
@@ -43,12 +45,18 @@ impl Watch {
             folder,
             order_path: rundir.stop(),
             ordered: true,
+            changed: true,
         })
     }
 
     /// What becomes readable when something comes.
     pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
         [self.stops.as_fd(), self.others.as_fd(), self.folder.as_fd()]
+    }
+
+    /// Whether a file of the folder was written since the last call.
+    pub(super) fn changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// An order that came since the last call. A signal is one too, without force and without a name.
@@ -59,6 +67,7 @@ impl Watch {
             force: false,
         });
         while let Ok(events) = self.folder.read_events() {
+            self.changed = true;
             self.ordered |= events
                 .iter()
                 .any(|event| event.name.as_deref() == self.order_path.file_name());

@@ -1,0 +1,58 @@
+//! Where a run stands, as a supervisor that is started again needs it: this and the [capture](super::capture)
+//! since then give back everything that the one before knew.
+
+use super::program::Finished;
+use super::recorder::Decoding;
+use crate::protocol::Seq;
+use crate::spool::{self, RunDir};
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::time::Duration;
+
+/// Where a run stands.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Checkpoint {
+    /// When the run began, by the clock of this boot.
+    pub(super) began: Clock,
+    /// How the programs ended that have, in order.
+    pub(super) finished: Vec<Finished>,
+    /// The launch of the present program.
+    pub(super) launch: u32,
+    /// The number of the present program's first line.
+    pub(super) from: Seq,
+    /// The capture of what came since.
+    pub(super) capture: u32,
+    /// What the lines so far said.
+    pub(super) decoding: Decoding,
+}
+
+impl Checkpoint {
+    /// Replaces the one before.
+    pub(super) fn store(&self, rundir: &RunDir) -> io::Result<()> {
+        spool::write_json(&rundir.checkpoint(), self)
+    }
+
+    /// The last one of this run, if there is one.
+    pub(super) fn load(rundir: &RunDir) -> io::Result<Option<Self>> {
+        spool::read_json(&rundir.checkpoint())
+    }
+}
+
+/// A moment of this boot, by the clock that nobody sets (`CLOCK_MONOTONIC`): the same in every process.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Clock(Duration);
+
+impl Clock {
+    /// This moment.
+    pub(super) fn now() -> Self {
+        // Every Linux has this clock.
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+        Self(now.unwrap_or_default())
+    }
+
+    /// How long ago it was.
+    pub(super) fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}

@@ -1,0 +1,157 @@
+//! Where the run stands, in memory and on disk.
+
+use super::Error;
+use super::capture::{self, Capture, Event};
+use super::checkpoint::{Checkpoint, Clock};
+use super::program::Finished;
+use super::recorder::{Decoding, Recorder, Stream};
+use super::waiter;
+use crate::protocol::Seq;
+use crate::spool::RunDir;
+use std::io;
+use std::time::Duration;
+
+/// Keeps the [`Checkpoint`] and the [`Capture`] behind it.
+pub(super) struct Standing {
+    checkpoint: Checkpoint,
+    capture: Capture,
+    /// How many of the finished programs were asked for again.
+    asked: usize,
+    /// What an earlier supervisor had read of the program that it started.
+    read: Option<Vec<capture::Entry>>,
+}
+
+impl Standing {
+    /// Finds how far an earlier supervisor came, and what the output had said by then.
+    pub(super) fn find(rundir: &RunDir) -> Result<(Self, Decoding), Error> {
+        let at = |source| Error::File {
+            path: rundir.checkpoint(),
+            source,
+        };
+        let Some(checkpoint) = Checkpoint::load(rundir).map_err(at)? else {
+            return Self::fresh(rundir).map_err(at);
+        };
+        let is_started = waiter::claim(rundir, checkpoint.launch)
+            .is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists);
+        let (capture, entries) = Capture::open(rundir.path(), checkpoint.capture).map_err(at)?;
+        let decoding = checkpoint.decoding.clone();
+        let standing = Self {
+            checkpoint,
+            capture,
+            asked: 0,
+            read: is_started.then_some(entries),
+        };
+        Ok((standing, decoding))
+    }
+
+    fn fresh(rundir: &RunDir) -> io::Result<(Self, Decoding)> {
+        let checkpoint = Checkpoint {
+            began: Clock::now(),
+            finished: Vec::new(),
+            launch: 0,
+            from: 0,
+            capture: 0,
+            decoding: Decoding::default(),
+        };
+        let standing = Self {
+            checkpoint,
+            capture: Capture::create(rundir.path(), 0)?,
+            asked: 0,
+            read: None,
+        };
+        Ok((standing, Decoding::default()))
+    }
+
+    /// How long the run has taken.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.checkpoint.began.elapsed()
+    }
+
+    /// How the program ended that is asked for next, if an earlier supervisor saw its end.
+    pub(super) fn next_finished(&mut self) -> Option<Finished> {
+        let finished = self.checkpoint.finished.get(self.asked)?.clone();
+        self.asked += 1;
+        Some(finished)
+    }
+
+    /// The launch of the program that an earlier supervisor started and did not see end.
+    pub(super) fn take_started(&self) -> Option<u32> {
+        self.read.as_ref().map(|_| self.checkpoint.launch)
+    }
+
+    /// Decodes what the earlier supervisor had read; gives the streams that had ended.
+    pub(super) fn replay(&mut self, recorder: &mut Recorder) -> Vec<Stream> {
+        let mut ended = Vec::new();
+        let mut buffer = Vec::new();
+        for entry in self.read.take().unwrap_or_default() {
+            match entry.event {
+                Event::End => {
+                    recorder.end(entry.stream, entry.at);
+                    ended.push(entry.stream);
+                }
+                Event::Bytes { from, to } => {
+                    buffer.resize(usize::try_from(to - from).unwrap_or_default(), 0);
+                    if let Err(error) = self.capture.read(from, &mut buffer) {
+                        tracing::error!(%error, "what was read before cannot be read again");
+                        continue;
+                    }
+                    recorder.take(entry.stream, &buffer, entry.at);
+                }
+            }
+            recorder.flush();
+        }
+        ended
+    }
+
+    /// A program begins: whatever dies from here on, it is not started twice. Gives the number of its launch.
+    pub(super) fn launch(&mut self, rundir: &RunDir, recorder: &Recorder) -> u32 {
+        self.checkpoint.launch += 1;
+        self.checkpoint.from = recorder.next_seq();
+        self.store(rundir, recorder);
+        self.checkpoint.launch
+    }
+
+    /// The number of the present program's first line.
+    pub(super) fn from(&self) -> Seq {
+        self.checkpoint.from
+    }
+
+    /// The present program is over.
+    pub(super) fn finish(&mut self, finished: Finished) {
+        self.checkpoint.finished.push(finished);
+        self.asked += 1;
+    }
+
+    pub(super) fn capture(&mut self) -> &mut Capture {
+        &mut self.capture
+    }
+
+    /// Begins the next capture when this one is long enough; what is in it must be in the spool.
+    pub(super) fn roll_if_full(&mut self, rundir: &RunDir, recorder: &Recorder) {
+        if self.capture.is_full() {
+            self.store(rundir, recorder);
+        }
+    }
+
+    /// Stores where the run stands, with an empty capture behind it. Where that cannot be done, the run goes on
+    /// as long as this process lives.
+    fn store(&mut self, rundir: &RunDir, recorder: &Recorder) {
+        let before = self.checkpoint.capture;
+        self.checkpoint.decoding = recorder.decoding().clone();
+        let stored = Capture::create(rundir.path(), before + 1).and_then(|capture| {
+            self.checkpoint.capture = before + 1;
+            self.checkpoint.store(rundir)?;
+            Ok(capture)
+        });
+        match stored {
+            Ok(capture) => {
+                self.capture = capture;
+                capture::remove(rundir.path(), before);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot store where the run stands: it is lost if this supervisor dies now");
+                self.checkpoint.capture = before;
+            }
+        }
+    }
+}
