@@ -245,7 +245,7 @@ mod tests {
         let rundir = Path::new("/unit-test-supervising/run");
         assert_eq!(supervising(rundir), None);
         let mut child = Command::new("/bin/sh")
-            .args(["-c", "sleep 60; true", "supervise"])
+            .args("-c|sleep 60; true|supervise".split('|'))
             .arg(rundir)
             .spawn()
             .unwrap();

@@ -54,3 +54,15 @@ pub(crate) fn kills() -> usize {
         20
     }
 }
+
+#[test]
+fn tests_run_takes_one_option_and_refuses_every_other() {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run");
+    let output = std::process::Command::new(program)
+        .args(["--long", "--longer"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "usage: tests/run [--long]\n");
+}
