@@ -81,19 +81,19 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         Some(host_id) => host_id.clone(),
         None => host_name()?,
     };
+    // Whatever the agent says is said of its host.
+    let span = tracing::info_span!("agent", host = %host_id);
     let catalogue = Catalogue::new(&config, &host_id);
     repo::warn_of_other_owner(catalogue.repo_dir());
     let mut agent = Agent {
         facts: FactsSource::new(catalogue.repo_dir()),
         sampler: Sampler::default(),
-        runs: Runs::open(&config.state_dir, &host_id)?,
+        runs: span.in_scope(|| Runs::open(&config.state_dir, &host_id))?,
         catalogue,
         host_id,
         config,
     };
     lifecycle::notify_ready("connecting");
-    // Whatever the agent says is said of its host.
-    let span = tracing::info_span!("agent", host = %agent.host_id);
     uplink::run(&mut agent, &shutdown).instrument(span).await;
     Ok(())
 }

@@ -58,8 +58,8 @@ pub(crate) fn kills() -> usize {
 #[test]
 fn tests_run_takes_one_option_and_refuses_every_other() {
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run");
-    let output = std::process::Command::new(program)
-        .args(["--long", "--longer"])
+    let output = std::process::Command::new("bash")
+        .args([program, "--long", "--longer"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -1,7 +1,7 @@
 //! Clocks that are wrong, or jump. Order comes from `seq`, durations from a clock that only goes on.
 
 use crate::child::{Child, Pace};
-use crate::common::{Agent, Dashboard, SOON, skip};
+use crate::common::{Agent, Dashboard, SOON, Socket, skip};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -149,4 +149,23 @@ fn a_dashboard_whose_clock_jumps_an_hour_ends_no_session_no_run_and_no_log() {
     });
     assert_eq!(dashboard.run("away", &queued)["status"], "queued");
     assert_eq!(dashboard.run("h1", &run)["exit_code"], 4);
+}
+
+#[test]
+fn how_long_a_run_took_is_never_taken_between_two_clocks() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut agent = Socket::agent(&dashboard, "h1");
+    let ahead = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let ahead = ahead.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    agent.send(
+        &json!({"type": "output", "host_id": "h1", "command": "switch", "line": "only",
+        "timestamp": ahead, "is_error": false}),
+    );
+    agent.send(
+        &json!({"type": "status", "host_id": "h1", "command": "switch", "status": "ok",
+        "exit_code": 0, "completed": ahead}),
+    );
+    let host = dashboard.wait_for_host("h1", "the end", |host| host["run"]["status"] == "ok");
+    let took = host["run"]["duration_ms"].as_i64().unwrap();
+    assert!(took < 30_000, "{took} ms");
 }
