@@ -253,19 +253,21 @@ where
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot wait for signals")?;
-        lifecycle::spawn_watchdog(shutdown.clone());
-        service(shutdown).await.map_err(|error| {
-            let error = anyhow::Error::from(error);
-            let is_of_configuration = |cause: &(dyn std::error::Error + 'static)| {
-                let agent = cause.downcast_ref::<agent::Error>();
-                cause.is::<ConfigError>() || agent.is_some_and(agent::Error::is_of_configuration)
-            };
-            if error.chain().any(is_of_configuration) {
-                Failure::Usage(error)
-            } else {
-                Failure::Run(error)
-            }
-        })
+        lifecycle::watched(service(shutdown))
+            .await
+            .map_err(|error| {
+                let error = anyhow::Error::from(error);
+                let is_of_configuration = |cause: &(dyn std::error::Error + 'static)| {
+                    let agent = cause.downcast_ref::<agent::Error>();
+                    cause.is::<ConfigError>()
+                        || agent.is_some_and(agent::Error::is_of_configuration)
+                };
+                if error.chain().any(is_of_configuration) {
+                    Failure::Usage(error)
+                } else {
+                    Failure::Run(error)
+                }
+            })
     })
 }
 

@@ -2,9 +2,12 @@
 
 use sd_notify::NotifyState;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 /// Tells every part of a service that it is to end. Clones share one state, and it never goes back.
 #[derive(Clone, Debug)]
@@ -107,21 +110,25 @@ fn notify(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Feeds systemd's watchdog, if it set one, twice as often as it asks, for as long as the runtime turns.
-pub fn spawn_watchdog(shutdown: Shutdown) {
+/// Serves, and feeds systemd's watchdog, if it set one, twice as often as it asks. The very task that serves
+/// feeds it, and only after the other threads of the runtime did something, too: whatever hangs is not fed.
+pub async fn watched<F: Future>(service: F) -> F::Output {
     let Some(limit) = sd_notify::watchdog_enabled() else {
-        return;
+        return service.await;
     };
-    let period = (limit / 2).max(std::time::Duration::from_millis(1));
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(period);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => notify(&[NotifyState::Watchdog]),
-                () = shutdown.wait() => return,
-            }
+    let mut ticks = tokio::time::interval((limit / 2).max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut service = pin!(service);
+    loop {
+        let turn = async {
+            ticks.tick().await;
+            tokio::spawn(async {}).await
+        };
+        tokio::select! {
+            output = &mut service => return output,
+            _ = turn => notify(&[NotifyState::Watchdog]),
         }
-    });
+    }
 }
 
 #[cfg(test)]

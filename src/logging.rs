@@ -13,7 +13,9 @@ const ANNOUNCEMENT: &str = "switchyard::announcement";
 pub fn init() {
     let (filter, complaint) = filter(std::env::var("RUST_LOG").ok().as_deref());
     let journald = if stderr_is_the_journal() {
-        tracing_journald::layer().ok()
+        // `run` becomes SWITCHYARD_RUN, as systemd adds it to what the run's own unit says.
+        let layer = tracing_journald::layer().ok();
+        layer.map(|layer| layer.with_field_prefix(Some("SWITCHYARD".to_owned())))
     } else {
         None
     };

@@ -125,6 +125,16 @@ pub fn descendants() -> Vec<ProcessId> {
     tree(&all(), &HashSet::from([Pid::this().as_raw()]), false)
 }
 
+/// The process that was started to supervise the run in this folder, whether or not it wrote itself down yet.
+pub fn supervising(rundir: &Path) -> Option<ProcessId> {
+    let arguments = [b"\0supervise\0", rundir.as_os_str().as_bytes(), b"\0"].concat();
+    let is_it = |id: &ProcessId| {
+        fs::read(format!("/proc/{}/cmdline", id.pid)).is_ok_and(|line| line.ends_with(&arguments))
+    };
+    let living = all().into_iter().filter(|stat| !stat.is_zombie);
+    living.map(|stat| stat.id).find(is_it)
+}
+
 /// The living processes of a run, as its supervisor finds them: its own descendants, and what an earlier
 /// supervisor left, which is in the cgroup of the service and may have dropped its mark. The oldest first, so
 /// that a parent gets a signal before it can see the death of its child.
@@ -231,6 +241,23 @@ mod tests {
         };
         assert!(!before.is_alive());
         before.signal(Signal::SIGKILL);
+    }
+
+    #[test]
+    fn a_supervisor_is_known_by_its_arguments() {
+        let rundir = Path::new("/unit-test-supervising/run");
+        assert_eq!(supervising(rundir), None);
+        let mut child = Command::new("/bin/sh")
+            .args("-c|sleep 60; true|supervise".split('|'))
+            .arg(rundir)
+            .spawn()
+            .unwrap();
+        let process = ProcessId::of(child.id().cast_signed()).unwrap();
+        assert_eq!(supervising(rundir), Some(process));
+        assert_eq!(supervising(Path::new("/run")), None);
+        child.kill().unwrap();
+        assert_eq!(supervising(rundir), None);
+        child.wait().unwrap();
     }
 
     #[test]

@@ -6,39 +6,19 @@ mod common;
 use common::{Dashboard, Socket, assert_problem, sha256_hex};
 use nix::sys::signal::Signal;
 use serde_json::json;
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 const TOKEN: &str = "an-api-token";
 
 /// A dashboard with `vera` the viewer, `otto` the operator, and `robot`, an operator with an API token.
 fn dashboard_with_users(extra: &str) -> Dashboard {
-    let hash = password_hash("secret");
+    let hash = Dashboard::password_hash("secret");
     let token = format!("sha256:{}", sha256_hex(TOKEN));
     let users = [
         ("vera", "viewer", hash),
-        ("otto", "operator", password_hash("other")),
+        ("otto", "operator", Dashboard::password_hash("other")),
         ("robot", "operator", token),
     ];
     Dashboard::start_with(&["h1"], extra, &users)
-}
-
-fn password_hash(password: &str) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_switchyard"))
-        .arg("passwd")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(password.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[test]

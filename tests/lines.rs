@@ -89,6 +89,19 @@ fn a_line_of_a_megabyte_is_split_and_nothing_of_it_is_lost() {
 }
 
 #[test]
+fn a_line_whose_end_takes_long_is_one_line_and_one_that_never_ends_too() {
+    let (dashboard, watch) = lines_of(
+        "echo first; printf begun; sleep 3; echo ' and ended'; head -c 1000000 /dev/zero | tr '\\0' y",
+    );
+    let lines = dashboard.lines("h1", &watch.run_id);
+    assert_eq!(texts(&lines[..2]), ["first", "begun and ended"]);
+    assert!(lines[2..].iter().all(|part| part.line.len() <= 64 * 1024));
+    assert!(texts(&lines[2..]).concat() == "y".repeat(1_000_000));
+    assert!(dashboard.log("h1", &watch.run_id).lines == texts(&lines));
+    assert!(texts(&watch.lines) == texts(&lines));
+}
+
+#[test]
 fn of_overwritten_text_the_last_state_stays() {
     let (_, watch) =
         lines_of(r"printf 'ten\rtwenty\n'; printf 'windows\r\n'; printf '1\r2\r\n'; printf '\n'");

@@ -206,3 +206,39 @@ fn a_lost_index_is_made_anew_with_and_without_the_database() {
         assert_eq!(dashboard.lines("h1", &run).len(), 1000);
     }
 }
+
+#[test]
+fn a_dashboard_whose_log_lost_its_tail_or_its_index_has_the_rest_sent_again() {
+    type Tear = fn(log: &std::path::Path, index: &std::path::Path);
+    let half_a_line: Tear = |log, index| {
+        let mut torn = std::fs::read(log).unwrap();
+        torn.truncate(torn.len() - 700);
+        std::fs::write(log, torn).unwrap();
+        let mut torn = std::fs::read(index).unwrap();
+        torn.truncate(torn.len() - 7);
+        std::fs::write(index, torn).unwrap();
+    };
+    let zeroes: Tear = |log, index| {
+        for file in [log, index] {
+            let mut torn = std::fs::read(file).unwrap();
+            let begin = torn.len() - 900;
+            torn[begin..].fill(0);
+            torn.extend([0; 4096]);
+            std::fs::write(file, torn).unwrap();
+        }
+    };
+    let no_index: Tear = |_, index| std::fs::remove_file(index).unwrap();
+    for tear in [half_a_line, zeroes, no_index] {
+        let mut halves = TwoHalves::begin();
+        let said = halves.agent.process.said();
+        let (gate, run) = (&halves.gate, &halves.run);
+        let logs = halves.dashboard.data_dir().join("logs/h1");
+        halves.dashboard.restart(Signal::SIGKILL, || {
+            gate.open();
+            let file = |kind: &str| logs.join(format!("{run}.{kind}"));
+            tear(&file("log"), &file("idx"));
+        });
+        halves.agent.wait_for_reconnection(said);
+        halves.assert_whole();
+    }
+}

@@ -38,6 +38,7 @@ use metrics::Sampler;
 use runs::Runs;
 use std::io;
 use std::path::PathBuf;
+use tracing::Instrument;
 
 /// Why an agent cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         Some(host_id) => host_id.clone(),
         None => host_name()?,
     };
+    // Whatever the agent says is said of its host.
+    let span = tracing::info_span!("agent", host = %host_id);
     let launcher = Launcher::new(config.supervisor)?;
     if launcher == Launcher::Systemd {
         tokio::spawn(launcher::warn_of_strangers(config.state_dir.clone()));
@@ -104,13 +107,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let mut agent = Agent {
         facts: FactsSource::new(catalogue.repo_dir()),
         sampler: Sampler::default(),
-        runs: Runs::open(&config.state_dir, &host_id, launcher)?,
+        runs: span.in_scope(|| Runs::open(&config.state_dir, &host_id, launcher))?,
         catalogue,
         host_id,
         config,
     };
     lifecycle::notify_ready("connecting");
-    uplink::run(&mut agent, &shutdown).await;
+    uplink::run(&mut agent, &shutdown).instrument(span).await;
     Ok(())
 }
 

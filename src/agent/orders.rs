@@ -76,7 +76,7 @@ impl Agent {
                     .requested_by
                     .as_deref()
                     .unwrap_or("nobody in particular");
-                tracing::info!(run = %spec.run_id, "begun, asked for by {by}");
+                tracing::info!(run = %spec.run_id, command = %spec.command, "begun, asked for by {by}");
                 Answer::Begun
             }
             Err(error) => self.reject(request, &error.to_string()),
@@ -105,7 +105,7 @@ impl Agent {
     }
 
     fn reject(&self, request: &CommandRequest, reason: &str) -> Answer {
-        tracing::warn!(run = %request.run_id, "rejected: {reason}");
+        tracing::warn!(run = %request.run_id, command = %request.command, "rejected: {reason}");
         Answer::Rejected(CommandRejected {
             host_id: self.host_id.clone(),
             run_id: request.run_id.clone(),

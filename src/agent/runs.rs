@@ -4,7 +4,7 @@
 //! run as a whole.
 
 use super::Error;
-use super::launcher::{self, Launcher, Supervisor};
+use super::launcher::Launcher;
 use super::live::{Change, Live};
 use super::requests::{self, Memory, Requests};
 use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Status, StatusReport};
@@ -96,7 +96,10 @@ impl Runs {
             return;
         }
         let command = match spool::read_json::<Spec>(&dir.spec()) {
-            Ok(Some(spec)) => spec.command,
+            Ok(Some(spec)) => {
+                self.remember(&spec);
+                spec.command
+            }
             Ok(None) if log.is_err() => return discard(&dir),
             Ok(None) | Err(_) => match &log {
                 Ok(log) => log.header().command.clone(),
@@ -109,12 +112,29 @@ impl Runs {
         self.unended.push((dir, command));
     }
 
-    /// Takes up the newest run without an end, which may be alive.
+    /// Remembers a request that an agent took, and then died before it did.
+    fn remember(&mut self, spec: &Spec) {
+        let nonce = spec.nonce.as_deref().unwrap_or_default();
+        if self.requests.look(&spec.run_id, nonce) == Memory::New
+            && let Err(error) = self.requests.remember(&spec.run_id, nonce)
+        {
+            tracing::error!(run = %spec.run_id, "cannot be remembered: {error}");
+        }
+    }
+
+    /// Takes up the newest run without an end, which may be alive. One that an agent took and did not begin
+    /// any more begins after all, but not after a reboot: that is too late.
     fn take_up(&mut self) {
         if self.live.is_none()
             && let Some((dir, command)) = self.unended.pop()
         {
-            let supervisor = self.launcher.find(&dir);
+            let log = LogReader::open(dir.path(), dir.run_id());
+            let has_begun = !log.is_err_and(|error| error.is_not_found());
+            let supervisor = if has_begun || spool::is_other_boot(&dir) {
+                self.launcher.find(&dir)
+            } else {
+                self.launcher.start_unless_started(&dir)
+            };
             self.live = Some(Live::new(dir, command, supervisor));
         }
     }
@@ -258,19 +278,17 @@ impl Runs {
         let dir = self.dir(&spec.run_id);
         let nonce = spec.nonce.as_deref().unwrap_or_default();
         let memory = self.state_dir.join("requests.json");
-        self.requests
-            .remember(&spec.run_id, nonce)
-            .map_err(at(&memory))?;
         fs::create_dir(dir.path()).map_err(at(dir.path()))?;
-        if let Err(error) = prepare(&dir, spec) {
+        // Remembered last: an agent killed before that has taken nothing, or a run that the next one begins.
+        let remembered = prepare(&dir, spec).and_then(|()| {
+            let remembered = self.requests.remember(&spec.run_id, nonce);
+            remembered.map_err(at(&memory))
+        });
+        if let Err(error) = remembered {
             discard(&dir);
             return Err(error);
         }
-        let supervisor = self.launcher.start(&dir).unwrap_or_else(|error| {
-            tracing::error!(run = %spec.run_id, "cannot start its supervisor: {error}");
-            launcher::note(&dir, &error);
-            Supervisor::Gone
-        });
+        let supervisor = self.launcher.start(&dir);
         self.live = Some(Live::new(dir, spec.command.clone(), supervisor));
         Ok(())
     }

@@ -17,11 +17,11 @@ pub(super) async fn run(agent: &mut Agent, shutdown: &Shutdown) {
         let Some(dialed) = meanwhile(&mut agent.runs, shutdown, attempt).await else {
             return;
         };
-        let url = agent.config.dashboard.configured();
-        let unwanted = match dialed {
+        let url = agent.config.dashboard.configured().to_owned();
+        let (unwanted, why) = match dialed {
             Err(error) => {
                 tracing::warn!("cannot connect to {url}: {error}");
-                error.is_unwanted()
+                (error.is_unwanted(), error.to_string())
             }
             Ok(socket) => {
                 let outcome = session::run(agent, socket, shutdown).await;
@@ -33,10 +33,10 @@ pub(super) async fn run(agent: &mut Agent, shutdown: &Shutdown) {
                     backoff.reset();
                 }
                 tracing::warn!("disconnected: {}", outcome.end);
-                unwanted
+                (unwanted, outcome.end.to_string())
             }
         };
-        lifecycle::notify_status("not connected");
+        lifecycle::notify_status(&format!("not connected to {url}: {why}"));
         let pause = sleep(backoff.wait(unwanted, backoff::luck()));
         if meanwhile(&mut agent.runs, shutdown, pause).await.is_none() {
             return;

@@ -2,6 +2,7 @@
 
 use super::config::Retention;
 use super::core::Core;
+use crate::lifecycle;
 use crate::protocol::{RunId, Status, Timestamp};
 use crate::runlog;
 use std::path::Path;
@@ -20,6 +21,7 @@ const RUNS_AT_A_TIME: usize = 1_000;
 pub(super) async fn run(core: Arc<Core>, retention: Retention) {
     let mut expire = interval(EXPIRE_EVERY);
     let mut retain = interval(RETAIN_EVERY);
+    let mut told = String::new();
     expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
     retain.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -28,6 +30,11 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention) {
                 expire_runs(&core, Instant::now()).await;
                 if core.health.reason().is_some() {
                     core.probe().await;
+                }
+                let summary = core.summary();
+                if summary != told {
+                    lifecycle::notify_status(&summary);
+                    told = summary;
                 }
             }
             _ = retain.tick() => retain_logs(&core, retention).await,
@@ -59,7 +66,7 @@ async fn expire_runs(core: &Arc<Core>, now: Instant) {
         if !expired {
             continue;
         }
-        tracing::info!(host = %host_id, run = %run_id, "run expired");
+        tracing::info!(host = %host_id, run = %run_id, command = %record.run.command, "run expired");
         let _ = core.persist(host_id, run_id).await;
     }
 }

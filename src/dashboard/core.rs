@@ -131,6 +131,16 @@ impl Core {
         }
     }
 
+    /// How the dashboard is, in words.
+    pub(crate) fn summary(&self) -> String {
+        let (hosts, online) = self.fleet.count();
+        let summary = format!("{online} of {hosts} hosts online");
+        match self.health.reason() {
+            Some(reason) => format!("{summary}; cannot store: {reason}"),
+            None => summary,
+        }
+    }
+
     /// Takes a command for each of these hosts; all that can be taken are on disk when it returns. It goes on
     /// to its end even when nobody waits for that any more.
     pub(crate) async fn enqueue(
@@ -166,6 +176,7 @@ impl Core {
                 let taken = answers.iter_mut().filter(|answer| answer.is_ok());
                 for (answer, record) in taken.zip(stored) {
                     let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
+                    tracing::info!(host = %host_id, run = %run_id, %command, by = requested_by, "run asked for");
                     self.fleet.add_run(record.clone());
                     self.fleet.send(&host_id, Errand::Begin(run_id));
                     *answer = Ok(record);
@@ -224,7 +235,7 @@ impl Core {
     ) -> Result<Run, CommandError> {
         let (record, effect) = self.fleet.stop(host_id, wish)?;
         let run_id = record.run.run_id.clone();
-        tracing::info!(host = %host_id, run = %run_id, cancelled = effect == StopEffect::Cancelled, "stop asked for");
+        tracing::info!(host = %host_id, run = %run_id, command = %record.run.command, cancelled = effect == StopEffect::Cancelled, "stop asked for");
         let (core, host_id) = (Arc::clone(self), host_id.clone());
         let stored = tokio::spawn(async move { core.persist(&host_id, &run_id).await }).await;
         let stored = stored.unwrap_or(Err(StateError::Closed));

@@ -114,7 +114,7 @@ pub async fn run(
         let _ = stream.set_nodelay(true);
     });
     logging::announce(&format!("listening on http://{address}"));
-    lifecycle::notify_ready(&format!("listening on {address}"));
+    lifecycle::notify_ready(&core.summary());
     let service = router::router(&app).into_make_service_with_connect_info::<SocketAddr>();
     let ends = shutdown.clone();
     let serving =

@@ -66,13 +66,16 @@ impl Syncer {
         Ok(Self { shared })
     }
 
-    /// Asks for everything written so far, which is `mark`.
+    /// Asks for everything written so far, which is `mark`; after [`finish`](Self::finish) in vain.
     pub(crate) fn want(&self, log: &Arc<Syncing>, mark: u64) {
         log.wanted.store(mark, Ordering::Release);
         if !log.queued.swap(true, Ordering::AcqRel) {
             let (queue, turn) = &*self.shared;
-            lock(queue).dirty.push(Arc::clone(log));
-            turn.notify_all();
+            let mut state = lock(queue);
+            if !state.closed {
+                state.dirty.push(Arc::clone(log));
+                turn.notify_all();
+            }
         }
     }
 

@@ -164,3 +164,39 @@ async fn a_request_is_remembered_by_an_agent_that_was_killed() {
     connection.command(RUN, "other", "switch").await;
     assert_eq!(connection.expect("command_rejected").await["run_id"], RUN);
 }
+
+#[tokio::test]
+async fn a_run_that_an_agent_took_and_did_not_begin_before_it_died_is_begun_by_the_next() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.agent("echo one", "");
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    connection.until_end(RUN, 0).await;
+    agent.kill();
+    drop(connection);
+    // As it was before the supervisor started: nothing but the request.
+    for entry in fs::read_dir(fleet.rundir(RUN)).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if name != "spec.json" && name != "boot_id" {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    fs::remove_file(fleet.path("state/requests.json")).unwrap();
+
+    let _agent = fleet.agent("echo one", "");
+    let (mut connection, _) = fleet.register().await;
+    connection.command(RUN, "n", "switch").await;
+    loop {
+        let message = connection.next().await;
+        assert_ne!(message["type"], "command_rejected", "{message}");
+        if message["status"] == "running" {
+            break;
+        }
+    }
+    let (lines, status) = connection.until_end(RUN, 0).await;
+    assert_eq!(
+        (lines, &status["status"]),
+        (vec!["one".to_owned()], &json!("ok"))
+    );
+}

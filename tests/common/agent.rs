@@ -92,10 +92,15 @@ impl Agent {
         end_all_owned_by(self.dir.path());
     }
 
-    /// Starts it anew on the same state.
+    /// Starts it anew on the same state; connected when it returns.
     pub(crate) fn start_again(&mut self) {
+        self.launch_again();
+        self.wait_for_reconnection(0);
+    }
+
+    /// Starts it anew on the same state.
+    pub(crate) fn launch_again(&mut self) {
         self.process = launch(self.dir.path(), &self.environment);
-        self.process.wait_to_say("connected to ", 0);
     }
 
     /// The agent again, from a copy of the binary that is removed once it is connected.

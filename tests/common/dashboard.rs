@@ -6,14 +6,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A dashboard and how to talk to it.
 pub(crate) struct Dashboard {
     dir: tempfile::TempDir,
+    environment: Vec<(&'static str, String)>,
+    address: &'static str,
     pub(crate) process: Process,
     pub(crate) port: u16,
     /// Sent with each request, as a browser would.
@@ -49,6 +53,17 @@ impl Dashboard {
 
     /// The same with `extra` lines of configuration, and `(name, role, hash)` of users.
     pub(crate) fn start_with(hosts: &[&str], extra: &str, users: &[(&str, &str, String)]) -> Self {
+        Self::start_in(Vec::new(), "127.0.0.1", hosts, extra, users)
+    }
+
+    /// The same with more in its environment, listening on this address.
+    pub(crate) fn start_in(
+        environment: Vec<(&'static str, String)>,
+        address: &'static str,
+        hosts: &[&str],
+        extra: &str,
+        users: &[(&str, &str, String)],
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut agents = String::new();
         for host in hosts {
@@ -69,11 +84,13 @@ impl Dashboard {
             writeln!(config, "users_file = {:?}", path("users")).unwrap();
         }
         fs::write(dir.path().join("dashboard.toml"), config + extra).unwrap();
-        let (process, port) = launch(dir.path(), 0);
+        let mut process = spawn(dir.path(), &environment, (address, 0));
         Self {
+            port: port_of(&mut process),
             dir,
+            environment,
+            address,
             process,
-            port,
             cookie: None,
         }
     }
@@ -82,7 +99,25 @@ impl Dashboard {
     pub(crate) fn restart(&mut self, signal: Signal, while_down: impl FnOnce()) {
         self.process.end(signal);
         while_down();
-        (self.process, self.port) = launch(self.dir.path(), self.port);
+        self.start_again();
+    }
+
+    /// Starts it anew, on the same port and the same data.
+    pub(crate) fn start_again(&mut self) {
+        self.launch_again();
+        port_of(&mut self.process);
+    }
+
+    fn launch_again(&mut self) {
+        let at = (self.address, self.port);
+        self.process = spawn(self.dir.path(), &self.environment, at);
+    }
+
+    /// Starts it anew and kills it so much later, wherever it is then.
+    pub(crate) fn launch_and_kill(&mut self, later: Duration) {
+        self.launch_again();
+        std::thread::sleep(later);
+        self.process.end(Signal::SIGKILL);
     }
 
     /// The token of a host.
@@ -152,6 +187,22 @@ impl Dashboard {
             ("Content-Type", "application/json"),
         ];
         self.request("POST", path, &headers, body.to_string().as_bytes())
+    }
+
+    /// What a user's hash is for this password.
+    pub(crate) fn password_hash(password: &str) -> String {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_switchyard"))
+            .arg("passwd")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(password.as_bytes()).unwrap();
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// Signs in, and sends the session from now on.
@@ -295,9 +346,9 @@ impl Dashboard {
     }
 }
 
-fn launch(dir: &Path, port: u16) -> (Process, u16) {
+fn spawn(dir: &Path, environment: &[(&str, String)], (address, port): (&str, u16)) -> Process {
     let config = dir.join("dashboard.toml");
-    let listen = format!("127.0.0.1:{port}");
+    let listen = format!("{address}:{port}");
     let arguments = [
         "dashboard",
         "--config",
@@ -305,16 +356,14 @@ fn launch(dir: &Path, port: u16) -> (Process, u16) {
         "--listen",
         &listen,
     ];
-    let mut process = Process::start(dir, &arguments);
+    Process::start_in(dir, &arguments, environment)
+}
+
+/// Waits until it listens.
+fn port_of(process: &mut Process) -> u16 {
     let address = process.wait_to_say("listening on http://", 0);
-    let port = address
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .rsplit_once(':')
-        .unwrap()
-        .1;
-    (process, port.parse().unwrap())
+    let address = address.split_whitespace().next().unwrap();
+    address.rsplit_once(':').unwrap().1.parse().unwrap()
 }
 
 /// The hash of a token, as `agents_file` has it.

@@ -85,9 +85,13 @@ pub(crate) struct Gate(std::path::PathBuf);
 impl Gate {
     /// A closed gate at `dir/name`.
     pub(crate) fn closed(dir: &Path, name: &str) -> Self {
-        let path = dir.join(name);
-        std::fs::write(&path, "").unwrap();
-        Self(path)
+        let gate = Self(dir.join(name));
+        gate.close();
+        gate
+    }
+
+    pub(crate) fn close(&self) {
+        std::fs::write(&self.0, "").unwrap();
     }
 
     /// Shell code that waits until the gate is open.

@@ -82,6 +82,26 @@ impl Process {
         self.child.id()
     }
 
+    /// Stops it, or lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// How often it has said this on standard error.
+    pub(crate) fn times_said(&self, text: &str) -> usize {
+        let lines = all_of(&self.said);
+        lines.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// The first line on standard error, waited for, that contains `text`.
+    #[track_caller]
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        wait_for(&format!("{text:?} on standard error"), SOON, || {
+            let lines = all_of(&self.said);
+            lines.into_iter().find(|line| line.contains(text))
+        })
+    }
+
     /// How many lines it has written to standard error.
     pub(crate) fn said(&self) -> usize {
         all_of(&self.said).len()

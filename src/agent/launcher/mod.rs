@@ -7,7 +7,7 @@ mod unit;
 
 use super::Error;
 use super::config::SupervisorKind;
-use crate::proctree::ProcessId;
+use crate::proctree::{self, ProcessId};
 use crate::spool::{self, RunDir};
 use std::fs::{self, File};
 use std::io;
@@ -46,8 +46,18 @@ impl Launcher {
         }
     }
 
-    /// Starts one that outlives this process. Needs a tokio runtime.
-    pub(super) fn start(self, dir: &RunDir) -> io::Result<Supervisor> {
+    /// Starts one that outlives this process; where that fails, why is noted for the run's result. Needs a tokio
+    /// runtime.
+    pub(super) fn start(self, dir: &RunDir) -> Supervisor {
+        self.try_start(dir).unwrap_or_else(|error| {
+            tracing::error!(run = %dir.run_id(), "cannot start its supervisor: {error}");
+            // What cannot be noted was logged.
+            let _ = fs::write(dir.last_words(), error.to_string());
+            Supervisor::Gone
+        })
+    }
+
+    fn try_start(self, dir: &RunDir) -> io::Result<Supervisor> {
         let errors = File::create(dir.last_words())?;
         match self {
             Self::Systemd => Ok(Supervisor::Unit(Box::new(Unit::start(dir, errors)?))),
@@ -60,6 +70,16 @@ impl Launcher {
                 Ok(Supervisor::Child(Box::new(child)))
             }
         }
+    }
+
+    /// The same for a run that an earlier agent took and may have started in its last moment. systemd itself
+    /// starts no unit twice.
+    pub(super) fn start_unless_started(self, dir: &RunDir) -> Supervisor {
+        let started = match self {
+            Self::Systemd => None,
+            Self::Process => proctree::supervising(dir.path()),
+        };
+        started.map_or_else(|| self.start(dir), Supervisor::Process)
     }
 
     /// The one that an earlier agent started for `dir`, alive or not.
@@ -141,12 +161,6 @@ impl Supervisor {
 /// What the supervisor of `dir` wrote down of itself and its child.
 pub(super) fn processes(dir: &RunDir) -> Option<spool::Supervisor> {
     spool::read_json(&dir.supervisor()).ok().flatten()
-}
-
-/// Says why a supervisor cannot be started, where its own last words would be.
-pub(super) fn note(dir: &RunDir, why: &io::Error) {
-    // What cannot be noted was logged.
-    let _ = fs::write(dir.last_words(), why.to_string());
 }
 
 #[cfg(test)]

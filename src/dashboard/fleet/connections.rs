@@ -95,8 +95,14 @@ impl Fleet {
         })
     }
 
-    /// Shows a host as offline, unless a newer connection took over.
-    pub(crate) fn disconnect(&self, host_id: &HostId, epoch: u64) -> Option<StoredHost> {
+    /// Shows a host as offline that was heard last so long ago, unless a newer connection took over.
+    pub(crate) fn disconnect(
+        &self,
+        host_id: &HostId,
+        epoch: u64,
+        silence: Duration,
+    ) -> Option<StoredHost> {
+        let silence = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
         self.change(|inner| {
             let host = inner.hosts.get_mut(host_id)?;
             if host
@@ -108,6 +114,10 @@ impl Fleet {
             }
             host.link = None;
             host.online = false;
+            if host.stored.last_seen.is_some() {
+                let heard = Timestamp::now().millis().saturating_sub(silence);
+                host.stored.last_seen = Some(Timestamp::from_millis(heard));
+            }
             host.pending_command = None;
             let stored = host.stored.clone();
             inner.show_host(host_id);

@@ -190,14 +190,14 @@ impl HostRuns {
             return Ok(());
         };
         let completed = report.completed.unwrap_or_else(Timestamp::now);
-        // Of a run whose end nobody saw, nobody knows how long it took.
-        let so_far = (record.run.started)
-            .filter(|_| report.status != Status::Lost)
-            .map(|started| {
-                (completed.millis() - started.millis())
-                    .max(0)
-                    .unsigned_abs()
-            });
+        // Where the host does not say how long it took: by its own clock, or from here, but never by two clocks.
+        let by_host = report.started.zip(report.completed);
+        let by_host = by_host.map(|(from, to)| (to.millis() - from.millis()).max(0).unsigned_abs());
+        let from_here = run.made.map(|made| made.elapsed().as_millis() as u64);
+        // Of a run whose end nobody saw, nobody knows it.
+        let so_far = by_host
+            .or(from_here)
+            .filter(|_| report.status != Status::Lost);
         let result = RunResult {
             status: report.status,
             completed,
@@ -218,7 +218,7 @@ impl HostRuns {
         if self.single.as_ref() == Some(run_id) {
             self.single = None;
         }
-        tracing::info!(host = %self.host_id, run = %run_id, status = %report.status, exit_code = ?report.exit_code, "run ended");
+        tracing::info!(host = %self.host_id, run = %run_id, command = %report.command, status = %report.status, exit_code = ?report.exit_code, "run ended");
         core.fleet.update_run(&self.host_id, run_id, |record| {
             if let Some(footer) = &footer {
                 footer.complete(&mut record.run);

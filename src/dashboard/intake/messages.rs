@@ -237,6 +237,7 @@ impl HostRuns {
         core.fleet
             .update_run(&self.host_id, &rejected.run_id, |record| {
                 if record.run.status == Status::Queued {
+                    tracing::warn!(host = %record.run.host_id, run = %record.run.run_id, command = %record.run.command, "{message}");
                     record.run.status = Status::Rejected;
                     record.run.message = Some(message);
                     record.run.completed = Some(Timestamp::now());

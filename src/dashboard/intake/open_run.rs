@@ -32,6 +32,8 @@ pub(super) struct OpenRun {
     pub(super) result: Option<StatusReport>,
     /// Whether the end is in the database.
     pub(super) persisted: bool,
+    /// When its log was made, if this dashboard made it.
+    pub(super) made: Option<Instant>,
 }
 
 impl OpenRun {
@@ -43,7 +45,9 @@ impl OpenRun {
         bell: &Arc<Notify>,
     ) -> Result<Self, LogError> {
         let run = &record.run;
-        let opened = match LogWriter::open(dir, &run.run_id) {
+        let found = LogWriter::open(dir, &run.run_id);
+        let is_new = found.is_err();
+        let opened = match found {
             Err(error) if error.is_not_found() => {
                 std::fs::create_dir_all(dir).map_err(|source| LogError::Io {
                     what: "create",
@@ -81,6 +85,7 @@ impl OpenRun {
             shown,
             result: None,
             persisted: false,
+            made: is_new.then_some(now),
         })
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout, timeout_at};
 
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// A peer from which no byte came for so long is gone; so is one that takes none.
@@ -39,7 +39,7 @@ impl From<Violation> for End {
 pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocket) {
     let _guest = core.guests.enter();
     let first = tokio::select! {
-        first = first(&mut socket) => first,
+        first = timeout(SILENCE, first(&mut socket)) => first.unwrap_or(Err(End::Gone)),
         () = core.shutdown.wait() => Err(going_away()),
     };
     let end = match first {
@@ -78,10 +78,10 @@ fn going_away() -> End {
 /// Waits for `register`.
 async fn first(socket: &mut WebSocket) -> Result<Register, End> {
     loop {
-        let text = match timeout(SILENCE, socket.recv()).await {
-            Ok(Some(Ok(Message::Text(text)))) => text,
-            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
-            other => return Err(ended(other.unwrap_or(None))),
+        let text = match socket.recv().await {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+            other => return Err(ended(other)),
         };
         let messages = split(&text).map_err(|error| Violation::Malformed(error.to_string()))?;
         let [message] = messages.as_slice() else {
@@ -144,12 +144,13 @@ async fn registered(
         code = told(&mut closing) => return End::Close(code, GONE.into()),
     };
     tracing::info!(host = %host_id, version = ?register.facts.agent_version, "host registered");
+    let mut heard = Instant::now();
     let end = match runs.register(core, register).await {
-        Ok(()) => talk(core, &mut runs, socket, &mut todo, &mut closing).await,
+        Ok(()) => talk(core, &mut runs, socket, &mut todo, &mut closing, &mut heard).await,
         Err(violation) => violation.into(),
     };
     runs.disconnected(core).await;
-    if let Some(host) = core.fleet.disconnect(host_id, epoch) {
+    if let Some(host) = core.fleet.disconnect(host_id, epoch, heard.elapsed()) {
         let _ = core.noted(core.state.save_host(host_id, &host).await);
     }
     end
@@ -163,15 +164,17 @@ async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
     }
 }
 
-/// A peer that takes nothing must not keep out the connection that replaces it, nor hold up the end.
+/// A peer that takes nothing must not keep out the connection that replaces it, nor hold up the end. While it
+/// takes nothing it is not heard either, so it has until it would be silent for too long.
 async fn send(
     core: &Core,
     socket: &mut WebSocket,
     message: Message,
     closing: &mut watch::Receiver<Option<u16>>,
+    heard: Instant,
 ) -> Result<(), End> {
     tokio::select! {
-        sent = timeout(SILENCE, socket.send(message)) => match sent {
+        sent = timeout_at(heard + SILENCE, socket.send(message)) => match sent {
             Ok(Ok(())) => Ok(()),
             _ => Err(End::Gone),
         },
@@ -186,32 +189,24 @@ async fn talk(
     socket: &mut WebSocket,
     todo: &mut mpsc::Receiver<Errand>,
     closing: &mut watch::Receiver<Option<u16>>,
+    heard: &mut Instant,
 ) -> End {
     let bell = runs.bell();
     let mut pings = interval(PING_EVERY);
-    let mut heard = Instant::now();
     loop {
         for reply in runs.take_replies() {
-            if let Err(end) = send(core, socket, Message::Text(reply.into()), closing).await {
+            let reply = Message::Text(reply.into());
+            if let Err(end) = send(core, socket, reply, closing, *heard).await {
                 return end;
             }
         }
         let turn = runs.next_turn().map(Instant::from_std);
         tokio::select! {
-            received = socket.recv() => {
-                heard = Instant::now();
-                match received {
-                    Some(Ok(Message::Text(text))) => {
-                        core.counters.frames_received.fetch_add(1, Ordering::Relaxed);
-                        core.counters.bytes_received.fetch_add(text.len() as u64, Ordering::Relaxed);
-                        if let Err(violation) = runs.frame(core, &text).await {
-                            return violation.into();
-                        }
-                    }
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    other => return ended(other),
-                }
-            }
+            // What the peer sent is looked at before it is held for silent, and everything else before that,
+            // so that a peer that never pauses holds nothing up.
+            biased;
+            () = core.shutdown.wait() => return going_away(),
+            code = told(closing) => return End::Close(code, GONE.into()),
             errand = todo.recv() => match errand {
                 Some(errand) => runs.errand(core, errand).await,
                 None => return End::Close(told(closing).await, GONE.into()),
@@ -222,15 +217,28 @@ async fn talk(
                 runs.acknowledge(core).await;
             }
             _ = pings.tick() => {
-                if heard.elapsed() >= SILENCE {
-                    return End::Gone;
-                }
-                if let Err(end) = send(core, socket, Message::Ping(Default::default()), closing).await {
+                let ping = Message::Ping(Default::default());
+                if let Err(end) = send(core, socket, ping, closing, *heard).await {
                     return end;
                 }
             }
-            code = told(closing) => return End::Close(code, GONE.into()),
-            () = core.shutdown.wait() => return going_away(),
+            received = socket.recv() => {
+                *heard = Instant::now();
+                match received {
+                    Some(Ok(Message::Text(text))) => {
+                        core.counters.frames_received.fetch_add(1, Ordering::Relaxed);
+                        core.counters.bytes_received.fetch_add(text.len() as u64, Ordering::Relaxed);
+                        if let Err(violation) = runs.frame(core, &text).await {
+                            return violation.into();
+                        }
+                        // Storing may have taken long, and that is no silence.
+                        *heard = Instant::now();
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => return ended(other),
+                }
+            }
+            () = sleep_until(*heard + SILENCE) => return End::Gone,
         }
     }
 }

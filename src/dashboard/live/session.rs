@@ -109,10 +109,9 @@ impl Browser {
                         _ => return End::Gone,
                     }
                 }
+                // Only after what it sent was looked at, which needs room for the answers.
+                () = sleep_until(self.heard + SILENCE) => return End::Gone,
                 _ = pings.tick() => {
-                    if self.heard.elapsed() >= SILENCE {
-                        return End::Gone;
-                    }
                     if let Err(end) = self.send(Message::Ping(Default::default())).await {
                         return end;
                     }
