@@ -1,0 +1,240 @@
+//! Real hosts with real systemd and real nix: a switch that builds, activates and restarts its own agent, and
+//! everything that may die meanwhile. What nix and the activation wrote is what the log holds, line for line.
+#![cfg(test)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod container;
+mod root;
+
+use common::{Dashboard, SOON, texts};
+use container::{Container, HOST};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A host and its dashboard.
+struct Scene {
+    dashboard: Dashboard,
+    host: Container,
+}
+
+impl Scene {
+    fn new(name: &str) -> Option<Self> {
+        let dashboard = Dashboard::start(&[HOST]);
+        let host = Container::boot(name, dashboard.port)?;
+        let scene = Self { dashboard, host };
+        scene.await_online();
+        Some(scene)
+    }
+
+    fn await_online(&self) {
+        self.dashboard
+            .wait_for_host(HOST, "online", |host| host["online"] == true);
+    }
+
+    fn hold(&self, what: &str) {
+        self.host.write(&format!("/var/toy/hold-{what}"), "");
+    }
+
+    fn release(&self, what: &str) {
+        let gate = self.host.path(&format!("/var/toy/hold-{what}"));
+        std::fs::remove_file(gate).unwrap();
+    }
+
+    fn switch(&self) -> String {
+        self.dashboard.command(HOST, "switch")
+    }
+
+    fn unit(run: &str) -> String {
+        format!("switchyard-run-{run}.service")
+    }
+
+    /// Kills the main process of a unit, and waits until another one is there.
+    fn kill(&self, unit: &str) {
+        let before = self.host.show(unit, "MainPID");
+        self.host
+            .run(&["systemctl", "kill", "--kill-whom=main", "-s", "KILL", unit]);
+        common::wait_for("another process", SOON, || {
+            let now = self.host.show(unit, "MainPID");
+            (now != before && now != "0").then_some(())
+        });
+    }
+
+    /// Waits for the end of the run and checks that its log is whole.
+    #[track_caller]
+    fn whole(&self, run: &str) -> Value {
+        let done = |run: &Value| !["queued", "running"].contains(&run["status"].as_str().unwrap());
+        let limit = Duration::from_secs(120);
+        let ended = self.dashboard.wait_for_run(HOST, run, limit, done);
+        let lines = self.dashboard.lines(HOST, run);
+        let lines = texts(&lines);
+        let told = format!("{ended}\n{}\n{}", lines.join("\n"), self.host.journal());
+        let built: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("toy-system> "))
+            .collect();
+        let wrote = self.host.read("/var/toy/built");
+        assert_eq!(built, wrote.lines().collect::<Vec<_>>(), "{told}");
+        let wrote = self.host.read("/var/toy/activated");
+        let wrote: Vec<_> = wrote.lines().collect();
+        let from = lines.iter().position(|line| Some(line) == wrote.first());
+        let activated = from.map_or(&lines[..0], |from| &lines[from..]);
+        // The two streams of the activation have no order between them.
+        let of_stream = |lines: &[&str], is_stdout: bool| -> Vec<String> {
+            let lines = lines
+                .iter()
+                .filter(|line| line.starts_with("setting up") == is_stdout);
+            lines.map(|line| (*line).to_owned()).collect()
+        };
+        for is_stdout in [false, true] {
+            let expected = of_stream(&wrote, is_stdout);
+            assert_eq!(of_stream(activated, is_stdout), expected, "{told}");
+        }
+        ended
+    }
+
+    #[track_caller]
+    fn ends_well(&self, run: &str) {
+        let ended = self.whole(run);
+        let journal = self.host.journal();
+        assert_eq!(ended["status"], "ok", "{ended}\n{journal}");
+        assert_eq!(ended["exit_code"], 0);
+        assert_eq!(ended["generation_after"], 1);
+    }
+}
+
+#[test]
+fn a_switch_that_restarts_its_own_agent_with_a_changed_unit_arrives_whole() {
+    let Some(scene) = Scene::new("restart") else {
+        return;
+    };
+    let unit = "switchyard-agent.service";
+    let before = scene.host.show(unit, "MainPID");
+    scene.host.write(
+        "/var/toy/in-activation",
+        "sed -i 's/^UMask/Environment=MARK=2\\nUMask/' /etc/systemd/system/switchyard-agent.service\n\
+         systemctl daemon-reload\nsystemctl restart switchyard-agent.service\n",
+    );
+    let run = scene.switch();
+    scene.ends_well(&run);
+    assert_ne!(scene.host.show(unit, "MainPID"), before);
+    assert!(scene.host.show(unit, "Environment").contains("MARK=2"));
+}
+
+#[test]
+fn a_switch_that_upgrades_its_own_agent_arrives_whole() {
+    let Some(scene) = Scene::new("upgrade") else {
+        return;
+    };
+    scene.host.write(
+        "/var/toy/in-activation",
+        "cp /usr/local/bin/switchyard /usr/local/bin/switchyard-2\n\
+         sed -i 's,bin/switchyard agent,bin/switchyard-2 agent,' /etc/systemd/system/switchyard-agent.service\n\
+         systemctl daemon-reload\nsystemctl restart switchyard-agent.service\nrm /usr/local/bin/switchyard\n",
+    );
+    let run = scene.switch();
+    scene.ends_well(&run);
+    let started = scene.host.show("switchyard-agent.service", "ExecStart");
+    assert!(started.contains("/usr/local/bin/switchyard-2"), "{started}");
+}
+
+#[test]
+fn a_run_goes_on_when_agent_and_supervisor_are_killed_during_the_build() {
+    let Some(scene) = Scene::new("killed-build") else {
+        return;
+    };
+    scene.hold("build");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-building");
+    scene.kill(&Scene::unit(&run));
+    scene.kill("switchyard-agent.service");
+    scene.kill(&Scene::unit(&run));
+    scene.release("build");
+    scene.ends_well(&run);
+}
+
+#[test]
+fn an_activation_whose_supervisor_is_killed_ends_with_its_own_exit_code() {
+    let Some(scene) = Scene::new("killed-activation") else {
+        return;
+    };
+    scene.hold("activation");
+    scene.host.write("/var/toy/exit-code", "4");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-activating");
+    scene.kill(&Scene::unit(&run));
+    scene.release("activation");
+    let ended = scene.whole(&run);
+    assert_eq!(
+        [&ended["status"], &ended["exit_code"]],
+        [&json!("error"), &json!(4)]
+    );
+    assert_eq!(ended["generation_after"], 1);
+}
+
+#[test]
+fn systemd_reloading_reexecuting_and_isolating_leaves_a_run_alone() {
+    let Some(scene) = Scene::new("isolate") else {
+        return;
+    };
+    scene.hold("build");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-building");
+    let supervisor = scene.host.show(&Scene::unit(&run), "MainPID");
+    for verb in [
+        &["daemon-reload"][..],
+        &["daemon-reexec"],
+        &["isolate", "multi-user.target"],
+    ] {
+        scene.host.run(&[&["systemctl"], verb].concat());
+    }
+    scene
+        .host
+        .run(&["systemctl", "restart", "switchyard-agent.service"]);
+    assert_eq!(scene.host.show(&Scene::unit(&run), "MainPID"), supervisor);
+    scene.release("build");
+    scene.ends_well(&run);
+}
+
+#[test]
+fn a_run_outlives_a_dashboard_that_is_away_for_a_minute() {
+    let Some(mut scene) = Scene::new("away") else {
+        return;
+    };
+    scene.hold("build");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-building");
+    let host = &scene.host;
+    scene
+        .dashboard
+        .restart(nix::sys::signal::Signal::SIGKILL, || {
+            std::fs::remove_file(host.path("/var/toy/hold-build")).unwrap();
+            host.await_file("/var/toy/is-activating");
+            std::thread::sleep(Duration::from_secs(60));
+        });
+    scene.ends_well(&run);
+}
+
+#[test]
+fn a_run_in_which_the_host_restarts_is_lost_and_says_so_and_the_next_one_works() {
+    let Some(scene) = Scene::new("reboot") else {
+        return;
+    };
+    scene.hold("activation");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-activating");
+    scene.host.reboot();
+    scene.await_online();
+    let ended = scene.dashboard.wait_done(HOST, &run);
+    assert_eq!(ended["status"], "lost", "{ended}");
+    let message = ended["message"].as_str().unwrap();
+    assert!(message.contains("host restarted"), "{message}");
+    scene.release("activation");
+    for file in ["built", "activated"] {
+        scene.host.write(&format!("/var/toy/{file}"), "");
+    }
+    scene.host.write("/etc/nixos/salt", "2");
+    let run = scene.switch();
+    let ended = scene.whole(&run);
+    assert_eq!(ended["status"], "ok", "{ended}");
+}
