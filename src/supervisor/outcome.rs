@@ -147,9 +147,11 @@ fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>
     });
     let (status, code, mut message) = match &interruption.cause {
         Cause::Stop { by, .. } => {
-            let by = by
-                .as_ref()
-                .map_or_else(String::new, |by| format!(" by {by}"));
+            let by = match by {
+                Some(by) => format!(" by {by}"),
+                None if is_shutting_down() => " because the host is shutting down".to_owned(),
+                None => String::new(),
+            };
             (Status::Stopped, None, format!("stopped{by}{phase}"))
         }
         Cause::Timeout => {
@@ -171,6 +173,17 @@ fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>
         message.push_str("; some of its processes could not be ended");
     }
     (status, code, Some(message))
+}
+
+/// Whether systemd is ending everything, and the run with it.
+fn is_shutting_down() -> bool {
+    let systemd = Command::new("systemctl")
+        .args(["--no-ask-password", "is-system-running"])
+        .env("SYSTEMD_BUS_TIMEOUT", "5s")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    systemd.is_ok_and(|said| said.stdout.trim_ascii() == b"stopping")
 }
 
 /// The last lines on standard error from line `from` on.

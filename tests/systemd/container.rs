@@ -2,6 +2,8 @@
 
 use crate::common::{Dashboard, wait_for};
 use crate::root;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -130,21 +132,40 @@ impl Container {
     }
 
     /// Restarts the host in order.
-    pub(crate) fn reboot(&self) {
-        let before = self.leader();
+    pub(crate) fn reboot(&mut self) {
         // The answer may not come any more.
         let _ = self.try_run(&["systemctl", "reboot"]);
-        wait_for("another boot", PATIENCE, || {
-            (self.leader() != before).then_some(())
+        wait_for("the end of the host", PATIENCE, || {
+            self.nspawn.try_wait().unwrap()
         });
+        self.boot_again();
+    }
+
+    /// The host is off at once, and then on again.
+    pub(crate) fn lose_power(&mut self) {
+        self.kill();
+        self.boot_again();
+    }
+
+    /// All its processes go with the first.
+    fn kill(&mut self) {
+        if let Some(leader) = self.leader() {
+            let _ = kill(Pid::from_raw(leader.parse().unwrap()), Signal::SIGKILL);
+        } else {
+            let _ = self.nspawn.kill();
+        }
+        let _ = self.nspawn.wait();
+    }
+
+    fn boot_again(&mut self) {
+        self.nspawn = nspawn(&self.folder);
         self.await_boot();
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = self.nspawn.kill();
-        let _ = self.nspawn.wait();
+        self.kill();
         remove(&self.folder);
     }
 }

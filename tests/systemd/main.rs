@@ -77,18 +77,20 @@ impl Scene {
         assert_eq!(built, wrote.lines().collect::<Vec<_>>(), "{told}");
         let wrote = self.host.read("/var/toy/activated");
         let wrote: Vec<_> = wrote.lines().collect();
-        let from = lines.iter().position(|line| Some(line) == wrote.first());
-        let activated = from.map_or(&lines[..0], |from| &lines[from..]);
         // The two streams of the activation have no order between them.
-        let of_stream = |lines: &[&str], is_stdout: bool| -> Vec<String> {
-            let lines = lines
-                .iter()
-                .filter(|line| line.starts_with("setting up") == is_stdout);
-            lines.map(|line| (*line).to_owned()).collect()
+        let activated = |is_stdout: bool| -> Vec<&&str> {
+            let is_of_stream = |line: &&&str| line.starts_with("setting up") == is_stdout;
+            wrote.iter().filter(is_of_stream).collect()
         };
+        let told_of: Vec<_> = lines.iter().filter(|line| wrote.contains(line)).collect();
         for is_stdout in [false, true] {
-            let expected = of_stream(&wrote, is_stdout);
-            assert_eq!(of_stream(activated, is_stdout), expected, "{told}");
+            let of_stream = told_of.iter().copied();
+            let of_stream = of_stream.filter(|line| line.starts_with("setting up") == is_stdout);
+            assert_eq!(
+                of_stream.collect::<Vec<_>>(),
+                activated(is_stdout),
+                "{told}"
+            );
         }
         ended
     }
@@ -216,19 +218,19 @@ fn a_run_outlives_a_dashboard_that_is_away_for_a_minute() {
 }
 
 #[test]
-fn a_run_in_which_the_host_restarts_is_lost_and_says_so_and_the_next_one_works() {
-    let Some(scene) = Scene::new("reboot") else {
+fn a_run_in_which_the_host_loses_power_is_lost_and_says_so_and_the_next_one_works() {
+    let Some(mut scene) = Scene::new("power") else {
         return;
     };
     scene.hold("activation");
     let run = scene.switch();
     scene.host.await_file("/var/toy/is-activating");
-    scene.host.reboot();
-    scene.await_online();
+    scene.host.lose_power();
     let ended = scene.dashboard.wait_done(HOST, &run);
     assert_eq!(ended["status"], "lost", "{ended}");
     let message = ended["message"].as_str().unwrap();
     assert!(message.contains("host restarted"), "{message}");
+    scene.await_online();
     scene.release("activation");
     for file in ["built", "activated"] {
         scene.host.write(&format!("/var/toy/{file}"), "");
@@ -237,4 +239,19 @@ fn a_run_in_which_the_host_restarts_is_lost_and_says_so_and_the_next_one_works()
     let run = scene.switch();
     let ended = scene.whole(&run);
     assert_eq!(ended["status"], "ok", "{ended}");
+}
+
+#[test]
+fn a_run_ends_in_order_when_the_host_is_restarted_and_says_why() {
+    let Some(mut scene) = Scene::new("reboot") else {
+        return;
+    };
+    scene.hold("build");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-building");
+    scene.host.reboot();
+    let ended = scene.whole(&run);
+    assert_eq!(ended["status"], "stopped", "{ended}");
+    let message = ended["message"].as_str().unwrap();
+    assert!(message.contains("the host is shutting down"), "{message}");
 }
