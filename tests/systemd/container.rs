@@ -23,14 +23,16 @@ static SLOTS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 /// A running container, removed when dropped.
 pub(crate) struct Container {
     folder: PathBuf,
+    /// Where its network is, if it is not ours.
+    network: Option<String>,
     nspawn: Child,
     _slot: MutexGuard<'static, ()>,
 }
 
 impl Container {
-    /// Boots a host whose agent connects to this port; `name` is the test's own. `None` where it cannot be done,
-    /// which was said.
-    pub(crate) fn boot(name: &str, port: u16) -> Option<Self> {
+    /// Boots a host whose agent connects to this address; `name` is the test's own. `None` where it cannot be
+    /// done, which was said.
+    pub(crate) fn boot(name: &str, dashboard: &str, network: Option<String>) -> Option<Self> {
         let root = match prerequisites().and_then(|()| root::root()) {
             Ok(root) => root,
             Err(why) => {
@@ -53,9 +55,10 @@ impl Container {
         let mut mount = Command::new("mount");
         mount.args(["-t", "overlay", "overlay", "-o", &options]);
         must(mount.arg(folder.join("mnt")));
-        furnish(&folder.join("mnt"), port);
+        furnish(&folder.join("mnt"), dashboard);
         let container = Self {
-            nspawn: nspawn(&folder),
+            nspawn: nspawn(&folder, network.as_deref()),
+            network,
             folder,
             _slot: slot,
         };
@@ -158,7 +161,7 @@ impl Container {
     }
 
     fn boot_again(&mut self) {
-        self.nspawn = nspawn(&self.folder);
+        self.nspawn = nspawn(&self.folder, self.network.as_deref());
         self.await_boot();
     }
 }
@@ -209,7 +212,7 @@ fn remove(folder: &Path) {
 }
 
 /// Puts everything of ours into the host's files.
-fn furnish(mnt: &Path, port: u16) {
+fn furnish(mnt: &Path, dashboard: &str) {
     let put = |path: &str, text: &str, mode: u32| {
         let path = mnt.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -232,7 +235,7 @@ fn furnish(mnt: &Path, port: u16) {
     put("var/toy/built", "", 0o666);
     put("etc/switchyard/token", &Dashboard::token(HOST), 0o600);
     let config = format!(
-        "dashboard = \"ws://127.0.0.1:{port}\"\nhost_id = \"{HOST}\"\nheartbeat_interval = 1\n\
+        "dashboard = \"ws://{dashboard}\"\nallow_plaintext = true\nhost_id = \"{HOST}\"\nheartbeat_interval = 1\n\
          token_file = \"/etc/switchyard/token\"\n[repo]\ndir = \"/etc/nixos\"\n"
     );
     put("etc/switchyard/agent.toml", &config, 0o600);
@@ -244,9 +247,11 @@ fn furnish(mnt: &Path, port: u16) {
     fs::copy(program, mnt.join("usr/local/bin/switchyard")).unwrap();
 }
 
-fn nspawn(folder: &Path) -> Child {
+fn nspawn(folder: &Path, network: Option<&str>) -> Child {
     let console = fs::File::create(folder.join("console")).unwrap();
+    let network = network.map(|path| format!("--network-namespace-path={path}"));
     Command::new("systemd-nspawn")
+        .args(network)
         .args([
             "--quiet",
             "--register=no",

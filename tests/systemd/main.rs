@@ -2,15 +2,17 @@
 //! everything that may die meanwhile. What nix and the activation wrote is what the log holds, line for line.
 #![cfg(test)]
 
+mod cable;
 #[path = "../common/mod.rs"]
 mod common;
 mod container;
 mod root;
 
+use cable::Cable;
 use common::{Dashboard, SOON, texts};
 use container::{Container, HOST};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A host and its dashboard.
 struct Scene {
@@ -21,7 +23,8 @@ struct Scene {
 impl Scene {
     fn new(name: &str) -> Option<Self> {
         let dashboard = Dashboard::start(&[HOST]);
-        let host = Container::boot(name, dashboard.port)?;
+        let address = format!("127.0.0.1:{}", dashboard.port);
+        let host = Container::boot(name, &address, None)?;
         let scene = Self { dashboard, host };
         scene.await_online();
         Some(scene)
@@ -254,4 +257,76 @@ fn a_run_ends_in_order_when_the_host_is_restarted_and_says_why() {
     assert_eq!(ended["status"], "stopped", "{ended}");
     let message = ended["message"].as_str().unwrap();
     assert!(message.contains("the host is shutting down"), "{message}");
+}
+
+#[test]
+fn a_run_outlives_a_pulled_cable_of_90_seconds() {
+    let Some(cable) = Cable::plugged() else {
+        return;
+    };
+    let users = [("ada", "admin", Dashboard::password_hash("secret"))];
+    let mut dashboard = Dashboard::start_in(Vec::new(), "0.0.0.0", &[HOST], "", &users);
+    dashboard.log_in("ada", "secret");
+    let address = format!("{}:{}", cable::ADDRESS, dashboard.port);
+    let Some(host) = Container::boot("cable", &address, Some(Cable::namespace())) else {
+        return;
+    };
+    let scene = Scene { dashboard, host };
+    scene.await_online();
+    scene.hold("build");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-building");
+    cable.pull();
+    let pulled = Instant::now();
+    scene.release("build");
+    scene.host.await_file("/var/toy/is-activating");
+    let host = scene
+        .dashboard
+        .wait_for_host(HOST, "offline", |host| host["online"] == false);
+    assert_eq!(host["run"]["status"], "running", "only the contact is lost");
+    std::thread::sleep(Duration::from_secs(90).saturating_sub(pulled.elapsed()));
+    cable.plug_in();
+    scene.ends_well(&run);
+}
+
+#[test]
+fn an_agent_that_hangs_is_started_anew_and_its_run_goes_on() {
+    let Some(scene) = Scene::new("watchdog") else {
+        return;
+    };
+    let unit = "switchyard-agent.service";
+    assert!(
+        scene
+            .host
+            .show(unit, "StatusText")
+            .contains("connected to ws://")
+    );
+    scene.host.run(&[
+        "sed",
+        "-i",
+        "s/^WatchdogSec=.*/WatchdogSec=2/",
+        "/etc/systemd/system/switchyard-agent.service",
+    ]);
+    scene.host.run(&["systemctl", "daemon-reload"]);
+    scene.host.run(&["systemctl", "restart", unit]);
+    scene.await_online();
+    scene.hold("build");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-building");
+    let before = scene.host.show(unit, "MainPID");
+    scene.host.run(&["kill", "-STOP", &before]);
+    common::wait_for("another agent", SOON, || {
+        let now = scene.host.show(unit, "MainPID");
+        (now != before && now != "0").then_some(())
+    });
+    scene.release("build");
+    scene.ends_well(&run);
+    let entries = scene
+        .host
+        .run(&["journalctl", "-o", "json", "--no-pager", "-u", unit]);
+    let said_of_run = entries.lines().any(|entry| {
+        let entry: Value = serde_json::from_str(entry).unwrap();
+        entry["SWITCHYARD_RUN"] == run.as_str() && entry["SWITCHYARD_HOST"] == HOST
+    });
+    assert!(said_of_run, "{entries}");
 }
