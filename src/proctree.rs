@@ -58,6 +58,17 @@ impl ProcessId {
         Stat::read(self.pid).is_some_and(|stat| stat.id == self && !stat.is_zombie)
     }
 
+    /// Whether it changes the machine from one NixOS system to another, or waits for what does.
+    pub fn activates(self) -> bool {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let is_it = |pair: &[&[u8]]| {
+            let looks_only = [&b"check"[..], b"dry-activate"].contains(&pair[1]);
+            pair[0].ends_with(b"/switch-to-configuration") && !looks_only
+        };
+        arguments.windows(2).any(is_it)
+    }
+
     /// Sends it a signal, if it still runs.
     pub fn signal(self, signal: Signal) {
         if self.is_alive() {
@@ -231,6 +242,14 @@ mod tests {
             .unwrap()
     }
 
+    fn eventually(mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_so() {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn a_recycled_pid_is_another_process() {
         let own = ProcessId::own().unwrap();
@@ -248,15 +267,19 @@ mod tests {
         let rundir = Path::new("/unit-test-supervising/run");
         assert_eq!(supervising(rundir), None);
         let mut child = Command::new("/bin/sh")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .args("-c|sleep 60; true|supervise".split('|'))
             .arg(rundir)
             .spawn()
             .unwrap();
         let process = ProcessId::of(child.id().cast_signed()).unwrap();
+        // The kernel lets `spawn` go on before the new program's arguments can be read.
+        eventually(|| supervising(rundir).is_some());
         assert_eq!(supervising(rundir), Some(process));
         assert_eq!(supervising(Path::new("/run")), None);
         child.kill().unwrap();
-        assert_eq!(supervising(rundir), None);
+        eventually(|| supervising(rundir).is_none());
         child.wait().unwrap();
     }
 

@@ -72,6 +72,11 @@ impl Decoder {
         self.tracker.begin(phase, at, next_seq);
     }
 
+    /// An activation has begun, and its output does not tell yet.
+    pub fn activation_begins(&mut self, at: Timestamp, next_seq: Seq) {
+        self.tracker.enter(Phase::Activation, at, next_seq);
+    }
+
     /// A step of the run begins: nix's activities and the errors before it no longer matter.
     pub fn step_begins(&mut self) {
         self.tracker.step_begins();
@@ -83,6 +88,11 @@ impl Decoder {
     /// How far the run is.
     pub fn progress(&self) -> &Progress {
         self.tracker.progress()
+    }
+
+    /// Whether the present step changes the machine: it must not be interrupted.
+    pub fn is_activating(&self) -> bool {
+        self.tracker.is_activating()
     }
 
     /// The part of the progress that the output does not tell.

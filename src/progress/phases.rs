@@ -31,6 +31,11 @@ impl Tracker {
         self.revision
     }
 
+    /// Whether the present step changes the machine.
+    pub(super) fn is_activating(&self) -> bool {
+        !self.fresh && self.progress.phase().is_some_and(Phase::is_activating)
+    }
+
     pub(super) fn tests_mut(&mut self) -> &mut Option<Tests> {
         self.revision += 1;
         &mut self.progress.tests

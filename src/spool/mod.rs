@@ -11,7 +11,7 @@
 //! | `boot_id` | agent, before it starts the supervisor | in which boot the run began |
 //! | `supervisor.err` | whoever starts the supervisor | why it did not start |
 //! | `unit-end.json` | `ExecStopPost` of the run's service | how systemd says that it ended |
-//! | `stop.json` | agent, replaced whole | [`StopOrder`]: somebody asked for the end |
+//! | `stop.json` | agent, replaced whole; removed by a supervisor that refuses | [`StopOrder`]: somebody asked for the end |
 
 use crate::proctree::ProcessId;
 use crate::protocol::{CommandName, HostId, RunId, Timestamp};

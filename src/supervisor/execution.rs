@@ -5,7 +5,7 @@ use super::program::{Ended, How, Interruption, Programs};
 use super::recorder::Recorder;
 use super::standing::Standing;
 use super::watch::Watch;
-use super::{Error, checks};
+use super::{Error, checks, words};
 use crate::protocol::Phase;
 use crate::runlog::LogWriter;
 use crate::spool::{RunDir, Spec};
@@ -58,7 +58,7 @@ fn steps(programs: &mut Programs<'_>) -> End {
         match finished.how {
             How::Exited(0) => {}
             How::Exited(code) => {
-                let message = outcome::failure(program, code, finished.said);
+                let message = words::of_failure(program, code, finished.activating, finished.said);
                 return End::Failed { code, message };
             }
             How::NotStarted(code, message) => return End::Failed { code, message },

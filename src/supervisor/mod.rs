@@ -19,6 +19,7 @@ mod standing;
 mod unit_end;
 mod waiter;
 mod watch;
+mod words;
 
 pub use settle::settle;
 pub use unit_end::note_end;

@@ -7,7 +7,6 @@ use super::recorder::Recorder;
 use crate::protocol::{Progress, Seq, Status, Timestamp};
 use crate::runlog::{Batch, LogReader, LogWriter, RunResult};
 use crate::spool::{RunDir, Spec};
-use nix::sys::signal::Signal;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Read;
@@ -122,21 +121,6 @@ pub(super) fn said(recorder: &Recorder, rundir: &RunDir, from: Seq) -> Option<St
     recorder
         .error_message()
         .or_else(|| last_errors(rundir, from))
-}
-
-/// What to tell the user of a program that failed.
-pub(super) fn failure(program: &str, code: i32, said: Option<String>) -> String {
-    let signal = code.checked_sub(128).map(Signal::try_from);
-    match (signal, said) {
-        (Some(Ok(signal)), said) => {
-            let said = said.map_or_else(String::new, |text| format!("\n{text}"));
-            format!("{program} ended with exit code {code} ({signal}){said}")
-        }
-        (_, Some(said)) => said,
-        (_, None) => {
-            format!("{program} ended with exit code {code} and said nothing on standard error")
-        }
-    }
 }
 
 fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>, Option<String>) {

@@ -8,6 +8,7 @@ use super::standing::Standing;
 use super::waiter::End;
 use super::watch::Watch;
 use super::{fd_store, outcome};
+use crate::proctree::{self, ProcessId};
 use crate::protocol::{Phase, Timestamp};
 use crate::spool::{RunDir, Spec};
 use nix::errno::Errno;
@@ -42,6 +43,8 @@ pub(super) struct Finished {
     pub(super) how: How,
     /// Where it failed: its first error, or its last lines on standard error.
     pub(super) said: Option<String>,
+    /// Whether the machine was being changed when it ended.
+    pub(super) activating: bool,
 }
 
 /// How it came to be over.
@@ -69,6 +72,12 @@ pub(super) enum Cause {
     Stop { by: Option<String>, force: bool },
     /// The run took too long.
     Timeout,
+}
+
+impl Cause {
+    fn is_forced(&self) -> bool {
+        matches!(self, Self::Stop { force: true, .. })
+    }
 }
 
 /// What the programs of a run have in common.
@@ -150,7 +159,12 @@ impl<'a> Programs<'a> {
             How::Exited(0) => None,
             _ => outcome::said(&self.recorder, self.rundir, self.standing.from()),
         };
-        let finished = Finished { how, said };
+        let activating = self.recorder.is_activating();
+        let finished = Finished {
+            how,
+            said,
+            activating,
+        };
         self.standing.finish(finished.clone());
         Ended::Finished(finished)
     }
@@ -234,6 +248,7 @@ impl<'a> Programs<'a> {
     /// Looks at orders, clocks and files; gives the longest time to wait for the child.
     fn look(&mut self, running: &mut Running) -> Duration {
         let activating = self.is_activating(running);
+        let child = running.child.id();
         // What is heard no longer is waited for only while the tree is being ended, which has its own times.
         let hear = running.time_to_hear().filter(|time| !time.is_zero());
         let mut wait = hear.unwrap_or(IDLE);
@@ -247,12 +262,15 @@ impl<'a> Programs<'a> {
             return wait.min(ending.turn(self.rundir, running.child.id(), activating));
         }
         let may_time_out = !activating && running.exited.is_none();
-        let cause = self
+        let mut cause = self
             .order(activating)
             .or_else(|| may_time_out.then(|| self.timeout())?);
+        if running.exited.is_none() && !cause.as_ref().is_none_or(Cause::is_forced) {
+            // An activation that has begun and said nothing yet is one, too.
+            cause.take_if(|_| self.finds_activation(child));
+        }
         if let Some(cause) = cause {
-            let force = matches!(cause, Cause::Stop { force: true, .. });
-            let ending = Ending::begin(self.rundir, running.child.id(), force);
+            let ending = Ending::begin(self.rundir, child, cause.is_forced());
             running.ending = Some((ending, self.interrupted(cause)));
             return Duration::ZERO;
         }
@@ -262,11 +280,27 @@ impl<'a> Programs<'a> {
         }
     }
 
+    /// Looks whether an activation has begun of which the output does not tell yet.
+    fn finds_activation(&mut self, child: Option<ProcessId>) -> bool {
+        let found = proctree::of_supervisor(self.rundir.path(), child)
+            .into_iter()
+            .any(ProcessId::activates);
+        if found {
+            tracing::warn!("the run is not ended: an activation has begun");
+            let next = self.recorder.next_seq();
+            let decoder = self.recorder.decoder();
+            decoder.activation_begins(Timestamp::now(), next);
+            self.watch.refuse();
+        }
+        found
+    }
+
     /// An order to stop, unless it is refused: an activation is ended by force alone.
     fn order(&mut self, activating: bool) -> Option<Cause> {
         let order = self.watch.order()?;
         if activating && !order.force {
             tracing::warn!("an order to stop was refused: the host is activating");
+            self.watch.refuse();
             return None;
         }
         Some(Cause::Stop {
@@ -297,8 +331,7 @@ impl<'a> Programs<'a> {
 
     /// Whether the program still runs and the run is in a phase that may not be interrupted.
     fn is_activating(&self, running: &Running) -> bool {
-        let phase = self.recorder.progress().phase();
-        running.exited.is_none() && phase.is_some_and(Phase::is_activating)
+        running.exited.is_none() && self.recorder.is_activating()
     }
 
     /// Waits until something is there; says for each stream whether to read it.

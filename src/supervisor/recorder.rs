@@ -150,6 +150,10 @@ impl Recorder {
         &mut self.decoding.decoder
     }
 
+    pub(super) fn is_activating(&self) -> bool {
+        self.decoding.decoder.is_activating()
+    }
+
     pub(super) fn progress(&self) -> &Progress {
         self.decoding.decoder.progress()
     }

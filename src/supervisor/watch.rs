@@ -59,6 +59,12 @@ impl Watch {
         std::mem::take(&mut self.changed)
     }
 
+    /// Takes an order back that is not obeyed, so that no later supervisor obeys it.
+    pub(super) fn refuse(&self) {
+        // A signal left no file.
+        let _ = std::fs::remove_file(&self.order_path);
+    }
+
     /// An order that came since the last call. A signal is one too, without force and without a name.
     pub(super) fn order(&mut self) -> Option<StopOrder> {
         drained(&mut self.others);

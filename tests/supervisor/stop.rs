@@ -158,3 +158,57 @@ fn ending_what_a_run_left_behind_leaves_a_run_with_the_same_id_elsewhere_alone()
     std::fs::write(alive.path("go"), "").unwrap();
     assert_eq!(alive.end(supervisor).of_stream(false), ["begun", "done"]);
 }
+
+/// A run with an activation that says nothing until the file `go` is there, and another step.
+fn silent_activation() -> TestRun {
+    let mut run = TestRun::new(&[
+        "printf '#!/bin/sh\\necho $$ >pid; while [ ! -e go ]; do sleep 0.05; done; echo activated\\n' \
+         >switch-to-configuration; chmod 755 switch-to-configuration; ./switch-to-configuration switch",
+        "echo next; sleep 60",
+    ]);
+    run.spec.work_dir = run.folder.path().to_owned();
+    run
+}
+
+fn await_activation(run: &TestRun) {
+    until("the phase", || {
+        run.progress().phase() == Some(Phase::Activation)
+    });
+}
+
+#[test]
+fn an_activation_that_has_said_nothing_yet_is_stopped_by_force_alone() {
+    let run = silent_activation();
+    let supervisor = run.start();
+    until("the activation", || run.path("pid").exists());
+    run.stop(false);
+    await_activation(&run);
+    until("the refusal", || !run.rundir.stop().exists());
+    std::fs::write(run.path("go"), "").unwrap();
+    // The refused order is not obeyed later, either.
+    run.await_line("next");
+    run.stop(false);
+    let ended = run.end(supervisor);
+    assert_eq!(ended.of_stream(false), ["activated", "next"]);
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+
+    let run = silent_activation();
+    let supervisor = run.start();
+    until("the activation", || run.path("pid").exists());
+    run.stop(true);
+    let ended = run.end(supervisor);
+    assert_eq!(ended.of_stream(false), [] as [&str; 0]);
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+}
+
+#[test]
+fn an_activation_that_has_said_nothing_yet_does_not_time_out() {
+    let mut run = silent_activation();
+    run.spec.timeout = Some(1);
+    let supervisor = run.start();
+    await_activation(&run);
+    std::fs::write(run.path("go"), "").unwrap();
+    let ended = run.end(supervisor);
+    assert_eq!(ended.of_stream(false), ["activated"]);
+    assert_eq!(ended.footer.exit_code, Some(124));
+}

@@ -174,6 +174,9 @@ fn an_activation_whose_supervisor_is_killed_ends_with_its_own_exit_code() {
         [&ended["status"], &ended["exit_code"]],
         [&json!("error"), &json!(4)]
     );
+    let message = ended["message"].as_str().unwrap();
+    let words = "The system is switched, but these units failed: toy.service";
+    assert!(message.starts_with(words), "{message}");
     assert_eq!(ended["generation_after"], 1);
 }
 
