@@ -21,6 +21,7 @@ pub struct Config {
     pub(super) repo: Option<Repo>,
     pub(super) commands: BTreeMap<CommandName, Custom>,
     pub(super) supervisor: SupervisorKind,
+    pub(super) spool: Spool,
 }
 
 /// The repository with the host's configuration.
@@ -30,6 +31,33 @@ pub(super) struct Repo {
     pub(super) url: Option<String>,
     pub(super) branch: String,
     pub(super) dir: PathBuf,
+}
+
+/// How much of the spools may wait for the dashboard, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Spool {
+    /// Of one run.
+    max_run_bytes: u64,
+    /// In all.
+    max_bytes: u64,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            max_run_bytes: 1 << 30,
+            max_bytes: 4 << 30,
+        }
+    }
+}
+
+impl Spool {
+    /// How much one more run may take where so much waits already.
+    pub(super) fn room(self, waiting: u64) -> u64 {
+        self.max_run_bytes
+            .min(self.max_bytes.saturating_sub(waiting))
+    }
 }
 
 /// A command as the file has it: each key that is there replaces the built-in's.
@@ -60,6 +88,8 @@ struct File {
     #[serde(default)]
     allow_plaintext: bool,
     repo: Option<RepoTable>,
+    #[serde(default)]
+    spool: Spool,
     #[serde(default)]
     commands: BTreeMap<String, Custom>,
 }
@@ -155,6 +185,7 @@ impl Config {
             repo,
             state_dir: file.state_dir,
             supervisor: file.supervisor,
+            spool: file.spool,
         })
     }
 }
@@ -314,6 +345,17 @@ mod tests {
             assert!(error.starts_with(said), "{error}");
             assert!(error.contains("; "), "{error} has no remedy");
         }
+    }
+
+    #[test]
+    fn a_run_gets_what_the_others_leave() {
+        let spool = load(&format!("{LEAST}[spool]\nmax_run_bytes = 10\n"))
+            .unwrap()
+            .spool;
+        assert_eq!(spool.room(0), 10);
+        assert_eq!(spool.room((4 << 30) - 3), 3);
+        assert_eq!(spool.room(5 << 30), 0);
+        assert_eq!(load(LEAST).unwrap().spool.room(0), 1 << 30);
     }
 
     #[test]

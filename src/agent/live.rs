@@ -2,7 +2,7 @@
 
 use super::launcher::{self, Supervisor};
 use super::watch::Watch;
-use crate::protocol::{CommandName, Progress};
+use crate::protocol::{CommandName, Progress, Seq};
 use crate::runlog::{LogError, LogReader};
 use crate::spool::{self, RunDir, StopOrder};
 use std::io;
@@ -35,6 +35,9 @@ pub(super) struct Live {
     stop_by: Option<Instant>,
     /// What ends the run in place of a supervisor that is gone, and when it was started.
     settling: Option<(Option<Child>, Instant)>,
+    /// The first line that the dashboard has not acknowledged, and what the supervisor was told of it.
+    acknowledged: Seq,
+    told: Seq,
     /// Something is still to be looked at without waiting for a change.
     look_again: bool,
 }
@@ -65,6 +68,8 @@ impl Live {
             start_by: Instant::now() + START_LIMIT,
             stop_by: None,
             settling: None,
+            acknowledged: 0,
+            told: 0,
             look_again: true,
         }
     }
@@ -87,6 +92,23 @@ impl Live {
         spool::write_json(&self.dir.stop(), order)?;
         self.stop_by.get_or_insert(Instant::now() + STOP_LIMIT);
         Ok(())
+    }
+
+    /// The dashboard has every line below `seq`. The supervisor is told within a second.
+    pub(super) fn acknowledge(&mut self, seq: Seq) {
+        self.acknowledged = self.acknowledged.max(seq);
+    }
+
+    fn tell_acknowledged(&mut self) {
+        if self.acknowledged == self.told {
+            return;
+        }
+        match spool::note_acknowledged(&self.dir, self.acknowledged) {
+            Ok(()) => self.told = self.acknowledged,
+            Err(error) => {
+                tracing::warn!(run = %self.dir.run_id(), "what the dashboard has cannot be noted: {error}");
+            }
+        }
     }
 
     /// How far the supervisor says the run is.
@@ -127,6 +149,7 @@ impl Live {
         if !ticked {
             return Ok(Change::Wrote);
         }
+        self.tell_acknowledged();
         if self.supervisor.is_alive(&self.dir) {
             let is_late = self.reader.is_none() && Instant::now() > self.start_by;
             let ignores_stop = self.stop_by.take_if(|by| *by < Instant::now()).is_some();

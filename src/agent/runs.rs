@@ -7,8 +7,8 @@ use super::Error;
 use super::launcher::Launcher;
 use super::live::{Change, Live};
 use super::requests::{self, Memory, Requests};
-use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Status, StatusReport};
-use crate::runlog::{LogError, LogReader};
+use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Seq, Status, StatusReport};
+use crate::runlog::{self, LogError, LogReader};
 use crate::spool::{self, RunDir, Spec, StopOrder};
 use std::collections::BTreeSet;
 use std::fs;
@@ -309,6 +309,24 @@ impl Runs {
         if let Err(error) = live.stop(order) {
             tracing::error!(run = %run_id, "cannot ask its supervisor to stop: {error}");
         }
+    }
+
+    /// The dashboard has every line below `seq` on disk.
+    pub(super) fn acknowledge_lines(&mut self, run_id: &RunId, seq: Seq) {
+        let live = self.live.as_mut();
+        if let Some(live) = live.filter(|live| live.dir().run_id() == run_id) {
+            live.acknowledge(seq);
+        }
+    }
+
+    /// How many bytes of spools wait for the dashboard. One counts until all of it is acknowledged.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        let size = |run_id: &RunId| {
+            let (log, index) = runlog::paths(self.dir(run_id).path(), run_id);
+            let sizes = [log, index].map(|path| fs::metadata(path).map_or(0, |file| file.len()));
+            sizes.iter().sum::<u64>()
+        };
+        self.held.iter().map(size).sum()
     }
 
     /// The dashboard has the whole run on disk: it is no longer offered.

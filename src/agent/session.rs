@@ -250,6 +250,8 @@ impl Session<'_> {
                 if ack.is_final == Some(true) {
                     self.agent.runs.acknowledge(&ack.run_id);
                     self.follower.forget(&ack.run_id);
+                } else {
+                    self.agent.runs.acknowledge_lines(&ack.run_id, ack.seq);
                 }
             }
             other => tracing::debug!("ignored a message of type \"{other}\""),

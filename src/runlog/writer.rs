@@ -1,4 +1,5 @@
 use super::head::{Footer, Header, RunResult};
+use super::reader::LineRef;
 use super::record::{Head, RECORD_BYTES, Record};
 use super::recovery::{self, Recovered};
 use super::{LogError, paths};
@@ -220,17 +221,70 @@ impl LogWriter {
     /// # Errors
     /// When the file system refuses; what was pushed is then forgotten, and the files hold what they held.
     pub fn flush(&mut self) -> Result<(), LogError> {
+        let written = self.try_flush();
+        self.rollback();
+        written
+    }
+
+    /// Stores what was pushed.
+    ///
+    /// # Errors
+    /// When the file system refuses; what was pushed is still [`pending`](Self::pending), and the files hold
+    /// what they held.
+    pub fn try_flush(&mut self) -> Result<(), LogError> {
         if self.records.is_empty() {
             return Ok(());
         }
-        let written = self.write_batch();
-        if written.is_ok() {
-            self.stored = self.pushed;
-        } else {
+        if let Err(error) = self.write_batch() {
             self.truncate();
+            return Err(error);
         }
+        self.stored = self.pushed;
         self.rollback();
-        written
+        Ok(())
+    }
+
+    /// The lines that were pushed and not yet stored.
+    pub fn pending(&self) -> impl Iterator<Item = LineRef<'_>> {
+        let (records, _) = self.records.as_chunks::<RECORD_BYTES>();
+        let mut rest = &self.lines[..];
+        let mut begin = self.stored.end;
+        records
+            .iter()
+            .zip(self.stored.seq..)
+            .map_while(move |(record, seq)| {
+                let record = Record::decode(record);
+                let length = usize::try_from(record.end - begin).ok()?;
+                let (line, after) = rest.split_at_checked(length)?;
+                (begin, rest) = (record.end, after);
+                let text = line.get(STAMP_BYTES..length.checked_sub(1)?)?;
+                Some(LineRef {
+                    seq,
+                    line: std::str::from_utf8(text).ok()?,
+                    timestamp: record.at,
+                    is_error: record.is_error,
+                })
+            })
+    }
+
+    /// How many bytes of the log and its index hold the stored lines from `seq` on.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn bytes_from(&self, seq: Seq) -> Result<u64, LogError> {
+        let lines = self.stored.seq.saturating_sub(seq);
+        let begin = match seq.checked_sub(1) {
+            _ if lines == 0 => self.stored.end,
+            None => 0,
+            Some(before) => {
+                let mut record = [0; RECORD_BYTES];
+                read_at(&self.files.idx, &mut record, index_offset(before))
+                    .map_err(LogError::io("read", &self.files.idx_path))?;
+                Record::decode(&record).end
+            }
+        };
+        let text = self.stored.end.saturating_sub(begin);
+        Ok(text + lines * RECORD_BYTES as u64)
     }
 
     fn write_batch(&self) -> Result<(), LogError> {

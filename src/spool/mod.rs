@@ -11,10 +11,12 @@
 //! | `boot_id` | agent, before it starts the supervisor | in which boot the run began |
 //! | `supervisor.err` | whoever starts the supervisor | why it did not start |
 //! | `unit-end.json` | `ExecStopPost` of the run's service | how systemd says that it ended |
+//! | `acknowledged.json` | agent, replaced whole | the first line that the dashboard does not have |
+//! | `reserve` | supervisor, removed at the end | room on the disk for the footer |
 //! | `stop.json` | agent, replaced whole; removed by a supervisor that refuses | [`StopOrder`]: somebody asked for the end |
 
 use crate::proctree::ProcessId;
-use crate::protocol::{CommandName, HostId, RunId, Timestamp};
+use crate::protocol::{CommandName, HostId, RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,8 +46,15 @@ pub struct Spec {
     pub work_dir: PathBuf,
     /// Seconds for the whole run.
     pub timeout: Option<u64>,
+    /// How much of the spool may wait for the dashboard, in bytes.
+    #[serde(default = "no_limit")]
+    pub max_unacknowledged: u64,
     /// Added to the environment.
     pub environment: Vec<(String, String)>,
+}
+
+fn no_limit() -> u64 {
+    u64::MAX
 }
 
 /// Somebody asked for the end of the run.
@@ -136,6 +145,16 @@ impl RunDir {
         self.path.join("supervisor.err")
     }
 
+    /// Where the number of the first line is that the dashboard has not acknowledged.
+    fn acknowledged(&self) -> PathBuf {
+        self.path.join("acknowledged.json")
+    }
+
+    /// The file that takes room on the disk until the run ends.
+    pub fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
+    }
+
     fn boot_id(&self) -> PathBuf {
         self.path.join("boot_id")
     }
@@ -144,6 +163,17 @@ impl RunDir {
     pub fn stop(&self) -> PathBuf {
         self.path.join("stop.json")
     }
+}
+
+/// The number of the first line that the dashboard has not acknowledged, as far as the agent has noted.
+pub fn acknowledged(dir: &RunDir) -> Seq {
+    let noted = read_json(&dir.acknowledged());
+    noted.ok().flatten().unwrap_or(0)
+}
+
+/// Notes that the dashboard has every line below `seq`.
+pub fn note_acknowledged(dir: &RunDir, seq: Seq) -> io::Result<()> {
+    write_json(&dir.acknowledged(), &seq)
 }
 
 /// Notes in which boot the run begins.
@@ -164,8 +194,13 @@ fn boot_id() -> Option<String> {
 /// Replaces `path` as a whole: a reader sees the old content or the new, never half of either.
 pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let new = path.with_extension("json.new");
-    std::fs::write(&new, serde_json::to_vec(value)?)?;
-    std::fs::rename(&new, path)
+    let written =
+        std::fs::write(&new, serde_json::to_vec(value)?).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        // Half a file would take room that others need.
+        let _ = std::fs::remove_file(&new);
+    }
+    written
 }
 
 /// Reads what [`write_json`] wrote; `None` where there is no such file.

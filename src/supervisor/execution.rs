@@ -30,7 +30,7 @@ pub(super) fn execute(
     writer: LogWriter,
 ) -> Result<(), Error> {
     let (standing, decoding) = Standing::find(rundir)?;
-    let recorder = Recorder::new(writer, rundir, decoding);
+    let recorder = Recorder::new(writer, rundir, spec, decoding);
     let mut programs = Programs::new(rundir, spec, recorder, standing, watch);
     let end = steps(&mut programs);
     let end = match (end, &spec.checks) {
@@ -38,8 +38,7 @@ pub(super) fn execute(
         (end, _) => end,
     };
     let took = programs.elapsed();
-    let mut recorder = programs.recorder;
-    recorder.flush();
+    let mut recorder = programs.finish();
     recorder.write_progress_now();
     let outcome = Outcome::of(end, &recorder, spec);
     let progress = recorder.progress().clone();

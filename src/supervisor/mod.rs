@@ -10,10 +10,13 @@ mod child;
 mod ending;
 mod execution;
 mod fd_store;
+mod gap;
 mod lines;
 mod outcome;
 mod program;
+mod quota;
 mod recorder;
+mod reserve;
 mod settle;
 mod standing;
 mod unit_end;
@@ -182,5 +185,6 @@ fn create(rundir: &RunDir, spec: &Spec) -> Result<LogWriter, LogError> {
             generation_before: spec.generation_before,
         },
     };
+    reserve::keep(rundir);
     LogWriter::create(rundir.path(), rundir.run_id(), &header)
 }

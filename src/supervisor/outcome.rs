@@ -2,8 +2,9 @@
 
 use super::Error;
 use super::execution::End;
+use super::gap::{self, Gap};
 use super::program::{Cause, Interruption};
-use super::recorder::Recorder;
+use super::recorder::{LeftOut, Recorder};
 use crate::protocol::{Progress, Seq, Status, Timestamp};
 use crate::runlog::{Batch, LogReader, LogWriter, RunResult};
 use crate::spool::{RunDir, Spec};
@@ -53,23 +54,24 @@ impl Outcome {
             exit_code,
             message,
         };
-        match recorder.loss() {
-            Some(loss) => outcome.with_loss(loss.lines, &loss.cause),
+        match recorder.left_out() {
+            Some(left_out) => outcome.with_left_out(left_out),
             None => outcome,
         }
     }
 
-    /// A run whose log is not whole is no success.
-    fn with_loss(self, lines: u64, cause: &str) -> Self {
-        let loss = format!("{lines} lines of output could not be stored: {cause}");
+    /// A run whose log is not whole says so. On a host without room on its disk it is no success, either.
+    fn with_left_out(self, left_out: &LeftOut) -> Self {
+        let (lines, cause) = (left_out.lines, left_out.cause.in_words());
+        let words = format!("{lines} lines of output could not be stored: {cause}");
         Self {
-            status: match self.status {
-                Status::Ok => Status::Error,
-                status => status,
+            status: match (self.status, &left_out.cause) {
+                (Status::Ok, gap::Cause::Disk(_)) => Status::Error,
+                (status, _) => status,
             },
             message: Some(match self.message {
-                Some(message) => format!("{message}\n{loss}"),
-                None => loss,
+                Some(message) => format!("{message}\n{words}"),
+                None => words,
             }),
             ..self
         }
@@ -120,7 +122,7 @@ pub(super) fn store(
 pub(super) fn said(recorder: &Recorder, rundir: &RunDir, from: Seq) -> Option<String> {
     recorder
         .error_message()
-        .or_else(|| last_errors(rundir, from))
+        .or_else(|| last_errors(recorder.gap(), rundir, from))
 }
 
 fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>, Option<String>) {
@@ -171,12 +173,19 @@ fn is_shutting_down() -> bool {
 }
 
 /// The last lines on standard error from line `from` on.
-fn last_errors(rundir: &RunDir, from: Seq) -> Option<String> {
+fn last_errors(gap: Option<&Gap>, rundir: &RunDir, from: Seq) -> Option<String> {
     let reader = LogReader::open(rundir.path(), rundir.run_id()).ok()?;
     let total = reader.total().ok()?;
     let mut next = from.max(total.saturating_sub(TAIL_LINES));
     let mut tail: VecDeque<String> = VecDeque::new();
     let mut bytes = 0;
+    let mut push = |line: &str| {
+        bytes += line.len() + 1;
+        tail.push_back(line.to_owned());
+        while bytes > MAX_MESSAGE_BYTES && tail.len() > 1 {
+            bytes -= tail.pop_front().map_or(0, |line| line.len() + 1);
+        }
+    };
     let mut batch = Batch::default();
     while next < total {
         reader.read(next, 1000, MAX_READ_BYTES, &mut batch).ok()?;
@@ -184,13 +193,13 @@ fn last_errors(rundir: &RunDir, from: Seq) -> Option<String> {
             break;
         }
         for line in batch.iter().filter(|line| line.is_error == Some(true)) {
-            bytes += line.line.len() + 1;
-            tail.push_back(line.line.to_owned());
-            while bytes > MAX_MESSAGE_BYTES && tail.len() > 1 {
-                bytes -= tail.pop_front().map_or(0, |line| line.len() + 1);
-            }
+            push(line.line);
         }
         next = batch.first() + batch.len() as Seq;
+    }
+    let kept = gap.into_iter().flat_map(Gap::tail);
+    for kept in kept.filter(|kept| kept.is_error) {
+        push(&kept.line);
     }
     let text = Vec::from(tail).join("\n");
     (!text.trim().is_empty()).then_some(text)

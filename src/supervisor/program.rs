@@ -7,7 +7,7 @@ use super::recorder::{Recorder, Stream};
 use super::standing::Standing;
 use super::waiter::End;
 use super::watch::Watch;
-use super::{fd_store, outcome};
+use super::{fd_store, outcome, reserve};
 use crate::proctree::{self, ProcessId};
 use crate::protocol::{Phase, Timestamp};
 use crate::spool::{RunDir, Spec};
@@ -169,6 +169,31 @@ impl<'a> Programs<'a> {
         Ended::Finished(finished)
     }
 
+    fn close_gap_if_it_may(&mut self) {
+        if self.recorder.gap_may_close() {
+            self.close_gap();
+        }
+    }
+
+    /// Stores what was kept of the lines for which there was no room. Whoever goes on with the run in the midst of
+    /// that finds that it had begun.
+    fn close_gap(&mut self) -> bool {
+        self.recorder.announce_close();
+        self.standing.store(self.rundir, &self.recorder);
+        self.recorder.close_gap()
+    }
+
+    /// The run is over: what was kept is stored, with the room that was kept for that if need be.
+    pub(super) fn finish(mut self) -> Recorder {
+        self.recorder.flush();
+        let is_whole = self.recorder.gap().is_none() || self.close_gap();
+        reserve::release(self.rundir);
+        if !is_whole {
+            self.recorder.close_gap_at_last();
+        }
+        self.recorder
+    }
+
     /// Prepares for a program.
     fn begin(&mut self, phase: Option<Phase>) {
         let next = self.recorder.next_seq();
@@ -181,6 +206,9 @@ impl<'a> Programs<'a> {
 
     /// Takes over the program that an earlier supervisor started, and decodes what that one had read of it.
     fn take_over(&mut self, launch: u32) -> Child {
+        if self.recorder.gap().is_some_and(|gap| gap.is_closing) {
+            self.recorder.close_gap();
+        }
         let mut child = Child::attach(launch);
         for stream in self.standing.replay(&mut self.recorder) {
             child.close(stream);
@@ -236,6 +264,7 @@ impl<'a> Programs<'a> {
         if most > 0 {
             running.last_read = Instant::now();
             self.recorder.flush();
+            self.close_gap_if_it_may();
             self.standing.roll_if_full(self.rundir, &self.recorder);
             self.pace.rest_after(most);
         }

@@ -1,13 +1,21 @@
 //! From the bytes of the child to the spool: split, decoded, stamped, written once a batch.
 
+use super::gap::{Cause, Gap};
 use super::lines::LineSplitter;
+use super::quota::Quota;
 use crate::progress::Decoder;
 use crate::protocol::{Progress, Seq, Timestamp};
 use crate::runlog::LogWriter;
-use crate::spool::{self, RunDir};
+use crate::spool::{self, RunDir, Spec};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// The least time between two looks whether the spool has room again.
+const GAP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How much of the newest lines is stored where there is not room for all that are kept, in bytes.
+const FEW_BYTES: usize = 32 * 1024;
 
 /// The least time between two writings of the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -19,13 +27,13 @@ pub(super) enum Stream {
     Stderr,
 }
 
-/// What could not be stored.
+/// What is gone for good.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Loss {
-    /// How many lines, as they came from the decoder.
+pub(super) struct LeftOut {
+    /// How many lines.
     pub(super) lines: u64,
-    /// Why.
-    pub(super) cause: String,
+    /// Why the last of them are.
+    pub(super) cause: Cause,
 }
 
 /// What the output so far said, as far as it matters to what follows.
@@ -36,15 +44,17 @@ pub(super) struct Decoding {
     decoder: Decoder,
     stdout: LineSplitter,
     stderr: LineSplitter,
-    loss: Option<Loss>,
+    gap: Option<Gap>,
+    left_out: Option<LeftOut>,
 }
 
 /// Writes the spool and `progress.json` of one run.
 pub(super) struct Recorder {
     writer: LogWriter,
     decoding: Decoding,
-    /// The number of the next line when the last batch was written.
-    flushed: Seq,
+    quota: Quota,
+    /// When it was last looked whether there is room again.
+    looked: Instant,
     progress: ProgressFile,
 }
 
@@ -58,9 +68,10 @@ struct ProgressFile {
 impl Recorder {
     /// Goes on where `decoding` was. Lines that the spool already holds beyond that are decoded again, and not
     /// stored twice.
-    pub(super) fn new(writer: LogWriter, rundir: &RunDir, decoding: Decoding) -> Self {
+    pub(super) fn new(writer: LogWriter, rundir: &RunDir, spec: &Spec, decoding: Decoding) -> Self {
         Self {
-            flushed: writer.next_seq(),
+            quota: Quota::new(rundir, spec.max_unacknowledged),
+            looked: Instant::now(),
             writer,
             decoding,
             progress: ProgressFile {
@@ -92,6 +103,7 @@ impl Recorder {
         let sink = Sink {
             decoder: &mut decoding.decoder,
             next: &mut decoding.next,
+            gap: decoding.gap.as_mut(),
             writer: &mut self.writer,
             at,
             is_error: stream == Stream::Stderr,
@@ -99,24 +111,118 @@ impl Recorder {
         (splitter, sink)
     }
 
-    /// Writes what came since the last call. What cannot be written is counted, and the child goes on.
+    /// Writes what came since the last call. Where there is no room, a gap begins, and the child goes on.
     pub(super) fn flush(&mut self) {
-        let next = self.writer.next_seq();
-        if next > self.flushed
-            && let Err(cause) = self.writer.flush()
-        {
-            let lines = next - self.flushed;
-            self.decoding.next -= lines;
-            match &mut self.decoding.loss {
-                Some(loss) => loss.lines += lines,
-                None => {
-                    tracing::error!(%cause, "the output cannot be stored");
-                    let cause = cause.to_string();
-                    self.decoding.loss = Some(Loss { lines, cause });
-                }
+        if let Err(cause) = self.writer.try_flush() {
+            let mut gap = Gap::new(Cause::Disk(cause.to_string()));
+            for line in self.writer.pending() {
+                gap.push(line.line, line.timestamp, line.is_error == Some(true));
+            }
+            self.writer.rollback();
+            self.decoding.next = self.writer.next_seq();
+            self.begin_gap(gap);
+        }
+        // What the spool holds already was within the limit.
+        let is_stored_anew = self.decoding.next == self.writer.next_seq();
+        if self.decoding.gap.is_none() && is_stored_anew && self.quota.is_exceeded(&self.writer) {
+            let limit = self.quota.limit();
+            self.begin_gap(Gap::new(Cause::Unacknowledged(limit)));
+        }
+    }
+
+    fn begin_gap(&mut self, gap: Gap) {
+        tracing::error!(cause = gap.cause.in_words(), "the output is not stored");
+        self.decoding.gap = Some(gap);
+        self.looked = Instant::now();
+    }
+
+    /// The lines for which there is no room.
+    pub(super) fn gap(&self) -> Option<&Gap> {
+        self.decoding.gap.as_ref()
+    }
+
+    /// Looks, now and then, whether there is room again.
+    pub(super) fn gap_may_close(&mut self) -> bool {
+        let Some(gap) = &self.decoding.gap else {
+            return false;
+        };
+        if self.looked.elapsed() < GAP_INTERVAL {
+            return false;
+        }
+        self.looked = Instant::now();
+        match gap.cause {
+            Cause::Unacknowledged(_) => self.quota.has_room(&self.writer),
+            Cause::Disk(_) => self.writer.probe().is_ok(),
+        }
+    }
+
+    /// From here on whoever goes on with this [`Decoding`] closes the gap first.
+    pub(super) fn announce_close(&mut self) {
+        if let Some(gap) = &mut self.decoding.gap {
+            gap.is_closing = true;
+        }
+    }
+
+    /// Stores the gap: how many lines were left out, and those that were kept. Says whether that could be done.
+    pub(super) fn close_gap(&mut self) -> bool {
+        let Some(mut gap) = self.decoding.gap.take() else {
+            return true;
+        };
+        let begin = self.decoding.next;
+        let notice = gap.notice();
+        let at = gap
+            .tail()
+            .next()
+            .map_or_else(Timestamp::now, |kept| kept.at);
+        let notice = notice.iter().map(|line| (line.as_str(), at, false));
+        let tail = gap
+            .tail()
+            .map(|kept| (kept.line.as_str(), kept.at, kept.is_error));
+        for (line, at, is_error) in notice.chain(tail) {
+            if self.decoding.next >= self.writer.next_seq() {
+                self.writer.push(line, at, Some(is_error));
+            }
+            self.decoding.next += 1;
+        }
+        if let Err(error) = self.writer.try_flush() {
+            tracing::warn!(%error, "the output is still not stored");
+            self.writer.rollback();
+            self.decoding.next = begin;
+            gap.is_closing = false;
+            self.decoding.gap = Some(gap);
+            return false;
+        }
+        self.note_left_out(&gap);
+        true
+    }
+
+    fn note_left_out(&mut self, gap: &Gap) {
+        if gap.left_out() > 0 {
+            let before = self
+                .decoding
+                .left_out
+                .take()
+                .map_or(0, |before| before.lines);
+            self.decoding.left_out = Some(LeftOut {
+                lines: before + gap.left_out(),
+                cause: gap.cause.clone(),
+            });
+        }
+    }
+
+    /// The last attempt to store the gap: as much of it as there is room for.
+    pub(super) fn close_gap_at_last(&mut self) {
+        for bytes in [usize::MAX, FEW_BYTES, 0] {
+            if let Some(gap) = &mut self.decoding.gap {
+                gap.keep(bytes);
+            }
+            if self.close_gap() {
+                return;
             }
         }
-        self.flushed = self.writer.next_seq();
+        if let Some(gap) = self.decoding.gap.take() {
+            self.note_left_out(&gap);
+        }
     }
 
     /// Writes `progress.json` if it changed and the last writing is long enough ago. Gives the time after
@@ -171,9 +277,9 @@ impl Recorder {
         &self.decoding
     }
 
-    /// What could not be stored so far.
-    pub(super) fn loss(&self) -> Option<&Loss> {
-        self.decoding.loss.as_ref()
+    /// What is gone for good so far.
+    pub(super) fn left_out(&self) -> Option<&LeftOut> {
+        self.decoding.left_out.as_ref()
     }
 
     pub(super) fn into_writer(self) -> LogWriter {
@@ -185,6 +291,7 @@ impl Recorder {
 struct Sink<'a> {
     decoder: &'a mut Decoder,
     next: &'a mut Seq,
+    gap: Option<&'a mut Gap>,
     writer: &'a mut LogWriter,
     at: Timestamp,
     is_error: bool,
@@ -195,7 +302,11 @@ impl Sink<'_> {
         let (next, writer) = (&mut *self.next, &mut *self.writer);
         let seq = *next;
         let (at, is_error) = (self.at, self.is_error);
+        let mut gap = self.gap.as_deref_mut();
         self.decoder.line(line, is_error, at, seq, &mut |line| {
+            if let Some(gap) = gap.as_deref_mut() {
+                return gap.push(line, at, is_error);
+            }
             if *next >= writer.next_seq() {
                 writer.push(line, at, Some(is_error));
             }

@@ -135,7 +135,7 @@ impl Standing {
 
     /// Stores where the run stands, with an empty capture behind it. Where that cannot be done, the run goes on
     /// as long as this process lives.
-    fn store(&mut self, rundir: &RunDir, recorder: &Recorder) {
+    pub(super) fn store(&mut self, rundir: &RunDir, recorder: &Recorder) {
         let before = self.checkpoint.capture;
         self.checkpoint.decoding = recorder.decoding().clone();
         let stored = Capture::create(rundir.path(), before + 1).and_then(|capture| {

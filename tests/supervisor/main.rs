@@ -7,5 +7,6 @@ mod manager;
 mod output;
 mod result;
 mod resume;
+mod room;
 mod stop;
 mod support;

@@ -10,7 +10,7 @@ use switchyard::protocol::Status;
 use switchyard::runlog::LogReader;
 
 /// How often a supervisor is killed at random moments, in all.
-fn kills() -> u32 {
+pub(crate) fn kills() -> u32 {
     match std::env::var_os("SWITCHYARD_LONG") {
         Some(_) => 200,
         None => 20,
@@ -18,10 +18,10 @@ fn kills() -> u32 {
 }
 
 /// Random numbers whose seed can be given back.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = match std::env::var("SWITCHYARD_SEED") {
             Ok(seed) => seed.parse().unwrap(),
             Err(_) => switchyard::protocol::Timestamp::now()
@@ -46,7 +46,7 @@ const KILLS_OF_A_RUN: u32 = 10;
 
 /// Runs the run to its end and kills its supervisor at random moments, each within so many milliseconds of its
 /// start. Gives how often that was.
-fn run_with_kills(run: &TestRun, dice: &mut Dice, within: u64) -> (Ended, u32) {
+pub(crate) fn run_with_kills(run: &TestRun, dice: &mut Dice, within: u64) -> (Ended, u32) {
     let manager = Manager::new(run);
     let mut kills = 0;
     loop {

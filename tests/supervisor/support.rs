@@ -29,7 +29,12 @@ pub(crate) struct Ended {
 impl TestRun {
     /// One step for each shell script.
     pub(crate) fn new(scripts: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(&std::env::temp_dir(), scripts)
+    }
+
+    /// The same, in a folder on a certain disk.
+    pub(crate) fn within(disk: &Path, scripts: &[&str]) -> Self {
+        let folder = tempfile::tempdir_in(disk).unwrap();
         let run_id = RunId::new("2025-12-14T10-30-00-switch").unwrap();
         let rundir = RunDir::new(folder.path(), &run_id);
         let steps = scripts
@@ -47,6 +52,7 @@ impl TestRun {
             checks: None,
             work_dir: folder.path().join("repo"),
             timeout: None,
+            max_unacknowledged: u64::MAX,
             environment: Vec::new(),
         };
         Self {
@@ -137,11 +143,18 @@ impl TestRun {
         LogReader::open(self.rundir.path(), self.rundir.run_id()).unwrap()
     }
 
+    /// Waits until there is a spool.
+    pub(crate) fn await_spool(&self) {
+        until("the spool", || {
+            LogReader::open(self.rundir.path(), self.rundir.run_id()).is_ok()
+        });
+    }
+
     /// Waits until the spool holds this line.
     pub(crate) fn await_line(&self, wanted: &str) {
+        self.await_spool();
         until(&format!("the line {wanted:?}"), || {
-            LogReader::open(self.rundir.path(), self.rundir.run_id()).is_ok()
-                && self.lines().iter().any(|(line, _)| line == wanted)
+            self.lines().iter().any(|(line, _)| line == wanted)
         });
     }
 
