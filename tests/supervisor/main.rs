@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "the seed of random moments is shown")]
 
+mod alone;
 mod manager;
 mod output;
 mod result;
