@@ -6,6 +6,7 @@ mod cable;
 #[path = "../common/mod.rs"]
 mod common;
 mod container;
+mod environment;
 mod root;
 
 use cable::Cable;
