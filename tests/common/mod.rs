@@ -10,13 +10,15 @@
 )]
 
 mod agent;
+mod client;
 mod dashboard;
 mod log;
 mod process;
 mod socket;
 
 pub(crate) use agent::Agent;
-pub(crate) use dashboard::{Answer, Dashboard, assert_problem, sha256_hex};
+pub(crate) use client::{Answer, Client, assert_problem};
+pub(crate) use dashboard::{Dashboard, sha256_hex};
 pub(crate) use log::{Line, LogFile, texts};
 pub(crate) use process::{Process, alive};
 pub(crate) use socket::{Socket, Watch};

@@ -8,6 +8,7 @@ mod common;
 mod container;
 mod environment;
 mod root;
+mod same_host;
 
 use cable::Cable;
 use common::{Dashboard, SOON, texts};
