@@ -7,6 +7,7 @@ mod cable;
 mod common;
 mod container;
 mod environment;
+mod lost;
 mod root;
 mod same_host;
 
