@@ -12,6 +12,7 @@
 mod agent;
 mod client;
 mod dashboard;
+mod disk;
 mod log;
 mod process;
 mod socket;
@@ -19,6 +20,7 @@ mod socket;
 pub(crate) use agent::Agent;
 pub(crate) use client::{Answer, Client, assert_problem};
 pub(crate) use dashboard::{Dashboard, sha256_hex};
+pub(crate) use disk::SmallDisk;
 pub(crate) use log::{Line, LogFile, texts};
 pub(crate) use process::{Process, alive};
 pub(crate) use socket::{Socket, Watch};

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stderr, reason = "the seed of random moments is shown")]
 
 mod alone;
+#[path = "../common/disk.rs"]
+mod disk;
 mod manager;
 mod output;
 mod result;
