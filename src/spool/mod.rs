@@ -14,6 +14,8 @@
 //! | `acknowledged.json` | agent, replaced whole | the first line that the dashboard does not have |
 //! | `reserve` | supervisor, removed at the end | room on the disk for the footer |
 //! | `stop.json` | agent, replaced whole; removed by a supervisor that refuses | [`StopOrder`]: somebody asked for the end |
+//!
+//! Whoever runs the run, or settles it, holds a lock on the folder itself.
 
 use crate::proctree::ProcessId;
 use crate::protocol::{CommandName, HostId, RunId, Seq, Timestamp};

@@ -89,6 +89,25 @@ impl House {
         });
     }
 
+    /// Some runs that are over.
+    fn notes(&self) -> Vec<String> {
+        let note = |_| {
+            let run = self.client.command(HOST, "note");
+            self.client.wait_done(HOST, &run);
+            run
+        };
+        (0..3).map(note).collect()
+    }
+
+    /// All that the dashboard shows of them.
+    fn earlier(&self, runs: &[String]) -> Vec<(Value, Vec<u8>)> {
+        let of_run = |run: &String| {
+            let json = self.client.run(HOST, run);
+            (json, self.client.download(HOST, run, "json"))
+        };
+        runs.iter().map(of_run).collect()
+    }
+
     /// Begins a switch and waits until it is in the midst of its build.
     fn build(&self) -> String {
         self.host.write("/var/toy/hold-build", "");
@@ -141,21 +160,8 @@ fn a_dashboard_that_its_own_hosts_switch_restarts_has_that_run_whole_and_the_ear
     let Some(house) = House::new("own-switch") else {
         return;
     };
-    let notes: Vec<String> = (0..3)
-        .map(|_| {
-            let run = house.client.command(HOST, "note");
-            house.client.wait_done(HOST, &run);
-            run
-        })
-        .collect();
-    let earlier = || -> Vec<_> {
-        let of_run = |run: &String| {
-            let run_json = house.client.run(HOST, run);
-            (run_json, house.client.download(HOST, run, "json"))
-        };
-        notes.iter().map(of_run).collect()
-    };
-    let before = earlier();
+    let notes = house.notes();
+    let before = house.earlier(&notes);
     assert_eq!(
         [
             &before[0].0["status"],
@@ -178,7 +184,10 @@ fn a_dashboard_that_its_own_hosts_switch_restarts_has_that_run_whole_and_the_ear
         assert_ne!(house.pid(unit), before);
         assert!(house.host.show(unit, "Environment").contains("MARK=2"));
     }
-    assert!(earlier() == before, "an earlier run is no longer as it was");
+    assert!(
+        house.earlier(&notes) == before,
+        "an earlier run is no longer as it was"
+    );
 }
 
 #[test]
@@ -186,6 +195,8 @@ fn services_that_are_restarted_or_killed_during_a_build_lose_nothing() {
     let Some(house) = House::new("restarts") else {
         return;
     };
+    let notes = house.notes();
+    let earlier = house.earlier(&notes);
     let run = house.build();
     house.systemctl(&["restart", AGENT, DASHBOARD]);
     house.systemctl(&["restart", DASHBOARD]);
@@ -197,6 +208,7 @@ fn services_that_are_restarted_or_killed_during_a_build_lose_nothing() {
     assert_eq!(house.client.run(HOST, &run)["status"], "running");
     house.finish_build();
     house.assert_whole(&run);
+    assert!(house.earlier(&notes) == earlier, "an earlier run is lost");
 }
 
 #[test]
