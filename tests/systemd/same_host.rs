@@ -217,7 +217,7 @@ fn a_dashboard_that_hangs_is_started_anew_by_its_watchdog_and_loses_nothing() {
         return;
     };
     let unit = format!("/etc/systemd/system/{DASHBOARD}");
-    let text = UNIT_TEXT.replace("WatchdogSec=30", "WatchdogSec=2");
+    let text = UNIT_TEXT.replace("WatchdogSec=30", "WatchdogSec=5");
     house.host.write(&unit, &text);
     house.systemctl(&["daemon-reload"]);
     house.systemctl(&["restart", DASHBOARD]);
