@@ -137,5 +137,10 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
     );
     assert_eq!(ended["generation_after"], 1);
     std::fs::remove_file(scene.host.path("/var/toy/in-activation")).unwrap();
+    // A busy systemd forgets it later than everybody else, and has one of that name at a time.
+    wait_for("the activation's unit to be forgotten", SOON, || {
+        let state = scene.host.show(ACTIVATION, "LoadState");
+        (state == "not-found").then_some(())
+    });
     scene.next_works();
 }
