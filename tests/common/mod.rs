@@ -10,6 +10,7 @@
 )]
 
 mod agent;
+pub(crate) mod chance;
 mod dashboard;
 mod log;
 mod process;

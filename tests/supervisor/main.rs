@@ -1,8 +1,9 @@
 //! The real `switchyard supervise`, with real children.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "the seed of random moments is shown")]
 
+#[path = "../common/chance.rs"]
+mod chance;
 mod manager;
 mod output;
 mod result;

@@ -1,6 +1,7 @@
 //! Where the spool has no room: too much waits for the dashboard, or the disk is full.
 
-use crate::resume::{Dice, kills, run_with_kills};
+use crate::chance::{Chance, kills};
+use crate::resume::run_with_kills;
 use crate::support::{TestRun, until};
 use std::fs::{self, File};
 use std::io::Write;
@@ -113,7 +114,8 @@ fn a_spool_goes_on_once_the_dashboard_has_acknowledged() {
 
 #[test]
 fn lines_are_counted_right_when_the_supervisor_is_killed_at_random_moments() {
-    let mut dice = Dice::new();
+    let mut chance =
+        Chance::of("lines_are_counted_right_when_the_supervisor_is_killed_at_random_moments");
     let mut killed = 0;
     let lines = 300_000;
     while killed < kills() {
@@ -133,14 +135,13 @@ fn lines_are_counted_right_when_the_supervisor_is_killed_at_random_moments() {
                 }
             }
         });
-        let (ended, kills) = run_with_kills(&run, &mut dice, 400);
+        let (ended, kills) = run_with_kills(&run, &mut chance, Duration::from_millis(400));
         over.store(true, Ordering::Relaxed);
         dashboard.join().unwrap();
         killed += kills;
         let left_out = assert_counted(&ended.lines, lines);
         eprintln!("{left_out} lines left out");
     }
-    eprintln!("{killed} kills");
 }
 
 /// A file system of its own, of so many KiB.

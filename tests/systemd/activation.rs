@@ -1,8 +1,10 @@
 //! Activations: where their output goes, and who may end them.
 
+use crate::common::chance::{Chance, kills};
 use crate::common::{SOON, texts};
 use crate::{HOST, Scene};
 use serde_json::json;
+use std::time::Duration;
 
 /// What the activation prints, with whether the log has it from standard error.
 fn activated(scene: &Scene, run: &str) -> Vec<(String, bool)> {
@@ -57,6 +59,11 @@ fn an_activation_whose_output_comes_by_pipe_and_journal_is_in_the_log_once() {
     let run = scene.switch();
     scene.ends_well(&run);
     assert!(activated(&scene, &run).len() > 200);
+    let printed = scene.host.read("/var/toy/copies");
+    assert!(
+        printed.matches("switch-to-configuration[").count() > 200,
+        "{printed}"
+    );
     let lines = scene.dashboard.lines(HOST, &run);
     let copies: Vec<_> = texts(&lines)
         .into_iter()
@@ -120,7 +127,7 @@ fn an_activation_goes_on_and_is_heard_to_its_end_when_nixos_rebuild_is_killed() 
         scene.host.run(&["pkill", "-KILL", "-x", "nixos-rebuild"]);
         scene.host.run(&["pkill", "-KILL", "-x", "systemd-run"]);
         // Longer than what holds the pipes of a program that ended is heard.
-        std::thread::sleep(std::time::Duration::from_secs(12));
+        std::thread::sleep(Duration::from_secs(12));
         assert_eq!(scene.dashboard.run(HOST, &run)["status"], "running");
         scene.release("activation");
         let ended = scene.whole(&run);
@@ -134,5 +141,30 @@ fn an_activation_goes_on_and_is_heard_to_its_end_when_nixos_rebuild_is_killed() 
             "it died in the middle: {wrote}"
         );
         assert_eq!(activated(&scene, &run).len(), wrote.lines().count());
+    }
+}
+
+#[test]
+fn no_line_of_an_activation_is_lost_or_doubled_however_often_its_supervisor_is_killed() {
+    for form in ["pipe", "journal"] {
+        let Some(scene) = Scene::new(&format!("kills-{form}")) else {
+            return;
+        };
+        let mut chance = Chance::of(&format!("activation-{form}"));
+        scene.host.write("/var/toy/form", form);
+        scene.host.write(
+            "/var/toy/in-activation",
+            "i=0; while [ -e /var/toy/hold-kills ]; do i=$((i+1)); say \"more $i\"; sleep 0.01; done",
+        );
+        scene.hold("kills");
+        let run = scene.switch();
+        scene.host.await_file("/var/toy/is-activating");
+        for _ in 0..kills() {
+            chance.pause(Duration::from_millis(400));
+            scene.kill(&Scene::unit(&run));
+        }
+        scene.release("kills");
+        scene.ends_well(&run);
+        assert!(activated(&scene, &run).len() > 300);
     }
 }
