@@ -265,7 +265,12 @@ mod tests {
     use super::*;
     use std::process::{Child, Command, Stdio};
 
-    fn shell(script: &str, rundir: &str) -> Child {
+    /// Of this process alone, because others may run these tests at the same time.
+    fn unique(name: &str) -> PathBuf {
+        format!("{name}-{}", Pid::this()).into()
+    }
+
+    fn shell(script: &str, rundir: &Path) -> Child {
         Command::new("/bin/sh")
             .args(["-c", script])
             .env(RUN_VARIABLE, rundir)
@@ -296,7 +301,8 @@ mod tests {
 
     #[test]
     fn a_supervisor_is_known_by_its_arguments() {
-        let rundir = Path::new("/unit-test-supervising/run");
+        let rundir = unique("/unit-test-supervising");
+        let rundir = rundir.as_path();
         assert_eq!(supervising(rundir), None);
         let mut child = Command::new("/bin/sh")
             .stdout(Stdio::null())
@@ -307,8 +313,7 @@ mod tests {
             .unwrap();
         let process = ProcessId::of(child.id().cast_signed()).unwrap();
         // The kernel lets `spawn` go on before the new program's arguments can be read.
-        eventually(|| supervising(rundir).is_some());
-        assert_eq!(supervising(rundir), Some(process));
+        eventually(|| supervising(rundir) == Some(process));
         assert_eq!(supervising(Path::new("/run")), None);
         child.kill().unwrap();
         eventually(|| supervising(rundir).is_none());
@@ -325,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_grandchild_is_a_descendant_and_a_zombie_is_not() {
-        let mut child = shell("sleep 60 & echo $!; wait", "unit-test-tree");
+        let mut child = shell("sleep 60 & echo $!; wait", &unique("unit-test-tree"));
         let mut line = String::new();
         std::io::BufRead::read_line(
             &mut std::io::BufReader::new(child.stdout.take().unwrap()),
@@ -346,9 +351,10 @@ mod tests {
 
     #[test]
     fn what_a_run_left_behind_is_found_by_its_mark_and_ended() {
-        let rundir = Path::new("unit-test-left-behind");
-        let mut child = shell("sleep 60", "unit-test-left-behind");
-        let mut other = shell("exec sleep 60", "unit-test-left-behind-not");
+        let rundir = unique("unit-test-left-behind");
+        let rundir = rundir.as_path();
+        let mut child = shell("sleep 60", rundir);
+        let mut other = shell("exec sleep 60", &unique("unit-test-left-behind-not"));
         let reaper = std::thread::spawn(move || child.wait().unwrap());
         let begin = Instant::now();
         while of_run(rundir, None).is_empty() {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The longest part of an error that is kept, in bytes.
 const MAX_PART: usize = 1000;
 
+/// git says so of every failure of ssh, which said before why.
+const SAYS_NOTHING: &str = "fatal: Could not read from remote repository.";
+
 /// What nix prints of one error, as far as it helps.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Block {
@@ -48,7 +51,7 @@ impl Errors {
         }
         self.open = false;
         if text.starts_with("error:") || text.starts_with("fatal:") {
-            if self.first.is_none() {
+            if self.first.is_none() && text != SAYS_NOTHING {
                 self.open = true;
                 self.first = Some(Block {
                     head: cut(text.trim_end_matches(';')),
@@ -160,5 +163,16 @@ mod tests {
         );
         assert_eq!(message("all is well\nerrors: none"), None);
         assert_eq!(message("error:\nnothing more"), None);
+    }
+
+    #[test]
+    fn an_error_that_does_not_say_why_is_no_message() {
+        let lines = "Host key verification failed.\nfatal: Could not read from remote repository.\n\nPlease make sure";
+        assert_eq!(message(lines), None);
+        let lines = "fatal: not a git repository\nfatal: Could not read from remote repository.";
+        assert_eq!(
+            message(lines).as_deref(),
+            Some("fatal: not a git repository")
+        );
     }
 }

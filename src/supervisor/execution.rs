@@ -5,6 +5,7 @@ use super::program::{Ended, How, Interruption};
 use super::programs::Programs;
 use super::recorder::Recorder;
 use super::standing::Standing;
+use super::unit_end::UnitEnd;
 use super::watch::Watch;
 use super::{Error, checks, words};
 use crate::protocol::Phase;
@@ -19,7 +20,7 @@ pub(super) enum End {
     Failed { code: i32, message: String },
     /// Somebody or the timeout ended it.
     Interrupted(Interruption),
-    /// Nobody saw how this program ended.
+    /// Nobody saw how a program ended: what to tell the user of it.
     Unseen(String),
 }
 
@@ -62,8 +63,17 @@ fn steps(programs: &mut Programs<'_>) -> End {
                 return End::Failed { code, message };
             }
             How::NotStarted(code, message) => return End::Failed { code, message },
-            How::Unseen => return End::Unseen(program.to_owned()),
+            How::Unseen => return End::Unseen(of_unseen(program, programs.rundir)),
         }
     }
     End::Ok(None)
+}
+
+/// Whoever would have seen it died, too, and systemd may say how.
+fn of_unseen(program: &str, rundir: &RunDir) -> String {
+    let message = format!("nobody saw how {program} ended");
+    match UnitEnd::find(rundir) {
+        Some(end) => format!("{message}; {}", end.in_words()),
+        None => message,
+    }
 }

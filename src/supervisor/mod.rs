@@ -13,6 +13,7 @@ mod ending;
 mod execution;
 mod fd_store;
 mod gap;
+mod hold;
 mod journal;
 mod lines;
 mod outcome;
@@ -40,6 +41,7 @@ use crate::proctree::ProcessId;
 use crate::protocol::Timestamp;
 use crate::runlog::{Header, LogError, LogWriter, RunMeta};
 use crate::spool::{self, RunDir, Spec, Supervisor};
+use hold::Hold;
 use nix::errno::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,12 +61,12 @@ pub enum Error {
         source: io::Error,
     },
     /// Another supervisor runs it already.
-    #[error("{} is being run by process {pid}", rundir.display())]
+    #[error("{} is being run by {}", rundir.display(), process(*.pid))]
     Running {
         /// The folder.
         rundir: PathBuf,
-        /// The other one.
-        pid: i32,
+        /// The other one, where it has written that down.
+        pid: Option<i32>,
     },
     /// A file of the folder cannot be written or read.
     #[error("{}: {source}", path.display())]
@@ -85,6 +87,13 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+fn process(pid: Option<i32>) -> String {
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }
 
 impl Error {
@@ -108,13 +117,14 @@ impl Error {
 pub fn run(rundir: &Path) -> Result<(), Error> {
     let rundir = RunDir::at(rundir).ok_or_else(|| Error::NoRunDir(rundir.to_owned()))?;
     let spec = read_spec(&rundir)?;
-    let previous = previous(&rundir)?;
+    let hold = Hold::take(&rundir)?;
     match LogWriter::open(rundir.path(), rundir.run_id()) {
         Ok(writer) if writer.footer().is_some() => Ok(()),
         Ok(writer) if fd_store::is_there() => {
-            execute(&rundir, &spec, Some(writer), previous.and_then(|p| p.child))
+            let child = hold.previous.and_then(|previous| previous.child);
+            execute(&rundir, &spec, Some(writer), child)
         }
-        Ok(_) => settle::settle(rundir.path()),
+        Ok(_) => settle::settle_held(&rundir, &hold),
         Err(error) if error.is_not_found() => execute(&rundir, &spec, None, None),
         Err(error) => Err(error.into()),
     }
@@ -134,20 +144,6 @@ fn read_spec(rundir: &RunDir) -> Result<Spec, Error> {
         }
     });
     read.map_err(|source| Error::Spec { path, source })
-}
-
-/// What the supervisor before this one wrote down, if there was one. There may be only one at a time.
-fn previous(rundir: &RunDir) -> Result<Option<Supervisor>, Error> {
-    let path = rundir.supervisor();
-    let previous: Option<Supervisor> =
-        spool::read_json(&path).map_err(|source| Error::File { path, source })?;
-    match previous.map(|p| p.supervisor) {
-        Some(other) if other.is_alive() && Some(other) != ProcessId::own() => Err(Error::Running {
-            rundir: rundir.path().to_owned(),
-            pid: other.pid,
-        }),
-        _ => Ok(previous),
-    }
 }
 
 /// Writes down who runs the run.

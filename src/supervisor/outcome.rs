@@ -40,10 +40,7 @@ impl Outcome {
             End::Ok(message) => (Status::Ok, Some(0), message),
             End::Failed { code, message } => (Status::Error, Some(code), Some(message)),
             End::Interrupted(interruption) => interrupted(&interruption, spec),
-            End::Unseen(program) => {
-                let message = format!("nobody saw how {program} ended");
-                (Status::Lost, None, Some(message))
-            }
+            End::Unseen(message) => (Status::Lost, None, Some(message)),
         };
         let outcome = Self {
             status,

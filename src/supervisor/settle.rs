@@ -1,9 +1,10 @@
 //! The end of a run that nobody saw, because its supervisor is gone for good.
 
+use super::hold::Hold;
 use super::outcome;
 use super::unit_end::UnitEnd;
 use super::waiter::{self, End};
-use super::{Error, create, previous, read_spec};
+use super::{Error, create, read_spec};
 use crate::proctree;
 use crate::protocol::{Phase, Progress, Status, Timestamp};
 use crate::runlog::{self, LogError, LogWriter, RunResult};
@@ -41,27 +42,34 @@ struct Facts {
 /// When its supervisor lives, or the result cannot be stored.
 pub fn settle(rundir: &Path) -> Result<(), Error> {
     let rundir = RunDir::at(rundir).ok_or_else(|| Error::NoRunDir(rundir.to_owned()))?;
-    let child = previous(&rundir)?.and_then(|previous| previous.child);
-    let Some(writer) = begun(&rundir)? else {
-        let result = not_begun(&rundir);
-        let writer = create(&rundir, &read_spec(&rundir)?)?;
+    let hold = Hold::take(&rundir)?;
+    settle_held(&rundir, &hold)
+}
+
+/// The same where this process has the run already.
+pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
+    let child = hold.previous.and_then(|previous| previous.child);
+    let Some(writer) = begun(rundir)? else {
+        let result = not_begun(rundir);
+        let writer = create(rundir, &read_spec(rundir)?)?;
         return outcome::store(writer, (None, result));
     };
     if writer.footer().is_some() {
         return Ok(());
     }
-    super::claim(&rundir, child)?;
+    super::claim(rundir, child)?;
     let progress: Progress = spool::read_json(&rundir.progress())
         .ok()
         .flatten()
         .unwrap_or_default();
-    let is_other_boot = spool::is_other_boot(&rundir);
-    let unit = UnitEnd::find(&rundir);
+    let is_other_boot = spool::is_other_boot(rundir);
+    let unit = UnitEnd::find(rundir);
     if unit.is_some() && progress.phase().is_some_and(Phase::is_activating) {
-        await_activation(&rundir);
+        await_activation(rundir);
     }
     // Before it is ended, which is no end of its own.
-    let program = waiter::last_end(&rundir);
+    let program = waiter::last_end(rundir);
+    waiter::claim_next(rundir);
     let is_over = is_other_boot || proctree::end_run(rundir.path(), child);
     let facts = Facts {
         is_other_boot,

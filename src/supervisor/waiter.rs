@@ -58,8 +58,20 @@ pub(super) fn look(rundir: &RunDir, launch: u32) -> Option<Launched> {
 
 /// How the program of the last launch ended, where its waiter wrote that down.
 pub(super) fn last_end(rundir: &RunDir) -> Option<End> {
-    let last = (1..).take_while(|launch| rundir.program(*launch).exists());
-    look(rundir, last.last()?)?.end
+    look(rundir, launches(rundir))?.end
+}
+
+/// Takes the right to start what a dead supervisor was about to start: a waiter that has not begun yet gives up.
+pub(super) fn claim_next(rundir: &RunDir) {
+    if let Err(error) = claim(rundir, launches(rundir) + 1) {
+        tracing::warn!(%error, "a program may yet be started");
+    }
+}
+
+/// How many launches somebody took the right for.
+fn launches(rundir: &RunDir) -> u32 {
+    let taken = (1..).take_while(|launch| rundir.program(*launch).exists());
+    taken.last().unwrap_or(0)
 }
 
 /// Starts `argv` with this process's output as its own and waits for its end. Gives the exit code for this

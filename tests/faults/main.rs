@@ -6,6 +6,7 @@ mod child;
 mod clocks;
 #[path = "../common/mod.rs"]
 mod common;
+mod disks;
 mod kills;
 mod network;
 mod services;

@@ -2,12 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alone;
 #[path = "../common/chance.rs"]
 mod chance;
+#[path = "../common/disk.rs"]
+mod disk;
 mod manager;
 mod output;
 mod result;
 mod resume;
 mod room;
+#[path = "../common/skip.rs"]
+mod skip;
 mod stop;
 mod support;

@@ -1,19 +1,18 @@
 //! Where the spool has no room: too much waits for the dashboard, or the disk is full.
 
 use crate::chance::{Chance, kills};
+use crate::disk::SmallDisk;
 use crate::resume::run_with_kills;
 use crate::support::{TestRun, until};
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::fs;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use switchyard::protocol::Status;
 use switchyard::runlog::LogReader;
 use switchyard::spool;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 /// Prints the lines with these numbers.
 fn count(from: u64, to: u64) -> String {
@@ -139,66 +138,27 @@ fn lines_are_counted_right_when_the_supervisor_is_killed_at_random_moments() {
         over.store(true, Ordering::Relaxed);
         dashboard.join().unwrap();
         killed += kills;
-        let left_out = assert_counted(&ended.lines, lines);
-        eprintln!("{left_out} lines left out");
-    }
-}
-
-/// A file system of its own, of so many KiB.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn new(kib: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"])
-            .arg(folder.path())
-            .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then_some(Self(folder))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Takes all the room there is.
-    fn fill(&self) {
-        let ballast = File::create(self.path("ballast")).unwrap();
-        while (&ballast).write_all(&[1; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.path("ballast")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.0.path())
-            .status();
+        assert_counted(&ended.lines, lines);
     }
 }
 
 #[test]
 fn on_a_full_disk_the_result_is_stored_all_the_same_and_says_so() {
-    let Some(disk) = SmallDisk::new(4096) else {
-        return eprintln!("SKIPPED: mounting a file system needs root");
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::over(folder.path(), 4096) else {
+        return;
     };
     let script = format!(
         "{}; {}; echo the end >&2; exit 5",
         await_file("go"),
         count(0, 100_000)
     );
-    let mut run = TestRun::within(&disk.path(""), &[&script]);
-    run.spec.work_dir = disk.path("");
+    let mut run = TestRun::within(folder.path(), &[&script]);
+    run.spec.work_dir = folder.path().to_owned();
     let supervisor = run.start();
     run.await_spool();
     disk.fill();
-    fs::write(disk.path("go"), "").unwrap();
+    fs::write(folder.path().join("go"), "").unwrap();
     let begin = Instant::now();
     let ended = run.end(supervisor);
     assert!(
@@ -225,23 +185,24 @@ fn on_a_full_disk_the_result_is_stored_all_the_same_and_says_so() {
 
 #[test]
 fn once_the_disk_has_room_again_nothing_of_what_was_kept_is_lost() {
-    let Some(disk) = SmallDisk::new(8192) else {
-        return eprintln!("SKIPPED: mounting a file system needs root");
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::over(folder.path(), 8192) else {
+        return;
     };
     let more =
         "i=2000; while [ ! -e enough ]; do echo line $i; i=$((i+1)); sleep 0.01; done; echo $i";
     let script = format!("{}; {}; {more}", await_file("go"), count(0, 2000));
-    let mut run = TestRun::within(&disk.path(""), &[&script]);
-    run.spec.work_dir = disk.path("");
+    let mut run = TestRun::within(folder.path(), &[&script]);
+    run.spec.work_dir = folder.path().to_owned();
     let said = NamedTempFile::new().unwrap();
     let supervisor = start_into(&run, &said);
     run.await_spool();
     disk.fill();
-    fs::write(disk.path("go"), "").unwrap();
+    fs::write(folder.path().join("go"), "").unwrap();
     await_gap(&said);
     disk.free();
     run.await_line("line 2001");
-    fs::write(disk.path("enough"), "").unwrap();
+    fs::write(folder.path().join("enough"), "").unwrap();
     let mut ended = run.end(supervisor);
     let (total, _) = ended.lines.pop().unwrap();
     assert_eq!(assert_counted(&ended.lines, total.parse().unwrap()), 0);

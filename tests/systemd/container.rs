@@ -5,6 +5,7 @@ use crate::root;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -173,6 +174,12 @@ impl Drop for Container {
     }
 }
 
+/// A port of loopback on which nobody listens at the moment.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 fn slot() -> MutexGuard<'static, ()> {
     loop {
         if let Some(slot) = SLOTS.iter().find_map(|slot| slot.try_lock().ok()) {
@@ -239,6 +246,10 @@ fn furnish(mnt: &Path, dashboard: &str) {
          token_file = \"/etc/switchyard/token\"\n[repo]\ndir = \"/etc/nixos\"\n"
     );
     put("etc/switchyard/agent.toml", &config, 0o600);
+    put("etc/hosts", &format!("127.0.0.1 localhost {HOST}\n"), 0o644);
+    // It would listen in the network of this machine.
+    let no_server = mnt.join("etc/systemd/system/ssh.service");
+    std::os::unix::fs::symlink("/dev/null", no_server).unwrap();
     let wanted = mnt.join("etc/systemd/system/multi-user.target.wants");
     fs::create_dir_all(&wanted).unwrap();
     let link = wanted.join("switchyard-agent.service");

@@ -7,7 +7,10 @@ mod cable;
 #[path = "../common/mod.rs"]
 mod common;
 mod container;
+mod environment;
+mod lost;
 mod root;
+mod same_host;
 
 use cable::Cable;
 use common::{Dashboard, SOON, texts};

@@ -9,8 +9,7 @@ use std::sync::OnceLock;
 const SUITE: &str = "trixie";
 
 /// nix needs libdbi-perl, and debootstrap does not see it behind a virtual package.
-const PACKAGES: &str =
-    "systemd,systemd-sysv,dbus,git,iproute2,nix-bin,libdbi-perl,openssh-client,procps";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,git,iproute2,nix-bin,libdbi-perl,openssh-client,openssh-server,sudo,procps";
 
 /// Where containers and their root are kept.
 pub(crate) fn folder() -> PathBuf {

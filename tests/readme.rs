@@ -1,0 +1,78 @@
+//! What the README says of faults is what tests show.
+#![cfg(test)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const HEADING: &str = "## What happens when…";
+
+/// The files below `folder` with this ending, but for what npm put there.
+fn sources(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let of_path = |path: PathBuf| {
+        if path.is_dir() && !path.ends_with("node_modules") {
+            return sources(&path, ending);
+        }
+        let fits = path.extension().is_some_and(|found| found == ending);
+        fits.then_some(path).into_iter().collect()
+    };
+    paths.flat_map(of_path).collect()
+}
+
+fn text_of(folders: &[&str], ending: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = folders
+        .iter()
+        .flat_map(|folder| sources(&root.join(folder), ending));
+    files
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect()
+}
+
+/// The cells of each row of the table under the heading.
+fn rows(readme: &str) -> Vec<Vec<&str>> {
+    let (_, part) = readme.split_once(HEADING).unwrap();
+    let part = part.split("\n## ").next().unwrap();
+    let lines = part.lines().filter(|line| line.starts_with("| "));
+    lines
+        .filter(|line| !line.starts_with("| ---"))
+        .skip(1)
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect()
+}
+
+/// What stands between backticks.
+fn names(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_fault_that_the_readme_tells_of_is_shown_by_a_test_of_that_name() {
+    let readme = include_str!("../README.md");
+    let (rust, browser) = (
+        text_of(&["tests", "src"], "rs"),
+        text_of(&["tests/web"], "js"),
+    );
+    let rows = rows(readme);
+    assert!(rows.len() > 20, "{} rows", rows.len());
+    for row in rows {
+        let [fault, seen, tests] = row[..] else {
+            panic!("not three cells: {row:?}");
+        };
+        assert!(!fault.is_empty() && !seen.is_empty(), "{row:?}");
+        let tests = names(tests);
+        assert!(!tests.is_empty(), "no test shows: {fault}");
+        for test in tests {
+            let is_shown = if test.contains(' ') {
+                browser.contains(&format!("test('{test}'"))
+            } else {
+                rust.contains(&format!("fn {test}("))
+            };
+            assert!(
+                is_shown,
+                "there is no test {test}, which is to show: {fault}"
+            );
+        }
+    }
+}

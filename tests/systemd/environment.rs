@@ -1,0 +1,182 @@
+//! What a run under systemd finds around it: programs, a home, and the key with which git reaches the repository.
+
+use crate::Scene;
+use crate::common::texts;
+use crate::container::{Container, HOST, free_port};
+use serde_json::Value;
+
+const UNIT: &str = "switchyard-agent.service";
+const KEY: &str = "/etc/switchyard/deploy-key";
+const REVISION: &str = "git -C /srv/work rev-parse HEAD";
+
+/// A command that looks around. `nobody` must not read the key.
+const LOOK: &str = r#"
+for program in nixos-rebuild git nix ssh sudo systemctl; do
+  command -v $program > /dev/null && echo "has $program"
+done
+sudo -n true && echo "sudo works"
+nix-instantiate --eval -E '"nix works"'
+echo "PATH $PATH"
+echo "HOME $HOME"
+cd "$CREDENTIALS_DIRECTORY"
+echo "ssh $GIT_SSH_COMMAND"
+echo "in $CREDENTIALS_DIRECTORY"
+stat -c 'key %a %U' ssh_key
+cmp ssh_key /etc/switchyard/deploy-key && echo "it is the key"
+runuser -u nobody -- cat "$CREDENTIALS_DIRECTORY/ssh_key" || echo "nobody reads it"
+"#;
+
+/// A git server on the host itself, reached over ssh with the agent's key.
+struct Forge<'a>(&'a Container);
+
+impl<'a> Forge<'a> {
+    fn start(host: &'a Container, port: u16) -> Self {
+        let forge = Self(host);
+        forge.shell(&format!("ssh-keygen -q -t ed25519 -N '' -f {KEY}"));
+        forge.shell("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/another");
+        forge.shell(&format!("cp {KEY}.pub /etc/ssh/deploy-keys"));
+        forge.shell("git init -q --bare --initial-branch=main /srv/config.git");
+        forge.shell("git clone -q /srv/config.git /srv/work");
+        forge.shell("mkdir -p /run/sshd");
+        forge.shell(&format!(
+            "systemd-run --quiet --unit=forge --service-type=notify /usr/sbin/sshd -D -e -f /dev/null \
+             -o Port={port} -o ListenAddress=127.0.0.1 -o HostKey=/etc/ssh/ssh_host_ed25519_key \
+             -o AuthorizedKeysFile=/etc/ssh/deploy-keys"
+        ));
+        forge
+    }
+
+    fn shell(&self, script: &str) -> String {
+        self.0.run(&["/bin/sh", "-c", script])
+    }
+
+    /// Publishes a commit; gives its revision.
+    fn commit(&self, content: &str) -> String {
+        self.0.write("/srv/work/flake.nix", content);
+        self.shell(
+            "cd /srv/work && git add . && git -c user.name=n -c user.email=e commit -q -m m && git push -q origin HEAD:main",
+        );
+        self.shell(REVISION)
+    }
+
+    /// Has the host know the server by this key.
+    fn known_by(&self, key: &str, port: u16) {
+        let key = self.0.read(&format!("{key}.pub"));
+        let known = format!("[127.0.0.1]:{port} {key}");
+        self.0.write("/etc/ssh/ssh_known_hosts", &known);
+    }
+}
+
+/// A host whose agent pulls over ssh and offers `look`.
+fn scene(name: &str, port: u16) -> Option<Scene> {
+    let scene = Scene::new(name)?;
+    let host = &scene.host;
+    let config = host.read("/etc/switchyard/agent.toml");
+    let (config, _) = config.split_once("[repo]").unwrap();
+    let more = format!(
+        "[repo]\nurl = \"ssh://root@127.0.0.1:{port}/srv/config.git\"\n\
+         [commands.look]\nsteps = [[\"/bin/sh\", \"-c\", '''{LOOK}''']]\n"
+    );
+    host.write("/etc/switchyard/agent.toml", &format!("{config}{more}"));
+    let unit = format!("/etc/systemd/system/{UNIT}");
+    let text = host.read(&unit).replace(
+        "[Service]\n",
+        &format!("[Service]\nEnvironment=SWITCHYARD_SSH_KEY={KEY}\n"),
+    );
+    host.write(&unit, &text);
+    Some(scene)
+}
+
+fn restart_agent(scene: &Scene) {
+    scene.host.run(&["systemctl", "daemon-reload"]);
+    scene.host.run(&["systemctl", "restart", UNIT]);
+    scene
+        .dashboard
+        .wait_for_host(HOST, "the new command", |host| {
+            let commands = host["commands"].as_array();
+            host["online"] == true && commands.is_some_and(|all| all.contains(&Value::from("look")))
+        });
+}
+
+#[test]
+fn a_run_finds_its_programs_its_home_and_a_key_that_only_root_can_read() {
+    let port = free_port();
+    let Some(scene) = scene("environment", port) else {
+        return;
+    };
+    Forge::start(&scene.host, port);
+    restart_agent(&scene);
+    let run = scene.dashboard.command(HOST, "look");
+    let ended = scene.dashboard.wait_done(HOST, &run);
+    assert_eq!(ended["status"], "ok", "{ended}");
+    let lines = scene.dashboard.lines(HOST, &run);
+    let lines = texts(&lines);
+    let credentials = format!("/run/credentials/{}", Scene::unit(&run));
+    for line in [
+        "has nixos-rebuild",
+        "has git",
+        "has nix",
+        "has ssh",
+        "has sudo",
+        "has systemctl",
+        "sudo works",
+        "\"nix works\"",
+        "PATH /usr/local/bin:/usr/bin:/bin",
+        "HOME /root",
+        &format!("in {credentials}"),
+        &format!("ssh ssh -i {credentials}/ssh_key -o IdentitiesOnly=yes -o BatchMode=yes"),
+        "key 400 root",
+        "it is the key",
+        "nobody reads it",
+    ] {
+        assert!(lines.contains(&line), "{line:?} is not in {lines:#?}");
+    }
+}
+
+#[test]
+fn pull_fetches_over_ssh_with_the_hosts_key_and_only_from_a_server_it_knows() {
+    let port = free_port();
+    let Some(scene) = scene("ssh", port) else {
+        return;
+    };
+    let forge = Forge::start(&scene.host, port);
+    let first = forge.commit("one");
+    restart_agent(&scene);
+    let pull = || {
+        let run = scene.dashboard.command(HOST, "pull");
+        scene.dashboard.wait_done(HOST, &run)
+    };
+    let refused = |run: &Value| {
+        assert_eq!(run["status"], "error", "{run}");
+        let message = run["message"].as_str().unwrap();
+        assert!(
+            message.contains("Host key verification failed"),
+            "{message}"
+        );
+    };
+    // Nobody is there to be asked.
+    refused(&pull());
+
+    forge.known_by("/etc/ssh/ssh_host_ed25519_key", port);
+    let run = pull();
+    assert_eq!(run["status"], "ok", "{run}");
+    scene
+        .dashboard
+        .wait_for_host(HOST, "the first revision", |host| {
+            host["revision"] == *first
+        });
+
+    let second = forge.commit("two");
+    forge.known_by("/etc/ssh/another", port);
+    refused(&pull());
+    forge.known_by("/etc/ssh/ssh_host_ed25519_key", port);
+    let run = pull();
+    assert_eq!(run["status"], "ok", "{run}");
+    scene
+        .dashboard
+        .wait_for_host(HOST, "the second revision", |host| {
+            host["revision"] == *second
+        });
+    let repo = "/var/lib/switchyard-agent/repo/flake.nix";
+    assert_eq!(scene.host.read(repo), "two");
+}

@@ -1,0 +1,141 @@
+//! Runs whose end nobody saw, because everything that would have seen it was killed.
+
+use crate::Scene;
+use crate::common::{SOON, texts, wait_for};
+use crate::container::HOST;
+use serde_json::Value;
+
+const ACTIVATION: &str = "nixos-rebuild-switch-to-configuration.service";
+
+impl Scene {
+    /// Begins a switch, and waits until the lines of half its build have arrived.
+    fn half_built(&self) -> String {
+        self.hold("build");
+        let run = self.switch();
+        self.host.await_file("/var/toy/is-building");
+        self.dashboard
+            .wait_for_run(HOST, &run, SOON, |run| run["lines"].as_u64() >= Some(200));
+        run
+    }
+
+    fn kill_all(&self, unit: &str) {
+        self.host
+            .run(&["systemctl", "kill", "--kill-whom=all", "-s", "KILL", unit]);
+    }
+
+    /// Waits for the end of a run that is lost in the midst of its build; gives its message.
+    #[track_caller]
+    fn is_lost(&self, run: &str) -> String {
+        let ended = self.dashboard.wait_done(HOST, run);
+        let told = format!("{ended}\n{}", self.host.journal());
+        assert_eq!(ended["status"], "lost", "{told}");
+        assert_eq!(ended["exit_code"], Value::Null);
+        let lines = self.dashboard.lines(HOST, run);
+        let built: Vec<_> = texts(&lines)
+            .into_iter()
+            .filter_map(|line| line.strip_prefix("toy-system> "))
+            .collect();
+        let wrote = self.host.read("/var/toy/built");
+        assert_eq!(built, wrote.lines().collect::<Vec<_>>(), "{told}");
+        ended["message"].as_str().unwrap().to_owned()
+    }
+
+    /// Another switch, from the beginning to its good end.
+    fn next_works(&self) {
+        for file in ["built", "activated"] {
+            self.host.write(&format!("/var/toy/{file}"), "");
+        }
+        self.host.write("/etc/nixos/salt", "2");
+        let run = self.switch();
+        let ended = self.whole(&run);
+        assert_eq!(ended["status"], "ok", "{ended}");
+    }
+}
+
+#[test]
+fn a_run_of_which_everything_is_killed_during_the_build_is_lost_as_systemd_says_and_the_next_works()
+{
+    let Some(scene) = Scene::new("killed-all") else {
+        return;
+    };
+    let run = scene.half_built();
+    scene.kill_all(&Scene::unit(&run));
+    let message = scene.is_lost(&run);
+    assert_eq!(
+        message,
+        "nobody saw how nixos-rebuild ended; its supervisor was killed by signal KILL"
+    );
+    scene.release("build");
+    scene.next_works();
+}
+
+#[test]
+fn how_a_run_was_lost_is_in_the_journal_where_it_could_not_be_written_down() {
+    let Some(scene) = Scene::new("killed-journal") else {
+        return;
+    };
+    let run = scene.half_built();
+    let noted = format!("/var/lib/switchyard-agent/runs/{run}/unit-end.json");
+    // What is in its place cannot be replaced.
+    std::fs::create_dir_all(scene.host.path(&noted).join("in-the-way")).unwrap();
+    scene.kill_all(&Scene::unit(&run));
+    let message = scene.is_lost(&run);
+    assert_eq!(
+        message,
+        "nobody saw how nixos-rebuild ended; its supervisor was killed by signal 9"
+    );
+    scene.release("build");
+    scene.next_works();
+}
+
+#[test]
+fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
+    let Some(scene) = Scene::new("for-good") else {
+        return;
+    };
+    scene.hold("activation");
+    scene
+        .host
+        .write("/var/toy/in-activation", "touch /var/toy/came-through\n");
+    let run = scene.switch();
+    let unit = Scene::unit(&run);
+    scene.host.await_file("/var/toy/is-activating");
+    scene
+        .dashboard
+        .wait_for_run(HOST, &run, SOON, |run| run["phase"] == "activation");
+    let override_folder = format!("/run/systemd/system/{unit}.d");
+    let never_again = format!(
+        "mkdir -p {override_folder} && printf '[Service]\\nRestart=no\\n' > {override_folder}/no.conf && systemctl daemon-reload"
+    );
+    scene.host.run(&["/bin/sh", "-c", &never_again]);
+    scene
+        .host
+        .run(&["systemctl", "kill", "--kill-whom=main", "-s", "KILL", &unit]);
+    wait_for("the agent to notice", SOON, || {
+        let said = ["journalctl", "--no-pager", "-u", "switchyard-agent.service"];
+        let said = scene.host.run(&said);
+        said.contains("the supervisor is gone and left no result")
+            .then_some(())
+    });
+    assert_eq!(scene.host.show(ACTIVATION, "ActiveState"), "active");
+    assert_eq!(scene.dashboard.run(HOST, &run)["status"], "running");
+    scene.release("activation");
+    scene.host.await_file("/var/toy/came-through");
+    let ended = scene.dashboard.wait_done(HOST, &run);
+    assert_eq!(ended["status"], "lost", "{ended}");
+    let message = ended["message"].as_str().unwrap();
+    assert!(
+        message
+            .starts_with("nobody saw the end of the run: its supervisor was killed by signal KILL")
+            && message.contains("its last program ended with exit code 0"),
+        "{message}"
+    );
+    let activated = scene.host.read("/var/toy/activated");
+    assert!(
+        activated.ends_with("restarting the following units: switchyard-agent.service\n"),
+        "{activated}"
+    );
+    assert_eq!(ended["generation_after"], 1);
+    std::fs::remove_file(scene.host.path("/var/toy/in-activation")).unwrap();
+    scene.next_works();
+}
