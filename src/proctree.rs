@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// the folder of the run, because the agents of a demo on one machine may have runs with the same id.
 pub const RUN_VARIABLE: &str = "SWITCHYARD_RUN";
 
+/// How the names of the units begin in which nixos-rebuild activates.
+pub const ACTIVATION_UNIT: &str = "nixos-rebuild-switch-to-configuration";
+
 /// What [`RUN_VARIABLE`] is set to for a run in this folder.
 pub fn mark(rundir: &Path) -> PathBuf {
     rundir.canonicalize().unwrap_or_else(|_| rundir.to_owned())
@@ -159,6 +162,20 @@ pub fn of_supervisor(rundir: &Path, child: Option<ProcessId>) -> Vec<ProcessId> 
     found
 }
 
+/// The living processes of the units in which nixos-rebuild activates, which are nobody's descendants. There is
+/// one activation at a time.
+pub fn of_activation() -> Vec<ProcessId> {
+    let Ok(units) = fs::read_dir(cgroups().join("system.slice")) else {
+        return Vec::new();
+    };
+    let is_of_activation = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        name.as_bytes().starts_with(ACTIVATION_UNIT.as_bytes())
+    };
+    let units = units.flatten().filter(is_of_activation);
+    units.flat_map(|unit| in_cgroup(&unit.path())).collect()
+}
+
 /// What is in the cgroup of this process, if that is one of a run's own.
 fn of_cgroup() -> Vec<ProcessId> {
     let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -167,10 +184,25 @@ fn of_cgroup() -> Vec<ProcessId> {
         let unit = path.rsplit('/').next().unwrap_or_default();
         unit.starts_with("switchyard-run-")
     };
-    let Some(cgroup) = cgroup.filter(of_run) else {
-        return Vec::new();
-    };
-    let processes = fs::read_to_string(format!("/sys/fs/cgroup{cgroup}/cgroup.procs"));
+    match cgroup.filter(of_run) {
+        Some(cgroup) => in_cgroup(&cgroups().join(cgroup.trim_start_matches('/'))),
+        None => Vec::new(),
+    }
+}
+
+/// Where the unified hierarchy is: all there is, or beside the others in systemd's hybrid layout.
+fn cgroups() -> &'static Path {
+    let hybrid = Path::new("/sys/fs/cgroup/unified");
+    if hybrid.is_dir() {
+        hybrid
+    } else {
+        Path::new("/sys/fs/cgroup")
+    }
+}
+
+/// The living processes of a cgroup.
+fn in_cgroup(cgroup: &Path) -> Vec<ProcessId> {
+    let processes = fs::read_to_string(cgroup.join("cgroup.procs"));
     let processes = processes.unwrap_or_default();
     let pids = processes.lines().filter_map(|pid| pid.parse().ok());
     pids.filter_map(Stat::read)

@@ -211,3 +211,15 @@ fn an_address_in_use_is_a_failure_at_run_time() {
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains(&format!("cannot listen on {address}")));
 }
+
+#[test]
+fn tests_run_takes_one_option_and_refuses_every_other() {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run");
+    let output = std::process::Command::new("bash")
+        .args([program, "--long", "--longer"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "usage: tests/run [--long]\n");
+}

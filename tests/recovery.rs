@@ -174,11 +174,13 @@ fn the_oldest_runs_go_when_logs_take_too_much_and_their_absence_is_explained() {
         std::fs::write(&config, retention).unwrap();
     });
     common::wait_for("the oldest to go", SOON, || {
-        (!logs.join(format!("{}.log", runs[0])).exists()).then_some(())
+        let left = ["log", "idx"].map(|kind| logs.join(format!("{}.{kind}", runs[0])).exists());
+        (left == [false; 2]).then_some(())
     });
-    assert!(!logs.join(format!("{}.idx", runs[0])).exists());
-    let answer = dashboard.get(&format!("/api/hosts/h1/runs/{}", runs[0]));
-    assert_eq!(answer.status, 404);
+    let answer = common::wait_for("the oldest to be unknown", SOON, || {
+        let answer = dashboard.get(&format!("/api/hosts/h1/runs/{}", runs[0]));
+        (answer.status == 404).then_some(answer)
+    });
     let detail = answer.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("retention"), "{detail}");
     assert_eq!(dashboard.lines("h1", &runs[1]).len(), 1000);

@@ -19,6 +19,7 @@ mod recordings;
 mod tests;
 
 pub use decoder::Decoder;
+pub use plain::of_journal;
 
 use serde::{Deserialize, Serialize};
 

@@ -96,20 +96,21 @@ fn announcement(line: &str) -> Option<Sign> {
     }
 }
 
-/// The line without `Apr 05 11:04:28 host switch-to-configuration[123]: ` before it.
 fn without_prefix(line: &str) -> &str {
+    of_journal(line).unwrap_or(line)
+}
+
+/// What stands behind `Apr 05 11:04:28 host switch-to-configuration[123]: `, with which journalctl prints a line
+/// of an activation.
+pub fn of_journal(line: &str) -> Option<&str> {
     const PROGRAM: &str = " switch-to-configuration[";
     let bytes = line.as_bytes();
     if bytes.len() < 16 || bytes[3] != b' ' || bytes[9] != b':' || bytes[12] != b':' {
-        return line;
+        return None;
     }
-    let Some((_, rest)) = line.split_once(PROGRAM) else {
-        return line;
-    };
-    match rest.split_once("]: ") {
-        Some((pid, text)) if pid.bytes().all(|b| b.is_ascii_digit()) => text,
-        _ => line,
-    }
+    let (_, rest) = line.split_once(PROGRAM)?;
+    let (pid, text) = rest.split_once("]: ")?;
+    pid.bytes().all(|b| b.is_ascii_digit()).then_some(text)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! The kernel moves the bytes from a pipe into the file, so that a supervisor killed at any moment leaves each
 //! byte in exactly one of the two. A record before each move says whose bytes follow and when they came.
 
-use super::recorder::Stream;
+use super::streams::Stream;
 use crate::protocol::Timestamp;
 use nix::fcntl::{SpliceFFlags, splice};
 use std::fs::{self, File, OpenOptions};
@@ -163,7 +163,7 @@ impl Capture {
         let mut record = [0; RECORD_BYTES];
         record[..8].copy_from_slice(&self.end.to_le_bytes());
         record[8..16].copy_from_slice(&at.millis().to_le_bytes());
-        record[16] = u8::from(stream == Stream::Stderr);
+        record[16] = stream.code();
         record[17] = u8::from(ends);
         let place = self.count * RECORD_BYTES as u64;
         self.records.write_all_at(&record, place)
@@ -187,10 +187,7 @@ fn decode(records: &[u8], end: u64) -> Vec<Entry> {
     let starts = records.iter().skip(1).map(|record| number(&record[..8]));
     let ends = starts.chain([end]);
     let entries = records.iter().zip(ends).map(|(record, to)| Entry {
-        stream: match record[16] {
-            0 => Stream::Stdout,
-            _ => Stream::Stderr,
-        },
+        stream: Stream::of_code(record[16]),
         at: Timestamp::from_millis(number(&record[8..16]).cast_signed()),
         event: match record[17] {
             0 => Event::Bytes {

@@ -1,7 +1,8 @@
 //! A host's checks: the executable `T*.sh` of a folder, in the order of their names.
 
 use super::execution::End;
-use super::program::{Ended, How, Programs};
+use super::program::{Ended, How};
+use super::programs::Programs;
 use crate::protocol::{Phase, Status, Tests};
 use std::fs;
 use std::io;

@@ -2,7 +2,8 @@
 
 use super::capture::{Capture, Taken};
 use super::fd_store;
-use super::recorder::Stream;
+use super::journal::Reader;
+use super::streams::Stream;
 use super::waiter::{self, End, Launched};
 use crate::proctree::{self, ProcessId, RUN_VARIABLE, mark};
 use crate::protocol::Timestamp;
@@ -44,8 +45,9 @@ pub(super) struct Child {
     /// Set once it has ended.
     pub(super) end: Option<ChildEnd>,
     /// Each until its end was read.
-    pub(super) stdout: Option<PipeReader>,
-    pub(super) stderr: Option<PipeReader>,
+    stdout: Option<PipeReader>,
+    stderr: Option<PipeReader>,
+    journal: Option<Reader>,
 }
 
 /// How it ended.
@@ -130,7 +132,13 @@ impl Child {
             end: None,
             stdout,
             stderr,
+            journal: None,
         }
+    }
+
+    /// From here on there is something to read of the journal.
+    pub(super) fn read_journal(&mut self, reader: Reader) {
+        self.journal = Some(reader);
     }
 
     /// The process that has the others of this program below it.
@@ -139,16 +147,18 @@ impl Child {
             .or(self.launched.map(|launched| launched.waiter))
     }
 
-    fn pipe(&mut self, stream: Stream) -> &mut Option<PipeReader> {
+    /// What there is to read of a stream, until its end was read.
+    pub(super) fn pipe(&self, stream: Stream) -> Option<&PipeReader> {
         match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
+            Stream::Stdout => self.stdout.as_ref(),
+            Stream::Stderr => self.stderr.as_ref(),
+            Stream::Journal => self.journal.as_ref().map(|reader| &reader.pipe),
         }
     }
 
     /// Takes what there is of one stream, at most the buffer.
     pub(super) fn read(
-        &mut self,
+        &self,
         stream: Stream,
         capture: &mut Capture,
         at: Timestamp,
@@ -162,7 +172,11 @@ impl Child {
 
     /// The end of a stream was read.
     pub(super) fn close(&mut self, stream: Stream) {
-        *self.pipe(stream) = None;
+        match stream {
+            Stream::Stdout => self.stdout = None,
+            Stream::Stderr => self.stderr = None,
+            Stream::Journal => self.journal = None,
+        }
     }
 
     /// Reaps, and finds out whether it has ended; `changed` says that a file of the run was written.
@@ -217,7 +231,7 @@ impl Child {
         (!lives).then_some(ChildEnd::Unseen)
     }
 
-    /// Whether both streams were read to their end, or given up.
+    /// Whether both outputs of the program were read to their end, or given up.
     pub(super) fn is_drained(&self) -> bool {
         self.stdout.is_none() && self.stderr.is_none()
     }

@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Ending {
     /// Whether an activation may be killed.
     force: bool,
+    /// Whether the run has begun one, which is in a unit of its own and ended with it.
+    activates: bool,
+    asked: HashSet<ProcessId>,
     since: Instant,
     /// When SIGKILL was first sent.
     killing_since: Option<Instant>,
@@ -33,28 +36,53 @@ enum State {
 impl Ending {
     /// Sends SIGTERM. What is forked off meanwhile gets it too; what is forked in answer to it, such as a
     /// program that cleans up, does not.
-    pub(super) fn begin(rundir: &RunDir, child: Option<ProcessId>, force: bool) -> Self {
-        let mut asked = HashSet::new();
-        for _ in 0..2 {
-            for process in proctree::of_supervisor(rundir.path(), child) {
-                if asked.insert(process) {
-                    process.signal(Signal::SIGTERM);
-                }
-            }
-        }
+    pub(super) fn begin(
+        rundir: &RunDir,
+        child: Option<ProcessId>,
+        force: bool,
+        activates: bool,
+    ) -> Self {
         let now = Instant::now();
-        Self {
+        let mut ending = Self {
             force,
+            activates,
+            asked: HashSet::new(),
             since: now,
             killing_since: None,
             next_look: now,
             state: State::Going,
+        };
+        ending.ask(rundir, child);
+        ending
+    }
+
+    /// Somebody insists; `activates` says whether the run has begun an activation by now.
+    pub(super) fn force(&mut self, rundir: &RunDir, child: Option<ProcessId>, activates: bool) {
+        if !self.force {
+            self.force = true;
+            self.activates |= activates;
+            self.since = Instant::now();
+            self.ask(rundir, child);
         }
     }
 
-    /// Somebody insists.
-    pub(super) fn force(&mut self) {
-        self.force = true;
+    fn ask(&mut self, rundir: &RunDir, child: Option<ProcessId>) {
+        for _ in 0..2 {
+            for process in self.left(rundir, child) {
+                if self.asked.insert(process) {
+                    process.signal(Signal::SIGTERM);
+                }
+            }
+        }
+    }
+
+    /// The processes that are to end and have not.
+    fn left(&self, rundir: &RunDir, child: Option<ProcessId>) -> Vec<ProcessId> {
+        let mut left = proctree::of_supervisor(rundir.path(), child);
+        if self.force && self.activates {
+            left.extend(proctree::of_activation());
+        }
+        left
     }
 
     /// Looks whether the tree is gone, and after the grace kills what is left, except while activating
@@ -70,7 +98,7 @@ impl Ending {
             return wait;
         }
         self.next_look = Instant::now() + INTERVAL;
-        let left = proctree::of_supervisor(rundir.path(), child);
+        let left = self.left(rundir, child);
         if left.is_empty() {
             self.state = State::Gone;
         } else if self.since.elapsed() >= GRACE && (self.force || !activating) {

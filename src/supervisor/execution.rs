@@ -1,7 +1,8 @@
 //! A run from its first step to its footer.
 
 use super::outcome::{self, Outcome};
-use super::program::{Ended, How, Interruption, Programs};
+use super::program::{Ended, How, Interruption};
+use super::programs::Programs;
 use super::recorder::Recorder;
 use super::standing::Standing;
 use super::unit_end::UnitEnd;

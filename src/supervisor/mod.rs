@@ -3,23 +3,30 @@
 //! A synchronous program of one thread around one `poll`: the two pipes of the child, signals, and the
 //! folder of the run, into which the agent puts the order to stop. It never waits for the agent.
 
+mod attend;
 mod capture;
 mod checkpoint;
 mod checks;
 mod child;
+mod command;
 mod ending;
 mod execution;
 mod fd_store;
 mod gap;
 mod hold;
+mod journal;
 mod lines;
 mod outcome;
+mod pace;
 mod program;
+mod programs;
 mod quota;
 mod recorder;
 mod reserve;
 mod settle;
 mod standing;
+mod streams;
+mod tail;
 mod unit_end;
 mod waiter;
 mod watch;

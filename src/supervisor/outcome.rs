@@ -1,22 +1,18 @@
 //! The result of a run, in the words of its user, and its footer.
 
-use super::Error;
 use super::execution::End;
 use super::gap::{self, Gap};
 use super::program::{Cause, Interruption};
 use super::recorder::{LeftOut, Recorder};
+use super::tail::{self, Tail};
+use super::{Error, command};
 use crate::protocol::{Progress, Seq, Status, Timestamp};
 use crate::runlog::{Batch, LogReader, LogWriter, RunResult};
 use crate::spool::{RunDir, Spec};
-use std::collections::VecDeque;
 use std::fs;
-use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-/// The longest message, in bytes.
-const MAX_MESSAGE_BYTES: usize = 2048;
 
 /// How much of the log is read at once, in bytes.
 const MAX_READ_BYTES: usize = 256 * 1024;
@@ -24,8 +20,8 @@ const MAX_READ_BYTES: usize = 256 * 1024;
 /// How far back the last lines on standard error are looked for.
 const TAIL_LINES: Seq = 2000;
 
-/// How long git may take to name a revision.
-const GIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long git and systemd may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long the footer is tried to be written, such as on a full disk.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -116,9 +112,11 @@ pub(super) fn store(
 }
 
 /// What a program that failed said: its first error, or the last lines on standard error from line `from` on.
+/// Of what its activation said in the journal nobody knows what was an error, so the end of that comes first.
 pub(super) fn said(recorder: &Recorder, rundir: &RunDir, from: Seq) -> Option<String> {
     recorder
         .error_message()
+        .or_else(|| recorder.said_in_journal())
         .or_else(|| last_errors(recorder.gap(), rundir, from))
 }
 
@@ -160,13 +158,9 @@ fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>
 
 /// Whether systemd is ending everything, and the run with it.
 fn is_shutting_down() -> bool {
-    let systemd = Command::new("systemctl")
-        .args(["--no-ask-password", "is-system-running"])
-        .env("SYSTEMD_BUS_TIMEOUT", "5s")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    systemd.is_ok_and(|said| said.stdout.trim_ascii() == b"stopping")
+    let mut systemctl = Command::new("systemctl");
+    systemctl.args(["--no-ask-password", "is-system-running"]);
+    command::ask(&mut systemctl, ANSWER).is_some_and(|said| said.text.trim() == "stopping")
 }
 
 /// The last lines on standard error from line `from` on.
@@ -174,15 +168,7 @@ fn last_errors(gap: Option<&Gap>, rundir: &RunDir, from: Seq) -> Option<String> 
     let reader = LogReader::open(rundir.path(), rundir.run_id()).ok()?;
     let total = reader.total().ok()?;
     let mut next = from.max(total.saturating_sub(TAIL_LINES));
-    let mut tail: VecDeque<String> = VecDeque::new();
-    let mut bytes = 0;
-    let mut push = |line: &str| {
-        bytes += line.len() + 1;
-        tail.push_back(line.to_owned());
-        while bytes > MAX_MESSAGE_BYTES && tail.len() > 1 {
-            bytes -= tail.pop_front().map_or(0, |line| line.len() + 1);
-        }
-    };
+    let mut tail = Tail::default();
     let mut batch = Batch::default();
     while next < total {
         reader.read(next, 1000, MAX_READ_BYTES, &mut batch).ok()?;
@@ -190,22 +176,21 @@ fn last_errors(gap: Option<&Gap>, rundir: &RunDir, from: Seq) -> Option<String> 
             break;
         }
         for line in batch.iter().filter(|line| line.is_error == Some(true)) {
-            push(line.line);
+            tail.push(line.line);
         }
         next = batch.first() + batch.len() as Seq;
     }
     let kept = gap.into_iter().flat_map(Gap::tail);
     for kept in kept.filter(|kept| kept.is_error) {
-        push(&kept.line);
+        tail.push(&kept.line);
     }
-    let text = Vec::from(tail).join("\n");
-    (!text.trim().is_empty()).then_some(text)
+    tail.text()
 }
 
 /// The beginning of a message that is too long.
 fn bounded(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE_BYTES {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    if message.len() > tail::MAX_BYTES {
+        message.truncate(message.floor_char_boundary(tail::MAX_BYTES));
         message.push('…');
     }
     message
@@ -221,30 +206,12 @@ pub(super) fn generation() -> Option<u64> {
 
 /// HEAD of a repository, if git says it in time.
 fn revision(spec: &Spec) -> Option<String> {
-    let mut git = Command::new("git")
-        .arg("-C")
+    let mut git = Command::new("git");
+    git.arg("-C")
         .arg(&spec.work_dir)
         .args(["rev-parse", "HEAD"])
-        .envs(spec.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let begin = Instant::now();
-    let status = loop {
-        match git.try_wait() {
-            Ok(None) if begin.elapsed() < GIT_TIMEOUT => sleep(Duration::from_millis(5)),
-            Ok(Some(status)) => break status,
-            _ => {
-                let _ = git.kill();
-                let _ = git.wait();
-                return None;
-            }
-        }
-    };
-    let mut text = String::new();
-    git.stdout.take()?.read_to_string(&mut text).ok()?;
-    let revision = text.trim();
-    (status.success() && !revision.is_empty()).then(|| revision.to_owned())
+        .envs(spec.environment.iter().map(|(name, value)| (name, value)));
+    let said = command::ask(&mut git, ANSWER)?.text;
+    let revision = said.trim();
+    (!revision.is_empty()).then(|| revision.to_owned())
 }

@@ -1,8 +1,10 @@
 //! From the bytes of the child to the spool: split, decoded, stamped, written once a batch.
 
 use super::gap::{Cause, Gap};
-use super::lines::LineSplitter;
+use super::journal::Entries;
 use super::quota::Quota;
+use super::streams::{Stream, Streams};
+use super::tail::Tail;
 use crate::progress::Decoder;
 use crate::protocol::{Progress, Seq, Timestamp};
 use crate::runlog::LogWriter;
@@ -20,13 +22,6 @@ const FEW_BYTES: usize = 32 * 1024;
 /// The least time between two writings of the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// One of the child's two outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stream {
-    Stdout,
-    Stderr,
-}
-
 /// What is gone for good.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct LeftOut {
@@ -42,8 +37,9 @@ pub(super) struct Decoding {
     /// The number of the next line.
     next: Seq,
     decoder: Decoder,
-    stdout: LineSplitter,
-    stderr: LineSplitter,
+    streams: Streams,
+    /// The end of what the present program's activation said in the journal.
+    in_journal: Tail,
     gap: Option<Gap>,
     left_out: Option<LeftOut>,
 }
@@ -82,33 +78,51 @@ impl Recorder {
         }
     }
 
-    /// Bytes that were read from the child `at` that moment.
+    /// Bytes that were read `at` that moment.
     pub(super) fn take(&mut self, stream: Stream, bytes: &[u8], at: Timestamp) {
-        let (splitter, mut sink) = self.parts(stream, at);
-        splitter.feed(bytes, &mut |line| sink.line(line));
+        let (streams, mut sink) = self.parts(at);
+        streams.feed(stream, bytes, &mut |line, of| sink.line(line, of));
     }
 
-    /// The stream has ended; what is left of it is a line.
+    /// The stream has ended.
     pub(super) fn end(&mut self, stream: Stream, at: Timestamp) {
-        let (splitter, mut sink) = self.parts(stream, at);
-        splitter.finish_stream(&mut |line| sink.line(line));
+        let (streams, mut sink) = self.parts(at);
+        streams.end(stream, &mut |line, of| sink.line(line, of));
     }
 
-    fn parts(&mut self, stream: Stream, at: Timestamp) -> (&mut LineSplitter, Sink<'_>) {
+    /// A program begins.
+    pub(super) fn step_begins(&mut self) {
+        self.decoding.decoder.step_begins();
+        self.decoding.in_journal = Tail::default();
+    }
+
+    /// From here on the journal is read, too.
+    pub(super) fn follow_journal(&mut self, entries: Entries) {
+        self.decoding.streams.follow_journal(entries);
+    }
+
+    /// How far the journal was read, if it is.
+    pub(super) fn journal(&self) -> Option<&Entries> {
+        self.decoding.streams.journal()
+    }
+
+    /// The journal was read to its end.
+    pub(super) fn leave_journal(&mut self, at: Timestamp) {
+        let (streams, mut sink) = self.parts(at);
+        streams.leave_journal(&mut |line, of| sink.line(line, of));
+    }
+
+    fn parts(&mut self, at: Timestamp) -> (&mut Streams, Sink<'_>) {
         let decoding = &mut self.decoding;
-        let splitter = match stream {
-            Stream::Stdout => &mut decoding.stdout,
-            Stream::Stderr => &mut decoding.stderr,
-        };
         let sink = Sink {
             decoder: &mut decoding.decoder,
             next: &mut decoding.next,
+            in_journal: &mut decoding.in_journal,
             gap: decoding.gap.as_mut(),
             writer: &mut self.writer,
             at,
-            is_error: stream == Stream::Stderr,
         };
-        (splitter, sink)
+        (&mut decoding.streams, sink)
     }
 
     /// Writes what came since the last call. Where there is no room, a gap begins, and the child goes on.
@@ -268,6 +282,11 @@ impl Recorder {
         self.decoding.decoder.error_message()
     }
 
+    /// The end of what the present program's activation said in the journal.
+    pub(super) fn said_in_journal(&self) -> Option<String> {
+        self.decoding.in_journal.text()
+    }
+
     pub(super) fn next_seq(&self) -> Seq {
         self.decoding.next
     }
@@ -291,19 +310,24 @@ impl Recorder {
 struct Sink<'a> {
     decoder: &'a mut Decoder,
     next: &'a mut Seq,
+    in_journal: &'a mut Tail,
     gap: Option<&'a mut Gap>,
     writer: &'a mut LogWriter,
     at: Timestamp,
-    is_error: bool,
 }
 
 impl Sink<'_> {
-    fn line(&mut self, line: &str) {
+    fn line(&mut self, line: &str, of: Stream) {
+        if of == Stream::Journal {
+            self.in_journal.push(line);
+        }
+        // The journal does not tell which of the two it was.
+        let (is_error, may_be_error) = (of == Stream::Stderr, of != Stream::Stdout);
         let (next, writer) = (&mut *self.next, &mut *self.writer);
         let seq = *next;
-        let (at, is_error) = (self.at, self.is_error);
+        let at = self.at;
         let mut gap = self.gap.as_deref_mut();
-        self.decoder.line(line, is_error, at, seq, &mut |line| {
+        self.decoder.line(line, may_be_error, at, seq, &mut |line| {
             if let Some(gap) = gap.as_deref_mut() {
                 return gap.push(line, at, is_error);
             }

@@ -118,10 +118,10 @@ fn await_activation(rundir: &RunDir) {
         let order: Option<StopOrder> = spool::read_json(&rundir.stop()).ok().flatten();
         order.is_some_and(|order| order.force)
     };
-    while begin.elapsed() < ACTIVATION
-        && !is_forced()
-        && !proctree::of_run(rundir.path(), None).is_empty()
-    {
+    let goes_on = || {
+        !proctree::of_run(rundir.path(), None).is_empty() || !proctree::of_activation().is_empty()
+    };
+    while begin.elapsed() < ACTIVATION && !is_forced() && goes_on() {
         sleep(INTERVAL);
     }
 }

@@ -1,13 +1,12 @@
 //! How systemd says that the service of a run ended.
 
+use super::command;
 use crate::spool::{self, RunDir};
 use serde::{Deserialize, Serialize};
 use std::env;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// How long the journal may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -89,31 +88,15 @@ impl UnitEnd {
 
 /// The messages of systemd about the end of a process of the unit and of the unit itself.
 fn ask_journal(rundir: &RunDir) -> Option<String> {
-    let mut journal = Command::new("journalctl")
+    let mut journal = Command::new("journalctl");
+    journal
         .args(["--no-pager", "--boot", "--output=json", "--lines=8"])
         .args([
             "MESSAGE_ID=98e322203f7a4ed290d09fe03c09fe15",
             "MESSAGE_ID=d9b373ed55a64feb8242e02dbe79a49c",
         ])
-        .arg(format!("UNIT=switchyard-run-{}.service", rundir.run_id()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let begin = Instant::now();
-    // Eight entries fit into the pipe, so that it never waits for us.
-    while matches!(journal.try_wait(), Ok(None)) {
-        if begin.elapsed() > ANSWER {
-            let _ = journal.kill();
-            let _ = journal.wait();
-            return None;
-        }
-        sleep(Duration::from_millis(10));
-    }
-    let mut entries = String::new();
-    journal.stdout.take()?.read_to_string(&mut entries).ok()?;
-    Some(entries)
+        .arg(format!("UNIT=switchyard-run-{}.service", rundir.run_id()));
+    Some(command::ask(&mut journal, ANSWER)?.text)
 }
 
 #[cfg(test)]

@@ -3,13 +3,11 @@
 //! The codes are those of NixOS' `switch-to-configuration`; the old bash nixos-rebuild gives 1 for all of them,
 //! so what the activation said comes first.
 
+use crate::proctree::ACTIVATION_UNIT;
 use nix::sys::signal::Signal;
 
 /// How the activation names units that failed.
 const FAILED_UNITS: &str = "warning: the following units failed: ";
-
-/// The unit in which nixos-rebuild activates.
-const ACTIVATION_UNIT: &str = "nixos-rebuild-switch-to-configuration";
 
 /// `said` is the first error, or the last lines on standard error; `activating` whether the machine was being
 /// changed when the program ended.

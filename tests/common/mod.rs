@@ -10,11 +10,13 @@
 )]
 
 mod agent;
+pub(crate) mod chance;
 mod client;
 mod dashboard;
 mod disk;
 mod log;
 mod process;
+mod skip;
 mod socket;
 
 pub(crate) use agent::Agent;
@@ -23,9 +25,9 @@ pub(crate) use dashboard::{Dashboard, sha256_hex};
 pub(crate) use disk::SmallDisk;
 pub(crate) use log::{Line, LogFile, texts};
 pub(crate) use process::{Process, alive};
+pub(crate) use skip::skip;
 pub(crate) use socket::{Socket, Watch};
 
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -48,16 +50,6 @@ pub(crate) fn wait_for<T>(
         assert!(Instant::now() < end, "waited {limit:?} for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Says that a test cannot run here, past libtest's capture; with `CI=true` that is a failure.
-#[track_caller]
-pub(crate) fn skip(reason: &str) {
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "SKIPPED: {reason}"
-    );
-    writeln!(std::io::stderr(), "SKIPPED: {reason}").unwrap();
 }
 
 /// Whether a program can be started here.

@@ -1,7 +1,7 @@
 //! `kill -9` of agent and dashboard, at random moments.
 
-use crate::chance::{Chance, kills};
 use crate::child::{Child, Pace};
+use crate::common::chance::{Chance, kills};
 use crate::common::{Agent, Dashboard};
 use nix::sys::signal::Signal;
 use std::time::Duration;

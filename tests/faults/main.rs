@@ -2,7 +2,6 @@
 //! wrote is what the log holds, in order, none twice, none missing, and status and exit code are right.
 #![cfg(test)]
 
-mod chance;
 mod child;
 mod clocks;
 #[path = "../common/mod.rs"]

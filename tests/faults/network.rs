@@ -1,7 +1,7 @@
 //! Two hosts and a dashboard in three network namespaces, with links that go away.
 
-use crate::chance::Chance;
 use crate::child::{Child, Pace};
+use crate::common::chance::Chance;
 use crate::common::{Agent, Dashboard, SOON, skip, wait_for};
 use nix::sched::{CloneFlags, setns};
 use serde_json::json;

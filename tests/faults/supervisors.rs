@@ -1,6 +1,6 @@
 //! `kill -9` of supervisors off systemd, at random moments.
 
-use crate::chance::{Chance, kills};
+use crate::common::chance::{Chance, kills};
 use crate::common::{Agent, Dashboard, SOON, alive, texts, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

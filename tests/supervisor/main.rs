@@ -1,9 +1,10 @@
 //! The real `switchyard supervise`, with real children.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "the seed of random moments is shown")]
 
 mod alone;
+#[path = "../common/chance.rs"]
+mod chance;
 #[path = "../common/disk.rs"]
 mod disk;
 mod manager;
@@ -11,5 +12,7 @@ mod output;
 mod result;
 mod resume;
 mod room;
+#[path = "../common/skip.rs"]
+mod skip;
 mod stop;
 mod support;

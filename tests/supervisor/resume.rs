@@ -1,5 +1,6 @@
 //! The supervisor is killed and started again, as systemd does it: the run goes on and its log is whole.
 
+use crate::chance::{Chance, kills};
 use crate::manager::Manager;
 use crate::support::{Ended, TestRun, process_in, until};
 use nix::sys::signal::Signal;
@@ -9,44 +10,16 @@ use switchyard::proctree::ProcessId;
 use switchyard::protocol::Status;
 use switchyard::runlog::LogReader;
 
-/// How often a supervisor is killed at random moments, in all.
-pub(crate) fn kills() -> u32 {
-    match std::env::var_os("SWITCHYARD_LONG") {
-        Some(_) => 200,
-        None => 20,
-    }
-}
-
-/// Random numbers whose seed can be given back.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new() -> Self {
-        let seed = match std::env::var("SWITCHYARD_SEED") {
-            Ok(seed) => seed.parse().unwrap(),
-            Err(_) => switchyard::protocol::Timestamp::now()
-                .millis()
-                .unsigned_abs(),
-        };
-        eprintln!("SWITCHYARD_SEED={seed}");
-        Self(seed)
-    }
-
-    /// Below `end`; a xorshift.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 /// How often the supervisor of one run is killed at most.
-const KILLS_OF_A_RUN: u32 = 10;
+const KILLS_OF_A_RUN: usize = 10;
 
-/// Runs the run to its end and kills its supervisor at random moments, each within so many milliseconds of its
+/// Runs the run to its end and kills its supervisor at random moments, each `within` a time of its
 /// start. Gives how often that was.
-pub(crate) fn run_with_kills(run: &TestRun, dice: &mut Dice, within: u64) -> (Ended, u32) {
+pub(crate) fn run_with_kills(
+    run: &TestRun,
+    chance: &mut Chance,
+    within: Duration,
+) -> (Ended, usize) {
     let manager = Manager::new(run);
     let mut kills = 0;
     loop {
@@ -54,7 +27,7 @@ pub(crate) fn run_with_kills(run: &TestRun, dice: &mut Dice, within: u64) -> (En
         if kills == KILLS_OF_A_RUN {
             return (run.end(supervisor), kills);
         }
-        let end = Instant::now() + Duration::from_micros(dice.below(within * 1000));
+        let end = Instant::now() + chance.below(within);
         while Instant::now() < end {
             std::hint::spin_loop();
         }
@@ -80,12 +53,13 @@ fn expected(lines: u32) -> [Vec<String>; 2] {
 
 #[test]
 fn no_line_is_lost_or_doubled_when_the_supervisor_is_killed_at_random_moments() {
-    let mut dice = Dice::new();
+    let mut chance =
+        Chance::of("no_line_is_lost_or_doubled_when_the_supervisor_is_killed_at_random_moments");
     let mut killed = 0;
     let lines = 100_000;
     while killed < kills() {
         let run = TestRun::new(&[&format!("{}; exit 7", talk(lines))]);
-        let (ended, kills) = run_with_kills(&run, &mut dice, 200);
+        let (ended, kills) = run_with_kills(&run, &mut chance, Duration::from_millis(200));
         killed += kills;
         let [out, err] = expected(lines);
         assert!(ended.of_stream(false) == out, "standard output differs");
@@ -93,12 +67,12 @@ fn no_line_is_lost_or_doubled_when_the_supervisor_is_killed_at_random_moments() 
         assert_eq!(ended.footer.result.status, Status::Error);
         assert_eq!(ended.footer.exit_code, Some(7));
     }
-    eprintln!("{killed} kills");
 }
 
 #[test]
 fn every_program_is_started_once_however_often_the_supervisor_is_killed() {
-    let mut dice = Dice::new();
+    let mut chance =
+        Chance::of("every_program_is_started_once_however_often_the_supervisor_is_killed");
     let mut killed = 0;
     while killed < kills() {
         let names: Vec<String> = (0..30).map(|number| format!("step-{number}")).collect();
@@ -111,7 +85,7 @@ fn every_program_is_started_once_however_often_the_supervisor_is_killed() {
         run.spec.steps = names.iter().map(step).collect();
         run.check("T1.sh", "echo check; exit 0");
         run.check("T2.sh", "echo failing >&2; exit 3");
-        let (ended, kills) = run_with_kills(&run, &mut dice, 200);
+        let (ended, kills) = run_with_kills(&run, &mut chance, Duration::from_millis(200));
         killed += kills;
         let started = fs::read_to_string(&file).unwrap();
         assert_eq!(started.lines().collect::<Vec<_>>(), names);
@@ -130,7 +104,7 @@ fn every_program_is_started_once_however_often_the_supervisor_is_killed() {
 
 #[test]
 fn phases_and_counts_are_those_of_a_run_that_nobody_disturbed() {
-    let mut dice = Dice::new();
+    let mut chance = Chance::of("phases_and_counts_are_those_of_a_run_that_nobody_disturbed");
     let run = || {
         let run = TestRun::new(&[]);
         let transcript = format!(
@@ -153,7 +127,7 @@ fn phases_and_counts_are_those_of_a_run_that_nobody_disturbed() {
     let undisturbed = run().run();
     let mut killed = 0;
     while killed < kills() {
-        let (ended, kills) = run_with_kills(&run(), &mut dice, 200);
+        let (ended, kills) = run_with_kills(&run(), &mut chance, Duration::from_millis(200));
         killed += kills;
         assert!(ended.lines == undisturbed.lines, "the lines differ");
         let progress = |ended: &Ended| {

@@ -2,6 +2,7 @@
 //! everything that may die meanwhile. What nix and the activation wrote is what the log holds, line for line.
 #![cfg(test)]
 
+mod activation;
 mod cable;
 #[path = "../common/mod.rs"]
 mod common;

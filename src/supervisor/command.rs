@@ -1,0 +1,69 @@
+//! Short questions to other programs, which may never answer.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// What a program said.
+pub(super) struct Answer {
+    /// On standard output.
+    pub(super) text: String,
+    /// Its exit code was 0.
+    pub(super) is_success: bool,
+}
+
+/// What `command` says, if it ends in time. It must be less than a pipe holds, 64 KiB.
+pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Answer> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let begin = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(None) if begin.elapsed() < limit => sleep(INTERVAL),
+            Ok(Some(status)) => break status,
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+        }
+    };
+    let mut text = String::new();
+    child.stdout.take()?.read_to_string(&mut text).ok()?;
+    Some(Answer {
+        text,
+        is_success: status.success(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(script: &str, limit: Duration) -> Option<(String, bool)> {
+        let answer = ask(Command::new("/bin/sh").args(["-c", script]), limit)?;
+        Some((answer.text, answer.is_success))
+    }
+
+    #[test]
+    fn an_answer_comes_in_time_or_not_at_all() {
+        let (long, short) = (Duration::from_secs(30), Duration::from_millis(50));
+        assert_eq!(
+            said("echo yes; echo no >&2", long),
+            Some(("yes\n".to_owned(), true))
+        );
+        assert_eq!(
+            said("echo yes; exit 3", long),
+            Some(("yes\n".to_owned(), false))
+        );
+        assert_eq!(said("echo yes; exec sleep 60", short), None);
+        assert!(ask(&mut Command::new("/no/such/program"), long).is_none());
+    }
+}
