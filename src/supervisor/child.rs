@@ -181,7 +181,7 @@ impl Child {
 
     /// Reaps, and finds out whether it has ended; `changed` says that a file of the run was written.
     pub(super) fn look(&mut self, rundir: &RunDir, changed: bool) {
-        let reaped = reap();
+        let mut reaped = reap();
         if self.end.is_some() {
             return;
         }
@@ -193,10 +193,10 @@ impl Child {
         self.launched = waiter::look(rundir, self.launch).or(self.launched);
         self.end = self.find_end(rundir, &reaped);
         if self.end == Some(ChildEnd::Unseen) {
-            // It may have written the end after the look at its file and before that at itself.
+            // Waiter or program may have ended after they were reaped and before they were looked at.
+            reaped.extend(reap());
             self.launched = waiter::look(rundir, self.launch).or(self.launched);
-            let end = self.launched.and_then(|launched| launched.end);
-            self.end = end.map(ChildEnd::Seen).or(self.end);
+            self.end = self.find_end(rundir, &reaped);
         }
     }
 
