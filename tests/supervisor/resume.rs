@@ -178,11 +178,14 @@ fn a_program_goes_on_and_its_end_is_seen_when_its_waiter_is_killed() {
         let launched: serde_json::Value = serde_json::from_slice(&launched).unwrap_or_default();
         launched["program"].is_object()
     });
-    run.supervisor().child.unwrap().signal(Signal::SIGKILL);
+    let waiter = run.supervisor().child.unwrap();
+    waiter.signal(Signal::SIGKILL);
+    // One that is dying may still take the end of its program, and with it the exit code.
+    until("the death of the waiter", || !waiter.is_alive());
     fs::write(&gate, "go\n").unwrap();
     let ended = run.end(supervisor);
     assert_eq!(ended.of_stream(false), ["before", "after"]);
-    assert_eq!(ended.footer.exit_code, Some(42));
+    assert_eq!(ended.footer.exit_code, Some(42), "{}", ended.message());
 }
 
 #[test]
