@@ -19,11 +19,24 @@ const enc = encodeURIComponent;
 export class Api {
   /** Called when a request needs a session and there is none. @type {() => void} */
   onUnauthorized = () => {};
+  /** Called when the dashboard could not do what it was asked. @type {() => void} */
+  onUnavailable = () => {};
   #fetch;
 
   /** @param {typeof fetch} fetchFunction */
   constructor(fetchFunction = (...args) => fetch(...args)) {
     this.#fetch = fetchFunction;
+  }
+
+  /** Why the dashboard cannot store; null while it can. @returns {Promise<string | null>} */
+  async health() {
+    try {
+      await this.#send('GET', '/health');
+      return null;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 503) return error.message;
+      throw error;
+    }
   }
 
   /** @returns {Promise<void>} */
@@ -122,6 +135,7 @@ export class Api {
     }
     if (answer.ok) return answer;
     if (answer.status === 401 && path !== '/api/login') this.onUnauthorized();
+    if (answer.status === 503 && path !== '/health') this.onUnavailable();
     throw await problem(answer);
   }
 }

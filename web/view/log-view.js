@@ -235,7 +235,7 @@ export class LogView extends HTMLElement {
         const visible = !inHole && seq + 1 > top;
         fillHole(row, seq, visible ? this.#holeText(seq) : '', options);
         inHole ||= visible;
-      } else if (row.dataset.seq !== String(seq) || row.classList.contains('hole')) {
+      } else if (row.dataset.seq !== String(seq) || row.classList.contains('hole') || row.classList.contains('stale')) {
         inHole = false;
         fillRow(row, seq, line, options);
         this.#widest = Math.max(this.#widest, Math.min(line.line.length, 4100));
@@ -306,7 +306,7 @@ export class LogView extends HTMLElement {
   }
 
   #forgetRows() {
-    for (const row of this.#rows) row.classList.add('hole');
+    for (const row of this.#rows) row.classList.add('stale');
   }
 }
 
