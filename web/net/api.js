@@ -89,12 +89,14 @@ export class Api {
   }
 
   /**
-   * Where a text is in a run, escapes aside.
-   * @param {string} host @param {string} run @param {string} text @param {number} limit
+   * Which lines of a run match, escapes aside.
+   * @param {string} host @param {string} run @param {import('../model/find.js').Query} query
+   * @param {number} from a line @param {number} limit of `matches`; `total` counts them all
    * @returns {Promise<{total: number, matches: {seq: number, line: string}[]}>}
    */
-  search(host, run, text, limit) {
-    return this.#request('GET', `${this.#runPath(host, run)}/search?q=${enc(text)}&case=true&limit=${limit}`);
+  search(host, run, { text, regex, matchCase }, from, limit) {
+    const query = `q=${enc(text)}&regex=${regex}&case=${matchCase}&from=${from}&limit=${limit}`;
+    return this.#request('GET', `${this.#runPath(host, run)}/search?${query}`);
   }
 
   /** @param {string} host @param {string} run @param {'txt'|'json'} format */

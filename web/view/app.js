@@ -36,6 +36,8 @@ export class App extends HTMLElement {
   #context;
   /** @type {FleetPage | HostPage | RunPage | null} */
   #page = null;
+  /** The path of the page that is shown. */
+  #shown = '';
   #titleSoon = oncePerFrame(() => this.#drawTitle());
 
   constructor() {
@@ -81,6 +83,7 @@ export class App extends HTMLElement {
   #showLogin() {
     this.#socket.close();
     this.#page = null;
+    this.#shown = '';
     delete this.dataset.place;
     this.#top.signedIn(false);
     if (this.#main.querySelector('sy-login')) return;
@@ -131,6 +134,8 @@ export class App extends HTMLElement {
 
   #show() {
     const route = parseRoute(location.pathname);
+    if (this.#page instanceof RunPage && this.#shown === location.pathname) return this.#page.placed();
+    this.#shown = location.pathname;
     this.#page =
       route.name === 'run' ? new RunPage(this.#context, route.host, route.run)
       : route.name === 'host' ? new HostPage(this.#context, route.host)
