@@ -2,7 +2,7 @@
  * Whether the log follows its end. It pauses on what a person does, never because many lines come. A pointer
  * that moves over the log stops the scrolling, not the intake; leaving brings back only what hovering stopped.
  *
- * @typedef {'hover'|'scrolled'|'selection'|'jumped'|'switched off'} Reason
+ * @typedef {'hover'|'scrolled'|'selection'|'searching'|'jumped'|'switched off'} Reason
  */
 
 import { count, plural } from './format.js';
@@ -12,6 +12,7 @@ const WHY = {
   hover: 'paused while the pointer is over the log',
   scrolled: 'paused because you scrolled',
   selection: 'paused because text is selected',
+  searching: 'paused while you search',
   jumped: 'paused at the line you went to',
   'switched off': 'paused',
 };

@@ -46,6 +46,11 @@ export class LogModel {
     this.#evict();
   }
 
+  /** The number of a line in its run: here each line is where it belongs. @param {number} index */
+  seqOf(index) {
+    return index;
+  }
+
   /** @param {number} seq @returns {Line | undefined} */
   get(seq) {
     return this.#pages.get(Math.floor(seq / PAGE_LINES))?.lines[seq % PAGE_LINES];

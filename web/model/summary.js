@@ -57,6 +57,15 @@ function firstLine(text) {
   return text.split('\n').find((line) => line.trim() !== '')?.trim() ?? '';
 }
 
+/** Under this a clock is right enough: the way of a message counts, too. */
+const SKEW_MS = 5000;
+
+/** `1 h ahead`, `12 s behind`; null while the host's clock is right. @param {Host} host @returns {string | null} */
+export function skewText({ clock_skew_ms: skew }) {
+  if (skew == null || Math.abs(skew) < SKEW_MS) return null;
+  return `${duration(Math.abs(skew))} ${skew > 0 ? 'ahead' : 'behind'}`;
+}
+
 /** The line of a host that does not run anything. @param {Host} host @param {Clock} clock */
 export function hostText(host, clock) {
   const run = host.run;

@@ -19,11 +19,24 @@ const enc = encodeURIComponent;
 export class Api {
   /** Called when a request needs a session and there is none. @type {() => void} */
   onUnauthorized = () => {};
+  /** Called when the dashboard could not do what it was asked. @type {() => void} */
+  onUnavailable = () => {};
   #fetch;
 
   /** @param {typeof fetch} fetchFunction */
   constructor(fetchFunction = (...args) => fetch(...args)) {
     this.#fetch = fetchFunction;
+  }
+
+  /** Why the dashboard cannot store; null while it can. @returns {Promise<string | null>} */
+  async health() {
+    try {
+      await this.#send('GET', '/health');
+      return null;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 503) return error.message;
+      throw error;
+    }
   }
 
   /** @returns {Promise<void>} */
@@ -76,12 +89,14 @@ export class Api {
   }
 
   /**
-   * Where a text is in a run, escapes aside.
-   * @param {string} host @param {string} run @param {string} text @param {number} limit
+   * Which lines of a run match, escapes aside.
+   * @param {string} host @param {string} run @param {import('../model/find.js').Query} query
+   * @param {number} from a line @param {number} limit of `matches`; `total` counts them all
    * @returns {Promise<{total: number, matches: {seq: number, line: string}[]}>}
    */
-  search(host, run, text, limit) {
-    return this.#request('GET', `${this.#runPath(host, run)}/search?q=${enc(text)}&case=true&limit=${limit}`);
+  search(host, run, { text, regex, matchCase }, from, limit) {
+    const query = `q=${enc(text)}&regex=${regex}&case=${matchCase}&from=${from}&limit=${limit}`;
+    return this.#request('GET', `${this.#runPath(host, run)}/search?${query}`);
   }
 
   /** @param {string} host @param {string} run @param {'txt'|'json'} format */
@@ -122,6 +137,7 @@ export class Api {
     }
     if (answer.ok) return answer;
     if (answer.status === 401 && path !== '/api/login') this.onUnauthorized();
+    if (answer.status === 503 && path !== '/health') this.onUnavailable();
     throw await problem(answer);
   }
 }

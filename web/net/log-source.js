@@ -12,6 +12,8 @@ const RETRY_MS = 2000;
 
 export class LogSource {
   model = new LogModel();
+  /** Whether it is known how many lines there are. */
+  ready = false;
   /** What is wrong with the log, in words, or empty. */
   problem = '';
   /** Called when the model or `problem` changed, with the number of errors among new lines at the end. */
@@ -56,9 +58,16 @@ export class LogSource {
     this.#pump();
   }
 
+  /** Lines to copy, held or not. @param {number} first @param {number} end exclusive @returns {Promise<Line[]>} */
+  async lines(first, end) {
+    const { lines } = await this.#api.lines(this.#host, this.#run, first, end - first);
+    return lines;
+  }
+
   /** @param {{total: number}} message */
   #subscribed({ total }) {
     this.problem = '';
+    this.ready = true;
     this.model.setTotal(total);
     this.onChange(0);
   }

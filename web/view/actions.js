@@ -1,6 +1,7 @@
 /** Starting and stopping runs, for one host or many. */
 
 import { plural } from '../model/format.js';
+import { isBusy } from '../model/status.js';
 import { isActivating, commandLabel } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { confirm } from './confirm.js';
@@ -71,11 +72,32 @@ export class Actions {
     if (isActivating(run)) return this.#forceStop(run);
     try {
       await this.#api.command(run.host_id, 'stop');
+      this.#forceWhereRefused(run);
     } catch (error) {
-      const now = this.#fleet.findRun(run.host_id, run.run_id) ?? run;
-      if (error instanceof ApiError && error.status === 409 && isActivating(now)) return this.#forceStop(now);
+      if (error instanceof ApiError && error.status === 409 && (await this.#hasBegunToActivate(run))) return this.#forceStop(run);
       this.#toasts.error(`${run.host_id} was not stopped`, error);
     }
+  }
+
+  /** The answer may be here before the news that the activation has begun. @param {Run} run */
+  async #hasBegunToActivate(run) {
+    const now = await this.#api.run(run.host_id, run.run_id).catch(() => null);
+    if (now) this.#fleet.run(now);
+    return now !== null && isActivating(now);
+  }
+
+  /**
+   * Where the activation begins while the wish to stop is on its way, the host refuses it: then the person is
+   * asked as if it had been so from the start.
+   * @param {Run} run
+   */
+  #forceWhereRefused(run) {
+    const stop = this.#fleet.onChange(() => {
+      const now = this.#fleet.findRun(run.host_id, run.run_id);
+      if (now && !isActivating(now) && isBusy(now)) return;
+      stop();
+      if (now && isActivating(now)) void this.#forceStop(now);
+    });
   }
 
   /** @param {Run} run */
@@ -90,6 +112,9 @@ export class Actions {
       no: 'Let it finish',
     });
     if (!yes) return;
+    const now = this.#fleet.findRun(run.host_id, run.run_id);
+    // Another run of the host must not be hit instead.
+    if (now && !isBusy(now)) return this.#toasts.notice(`Nothing was stopped: ${run.command} on ${run.host_id} has ended meanwhile`);
     try {
       await this.#api.command(run.host_id, 'stop', true);
     } catch (error) {

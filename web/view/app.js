@@ -5,6 +5,7 @@ import { Fleet } from '../model/fleet.js';
 import { parseRoute } from '../model/route.js';
 import { countStates, hostState, runState, STATES, worstState } from '../model/status.js';
 import { Api, ApiError } from '../net/api.js';
+import { Health } from '../net/health.js';
 import { Socket } from '../net/socket.js';
 import { Actions } from './actions.js';
 import { ConnectionBanner } from './connection-banner.js';
@@ -13,6 +14,7 @@ import { FleetPage } from './fleet-page.js';
 import { HostPage } from './host-page.js';
 import { LoginPage } from './login-page.js';
 import { RunPage } from './run-page.js';
+import { StorageBanner } from './storage-banner.js';
 import { ThemeSwitch } from './theme-switch.js';
 import { Toasts } from './toasts.js';
 import { TopBar } from './top-bar.js';
@@ -26,12 +28,16 @@ export class App extends HTMLElement {
   #toasts = new Toasts();
   #announcer = new Announcer(this.#fleet);
   #banner = new ConnectionBanner(this.#socket);
+  #health = new Health(this.#api);
+  #storage = new StorageBanner(this.#health);
   #top = new TopBar(new ThemeSwitch(), () => void this.#signOut());
   #main = h('main', { id: 'main' });
   /** @type {import('./context.js').Context} */
   #context;
   /** @type {FleetPage | HostPage | RunPage | null} */
   #page = null;
+  /** The path of the page that is shown. */
+  #shown = '';
   #titleSoon = oncePerFrame(() => this.#drawTitle());
 
   constructor() {
@@ -44,8 +50,9 @@ export class App extends HTMLElement {
   }
 
   connectedCallback() {
-    this.append(this.#top, this.#banner, this.#main, this.#toasts, this.#announcer);
+    this.append(this.#top, this.#main, h('div', { class: 'banners' }, this.#storage, this.#banner), this.#toasts, this.#announcer);
     this.#api.onUnauthorized = () => this.#showLogin();
+    this.#api.onUnavailable = () => this.#health.hint();
     this.#socket.onMessage = (message) => this.#receive(message);
     this.#socket.onConnection = () => this.#connection();
     this.#socket.mayRetry = () => this.#hasSession();
@@ -53,6 +60,7 @@ export class App extends HTMLElement {
     addEventListener('popstate', () => this.#show());
     addEventListener('online', () => this.#socket.retryNow());
     document.addEventListener('click', (event) => this.#clicked(event));
+    this.#health.start();
     void this.#begin();
   }
 
@@ -75,6 +83,7 @@ export class App extends HTMLElement {
   #showLogin() {
     this.#socket.close();
     this.#page = null;
+    this.#shown = '';
     delete this.dataset.place;
     this.#top.signedIn(false);
     if (this.#main.querySelector('sy-login')) return;
@@ -103,6 +112,7 @@ export class App extends HTMLElement {
 
   #connection() {
     this.#banner.refresh();
+    if (this.#socket.connection.state === 'open') this.#health.hint();
     if (this.#socket.connection.state === 'open' && this.#page && 'reconnected' in this.#page) this.#page.reconnected();
   }
 
@@ -124,6 +134,8 @@ export class App extends HTMLElement {
 
   #show() {
     const route = parseRoute(location.pathname);
+    if (this.#page instanceof RunPage && this.#shown === location.pathname) return this.#page.placed();
+    this.#shown = location.pathname;
     this.#page =
       route.name === 'run' ? new RunPage(this.#context, route.host, route.run)
       : route.name === 'host' ? new HostPage(this.#context, route.host)

@@ -21,6 +21,8 @@ export class ConnectionBanner extends HTMLElement {
 
   connectedCallback() {
     if (this.childElementCount > 0) return;
+    this.className = 'banner';
+    this.dataset.state = 'lost';
     this.setAttribute('role', 'status');
     const retry = h('button', { type: 'button', onclick: () => this.#socket.retryNow() }, 'Try now');
     this.append(h('span', { class: 'glyph', 'aria-hidden': 'true' }, '⚡'), this.#text, retry);

@@ -2,7 +2,7 @@
 
 import { age, dateTime, shortRevision } from '../model/format.js';
 import { hostState, hostWord } from '../model/status.js';
-import { endText, hostText } from '../model/summary.js';
+import { endText, hostText, skewText } from '../model/summary.js';
 import { runPath } from '../model/route.js';
 import { ActionBar } from './action-bar.js';
 import { h, oncePerFrame, setText } from './dom.js';
@@ -87,6 +87,7 @@ export class HostPage extends HTMLElement {
       ['nixpkgs', host.nixpkgs_version],
       ['Kernel', host.kernel],
       ['Reboot', host.reboot_required == null ? null : host.reboot_required ? 'needed' : 'not needed'],
+      ['Clock', skewText(host)],
       ['Agent', host.agent_version],
       ['CPU', percent(m?.cpu)],
       ['Memory', percent(m?.ram)],
@@ -98,7 +99,8 @@ export class HostPage extends HTMLElement {
     for (const [i, [name, value]] of facts.entries()) {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
       setText(/** @type {Element} */ (entry.lastElementChild), value || '–');
-      /** @type {HTMLElement} */ (entry).hidden = (name === 'Last seen' || name === 'Host name') && !value;
+      /** @type {HTMLElement} */ (entry).hidden = (name === 'Last seen' || name === 'Host name' || name === 'Clock') && !value;
+      entry.classList.toggle('alarming', Boolean(value) && (name === 'Clock' || value === 'needed'));
       entry.classList.toggle('wide', name === 'System');
     }
   }

@@ -4,7 +4,7 @@ import { stripAnsi } from '../model/ansi.js';
 import { clockDuration, plural, shortRevision } from '../model/format.js';
 import { hostPath } from '../model/route.js';
 import { hostState, hostWord, isBusy } from '../model/status.js';
-import { endText, hostText } from '../model/summary.js';
+import { endText, hostText, skewText } from '../model/summary.js';
 import { commandLabel, MAIN_COMMANDS } from '../model/words.js';
 import { ActionBar } from './action-bar.js';
 import { h, setHint, setText } from './dom.js';
@@ -92,7 +92,7 @@ export class HostRow extends HTMLElement {
     this.#state.update(hostState(host), hostWord(host));
     this.dataset.state = hostState(host);
     setText(this.#revision, revisionText(host));
-    setHint(this.#revision, host.revision ?? '');
+    setHint(this.#revision, [revisionText(host), host.revision].filter(Boolean).join('\n'));
     this.#phase.hidden = !running;
     this.#text.hidden = running;
     if (running) this.#phase.update(run);
@@ -161,6 +161,8 @@ function revisionText(host) {
   if (host.revision) parts.push(shortRevision(host.revision));
   if (host.generation != null) parts.push(`gen ${host.generation}`);
   if (host.reboot_required) parts.push('reboot needed');
+  const skew = skewText(host);
+  if (skew) parts.push(`clock ${skew}`);
   return parts.join(' · ') || (host.last_seen ? '' : 'never connected');
 }
 

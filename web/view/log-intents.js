@@ -1,4 +1,6 @@
-/** What a person does to a log: the pointer over it, wheel, keys, scrollbar, a selection. */
+/** What a person does to a log: the pointer over it, wheel, keys, scrollbar, clicks. */
+
+import { derivationOf } from '../model/derivation.js';
 
 const LINE_PIXELS = 20;
 
@@ -7,20 +9,27 @@ const pointer = { x: NaN, y: NaN };
 
 addEventListener('pointermove', ({ clientX, clientY }) => Object.assign(pointer, { x: clientX, y: clientY }), { passive: true });
 
-/** @param {import('./log-view.js').LogView} view */
-export function watchIntents(view) {
+/** @param {import('./log-view.js').LogView} view @param {AbortSignal} signal */
+export function watchIntents(view, signal) {
   const { scroller } = view;
   scroller.addEventListener('pointermove', (event) => {
     const moved = event.clientX !== pointer.x || event.clientY !== pointer.y;
     if (moved && event.pointerType !== 'touch') view.pause('hover');
-  });
-  scroller.addEventListener('pointerleave', () => view.leave());
-  scroller.addEventListener('wheel', (event) => wheel(view, event), { passive: false });
-  scroller.addEventListener('keydown', (event) => keydown(view, event));
-  document.addEventListener('selectionchange', () => {
-    const selection = document.getSelection();
-    if (selection && !selection.isCollapsed && scroller.contains(selection.anchorNode)) view.pause('selection');
-  });
+  }, { signal });
+  scroller.addEventListener('pointerleave', () => view.leave(), { signal });
+  scroller.addEventListener('wheel', (event) => wheel(view, event), { passive: false, signal });
+  scroller.addEventListener('click', (event) => click(view, event), { signal });
+}
+
+/** A line number leads to its line, and the name before a line of a derivation to all of its lines. @param {import('./log-view.js').LogView} view @param {MouseEvent} event */
+function click(view, event) {
+  const row = event.target instanceof Element ? event.target.closest('.log-row') : null;
+  if (!(row instanceof HTMLElement) || row.classList.contains('hole')) return;
+  if (view.isGutter(event)) return view.onNumber(Number(row.dataset.seq), event.shiftKey);
+  const name = derivationOf(row.textContent ?? '');
+  const at = document.caretRangeFromPoint?.(event.clientX, event.clientY);
+  const onName = name && at && row.firstChild?.contains(at.startContainer) && at.startOffset < name.length;
+  if (onName && document.getSelection()?.isCollapsed) view.onDerivation(name);
 }
 
 /** @param {import('./log-view.js').LogView} view @param {WheelEvent} event */
@@ -33,9 +42,9 @@ function wheel(view, event) {
   view.moveBy(lines[event.deltaMode] ?? 0);
 }
 
-/** @param {import('./log-view.js').LogView} view @param {KeyboardEvent} event */
-function keydown(view, event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+/** The keys that move a log, while no button has the focus. @param {import('./log-view.js').LogView} view @param {KeyboardEvent} event */
+export function moveKey(view, event) {
+  if (event.target !== view.scroller && event.target !== document.body) return;
   /** @type {Record<string, () => void>} */
   const keys = {
     End: () => view.resume(),

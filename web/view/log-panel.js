@@ -1,13 +1,25 @@
 /** A run's log with its toolbar. It subscribes while it is on the page. */
 
+import { BUILDING, builtName } from '../model/derivation.js';
+import { Finder } from '../model/find.js';
+import { count, plural } from '../model/format.js';
+import { highlighter } from '../model/highlight.js';
+import { ERROR_QUERY } from '../model/line-kind.js';
+import { formatPlace } from '../model/place.js';
 import { runPath } from '../model/route.js';
 import { isBusy } from '../model/status.js';
-import { LogSource } from '../net/log-source.js';
 import { linesText } from '../model/summary.js';
+import { LogSource } from '../net/log-source.js';
+import { PickedSource } from '../net/picked-source.js';
 import { h, setAttribute, setText } from './dom.js';
+import { FindBar } from './find-bar.js';
+import { logKey } from './log-keys.js';
 import { LogView } from './log-view.js';
+import { MatchMap } from './match-map.js';
+import { Menu } from './menu.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
+/** @typedef {import('../model/place.js').Place} Place */
 /** @typedef {import('./log-row.js').Times} Times */
 
 /** @type {Record<Times, {next: Times, label: string}>} */
@@ -17,17 +29,34 @@ const TIMES = {
   off: { next: 'clock', label: 'Times: off' },
 };
 
+/** How often a log that grows is searched anew, at most. */
+const LOOK_MS = 2000;
+const MAX_DERIVATIONS = 1000;
+
 export class LogPanel extends HTMLElement {
   view = new LogView();
+  /** Called when the address of what is shown has changed. @type {() => void} */
+  onPlace = () => {};
   #context;
   #run;
+  #linked;
   /** @type {LogSource | null} */
   #source = null;
-  #follow = tool('Follow', 'Follow the end of the log (f)', () => this.#toggleFollow());
-  #wrap = tool('Wrap', 'Wrap long lines (w)', () => this.#toggleWrap());
-  #times = tool(TIMES.clock.label, 'Times as clock, since the start, or off (t)', () => this.#nextTimes());
-  #copy = tool('Copy', 'Copy the whole log as text', () => void this.#copyAll());
-  #full = tool('Full screen', 'Show only the log', () => void this.#fullScreen());
+  /** @type {PickedSource | null} */
+  #picked = null;
+  #finder;
+  #errors;
+  #lookedAt = -1;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #find = new FindBar();
+  #map = new MatchMap();
+  #follow = tool('Follow', 'Follow the end of the log (f)', () => this.toggleFollow());
+  #wrap = tool('Wrap', 'Wrap long lines (w)', () => this.toggleWrap());
+  #times = tool(TIMES.clock.label, 'Times as clock, since the start, or off (t)', () => this.nextTimes());
+  #errorCount = h('span', { class: 'error-count' });
+  #errorTools = h('span', { class: 'tools' }, this.#errorCount, tool('↑', 'Previous error (E)', () => this.step(this.#errors, -1)), tool('↓', 'Next error (e)', () => this.step(this.#errors, 1)));
+  #derivations = new Menu('Only ▾', (name) => this.pick(name));
   #info = h('span', { class: 'log-info' });
   #toolbar;
 
@@ -39,34 +68,66 @@ export class LogPanel extends HTMLElement {
     super();
     this.#context = context;
     this.#run = run;
+    this.#linked = linked;
+    const { api } = context;
+    const ask = (/** @type {import('../model/find.js').Query} */ query, /** @type {number} */ from, /** @type {number} */ limit) =>
+      api.search(run.host_id, run.run_id, query, from, limit);
+    this.#finder = new Finder(ask);
+    this.#errors = new Finder(ask);
     const download = (/** @type {'txt'|'json'} */ format) =>
-      h('a', { class: 'tool', href: context.api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}` }, `↓ ${format}`);
+      h('a', { class: 'tool', href: api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}` }, `↓ ${format}`);
+    this.#derivations.classList.add('floating');
     this.#toolbar = h(
       'div',
       { class: 'log-toolbar', role: 'toolbar', 'aria-label': 'Log' },
-      this.#follow, this.#wrap, this.#times, h('span', { class: 'gap' }), this.#info,
-      this.#copy, download('txt'), download('json'), this.#full,
+      this.#follow, tool('Search', 'Search the whole log (/)', () => this.openSearch()), this.#errorTools,
+      this.#wrap, this.#times, this.#derivations, h('span', { class: 'gap' }), this.#info,
+      tool('Copy', 'Copy the whole log as text', () => void this.#copyAll()), download('txt'), download('json'),
+      tool('Full screen', 'Show only the log', () => void this.#fullScreen()),
       linked && h('a', { class: 'tool', href: runPath(run.host_id, run.run_id), title: 'The page of this run' }, 'Open run →'),
     );
-    this.addEventListener('keydown', (event) => this.#keydown(event));
+    this.addEventListener('keydown', (event) => logKey(this, event));
   }
 
   get runId() {
     return this.#run.run_id;
   }
 
+  get finder() {
+    return this.#finder;
+  }
+
+  get errors() {
+    return this.#errors;
+  }
+
   connectedCallback() {
-    if (this.childElementCount === 0) this.append(this.#toolbar, this.view);
-    this.view.onChange = () => this.#drawTools();
+    if (this.childElementCount === 0) this.append(this.#toolbar, this.#find, h('div', { class: 'log-body' }, this.view, this.#map));
+    const { view } = this;
+    view.onChange = () => this.#drawTools();
+    view.onView = () => this.#drawMap();
+    view.onNumber = (seq, extend) => this.#mark(seq, extend);
+    view.onDerivation = (name) => this.pick(name);
+    view.selection.say = (title, problem) => (problem ? this.#context.toasts.error(title, problem) : this.#context.toasts.notice(title));
+    this.#finder.onChange = this.#errors.onChange = () => this.#drawTools();
+    this.#find.onQuery = (query) => this.search(query);
+    this.#find.onStep = (by) => this.step(this.#finder, by);
+    this.#find.onClose = () => this.escape();
+    this.#find.rank = (seq) => this.#finder.rank(seq);
+    this.#map.onGo = (fraction) => view.moveToFraction(fraction);
+    this.#derivations.onOpen = () => void this.#listDerivations();
     const { socket, api } = this.#context;
     this.#source = new LogSource(socket, api, this.#run.host_id, this.#run.run_id);
-    this.view.show(this.#source);
+    view.show(this.#source);
+    void this.#errors.search(ERROR_QUERY);
     this.update(this.#run);
   }
 
   disconnectedCallback() {
+    clearTimeout(this.#timer);
     this.#source?.close();
-    this.#source = null;
+    this.#picked?.close();
+    this.#source = this.#picked = null;
   }
 
   /** @param {Run} run */
@@ -77,29 +138,219 @@ export class LogPanel extends HTMLElement {
     this.view.describe(`Log of ${run.command} on ${run.host_id}`, run.started ?? null, isBusy(run) || run.status === 'lost', empty);
   }
 
-  #drawTools() {
-    const host = this.#context.fleet.hosts.get(this.#run.host_id);
-    const lost = this.#run.status === 'running' && host && !host.online;
-    setText(this.#info, lost ? '⚡ lost contact, the run may go on' : linesText(this.#run, this.view.total));
-    this.#info.classList.toggle('lost', Boolean(lost));
-    setAttribute(this.#follow, 'aria-pressed', String(this.view.follow.following));
-    setAttribute(this.#wrap, 'aria-pressed', String(this.view.wrap));
-    setText(this.#times, TIMES[this.view.times].label);
+  /** What the address says. @param {Place} place */
+  apply(place) {
+    const { view } = this;
+    if (view.wrap !== place.wrap) view.wrap = place.wrap;
+    if (view.times !== place.times) view.times = place.times;
+    const query = place.q ? { text: place.q, regex: place.regex, matchCase: place.matchCase } : null;
+    if (JSON.stringify(query) !== JSON.stringify(this.#finder.query)) {
+      this.#find.query = query ?? { text: '', regex: false, matchCase: false };
+      this.#find.hidden = !query;
+      this.search(query);
+    }
+    if ((this.#picked?.name ?? '') !== place.only) this.pick(place.only);
+    view.marks.lines = place.lines;
+    if (place.lines) view.goTo(this.#indexOf(place.lines[0]));
+    if (place.firstError) void this.#goToFirstError();
+    this.#drawTools();
   }
 
-  #toggleFollow() {
+  /** @returns {Place} */
+  get place() {
+    const { view } = this;
+    const query = this.#finder.query;
+    return { q: query?.text ?? '', regex: query?.regex ?? false, matchCase: query?.matchCase ?? false, wrap: view.wrap, times: view.times, only: this.#picked?.name ?? '', lines: view.marks.lines, firstError: false };
+  }
+
+  openSearch() {
+    this.view.pause('searching');
+    this.#find.open();
+  }
+
+  /** @param {import('../model/find.js').Query | null} query */
+  search(query) {
+    const { view } = this;
+    view.marks.find = highlighter(query);
+    view.marks.current = null;
+    if (query) view.pause('searching');
+    view.redraw();
+    void this.#finder.search(query);
+    this.onPlace();
+  }
+
+  /** To the next match or error, or the previous one. @param {Finder} finder @param {1 | -1} direction */
+  async step(finder, direction) {
+    const { view } = this;
+    if (finder === this.#finder && !finder.query) return this.openSearch();
+    const from = view.marks.current ?? view.source?.model.seqOf(view.topIndex) ?? 0;
+    view.pause('searching');
+    const seq = await finder.step(view.marks.current === null ? from - direction : from, direction, this.#source?.model.total ?? 0);
+    if (seq !== null) this.#goToSeq(seq);
+    else if (finder.total === 0) this.#context.toasts.notice(finder === this.#errors ? 'There is no error in this log' : 'There is no match in this log');
+    this.#drawTools();
+  }
+
+  /** Shows only the output of a derivation; the empty name means everything. @param {string} name */
+  pick(name) {
+    const { view } = this;
+    const seq = view.source?.model.seqOf(view.topIndex) ?? 0;
+    this.#picked?.close();
+    this.#picked = null;
+    if (name) {
+      const { api } = this.#context;
+      this.#picked = new PickedSource(name, (query, from, limit) => api.search(this.#run.host_id, this.#run.run_id, query, from, limit));
+      view.show(this.#picked);
+    } else if (this.#source) {
+      view.show(this.#source);
+      if (!view.follow.following) view.goTo(seq);
+    }
+    this.onPlace();
+    this.#drawTools();
+  }
+
+  openDerivations() {
+    if (this.#picked) this.pick('');
+    else this.#derivations.querySelector('button')?.click();
+  }
+
+  toggleFollow() {
     if (this.view.follow.following) this.view.pause('switched off');
     else this.view.resume();
   }
 
-  #toggleWrap() {
+  toggleWrap() {
     this.view.wrap = !this.view.wrap;
+    this.onPlace();
     this.#drawTools();
   }
 
-  #nextTimes() {
+  nextTimes() {
     this.view.times = TIMES[this.view.times].next;
+    this.onPlace();
     this.#drawTools();
+  }
+
+  /** Ends one thing at a time. @returns {boolean} whether there was something to end */
+  escape() {
+    const { view } = this;
+    if (view.selection.clear()) return true;
+    if (!this.#find.hidden) {
+      this.#find.hidden = true;
+      this.#find.query = { text: '', regex: false, matchCase: false };
+      this.search(null);
+      view.scroller.focus();
+      return true;
+    }
+    if (view.marks.lines) {
+      view.marks.lines = null;
+      view.redraw();
+      this.onPlace();
+      return true;
+    }
+    if (!this.#picked) return false;
+    this.pick('');
+    return true;
+  }
+
+  /** A link that shows another person what is seen here. */
+  async copyLink() {
+    const { view } = this;
+    const seq = view.source?.model.seqOf(view.topIndex) ?? 0;
+    const place = { ...this.place, lines: view.marks.lines ?? /** @type {[number, number]} */ ([seq, seq]) };
+    const link = location.origin + runPath(this.#run.host_id, this.#run.run_id) + formatPlace(place);
+    try {
+      await navigator.clipboard.writeText(link);
+      this.#context.toasts.notice('The link is on the clipboard', link);
+    } catch (error) {
+      this.#context.toasts.error('The link was not copied', error);
+    }
+  }
+
+  async #goToFirstError() {
+    const seq = await this.#errors.step(-1, 1, this.#run.lines ?? 0);
+    if (seq !== null) this.#goToSeq(seq);
+    else this.#context.toasts.notice('There is no error in this log');
+  }
+
+  /** @param {number} seq */
+  #goToSeq(seq) {
+    if (this.#picked && this.#picked.indexOf(seq) < 0) this.pick('');
+    this.view.marks.current = seq;
+    this.view.reveal(this.#indexOf(seq));
+  }
+
+  /** @param {number} seq */
+  #indexOf(seq) {
+    return this.#picked ? this.#picked.indexOf(seq) : seq;
+  }
+
+  /** @param {number} seq @param {boolean} extend */
+  #mark(seq, extend) {
+    const { marks } = this.view;
+    const from = extend && marks.lines ? marks.lines[0] : seq;
+    const alone = !extend && marks.lines?.[0] === seq && marks.lines[1] === seq;
+    marks.lines = alone ? null : [Math.min(from, seq), Math.max(from, seq)];
+    this.view.pause('jumped');
+    this.view.redraw();
+    if (this.#linked) this.#context.go(runPath(this.#run.host_id, this.#run.run_id) + formatPlace(this.place));
+    else this.onPlace();
+  }
+
+  #drawTools() {
+    const { view } = this;
+    const host = this.#context.fleet.hosts.get(this.#run.host_id);
+    const lost = this.#run.status === 'running' && host && !host.online;
+    const picked = this.#picked ? `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
+    setText(this.#info, lost ? '⚡ lost contact, the run may go on' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
+    this.#info.classList.toggle('lost', Boolean(lost));
+    setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
+    setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));
+    setText(this.#times, TIMES[view.times].label);
+    const errors = this.#errors.total;
+    this.#errorTools.hidden = !errors;
+    setText(this.#errorCount, errors ? `✗ ${count(errors)}` : '');
+    setAttribute(this.#errorCount, 'title', errors ? plural(errors, 'error') : null);
+    this.#derivations.label = this.#picked ? `Only: ${this.#picked.name}` : 'Only ▾';
+    this.#find.show(this.#finder, view.marks.current);
+    this.#drawMap();
+    this.#lookSoon();
+  }
+
+  #drawMap() {
+    const { view } = this;
+    const picked = this.#picked;
+    const place = picked ? (/** @type {number} */ seq) => picked.indexOf(seq) : (/** @type {number} */ seq) => seq;
+    this.#map.draw(view.total, view.inView, this.#finder, this.#errors, place);
+  }
+
+  /** Searches again what has grown since. */
+  #lookSoon() {
+    const total = this.#source?.model.total ?? 0;
+    if (this.#timer || total === this.#lookedAt || !this.#source?.ready) return;
+    this.#timer = setTimeout(async () => {
+      const began = Date.now();
+      this.#lookedAt = this.#source?.model.total ?? 0;
+      await Promise.all([this.#errors.more(), this.#finder.query && this.#finder.more(), this.#picked?.more()]);
+      // A log that takes long to search is searched less often.
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        this.#lookSoon();
+      }, 4 * (Date.now() - began));
+    }, LOOK_MS);
+  }
+
+  async #listDerivations() {
+    const { host_id, run_id } = this.#run;
+    const everything = { name: '', label: 'Everything', help: 'All lines of the run' };
+    try {
+      const { total, matches } = await this.#context.api.search(host_id, run_id, BUILDING, 0, MAX_DERIVATIONS);
+      const names = [...new Set(matches.map(({ line }) => builtName(line) ?? ''))].filter(Boolean);
+      const none = { name: '', label: total === 0 ? 'Nothing was built in this run' : 'Everything', help: total > matches.length ? `${plural(total, 'derivation')}, the first ${count(matches.length)} are listed` : everything.help };
+      this.#derivations.update([none, ...names.map((name) => ({ name, label: name, help: '' }))], false);
+    } catch (error) {
+      this.#context.toasts.error('The derivations of this run could not be read', error);
+    }
   }
 
   async #copyAll() {
@@ -114,14 +365,6 @@ export class LogPanel extends HTMLElement {
   async #fullScreen() {
     if (document.fullscreenElement) await document.exitFullscreen();
     else await this.requestFullscreen().catch((error) => this.#context.toasts.error('Full screen is not possible here', error));
-  }
-
-  /** @param {KeyboardEvent} event */
-  #keydown(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === 'f') this.#toggleFollow();
-    else if (event.key === 'w') this.#toggleWrap();
-    else if (event.key === 't') this.#nextTimes();
   }
 }
 

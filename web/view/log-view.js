@@ -1,42 +1,53 @@
 /**
- * The scrolling log: a pool of rows over a model of any length. The position is a line number with a
+ * The scrolling log: a pool of rows over a model of any length. The position is the index of a line with a
  * fraction; the scroller only shows it. Rows are mounted around it, and with wrapping on they are measured.
  */
 
 import { Follow } from '../model/follow.js';
-import { count } from '../model/format.js';
 import { isScaled, maxTop, ROW_HEIGHT, spaceHeight, toScrollTop, toTop } from '../model/scroll-map.js';
 import { h, oncePerFrame, setText } from './dom.js';
-import { fillHole, fillRow, makeRow } from './log-row.js';
 import { watchIntents } from './log-intents.js';
+import { LogMarks } from './log-marks.js';
+import { LogSelection } from './log-selection.js';
+import { RowPool } from './row-pool.js';
+
+/** @typedef {import('../net/log-source.js').LogSource | import('../net/picked-source.js').PickedSource} Source */
 
 const OVERSCAN = 6;
 const MAX_ROWS = 150;
 
 export class LogView extends HTMLElement {
   follow = new Follow();
+  pool = new RowPool();
+  marks = new LogMarks();
+  selection = new LogSelection(this);
   /** Called when following pauses or resumes, or more lines are known. */
   onChange = () => {};
+  /** Called when a line number is clicked. @type {(seq: number, extend: boolean) => void} */
+  onNumber = () => {};
+  /** Called when the name of a derivation is clicked. @type {(name: string) => void} */
+  onDerivation = () => {};
+  /** Called when other lines are in view. */
+  onView = () => {};
 
-  /** @type {import('../net/log-source.js').LogSource | null} */
-  #source = null;
-  #layer = h('div', { class: 'log-layer' });
-  #space = h('div', { class: 'log-space' }, this.#layer);
+  /** @type {Source | null} */
+  source = null;
+  #space = h('div', { class: 'log-space' }, this.pool.layer);
   #pillText = h('span', { class: 'pill-count' });
   #pillWhy = h('span', { class: 'pill-why' });
   #pill = h('button', { class: 'pill', type: 'button', hidden: true, onclick: () => this.resume() }, this.#pillText, this.#pillWhy);
   #empty = h('p', { class: 'log-empty' });
   scroller = h('div', { class: 'log-scroll', role: 'log', 'aria-live': 'off', tabindex: '0' }, this.#space);
-  /** @type {HTMLElement[]} */
-  #rows = [];
   #top = 0;
+  /** Where to go as soon as so many lines are known. @type {number | null} */
+  #wanted = null;
   /** The highest position as measured, with wrapping on. @type {number | null} */
   #wrapLast = null;
   #viewHeight = 0;
   #drawnTotal = 0;
+  #drawnTop = NaN;
   /** Where we put the scroller ourselves. */
   #placed = 0;
-  #widest = 0;
   /** @type {import('./log-row.js').Times} */
   #times = 'clock';
   #wrap = false;
@@ -45,23 +56,33 @@ export class LogView extends HTMLElement {
   #live = true;
   #redraw = oncePerFrame(() => this.#draw());
   #sizes = new ResizeObserver(() => this.#resized());
+  /** @type {AbortController | null} */
+  #life = null;
 
   connectedCallback() {
-    if (this.childElementCount === 0) {
-      this.append(this.scroller, this.#empty, this.#pill);
-      watchIntents(this);
-      this.scroller.addEventListener('scroll', () => this.#scrolled());
-    }
+    if (this.childElementCount === 0) this.append(this.scroller, this.#empty, this.#pill);
+    this.#life = new AbortController();
+    const { signal } = this.#life;
+    watchIntents(this, signal);
+    this.selection.listen(signal);
+    this.scroller.addEventListener('scroll', () => this.#scrolled(), { signal });
     this.#sizes.observe(this.scroller);
   }
 
   disconnectedCallback() {
+    this.#life?.abort();
+    this.marks.clear();
     this.#sizes.disconnect();
   }
 
-  /** @param {import('../net/log-source.js').LogSource} source */
+  /** @param {Source} source */
   show(source) {
-    this.#source = source;
+    if (this.source) this.source.onChange = () => {};
+    this.source = source;
+    this.selection.clear();
+    this.pool.forget();
+    this.pool.forgetWidth();
+    this.#wrapLast = null;
     source.onChange = (errors) => {
       this.follow.sawErrors(errors);
       this.#redraw();
@@ -72,7 +93,7 @@ export class LogView extends HTMLElement {
   /** @param {string} label @param {string | null} started @param {boolean} live whether more lines may come @param {string} empty */
   describe(label, started, live, empty) {
     this.scroller.setAttribute('aria-label', label);
-    if (this.#started !== started) this.#forgetRows();
+    if (this.#started !== started) this.pool.forget();
     this.#started = started;
     this.#live = live;
     setText(this.#empty, empty);
@@ -80,7 +101,7 @@ export class LogView extends HTMLElement {
   }
 
   get total() {
-    return this.#source?.model.total ?? 0;
+    return this.source?.model.total ?? 0;
   }
 
   get wrap() {
@@ -90,7 +111,7 @@ export class LogView extends HTMLElement {
   set wrap(on) {
     this.#wrap = on;
     this.#wrapLast = null;
-    this.#widest = 0;
+    this.pool.forgetWidth();
     this.classList.toggle('wrapped', on);
     this.#redraw();
   }
@@ -101,7 +122,7 @@ export class LogView extends HTMLElement {
 
   set times(times) {
     this.#times = times;
-    this.#forgetRows();
+    this.pool.forget();
     this.#redraw();
   }
 
@@ -114,6 +135,22 @@ export class LogView extends HTMLElement {
     return Math.max(1, Math.floor(this.#viewHeight / ROW_HEIGHT) - 1);
   }
 
+  /** The first line that is wholly in view. */
+  get topIndex() {
+    return Math.ceil(this.#top - 0.01);
+  }
+
+  /** What of the log is in view, as lines with fractions. */
+  get inView() {
+    return { top: this.#top, lines: this.#viewHeight / ROW_HEIGHT };
+  }
+
+  /** @param {MouseEvent} event */
+  isGutter(event) {
+    const row = this.pool.rows[0];
+    return row !== undefined && event.clientX - this.scroller.getBoundingClientRect().left < parseFloat(getComputedStyle(row, '::before').width);
+  }
+
   /** @param {import('../model/follow.js').Reason} reason */
   pause(reason) {
     this.follow.pause(reason, this.total);
@@ -121,6 +158,7 @@ export class LogView extends HTMLElement {
   }
 
   resume() {
+    this.#wanted = null;
     this.follow.resume();
     this.#changedFollow();
   }
@@ -131,15 +169,34 @@ export class LogView extends HTMLElement {
     this.#changedFollow();
   }
 
-  /** Goes to a line, a third below the upper edge, and stays there. @param {number} seq */
-  goTo(seq) {
+  /** Goes to a line, a third below the upper edge, and stays there. @param {number} index */
+  goTo(index) {
+    this.#wanted = index;
+    this.#redraw();
+  }
+
+  /** Goes to a line only where it is not in view. @param {number} index */
+  reveal(index) {
+    const { top, lines } = this.inView;
     this.pause('jumped');
-    this.#moveTo(seq - Math.floor(this.pageLines / 3));
+    if (index < top || index > top + lines - 1) this.goTo(index);
+    else this.redraw();
+  }
+
+  /** Something else about the rows has changed, marks for example. */
+  redraw() {
+    this.#redraw();
   }
 
   /** Scrolls by a person's wheel or keys. @param {number} lines */
   moveBy(lines) {
     this.#byHand(this.#top + (this.#wrap ? this.#unwrap(lines) : lines));
+  }
+
+  /** To a part of the whole, 0 to 1. @param {number} fraction */
+  moveToFraction(fraction) {
+    this.pause('scrolled');
+    this.#moveTo(fraction * this.total - this.pageLines / 2);
   }
 
   /** @param {number} top */
@@ -163,7 +220,7 @@ export class LogView extends HTMLElement {
     while (Math.abs(pixels) > 0.5) {
       const line = pixels > 0 ? Math.floor(at) : Math.ceil(at) - 1;
       if (line < 0 || line >= this.total) break;
-      const height = this.#rows.find((row) => row.dataset.seq === String(line))?.offsetHeight || ROW_HEIGHT;
+      const height = this.pool.at(line)?.offsetHeight || ROW_HEIGHT;
       const room = pixels > 0 ? (line + 1 - at) * height : (at - line) * height;
       const step = Math.min(room, Math.abs(pixels));
       at += (Math.sign(pixels) * step) / height;
@@ -196,88 +253,52 @@ export class LogView extends HTMLElement {
   }
 
   #draw() {
-    if (!this.#source || !this.isConnected) return;
-    const total = this.total;
+    const { source } = this;
+    if (!source || !this.isConnected) return;
+    const { total } = this;
     if (total !== this.#drawnTotal) this.onChange();
-    this.#drawnTotal = total;
     this.#viewHeight = this.scroller.clientHeight;
     this.#empty.hidden = total > 0;
     this.#space.style.height = `${spaceHeight(total)}px`;
+    if (this.#wanted !== null && source.ready) this.#goToWanted(this.#wanted, total);
     if (this.follow.following) this.#top = this.#last();
     this.#top = Math.min(this.#top, this.#last());
-    this.#mount(total);
-    this.#place();
-    this.#drawPill();
-  }
-
-  /** @param {number} total */
-  #mount(total) {
     const room = Math.ceil(this.#viewHeight / ROW_HEIGHT) + 1;
     const wanted = Math.min(total, MAX_ROWS, room + 2 * OVERSCAN);
     const first = Math.max(0, Math.min(Math.floor(this.#top) - OVERSCAN, total - wanted));
-    this.#source?.need(first, first + wanted);
-    while (this.#rows.length > wanted) this.#rows.pop()?.remove();
-    while (this.#rows.length < wanted) {
-      const row = makeRow();
-      this.#rows.push(row);
-      this.#layer.append(row);
-    }
-    this.#rotate(first);
-    const top = this.#top;
-    const options = { digits: Math.max(4, String(total).length), times: this.#times, started: this.#started };
-    if (this.#layer.dataset.digits !== String(options.digits)) this.#forgetRows();
-    this.#layer.dataset.digits = String(options.digits);
-    let inHole = /** @type {boolean} */ (false);
-    for (const [i, row] of this.#rows.entries()) {
-      const seq = first + i;
-      const line = this.#source?.model.get(seq);
-      if (!line) {
-        const visible = !inHole && seq + 1 > top;
-        fillHole(row, seq, visible ? this.#holeText(seq) : '', options);
-        inHole ||= visible;
-      } else if (row.dataset.seq !== String(seq) || row.classList.contains('hole')) {
-        inHole = false;
-        fillRow(row, seq, line, options);
-        this.#widest = Math.max(this.#widest, Math.min(line.line.length, 4100));
-      }
-    }
-    this.#layer.style.setProperty('--widest', String(this.#widest));
-    this.#layer.style.setProperty('--gutter', String(this.#rows[0]?.dataset.gutter?.length ?? 0));
+    source.need(first, first + wanted);
+    // What a search finds comes without its time.
+    const times = 'name' in source ? 'off' : this.#times;
+    this.pool.mount(source.model, first, wanted, this.#top, { times, started: this.#started }, source.problem);
+    this.marks.draw(this.pool.rows);
+    this.selection.place();
+    this.#place();
+    this.#drawPill();
+    if (this.#drawnTop !== this.#top || this.#drawnTotal !== total) this.onView();
+    this.#drawnTop = this.#top;
+    this.#drawnTotal = total;
   }
 
-  /** Rows that stay on screen keep their elements, so a selection survives. @param {number} first */
-  #rotate(first) {
-    const had = Number(this.#rows[0]?.dataset.seq ?? NaN);
-    const by = first - had;
-    if (Number.isNaN(by) || by === 0 || Math.abs(by) >= this.#rows.length) return;
-    if (by > 0) {
-      const moved = this.#rows.splice(0, by);
-      this.#rows.push(...moved);
-      this.#layer.append(...moved);
-    } else {
-      const moved = this.#rows.splice(by);
-      this.#rows.unshift(...moved);
-      this.#layer.prepend(...moved);
-    }
-  }
-
-  /** @param {number} seq */
-  #holeText(seq) {
-    const n = this.#source?.model.holeLength(seq) ?? 0;
-    return `… ${count(n)} ${n === 1 ? 'line' : 'lines'}, ${this.#source?.problem || 'loading'}`;
+  /** @param {number} wanted @param {number} total */
+  #goToWanted(wanted, total) {
+    this.follow.pause('jumped', total);
+    this.onChange();
+    if (wanted >= total && this.#live) return;
+    this.#wanted = null;
+    this.#top = Math.min(Math.max(0, Math.min(wanted, total - 1) - Math.floor(this.pageLines / 3)), this.#last());
   }
 
   /** Moves the scroller once, and the rows to where it now is. */
   #place() {
-    const first = Number(this.#rows[0]?.dataset.seq ?? 0);
+    const { first, rows, layer } = this.pool;
     let above = (this.#top - first) * ROW_HEIGHT;
     if (this.#wrap) {
-      const anchor = this.#rows[Math.floor(this.#top) - first];
+      const anchor = this.pool.at(Math.floor(this.#top));
       if (anchor) above = anchor.offsetTop + (this.#top % 1) * anchor.offsetHeight;
-      const atEnd = first + this.#rows.length === this.total;
-      const highest = Math.max(0, this.#layer.offsetHeight - this.#viewHeight);
-      if (atEnd && this.#rows.length > 0) {
-        this.#wrapLast = this.#lineAt(highest);
+      const atEnd = first + rows.length === this.total;
+      const highest = Math.max(0, layer.offsetHeight - this.#viewHeight);
+      if (atEnd && rows.length > 0) {
+        this.#wrapLast = this.pool.indexAt(highest);
         if (this.follow.following || above > highest) {
           above = highest;
           this.#top = this.#wrapLast;
@@ -288,13 +309,7 @@ export class LogView extends HTMLElement {
     if (Math.abs(this.scroller.scrollTop - target) > 0.5) this.scroller.scrollTop = target;
     this.#placed = this.scroller.scrollTop;
     const exact = this.movesByLines ? Math.round(this.#placed - above) : first * ROW_HEIGHT;
-    this.#layer.style.transform = `translateY(${exact}px)`;
-  }
-
-  /** The position at a height of the mounted rows. @param {number} y */
-  #lineAt(y) {
-    const row = this.#rows.find((r) => r.offsetTop + r.offsetHeight > y) ?? this.#rows[0];
-    return row ? Number(row.dataset.seq) + (y - row.offsetTop) / row.offsetHeight : 0;
+    layer.style.transform = `translateY(${exact}px)`;
   }
 
   #drawPill() {
@@ -303,10 +318,6 @@ export class LogView extends HTMLElement {
     if (this.#pill.hidden) return;
     setText(this.#pillText, this.follow.pill(this.total));
     setText(this.#pillWhy, this.follow.why);
-  }
-
-  #forgetRows() {
-    for (const row of this.#rows) row.classList.add('hole');
   }
 }
 

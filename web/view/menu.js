@@ -1,10 +1,12 @@
 /** A button that opens a short list of things to do. */
 
-import { h } from './dom.js';
+import { h, setText } from './dom.js';
 
 /** @typedef {{name: string, label: string, help: string}} Item */
 
 export class Menu extends HTMLElement {
+  /** Called before the list is shown. @type {() => void} */
+  onOpen = () => {};
   #choose;
   #button;
   #list = h('div', { class: 'menu-list', role: 'menu', hidden: true });
@@ -20,6 +22,11 @@ export class Menu extends HTMLElement {
     this.#list.addEventListener('keydown', (event) => this.#keydown(event));
   }
 
+  /** @param {string} text */
+  set label(text) {
+    setText(this.#button, text);
+  }
+
   connectedCallback() {
     if (this.childElementCount === 0) this.append(this.#button, this.#list);
   }
@@ -32,7 +39,7 @@ export class Menu extends HTMLElement {
   update(items, disabled) {
     this.#button.disabled = disabled;
     if (disabled) this.#close();
-    const key = items.map((item) => item.name).join(' ');
+    const key = JSON.stringify(items);
     if (key === this.#shown) return;
     this.#shown = key;
     this.#list.replaceChildren(...items.map((item) => this.#item(item)));
@@ -45,14 +52,18 @@ export class Menu extends HTMLElement {
       this.#choose(name);
     };
     const attributes = { type: 'button', role: 'menuitem', 'data-command': name, onclick: act };
-    return h('button', attributes, h('span', {}, label), h('small', {}, help));
+    return h('button', attributes, h('span', {}, label), help && h('small', {}, help));
   }
 
   #toggle() {
     if (this.#open) return this.#close();
+    this.onOpen();
     this.#list.hidden = false;
     this.#button.setAttribute('aria-expanded', 'true');
-    const below = this.#button.getBoundingClientRect().bottom + this.#list.offsetHeight + 8 < innerHeight;
+    const box = this.#button.getBoundingClientRect();
+    // Where an edge would cut the list off, it stands in the window.
+    if (this.classList.contains('floating')) Object.assign(this.#list.style, { top: `${box.bottom + 4}px`, left: `${Math.max(8, Math.min(box.left, innerWidth - this.#list.offsetWidth - 8))}px` });
+    const below = box.bottom + this.#list.offsetHeight + 8 < innerHeight;
     this.classList.toggle('upward', !below);
     this.#open = new AbortController();
     const { signal } = this.#open;

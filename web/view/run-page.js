@@ -3,12 +3,14 @@
 import { stripAnsi } from '../model/ansi.js';
 import { clockDuration, dateTime, duration } from '../model/format.js';
 import { phaseRows } from '../model/phases.js';
+import { formatPlace, parsePlace } from '../model/place.js';
 import { hostPath } from '../model/route.js';
 import { isBusy, runState, runWord } from '../model/status.js';
 import { exitText, generationText } from '../model/summary.js';
 import { commandLabel } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { h, oncePerFrame, setText } from './dom.js';
+import { logKey } from './log-keys.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
 import { StateBadge } from './state-badge.js';
@@ -62,7 +64,10 @@ export class RunPage extends HTMLElement {
     this.#message.append(h('button', { type: 'button', onclick: () => void this.#goToMessage() }, 'Show in log'));
     const stop = fleet.onChange((host) => (host === null || host === this.#host) && this.#redraw());
     const timer = setInterval(() => this.#redraw(), 1000);
+    const keydown = (/** @type {KeyboardEvent} */ event) => this.#panel && event.target === document.body && logKey(this.#panel, event);
+    addEventListener('keydown', keydown);
     this.#end = () => {
+      removeEventListener('keydown', keydown);
       stop();
       clearInterval(timer);
     };
@@ -73,6 +78,11 @@ export class RunPage extends HTMLElement {
 
   disconnectedCallback() {
     this.#end();
+  }
+
+  /** The address says something else of the same run. */
+  placed() {
+    this.#panel?.apply(parsePlace(location.search, location.hash));
   }
 
   /** Asks again after each reconnect too: a final state may have come meanwhile. */
@@ -86,7 +96,7 @@ export class RunPage extends HTMLElement {
     const text = (this.#messageText.textContent ?? '').split('\n')[0]?.trim().slice(0, 500);
     if (!run || !text) return;
     try {
-      const { matches } = await this.#context.api.search(run.host_id, run.run_id, text, 1);
+      const { matches } = await this.#context.api.search(run.host_id, run.run_id, { text, regex: false, matchCase: true }, 0, 1);
       if (matches[0]) this.#panel?.view.goTo(matches[0].seq);
       else this.#context.toasts.notice('The log does not hold this message', 'It comes from the agent itself.');
     } catch (error) {
@@ -131,6 +141,8 @@ export class RunPage extends HTMLElement {
     if (!this.#panel) {
       this.#panel = new LogPanel(this.#context, run, false);
       this.#body.append(this.#panel);
+      this.placed();
+      this.#panel.onPlace = () => this.#panel && history.replaceState(null, '', location.pathname + formatPlace(this.#panel.place));
     }
     this.#panel.update(run);
   }

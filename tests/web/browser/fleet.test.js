@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { launch, row, seesLine, shot } from './support/browser.js';
 import { until } from './support/process.js';
@@ -122,4 +123,25 @@ test('the keyboard alone starts a run and leads to its page', async () => {
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Pull on anna' }).waitFor();
   await page.context().close();
+});
+
+test('a clock that is an hour off is said in the row and on the page of the host, a right one is not', async (t) => {
+  const library = ['x86_64', 'aarch64'].map((cpu) => `/usr/lib/${cpu}-linux-gnu/faketime/libfaketimeMT.so.1`).find((path) => existsSync(path));
+  if (!library) return t.skip('SKIPPED: libfaketime is not installed');
+  const clock = { LD_PRELOAD: library, FAKETIME: '+3600', FAKETIME_DONT_FAKE_MONOTONIC: '1', DONT_FAKE_MONOTONIC: '1' };
+  const skewed = await World.start(['early', 'right'], { environments: { early: clock } });
+  const { page } = await browser.page();
+  try {
+    await page.goto(skewed.url);
+    await row(page, 'early').getByText(/clock 1 h ahead|clock 59 min 5\d s ahead/).waitFor();
+    assert.equal(await row(page, 'right').getByText('clock').count(), 0);
+    await page.goto(`${skewed.url}/hosts/early`);
+    await page.locator('.host-facts .alarming', { hasText: /Clock(1 h|59 min 5\d s) ahead/ }).waitFor();
+    await page.goto(`${skewed.url}/hosts/right`);
+    await page.getByText('connected', { exact: true }).waitFor();
+    assert.equal(await page.getByText('Clock').isVisible(), false);
+  } finally {
+    await page.context().close();
+    await skewed.end();
+  }
 });

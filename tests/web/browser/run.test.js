@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch, PHONE, row, seesLine, shot } from './support/browser.js';
+import { until } from './support/process.js';
 import { World } from './support/world.js';
 
 /** @type {World} */
@@ -19,15 +20,7 @@ after(async () => {
 });
 
 /** @param {string} host @param {string} command */
-async function start(host, command) {
-  const answer = await fetch(`${world.url}/api/hosts/${host}/command`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json', Origin: world.url },
-    body: JSON.stringify({ command }),
-  });
-  assert.equal(answer.status, 202, await answer.clone().text());
-  return (await answer.json()).run_id;
-}
+const start = (host, command) => world.host(host).start(command);
 
 test('a failed run says what failed, with its exit code in words', async () => {
   const { page, errors } = await browser.page();
@@ -71,6 +64,38 @@ test('stopping in the middle of an activation asks first', async () => {
   await berta.locator('.stop').click();
   await dialog.getByText('Force stop').click();
   await berta.locator('sy-state[data-state="stopped"]').waitFor();
+  await page.context().close();
+});
+
+test('an activation that begins between the click and the request is asked about, too', async () => {
+  const { page } = await browser.page();
+  await start('berta', 'switch');
+  await page.goto(world.url);
+  const berta = row(page, 'berta');
+  world.host('berta').nix('building', 0, 42);
+  await berta.getByText('🔨 Building').waitFor();
+  const dialog = page.locator('dialog');
+
+  // The news does not come to the page before its request has gone.
+  await page.route('**/api/hosts/berta/command', async (route) => {
+    world.host('berta').err('activating the configuration...');
+    await until('the activation has begun', async () => (await world.host('berta').run()).phase === 'activation');
+    await route.continue();
+  });
+  await berta.locator('.stop').click();
+  await dialog.getByText('half switched').waitFor();
+  assert.equal((await world.host('berta').run()).status, 'running');
+  await page.unroute('**/api/hosts/berta/command');
+
+  // A run that ends while the question is open is not mistaken for the next one.
+  world.host('berta').exit(0);
+  await berta.locator('sy-state[data-state="ok"]').waitFor();
+  await start('berta', 'build');
+  await berta.locator('sy-state[data-state="running"]').waitFor();
+  await dialog.getByText('Force stop').click();
+  await page.getByText('Nothing was stopped').waitFor();
+  world.host('berta').exit(0);
+  await world.host('berta').ended('ok');
   await page.context().close();
 });
 

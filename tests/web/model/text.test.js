@@ -3,12 +3,13 @@ import { test } from 'node:test';
 import { age, clockDuration, duration, shortRevision, sinceStart } from '../../../web/model/format.js';
 import { lineKind } from '../../../web/model/line-kind.js';
 import { hostPath, parseRoute, runPath } from '../../../web/model/route.js';
-import { generationText, resultText } from '../../../web/model/summary.js';
+import { generationText, resultText, skewText } from '../../../web/model/summary.js';
 import { commandDoing, exitCodeMeaning, isActivating, menuCommands, phaseText } from '../../../web/model/words.js';
 
 /** @typedef {import('../../../web/model/types.js').Run} Run */
 /** @param {Partial<Run>} [rest] @returns {Run} */
 const run = (rest) => ({ run_id: 'r', host_id: 'a', command: 'switch', status: 'running', ...rest });
+
 
 test('counts are shown only when somebody said them', () => {
   assert.equal(phaseText(run({ phase: 'building', done: 15, expected: 42 })), '🔨 Building (15/42)');
@@ -79,4 +80,13 @@ test('places and their addresses', () => {
   assert.deepEqual(parseRoute(runPath('a', '2026-01-01T10-00-00-switch')), { name: 'run', host: 'a', run: '2026-01-01T10-00-00-switch' });
   assert.deepEqual(parseRoute('/hosts/%E0%A4%A'), { name: 'host', host: '%E0%A4%A' });
   assert.deepEqual(parseRoute('/elsewhere'), { name: 'fleet' });
+});
+
+test('a clock is said to be wrong once it is off by more than the way of a message', () => {
+  const skew = (/** @type {number | null} */ ms) => skewText({ id: 'a', online: true, clock_skew_ms: ms });
+  assert.equal(skew(null), null);
+  assert.equal(skew(4900), null);
+  assert.equal(skew(-4900), null);
+  assert.equal(skew(3_600_000), '1 h ahead');
+  assert.equal(skew(-12_000), '12 s behind');
 });

@@ -1,6 +1,7 @@
 /** The real browser, and what a test looks at in it. */
 
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
@@ -8,14 +9,21 @@ import { chromium } from 'playwright-core';
 
 const SHOTS = fileURLToPath(new URL('../../../../target/screenshots/', import.meta.url));
 
+/** With `SWITCHYARD_WEB=web` the page comes from that folder, so that a change needs no build to be tried. */
+const WEB = process.env['SWITCHYARD_WEB'];
+
+/** What a test brings counts as from another network, from where nobody may come to this machine. */
+const FROM_FOLDER = '--disable-features=LocalNetworkAccessChecks';
+
 const FLAGS = [
   '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ];
 
-export async function launch() {
+/** @param {string[]} flags more of them */
+export async function launch(...flags) {
   mkdirSync(SHOTS, { recursive: true });
-  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...FLAGS, ...(WEB ? [FROM_FOLDER] : []), ...flags] });
   return {
     /**
      * A page of its own, with the errors that it reports.
@@ -23,18 +31,29 @@ export async function launch() {
      */
     async page(options) {
       const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'dark', ...options });
+      if (WEB) await context.route(/^[^?#]*(\/|\.(js|css|svg)|\/hosts\/[^?#]*)$/, (route) => fromFolder(route, WEB));
       const page = await context.newPage();
       page.setDefaultTimeout(15_000);
       /** @type {string[]} */
       const errors = [];
       page.on('pageerror', (error) => errors.push(String(error)));
       page.on('console', (message) => {
-        if (message.type() === 'error' && !/ERR_CONNECTION_REFUSED|WebSocket connection|status of 40[19]/.test(message.text())) errors.push(message.text());
+        if (message.type() === 'error' && !/ERR_CONNECTION_REFUSED|WebSocket connection|status of (40[0139]|503)/.test(message.text())) errors.push(message.text());
       });
       return { page, errors };
     },
     close: () => browser.close(),
   };
+}
+
+/** @param {import('playwright-core').Route} route @param {string} folder */
+async function fromFolder(route, folder) {
+  const { pathname } = new URL(route.request().url());
+  const isFile = /\.(js|css|svg)$/.test(pathname);
+  if (!isFile && route.request().resourceType() !== 'document') return route.fallback();
+  const answer = await route.fetch().catch(() => null);
+  if (!answer) return route.abort('connectionrefused');
+  await route.fulfill({ path: join(folder, isFile ? pathname : 'index.html'), headers: { 'content-security-policy': answer.headers()['content-security-policy'] ?? '' } });
 }
 
 export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
@@ -59,9 +78,12 @@ export async function seesLine(where, text) {
   await where.locator('.log-row', { hasText: text }).first().waitFor();
 }
 
-/** Reads the whole log by scrolling through it. @param {Page} page @returns {Promise<string[]>} */
-export async function readLog(page) {
-  return page.evaluate(async () => {
+/**
+ * Reads the log, or the lines from one to another, by scrolling through it.
+ * @param {Page} page @param {number} [from] @param {number} [to] exclusive @returns {Promise<string[]>}
+ */
+export async function readLog(page, from = 0, to = Infinity) {
+  return page.evaluate(async ([from, to]) => {
     const scroller = /** @type {HTMLElement} */ (document.querySelector('.log-scroll'));
     const frame = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
     /** @type {string[]} */
@@ -93,7 +115,8 @@ export async function readLog(page) {
       }
     };
     // Half a view at a time, so that a view that changes its height leaves nothing out.
-    for (let top = 0; top < scroller.scrollHeight; top += Math.max(ROW, Math.floor(scroller.clientHeight / 2))) await collect(top);
-    return lines;
-  });
+    const end = Math.min(scroller.scrollHeight, to * ROW);
+    for (let top = from * ROW; top < end; top += Math.max(ROW, Math.floor(scroller.clientHeight / 2))) await collect(top);
+    return lines.slice(from, Math.min(lines.length, to));
+  }, /** @type {const} */ ([from, to === Infinity ? 1e12 : to]));
 }

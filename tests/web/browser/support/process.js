@@ -22,9 +22,9 @@ export class Program {
   #child;
   #ended;
 
-  /** @param {string[]} args */
-  constructor(args) {
-    this.#child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  /** @param {string[]} args @param {Record<string, string>} [environment] more of it */
+  constructor(args, environment = {}) {
+    this.#child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...environment } });
     this.#child.stderr.setEncoding('utf8').on('data', (text) => (this.said += text));
     this.#ended = new Promise((resolve) => this.#child.once('close', resolve));
   }

@@ -1,7 +1,7 @@
 /** A dashboard and hosts of a test's own. What a host prints is in the hands of the test. */
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,12 +13,19 @@ const PUPPET = `while IFS= read -r order <&3; do
     "out "*) printf '%b\\n' "\${order#out }" ;;
     "err "*) printf '%b\\n' "\${order#err }" >&2 ;;
     "many "*) seq -f 'line %.0f' \${order#many } ;;
+    "drip "*) set -- "$1" \${order#drip }; i=$2; while [ "$i" -le "$3" ]; do seq -f 'line %.0f' "$i" "$((i+99))"; i=$((i+100)); sleep 0.02; done ;;
     "end "*) exit "\${order#end }" ;;
   esac
 done 3<>"$1"
 `;
 
 const COMMANDS = ['pull', 'switch', 'test', 'update', 'boot', 'build', 'rollback'];
+
+/**
+ * `users` is the password of the user `ada`, `data` a folder for the dashboard's data, `environments` more of
+ * the environment of some agents.
+ * @typedef {{users?: string, data?: string, environments?: Record<string, Record<string, string>>}} Options
+ */
 
 export class World {
   dir = mkdtempSync(join(tmpdir(), 'switchyard-web-'));
@@ -28,13 +35,14 @@ export class World {
   /** @type {Program | null} */
   #dashboard = null;
 
-  /** @param {string[]} names of hosts @param {{users?: string}} [options] the password of the user `ada` */
+  /** @param {string[]} names of hosts @param {Options} [options] */
   static async start(names, options = {}) {
     const world = new World();
     world.port = await freePort();
+    const data = options.data ?? join(world.dir, 'data');
     const agents = names.map((name) => token(name));
     writeFileSync(join(world.dir, 'agents'), agents.map(({ line }) => `${line}\n`).join(''), { mode: 0o600 });
-    let config = `listen = "127.0.0.1:${world.port}"\ndata_dir = "${world.dir}/data"\nagents_file = "${world.dir}/agents"\n`;
+    let config = `listen = "127.0.0.1:${world.port}"\ndata_dir = "${data}"\nagents_file = "${world.dir}/agents"\n`;
     if (options.users) {
       const hash = execFileSync(PROGRAM, ['passwd'], { input: `${options.users}\n`, encoding: 'utf8' }).trim();
       writeFileSync(join(world.dir, 'users'), `ada admin ${hash}\n`, { mode: 0o600 });
@@ -42,9 +50,14 @@ export class World {
     }
     writeFileSync(join(world.dir, 'dashboard.toml'), config);
     await world.startDashboard();
-    for (const { name, secret } of agents) world.hosts.set(name, new Host(world, name, secret));
+    for (const { name, secret } of agents) world.hosts.set(name, new Host(world, name, secret, options.environments?.[name]));
     for (const host of world.hosts.values()) await host.connected();
     return world;
+  }
+
+  /** What the dashboard said since it was last started. */
+  get said() {
+    return this.#dashboard?.said ?? '';
   }
 
   get url() {
@@ -82,9 +95,12 @@ export class Host {
   #agent;
   #pipe;
 
-  /** @param {World} world @param {string} name @param {string} secret */
-  constructor(world, name, secret) {
+  #environment;
+
+  /** @param {World} world @param {string} name @param {string} secret @param {Record<string, string>} [environment] */
+  constructor(world, name, secret, environment) {
     this.#world = world;
+    this.#environment = environment;
     this.name = name;
     const dir = join(world.dir, name);
     mkdirSync(dir);
@@ -108,7 +124,7 @@ ${COMMANDS.map((command) => `[commands.${command}]\nsteps = ${steps}\n`).join(''
   }
 
   #start() {
-    return new Program(['agent', '--config', join(this.#world.dir, this.name, 'agent.toml')]);
+    return new Program(['agent', '--config', join(this.#world.dir, this.name, 'agent.toml')], this.#environment);
   }
 
   /** The host is out of contact; what runs there goes on. */
@@ -140,6 +156,11 @@ ${COMMANDS.map((command) => `[commands.${command}]\nsteps = ${steps}\n`).join(''
     this.#order(`many ${from} ${to}`);
   }
 
+  /** Prints `line FROM` to `line TO` over some time, a hundred at once. @param {number} from @param {number} to */
+  drip(from, to) {
+    this.#order(`drip ${from} ${to}`);
+  }
+
   /** @param {number} code */
   exit(code) {
     this.#order(`end ${code}`);
@@ -155,6 +176,25 @@ ${COMMANDS.map((command) => `[commands.${command}]\nsteps = ${steps}\n`).join(''
   /** @param {string} order */
   #order(order) {
     writeSync(this.#pipe, `${order}\n`);
+  }
+
+  /** Asks for a command, past the page. @param {string} command @returns {Promise<string>} the id of the run */
+  async start(command) {
+    const answer = await fetch(`${this.#world.url}/api/hosts/${this.name}/command`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Origin: this.#world.url },
+      body: JSON.stringify({ command }),
+    });
+    if (answer.status !== 202) throw new Error(await answer.text());
+    return (await answer.json()).run_id;
+  }
+
+  /** Whether the copy that the host keeps of its run has so many lines. @param {number} lines */
+  hasPrinted(lines) {
+    const runs = join(this.#world.dir, this.name, 'state', 'runs');
+    return readdirSync(runs, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.log'))
+      .some((file) => readFileSync(join(runs, file), 'utf8').split('\n').filter((line) => line.startsWith('[')).length >= lines);
   }
 
   /** The latest run as the dashboard has it. @returns {Promise<any>} */

@@ -1,0 +1,57 @@
+/**
+ * What an address says of a run's log: `?q=hash&regex&case&wrap&times=off&only=nginx-1.29#L120-L140`. Lines in
+ * it count from 1 and never change; in here they count from 0.
+ *
+ * @typedef {object} Place
+ * @property {string} q what is searched; empty for nothing
+ * @property {boolean} regex
+ * @property {boolean} matchCase
+ * @property {boolean} wrap
+ * @property {'clock' | 'elapsed' | 'off'} times
+ * @property {string} only the derivation whose output alone is shown; empty for everything
+ * @property {[number, number] | null} lines the first and the last one that are marked
+ * @property {boolean} firstError
+ */
+
+/** @param {string} search @param {string} hash @returns {Place} */
+export function parsePlace(search, hash) {
+  const query = new URLSearchParams(search);
+  const times = query.get('times');
+  return {
+    q: query.get('q') ?? '',
+    regex: query.has('regex'),
+    matchCase: query.has('case'),
+    wrap: query.has('wrap'),
+    times: times === 'elapsed' || times === 'off' ? times : 'clock',
+    only: query.get('only') ?? '',
+    lines: parseLines(hash),
+    firstError: hash === '#first-error',
+  };
+}
+
+/** @param {string} hash @returns {[number, number] | null} */
+function parseLines(hash) {
+  const found = hash.match(/^#L([1-9]\d{0,14})(?:-L?([1-9]\d{0,14}))?$/);
+  if (!found) return null;
+  const [a, b] = [Number(found[1]) - 1, Number(found[2] ?? found[1]) - 1];
+  return [Math.min(a, b), Math.max(a, b)];
+}
+
+/** The address behind the path. @param {Place} place */
+export function formatPlace(place) {
+  const parts = [];
+  if (place.q) parts.push(`q=${encodeURIComponent(place.q)}`);
+  if (place.q && place.regex) parts.push('regex');
+  if (place.q && place.matchCase) parts.push('case');
+  if (place.wrap) parts.push('wrap');
+  if (place.times !== 'clock') parts.push(`times=${place.times}`);
+  if (place.only) parts.push(`only=${encodeURIComponent(place.only)}`);
+  return (parts.length > 0 ? `?${parts.join('&')}` : '') + linesHash(place.lines);
+}
+
+/** `#L120`, `#L120-L140` @param {[number, number] | null} lines */
+export function linesHash(lines) {
+  if (!lines) return '';
+  const [a, b] = lines;
+  return a === b ? `#L${a + 1}` : `#L${a + 1}-L${b + 1}`;
+}
