@@ -13,6 +13,9 @@ export class ApiError extends Error {
   }
 }
 
+/** How long a command waits for its host, in seconds. */
+export const EXPIRES_S = 3600;
+
 /** @param {string} part */
 const enc = encodeURIComponent;
 
@@ -58,7 +61,7 @@ export class Api {
    * @returns {Promise<{run_id: string, host_id: string, command: string, status: string}>}
    */
   command(host, command, force) {
-    return this.#request('POST', `/api/hosts/${enc(host)}/command`, force ? { command, force } : { command });
+    return this.#request('POST', `/api/hosts/${enc(host)}/command`, force ? { command, force } : { command, expires: EXPIRES_S });
   }
 
   /**
@@ -66,7 +69,7 @@ export class Api {
    * @returns {Promise<{results: {host_id: string, status: number | string, run_id?: string | null, detail?: string | null}[]}>}
    */
   commands(hosts, command) {
-    return this.#request('POST', '/api/commands', { hosts, command });
+    return this.#request('POST', '/api/commands', { hosts, command, expires: EXPIRES_S });
   }
 
   /** @param {string} host @param {number} limit @param {string} [before] @returns {Promise<{runs: Run[]}>} */

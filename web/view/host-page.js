@@ -67,7 +67,7 @@ export class HostPage extends HTMLElement {
     this.#actions.hidden = this.#state.hidden = !host;
     if (!host) return;
     this.#state.update(hostState(host), hostWord(host));
-    setText(this.#text, [hostText(host, clock), host.run ? endText(host.run, host, clock) : ''].filter(Boolean).join(' · '));
+    setText(this.#text, [hostText(host, clock, this.#context.actions.expires(host.run)), host.run ? endText(host.run, host, clock) : ''].filter(Boolean).join(' · '));
     this.#actions.update(host);
     this.#drawFacts(host);
     if (host.run) this.#runs.current(host.run);

@@ -30,6 +30,7 @@ export class HostRow extends HTMLElement {
   #actions;
   #slot = h('div', { class: 'row-log' });
   #open = false;
+  #inView = false;
   /** @type {LogPanel | null} */
   #panel = null;
 
@@ -76,6 +77,17 @@ export class HostRow extends HTMLElement {
     return this.#open;
   }
 
+  get busy() {
+    return isBusy(this.#context.fleet.hosts.get(this.#id)?.run);
+  }
+
+  /** Whether it is on screen; only then its last line is asked for. @param {boolean} on */
+  set inView(on) {
+    this.#inView = on;
+    const host = this.#context.fleet.hosts.get(this.#id);
+    if (host) this.#watchLastLine(host);
+  }
+
   get selected() {
     return this.#select.checked;
   }
@@ -96,7 +108,7 @@ export class HostRow extends HTMLElement {
     this.#phase.hidden = !running;
     this.#text.hidden = running;
     if (running) this.#phase.update(run);
-    this.#lastLines.watch(this.#id, running ? run.run_id : null);
+    this.#watchLastLine(host);
     this.#actions.update(host);
     this.#toggle.hidden = false;
     this.#toggle.disabled = !run;
@@ -113,7 +125,7 @@ export class HostRow extends HTMLElement {
     const { run } = host;
     const { clock } = this.#context;
     const running = hostState(host) === 'running';
-    if (!running) setText(this.#text, stripAnsi(hostText(host, clock)));
+    if (!running) setText(this.#text, stripAnsi(hostText(host, clock, this.#context.actions.expires(run))));
     setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
     const ms = run && isBusy(run) ? clock.elapsed(run, host) : null;
     // No button says so of a command from the menu.
@@ -127,6 +139,11 @@ export class HostRow extends HTMLElement {
     const lines = Math.max(run?.lines ?? 0, running ? (last?.total ?? 0) : 0);
     setText(this.#errors, run && lines > 0 ? plural(lines, 'line') : '');
     setHint(this.#errors, run?.errors ? `${plural(run.errors, 'line')} on standard error` : '');
+  }
+
+  /** @param {Host} host */
+  #watchLastLine(host) {
+    this.#lastLines.watch(this.#id, this.#inView && host.run && hostState(host) === 'running' ? host.run.run_id : null);
   }
 
   #toggleLog() {
@@ -163,7 +180,7 @@ function revisionText(host) {
   if (host.reboot_required) parts.push('reboot needed');
   const skew = skewText(host);
   if (skew) parts.push(`clock ${skew}`);
-  return parts.join(' · ') || (host.last_seen ? '' : 'never connected');
+  return parts.join(' · ') || (host.last_seen ? '' : 'never reported');
 }
 
 customElements.define('sy-host-row', HostRow);

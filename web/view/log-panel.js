@@ -76,7 +76,6 @@ export class LogPanel extends HTMLElement {
     this.#errors = new Finder(ask);
     const download = (/** @type {'txt'|'json'} */ format) =>
       h('a', { class: 'tool', href: api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}` }, `↓ ${format}`);
-    this.#derivations.classList.add('floating');
     this.#toolbar = h(
       'div',
       { class: 'log-toolbar', role: 'toolbar', 'aria-label': 'Log' },

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endAllOf, Program, PROGRAM, until } from './process.js';
+import { WireAgent, wireToken } from './wire.js';
 
 /** Prints what is written into the pipe that it is given. */
 const PUPPET = `while IFS= read -r order <&3; do
@@ -23,8 +24,8 @@ const COMMANDS = ['pull', 'switch', 'test', 'update', 'boot', 'build', 'rollback
 
 /**
  * `users` is the password of the user `ada`, `data` a folder for the dashboard's data, `environments` more of
- * the environment of some agents.
- * @typedef {{users?: string, data?: string, environments?: Record<string, Record<string, string>>}} Options
+ * the environment of some agents, `wire` the names of hosts whose agents are in the test itself.
+ * @typedef {{users?: string, data?: string, wire?: string[], environments?: Record<string, Record<string, string>>}} Options
  */
 
 export class World {
@@ -32,6 +33,8 @@ export class World {
   port = 0;
   /** @type {Map<string, Host>} */
   hosts = new Map();
+  /** @type {Map<string, WireAgent>} */
+  wire = new Map();
   /** @type {Program | null} */
   #dashboard = null;
 
@@ -41,7 +44,8 @@ export class World {
     world.port = await freePort();
     const data = options.data ?? join(world.dir, 'data');
     const agents = names.map((name) => token(name));
-    writeFileSync(join(world.dir, 'agents'), agents.map(({ line }) => `${line}\n`).join(''), { mode: 0o600 });
+    const wire = (options.wire ?? []).map((name) => wireToken(name));
+    writeFileSync(join(world.dir, 'agents'), [...agents, ...wire].map(({ line }) => `${line}\n`).join(''), { mode: 0o600 });
     let config = `listen = "127.0.0.1:${world.port}"\ndata_dir = "${data}"\nagents_file = "${world.dir}/agents"\n`;
     if (options.users) {
       const hash = execFileSync(PROGRAM, ['passwd'], { input: `${options.users}\n`, encoding: 'utf8' }).trim();
@@ -52,6 +56,7 @@ export class World {
     await world.startDashboard();
     for (const { name, secret } of agents) world.hosts.set(name, new Host(world, name, secret, options.environments?.[name]));
     for (const host of world.hosts.values()) await host.connected();
+    for (const one of wire) world.wire.set(one.name, new WireAgent(world.port, one));
     return world;
   }
 
@@ -84,6 +89,7 @@ export class World {
 
   async end() {
     for (const host of this.hosts.values()) await host.end();
+    for (const agent of this.wire.values()) agent.close();
     await this.stopDashboard('SIGKILL');
     endAllOf(this.dir);
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
