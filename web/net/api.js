@@ -22,6 +22,8 @@ const enc = encodeURIComponent;
 export class Api {
   /** Called when a request needs a session and there is none. @type {() => void} */
   onUnauthorized = () => {};
+  /** Called when this user may not do what they asked for. @type {() => void} */
+  onForbidden = () => {};
   /** Called when the dashboard could not do what it was asked. @type {() => void} */
   onUnavailable = () => {};
   #fetch;
@@ -140,6 +142,7 @@ export class Api {
     }
     if (answer.ok) return answer;
     if (answer.status === 401 && path !== '/api/login') this.onUnauthorized();
+    if (answer.status === 403 && method !== 'GET') this.onForbidden();
     if (answer.status === 503 && path !== '/health') this.onUnavailable();
     throw await problem(answer);
   }

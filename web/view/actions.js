@@ -13,6 +13,7 @@ export class Actions {
   #toasts;
   /** Commands that were asked for and not yet answered, by host. @type {Map<string, string>} */
   #pending = new Map();
+  #forbidden = false;
   /** @type {Map<string, number>} */
   #expires = new Map();
   /** Called when a host's pending command changed. @type {(host: string) => void} */
@@ -23,6 +24,17 @@ export class Actions {
     this.#api = api;
     this.#fleet = fleet;
     this.#toasts = toasts;
+  }
+
+  /** Whether this user may only look. */
+  get forbidden() {
+    return this.#forbidden;
+  }
+
+  /** The dashboard refused this user: every button that would be refused says so from now on. */
+  forbid() {
+    this.#forbidden = true;
+    for (const host of this.#fleet.hosts.keys()) this.onPending(host);
   }
 
   /** @param {string} host @returns {string | null} */

@@ -23,9 +23,9 @@ done 3<>"$1"
 const COMMANDS = ['pull', 'switch', 'test', 'update', 'boot', 'build', 'rollback'];
 
 /**
- * `users` is the password of the user `ada`, `data` a folder for the dashboard's data, `environments` more of
+ * `users` is the password of the user `ada`, `role` what she is if not an admin, `more` of the configuration, `data` a folder for the dashboard's data, `environments` more of
  * the environment of some agents, `wire` the names of hosts whose agents are in the test itself.
- * @typedef {{users?: string, data?: string, wire?: string[], environments?: Record<string, Record<string, string>>}} Options
+ * @typedef {{users?: string, role?: string, more?: string, data?: string, wire?: string[], environments?: Record<string, Record<string, string>>}} Options
  */
 
 export class World {
@@ -49,10 +49,10 @@ export class World {
     let config = `listen = "127.0.0.1:${world.port}"\ndata_dir = "${data}"\nagents_file = "${world.dir}/agents"\n`;
     if (options.users) {
       const hash = execFileSync(PROGRAM, ['passwd'], { input: `${options.users}\n`, encoding: 'utf8' }).trim();
-      writeFileSync(join(world.dir, 'users'), `ada admin ${hash}\n`, { mode: 0o600 });
+      writeFileSync(join(world.dir, 'users'), `ada ${options.role ?? 'admin'} ${hash}\n`, { mode: 0o600 });
       config += `users_file = "${world.dir}/users"\n`;
     }
-    writeFileSync(join(world.dir, 'dashboard.toml'), config);
+    writeFileSync(join(world.dir, 'dashboard.toml'), config + (options.more ?? ''));
     await world.startDashboard();
     for (const { name, secret } of agents) world.hosts.set(name, new Host(world, name, secret, options.environments?.[name]));
     for (const host of world.hosts.values()) await host.connected();
