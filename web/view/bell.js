@@ -10,7 +10,7 @@ const KEY = 'switchyard.notify';
 
 export class Bell extends HTMLElement {
   #context;
-  #button = h('button', { type: 'button', class: 'quiet theme', onclick: () => void this.#toggle() });
+  #button = h('button', { type: 'button', class: 'quiet notify', onclick: () => void this.#toggle() });
   /** Runs that were seen to go on. @type {Set<string>} */
   #going = new Set();
 
@@ -42,7 +42,7 @@ export class Bell extends HTMLElement {
   #draw() {
     const on = !this.hidden && this.#on;
     const label = on ? 'Notifications when a run ends: on' : 'Notifications when a run ends: off';
-    this.#button.textContent = on ? '◉' : '◎';
+    this.#button.textContent = on ? '● Notify' : '○ Notify';
     setAttribute(this.#button, 'aria-label', label);
     setAttribute(this.#button, 'title', label);
     setAttribute(this.#button, 'aria-pressed', String(on));

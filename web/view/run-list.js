@@ -16,6 +16,8 @@ import { StateBadge } from './state-badge.js';
 const PAGE = 100;
 /** Where few runs of a page match, so many pages are read before somebody asks for more. */
 const PAGES_AT_ONCE = 5;
+/** Ids begin with the time; in one second they are counted. */
+const byTime = new Intl.Collator('en', { numeric: true });
 const STATUSES = ['queued', 'running', 'ok', 'error', 'stopped', 'lost', 'expired', 'rejected'];
 
 export class RunList extends HTMLElement {
@@ -110,7 +112,7 @@ export class RunList extends HTMLElement {
     this.#more.hidden = this.#everything;
     this.#none.hidden = shown > 0;
     setText(this.#none, this.#items.size === 0 ? 'No run yet.' : this.#everything ? 'No run matches.' : 'None of the latest runs matches.');
-    const runs = [...this.#items.values()].map(({ run }) => run).sort((a, b) => (a.run_id < b.run_id ? 1 : -1));
+    const runs = [...this.#items.values()].map(({ run }) => run).sort((a, b) => byTime.compare(b.run_id, a.run_id));
     this.#chart.draw(runs, this.#command.value);
   }
 

@@ -13,6 +13,8 @@ const PUPPET = `while IFS= read -r order <&3; do
   case $order in
     "out "*) printf '%b\\n' "\${order#out }" ;;
     "err "*) printf '%b\\n' "\${order#err }" >&2 ;;
+    "raw "*) printf '%b' "\${order#raw }" ;;
+    "long "*) head -c "\${order#long }" /dev/zero | tr '\\0' x; echo ;;
     "many "*) seq -f 'line %.0f' \${order#many } ;;
     "drip "*) set -- "$1" \${order#drip }; i=$2; while [ "$i" -le "$3" ]; do seq -f 'line %.0f' "$i" "$((i+99))"; i=$((i+100)); sleep 0.02; done ;;
     "end "*) exit "\${order#end }" ;;
@@ -63,6 +65,11 @@ export class World {
   /** What the dashboard said since it was last started. */
   get said() {
     return this.#dashboard?.said ?? '';
+  }
+
+  /** The file of a run's log. @param {string} host @param {string} run */
+  logFile(host, run) {
+    return join(this.dir, 'data', 'logs', host, `${run}.log`);
   }
 
   get url() {
@@ -155,6 +162,16 @@ ${COMMANDS.map((command) => `[commands.${command}]\nsteps = ${steps}\n`).join(''
   /** @param {string} line */
   err(line) {
     this.#order(`err ${line}`);
+  }
+
+  /** Prints as it stands, but for its escapes and without an end. @param {string} text */
+  raw(text) {
+    this.#order(`raw ${text}`);
+  }
+
+  /** Prints a line of so many letters. @param {number} letters */
+  long(letters) {
+    this.#order(`long ${letters}`);
   }
 
   /** Prints `line FROM` to `line TO`. @param {number} from @param {number} to */
