@@ -12,7 +12,7 @@ const MAX_LINES = 100_000;
 export class PickedSource {
   ready = false;
   problem = '';
-  onChange = (/** @type {number} */ _errors) => {};
+  onChange = (/** @type {() => number} */ _countErrors) => {};
   /** @type {{seq: number, line: string}[]} */
   #matches = [];
   #total = 0;
@@ -80,12 +80,12 @@ export class PickedSource {
         this.#total = total;
         this.ready = true;
         this.problem = '';
-        this.onChange(matches.filter(({ line }) => lineKind(line) === 'error').length);
+        this.onChange(() => matches.filter(({ line }) => lineKind(line) === 'error').length);
         if (matches.length === 0 || this.#matches.length >= Math.min(total, MAX_LINES)) return;
       }
     } catch (error) {
       this.problem = error instanceof Error ? error.message : String(error);
-      this.onChange(0);
+      this.onChange(() => 0);
     } finally {
       this.#asking = false;
     }

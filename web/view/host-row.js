@@ -2,7 +2,7 @@
 
 import { stripAnsi } from '../model/ansi.js';
 import { clockDuration, plural, shortRevision } from '../model/format.js';
-import { hostPath } from '../model/route.js';
+import { hostPath, runPath } from '../model/route.js';
 import { hostState, hostWord, isBusy } from '../model/status.js';
 import { endText, hostText, skewText } from '../model/summary.js';
 import { commandLabel, MAIN_COMMANDS } from '../model/words.js';
@@ -13,6 +13,8 @@ import { PhaseBar } from './phase-bar.js';
 import { StateBadge } from './state-badge.js';
 
 /** @typedef {import('../model/types.js').Host} Host */
+
+const SMALL = '(max-width: 820px)';
 
 export class HostRow extends HTMLElement {
   #context;
@@ -147,12 +149,15 @@ export class HostRow extends HTMLElement {
   }
 
   #toggleLog() {
+    const run = this.#context.fleet.hosts.get(this.#id)?.run;
+    // A small screen has no room for both the list and a log.
+    if (matchMedia(SMALL).matches && run && !this.#open) return this.#context.go(runPath(run.host_id, run.run_id));
     this.#setOpen(!this.#open);
   }
 
   /** @param {boolean} open */
   #setOpen(open) {
-    this.#open = open;
+    this.#open = open && !matchMedia(SMALL).matches;
     this.refresh();
   }
 

@@ -11,7 +11,7 @@ let browser;
 
 before(async () => {
   browser = await launch();
-  world = await World.start([], { wire: ['anna', 'berta'] });
+  world = await World.start([], { wire: ['anna', 'berta', 'clara'] });
 });
 
 after(async () => {
@@ -67,6 +67,31 @@ test('a host shows its facts, what needs somebody, its runs by command and resul
   await page.locator('.bar[data-state="failed"]').click();
   await page.waitForURL(`**/runs/${failed}`);
   assert.deepEqual(errors, []);
+  await page.context().close();
+});
+
+test('a host that refuses to stop, for it activates meanwhile, makes the page ask', async () => {
+  const agent = world.wire.get('clara');
+  assert.ok(agent);
+  await agent.connect();
+  const { page } = await browser.page();
+  await page.goto(`${world.url}/hosts/clara`);
+  await page.locator('button[data-command="switch"]').click();
+  await agent.begin();
+  agent.progress('building');
+  await page.locator('.run-title sy-phase').getByText('Building').waitFor();
+  let asked = 0;
+  agent.onStop = () => {
+    asked += 1;
+    if (asked === 1) agent.progress('activation');
+    else agent.end('stopped', { exit_code: null });
+  };
+  await page.locator('.stop').click();
+  await page.locator('dialog').getByText('half switched').waitFor();
+  assert.equal(asked, 1);
+  await page.locator('dialog').getByText('Force stop').click();
+  await page.locator('sy-run sy-state[data-state="stopped"]').waitFor();
+  assert.equal(asked, 2);
   await page.context().close();
 });
 

@@ -13,6 +13,8 @@ export function wireToken(name) {
 export class WireAgent {
   /** The command it was sent last. @type {{run_id: string, command: string, nonce: string} | null} */
   command = null;
+  /** What it does when it is told to stop. @type {() => void} */
+  onStop = () => this.end('stopped', { exit_code: null });
   /** @type {import('node:stream').Duplex | null} */
   #socket = null;
   #read = Buffer.alloc(0);
@@ -65,6 +67,12 @@ export class WireAgent {
     this.send({ type: 'output', host_id: this.name, run_id, command, seq, lines: lines.map((line) => ({ line, timestamp, is_error: false })) });
   }
 
+  /** @param {string} phase */
+  progress(phase) {
+    const { run_id } = this.command ?? { run_id: '' };
+    this.send({ type: 'progress', host_id: this.name, run_id, phases: [{ phase, seq: 0, started: new Date().toISOString() }], done: null, expected: null, running: null, failed: null, tests: null });
+  }
+
   /** @param {string} status @param {object} [rest] */
   end(status, rest = {}) {
     const { run_id, command } = this.command ?? { run_id: '', command: '' };
@@ -106,6 +114,6 @@ export class WireAgent {
   #take(message) {
     if (message.type === 'registered') this.#registered = true;
     if (message.type === 'command') this.command = message;
-    if (message.type === 'stop') this.end('stopped', { exit_code: null });
+    if (message.type === 'stop') this.onStop();
   }
 }
