@@ -100,6 +100,7 @@ export class HostPage extends HTMLElement {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
       setText(/** @type {Element} */ (entry.lastElementChild), value || '–');
       /** @type {HTMLElement} */ (entry).hidden = (name === 'Last seen' || name === 'Host name' || name === 'Clock') && !value;
+      entry.classList.toggle('unknown', !value);
       entry.classList.toggle('alarming', Boolean(value) && (name === 'Clock' || value === 'needed'));
       entry.classList.toggle('wide', name === 'System');
     }

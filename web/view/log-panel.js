@@ -56,7 +56,10 @@ export class LogPanel extends HTMLElement {
   #times = tool(TIMES.clock.label, 'Times as clock, since the start, or off (t)', () => this.nextTimes());
   #errorCount = h('span', { class: 'error-count' });
   #errorTools = h('span', { class: 'tools' }, this.#errorCount, tool('↑', 'Previous error (E)', () => this.step(this.#errors, -1)), tool('↓', 'Next error (e)', () => this.step(this.#errors, 1)));
-  #derivations = new Menu('Only ▾', (name) => this.pick(name));
+  #derivations = new Menu('Only ▾', (name) => {
+    this.pick(name);
+    this.view.scroller.focus();
+  });
   #info = h('span', { class: 'log-info' });
   #toolbar;
 

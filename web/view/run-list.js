@@ -53,6 +53,7 @@ export class RunList extends HTMLElement {
 
   /** A run that changed or has just begun. @param {Run} run */
   current(run) {
+    if (this.#items.get(run.run_id)?.run === run) return;
     this.#put(run, true);
     this.#draw();
   }
