@@ -225,6 +225,39 @@ test('a selection of 5,000 lines is copied from the model, whatever is on screen
   await page.context().close();
 });
 
+test('a selection outlives the rows it was made on, and takes nothing away from another one', async () => {
+  const { page } = await open({ permissions: ['clipboard-read', 'clipboard-write'] }, '#L301');
+  await page.locator('.log-row.marked').waitFor();
+  const at = async (/** @type {number} */ seq) => {
+    const box = await page.locator(`.log-row[data-seq="${seq}"]`).boundingBox();
+    const scroller = await page.locator('.log-scroll').boundingBox();
+    assert.ok(box && scroller);
+    return { x: scroller.x + 160, y: box.y + 10 };
+  };
+  const [from, to] = [await at(302), await at(305)];
+  await page.mouse.move(from.x, from.y);
+  await page.mouse.down();
+  await page.mouse.move(to.x, to.y, { steps: 5 });
+  await page.mouse.up();
+  const before = await page.evaluate(() => document.getSelection()?.toString());
+  assert.match(before ?? '', /^\S* ?301\s+line 302\s+line 303\s+l/);
+  for (let i = 0; i < 10; i++) await page.keyboard.press('PageDown');
+  await page.locator('.log-row[data-seq="600"]').waitFor();
+  await page.keyboard.press('Control+c');
+  await page.getByText('4 lines copied').waitFor();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  assert.match(copied, /^\S* ?301\nline 302\nline 303\nl\S*/);
+  for (let i = 0; i < 10; i++) await page.keyboard.press('PageUp');
+  await page.locator('.log-row[data-seq="303"]').waitFor();
+  await until('it is shown again', async () => (await page.evaluate(() => document.getSelection()?.toString())) === before);
+
+  await page.locator('.run-message pre').selectText();
+  await page.locator('.log-scroll').press('PageDown');
+  await page.locator('.log-row[data-seq="340"]').waitFor();
+  assert.match((await page.evaluate(() => document.getSelection()?.toString())) ?? '', /ended with exit code 1/);
+  await page.context().close();
+});
+
 test('wrap and times are in the address, help lists the keys, and Escape ends one thing at a time', async () => {
   const { page } = await open();
   await page.keyboard.press('w');
