@@ -26,11 +26,6 @@ export function bulkSummary(results) {
   return [...counts].map(([word, n]) => `${n} ${word}`).join(' · ');
 }
 
-/** @param {Result[]} results */
-export function isOver(results) {
-  return results.every(({ state }) => state !== 'queued' && state !== 'running' && state !== 'lost');
-}
-
 /** @param {Answer} answer @param {Fleet} fleet @returns {Result} */
 function result({ host_id: host, run_id, status, detail }, fleet) {
   if (!run_id) return { host, run: null, state: 'failed', word: 'refused', text: detail ?? `status ${status}` };
