@@ -162,6 +162,26 @@ test('a link to a line holds while lines keep coming', async () => {
   await page.context().close();
 });
 
+test('a phase leads to its first line', async () => {
+  const { page } = await browser.page();
+  const berta = world.host('berta');
+  const id = await berta.start('build');
+  berta.err('evaluating derivation');
+  berta.many(1, 800);
+  await until('the lines of the evaluation are there', async () => (await berta.run()).lines === 801);
+  berta.err("building '/nix/store/00000000000000000000000000000000-a.drv'...");
+  berta.many(801, 1500);
+  await page.goto(`${world.url}/hosts/berta/runs/${id}`);
+  const building = page.locator('.phases button', { hasText: 'Building' });
+  await building.locator('.phase-time', { hasText: /\d:\d\d/ }).waitFor();
+  await building.click();
+  await page.locator('.log-row[data-seq="801"]', { hasText: "building '/nix/store/" }).waitFor();
+  assert.equal(await page.getByText('Follow', { exact: true }).getAttribute('aria-pressed'), 'false');
+  berta.exit(0);
+  await berta.ended('ok');
+  await page.context().close();
+});
+
 test('the output of one derivation is picked out, by its name in the log and from the list', async () => {
   const { page } = await open({}, '#L8000');
   await page.getByText('Only ▾').click();
