@@ -162,6 +162,30 @@ test('a link to a line holds while lines keep coming', async () => {
   await page.context().close();
 });
 
+test('the map at the edge shows where errors are, in the colours of the theme, and leads there', async () => {
+  const { page } = await open();
+  await page.locator('sy-map[aria-label="Map of the log: 4 errors"]').waitFor();
+  /** The colours in the map and the parts of its height where the errors are. */
+  const look = () =>
+    page.locator('sy-map canvas').evaluate((element) => {
+      const canvas = /** @type {HTMLCanvasElement} */ (element);
+      const { data } = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).getImageData(10, 0, 1, canvas.height);
+      const rows = Array.from({ length: canvas.height }, (_, y) => [...data.slice(4 * y, 4 * y + 3)].join(' '));
+      const [color] = rows.filter((row, y) => row !== '0 0 0' && y < canvas.height / 2);
+      return { color, marks: rows.flatMap((row, y) => (row === color && rows[y - 1] !== color ? [y / canvas.height] : [])) };
+    });
+  const dark = await look();
+  assert.equal(dark.color, '255 123 114');
+  assert.deepEqual(dark.marks.map((part) => Math.round(part * 100)), [25, 50, 75, 100]);
+  await page.emulateMedia({ colorScheme: 'light' });
+  await until('it is drawn in the other theme', async () => (await look()).color === '179 29 40');
+  const box = await page.locator('sy-map').boundingBox();
+  assert.ok(box);
+  await page.mouse.click(box.x + 5, box.y + box.height * (dark.marks[1] ?? 0));
+  await page.locator('.log-row', { hasText: 'part 1 is broken' }).waitFor();
+  await page.context().close();
+});
+
 test('a phase leads to its first line', async () => {
   const { page } = await browser.page();
   const berta = world.host('berta');
