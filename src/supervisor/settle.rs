@@ -2,10 +2,11 @@
 
 use super::hold::Hold;
 use super::outcome;
+use super::reserve;
 use super::unit_end::UnitEnd;
 use super::waiter::{self, End};
 use super::{Error, create, read_spec};
-use crate::proctree;
+use crate::proctree::{self, ProcessId};
 use crate::protocol::{Phase, Progress, Status, Timestamp};
 use crate::runlog::{self, LogError, LogWriter, RunResult};
 use crate::spool::{self, RunDir, StopOrder};
@@ -57,6 +58,7 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
     if writer.footer().is_some() {
         return Ok(());
     }
+    reserve::release(rundir);
     super::claim(rundir, child)?;
     let progress: Progress = spool::read_json(&rundir.progress())
         .ok()
@@ -64,7 +66,12 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
         .unwrap_or_default();
     let is_other_boot = spool::is_other_boot(rundir);
     let unit = UnitEnd::find(rundir);
-    if unit.is_some() && progress.phase().is_some_and(Phase::is_activating) {
+    // One that has said nothing yet is one, too.
+    let is_activating = || {
+        let mut left = proctree::of_run(rundir.path(), child).into_iter();
+        progress.phase().is_some_and(Phase::is_activating) || left.any(ProcessId::activates)
+    };
+    if unit.is_some() && !is_other_boot && is_activating() {
         await_activation(rundir);
     }
     // Before it is ended, which is no end of its own.

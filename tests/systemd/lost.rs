@@ -144,3 +144,26 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
     });
     scene.next_works();
 }
+
+#[test]
+fn a_supervisor_that_is_killed_after_it_stored_the_result_does_not_come_back_for_ever() {
+    let Some(scene) = Scene::new("behind-the-end") else {
+        return;
+    };
+    let run = scene.switch();
+    scene.ends_well(&run);
+    // As it is started again: there is a result, and nothing is left to do.
+    let unit = "again.service";
+    let rundir = format!("/var/lib/switchyard-agent/runs/{run}");
+    let start = format!(
+        "systemd-run --quiet --service-type=notify -p Restart=on-abnormal -p RestartSec=100ms \
+         -p StartLimitIntervalSec=0 -p FileDescriptorStoreMax=8 -p RemainAfterExit=no --unit={unit} \
+         /usr/local/bin/switchyard supervise {rundir}"
+    );
+    scene.host.run(&["/bin/sh", "-c", &start]);
+    wait_for("its end", SOON, || {
+        (scene.host.show(unit, "ActiveState") == "inactive").then_some(())
+    });
+    assert_eq!(scene.host.show(unit, "NRestarts"), "0");
+    assert_eq!(scene.host.show(unit, "Result"), "success");
+}
