@@ -167,3 +167,23 @@ fn a_supervisor_that_is_killed_after_it_stored_the_result_does_not_come_back_for
     assert_eq!(scene.host.show(unit, "NRestarts"), "0");
     assert_eq!(scene.host.show(unit, "Result"), "success");
 }
+
+#[test]
+fn an_activation_in_which_the_host_is_restarted_is_lost_although_systemd_calls_that_a_success() {
+    let Some(mut scene) = Scene::new("reboot-activation") else {
+        return;
+    };
+    scene.hold("activation");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-activating");
+    scene
+        .dashboard
+        .wait_for_run(HOST, &run, SOON, |run| run["phase"] == "activation");
+    scene.host.reboot();
+    let ended = scene.dashboard.wait_done(HOST, &run);
+    assert_eq!(ended["status"], "lost", "{ended}");
+    assert_eq!(ended["exit_code"], Value::Null);
+    let message = ended["message"].as_str().unwrap();
+    let words = "The host shut down during the activation";
+    assert!(message.starts_with(words), "{message}");
+}
