@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long an activation that nobody supervises is waited for.
+/// How long an activation that nobody supervises is waited for; then its run is lost, and it goes on.
 const ACTIVATION: Duration = Duration::from_secs(15 * 60);
 
 /// How often it is looked at.
@@ -71,13 +71,12 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
         let mut left = proctree::of_run(rundir.path(), child).into_iter();
         progress.phase().is_some_and(Phase::is_activating) || left.any(ProcessId::activates)
     };
-    if unit.is_some() && !is_other_boot && is_activating() {
-        await_activation(rundir);
-    }
+    let is_service = unit.is_some() || Path::new("/run/systemd/system").is_dir();
+    let goes_on = is_service && !is_other_boot && is_activating() && !await_activation(rundir);
     // Before it is ended, which is no end of its own.
     let program = waiter::last_end(rundir);
     waiter::claim_next(rundir);
-    let is_over = is_other_boot || proctree::end_run(rundir.path(), child);
+    let is_over = is_other_boot || !goes_on && proctree::end_run(rundir.path(), child);
     let facts = Facts {
         is_other_boot,
         unit,
@@ -118,8 +117,9 @@ fn remove(path: PathBuf) -> Result<(), Error> {
     }
 }
 
-/// An activation is never ended because something of ours died, unless somebody forced it.
-fn await_activation(rundir: &RunDir) {
+/// An activation is never ended because something of ours died, unless somebody forced it. Says whether what is left
+/// may be ended.
+fn await_activation(rundir: &RunDir) -> bool {
     let begin = Instant::now();
     let is_forced = || {
         let order: Option<StopOrder> = spool::read_json(&rundir.stop()).ok().flatten();
@@ -128,9 +128,13 @@ fn await_activation(rundir: &RunDir) {
     let goes_on = || {
         !proctree::of_run(rundir.path(), None).is_empty() || !proctree::of_activation().is_empty()
     };
-    while begin.elapsed() < ACTIVATION && !is_forced() && goes_on() {
+    while goes_on() && !is_forced() {
+        if begin.elapsed() > ACTIVATION {
+            return false;
+        }
         sleep(INTERVAL);
     }
+    true
 }
 
 /// The status, the exit code, and what to tell the user.
@@ -144,7 +148,7 @@ fn decide(facts: &Facts) -> (Status, Option<i32>, String) {
         None => "its supervisor died in the middle of the run".to_owned(),
     };
     let rest = if facts.left_behind {
-        "some of what it left behind cannot be ended"
+        "some of what it left behind still runs"
     } else {
         "nothing of it is left"
     };
