@@ -80,7 +80,7 @@ export class LogPanel extends HTMLElement {
     });
     this.#toolbar = h(
       'div',
-      { class: 'log-toolbar', role: 'toolbar', 'aria-label': 'Log' },
+      { class: 'log-toolbar', role: 'group', 'aria-label': 'Tools of the log' },
       this.#follow, tool('Search', 'Search the whole log (/)', () => this.openSearch()), this.#errorTools,
       this.#wrap, this.#times, this.#derivations, h('span', { class: 'gap' }), this.#info,
       tool('Copy', 'Copy the whole log as text', () => void this.#copyAll()), download('txt'), download('json'),
