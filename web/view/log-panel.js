@@ -151,6 +151,7 @@ export class LogPanel extends HTMLElement {
     }
     if ((this.#picked?.name ?? '') !== place.only) this.pick(place.only);
     view.marks.lines = place.lines;
+    view.redraw();
     if (place.lines) view.goTo(this.#indexOf(place.lines[0]));
     if (place.firstError) void this.#goToFirstError();
     this.#drawTools();
@@ -301,7 +302,7 @@ export class LogPanel extends HTMLElement {
     const { view } = this;
     const host = this.#context.fleet.hosts.get(this.#run.host_id);
     const lost = this.#run.status === 'running' && host && !host.online;
-    const picked = this.#picked ? `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
+    const picked = this.#picked ? this.#picked.problem || `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
     setText(this.#info, lost ? '⚡ lost contact, the run may go on' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
     this.#info.classList.toggle('lost', Boolean(lost));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
