@@ -46,7 +46,7 @@ export class Api {
 
   /** @returns {Promise<void>} */
   async checkSession() {
-    await this.#request('GET', '/api/hosts');
+    await this.#send('HEAD', '/api/hosts');
   }
 
   /** @param {string} user @param {string} password */

@@ -111,12 +111,15 @@ export class Actions {
    * @param {Run} run
    */
   #forceWhereRefused(run) {
-    const stop = this.#fleet.onChange(() => {
+    const look = () => {
       const now = this.#fleet.findRun(run.host_id, run.run_id);
       if (now && !isActivating(now) && isBusy(now)) return;
       stop();
       if (now && isActivating(now)) void this.#forceStop(now);
-    });
+    };
+    const stop = this.#fleet.onChange(look);
+    // The news may have been faster than the answer.
+    look();
   }
 
   /** @param {Run} run */

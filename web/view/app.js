@@ -67,10 +67,11 @@ export class App extends HTMLElement {
     void this.#begin();
   }
 
+  /** Does not wait to know whether there is a session: without one, the login comes over what is there. */
   async #begin() {
-    if (!(await this.#hasSession())) return;
     this.#show();
     this.#socket.connect();
+    await this.#hasSession();
   }
 
   /** Whether it makes sense to connect; without a session the login is shown instead. */
@@ -88,7 +89,7 @@ export class App extends HTMLElement {
     this.#socket.close();
     if (this.querySelector('sy-login')) return;
     document.title = 'Sign in · Switchyard';
-    this.append(new LoginPage(this.#api, this.#page !== null, () => {
+    this.append(new LoginPage(this.#api, this.#fleet.loaded, () => {
       this.#top.signedIn(true);
       if (this.#page) this.#socket.connect();
       else void this.#begin();
@@ -97,6 +98,7 @@ export class App extends HTMLElement {
   }
 
   #leave() {
+    this.#fleet.loaded = false;
     this.#page = null;
     this.#shown = '';
     delete this.dataset.place;

@@ -11,6 +11,8 @@ import { HostRow } from './host-row.js';
 
 /** @typedef {import('../model/status.js').State} State */
 
+const ROWS_A_FRAME = 50;
+
 export class FleetPage extends HTMLElement {
   #context;
   #lastLines;
@@ -108,21 +110,25 @@ export class FleetPage extends HTMLElement {
       this.#lastLines.watch(id, null);
       this.#rows.delete(id);
     }
-    for (const id of fleet.hosts.keys()) {
-      const known = this.#rows.get(id);
-      if (known) {
-        known.refresh();
-        continue;
-      }
-      const row = new HostRow(this.#context, this.#lastLines, id, () => this.#bulk.refresh());
-      this.#rows.set(id, row);
-      this.#onScreen.observe(row);
-    }
+    for (const row of this.#rows.values()) row.refresh();
     const empty = fleet.loaded && fleet.hosts.size === 0;
     this.#empty.hidden = !empty;
     this.#bar.hidden = this.#bulk.hidden = this.#list.hidden = empty || !fleet.loaded;
     this.#drawCounts();
+    this.#addRows();
+  }
+
+  /** Adds the rows that are missing, some in each frame: hundreds at once would hold the page up. */
+  #addRows() {
+    if (!this.isConnected) return;
+    const missing = [...this.#context.fleet.hosts.values()].filter(({ id }) => !this.#rows.has(id)).sort(compareHosts);
+    for (const { id } of missing.slice(0, ROWS_A_FRAME)) {
+      const row = new HostRow(this.#context, this.#lastLines, id, () => this.#bulk.refresh());
+      this.#rows.set(id, row);
+      this.#onScreen.observe(row);
+    }
     this.#arrange(true);
+    if (missing.length > ROWS_A_FRAME) requestAnimationFrame(() => this.#addRows());
   }
 
   #drawCounts() {
@@ -169,17 +175,16 @@ export class FleetPage extends HTMLElement {
       row.hidden = !this.#matches(id, words) || (only !== null && !only.has(id));
       if (!row.hidden) shown += 1;
     }
-    this.#nothing.hidden = shown > 0 || this.#rows.size === 0;
+    this.#nothing.hidden = shown > 0 || this.#rows.size === 0 || this.#rows.size < this.#context.fleet.hosts.size;
     setText(this.#nothing, 'No host matches the filter.');
     this.#bulk.refresh();
   }
 
   #sort() {
     const order = [...this.#context.fleet.hosts.values()].sort(compareHosts);
-    for (const [i, host] of order.entries()) {
-      const row = this.#rows.get(host.id);
+    for (const [i, row] of order.flatMap(({ id }) => this.#rows.get(id) ?? []).entries()) {
       const there = this.#list.children[i] ?? null;
-      if (row && row !== there) this.#list.insertBefore(row, there);
+      if (row !== there) this.#list.insertBefore(row, there);
     }
   }
 

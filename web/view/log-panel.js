@@ -80,7 +80,7 @@ export class LogPanel extends HTMLElement {
     });
     this.#toolbar = h(
       'div',
-      { class: 'log-toolbar', role: 'toolbar', 'aria-label': 'Log' },
+      { class: 'log-toolbar', role: 'group', 'aria-label': 'Tools of the log' },
       this.#follow, tool('Search', 'Search the whole log (/)', () => this.openSearch()), this.#errorTools,
       this.#wrap, this.#times, this.#derivations, h('span', { class: 'gap' }), this.#info,
       tool('Copy', 'Copy the whole log as text', () => void this.#copyAll()), download('txt'), download('json'),
@@ -151,6 +151,7 @@ export class LogPanel extends HTMLElement {
     }
     if ((this.#picked?.name ?? '') !== place.only) this.pick(place.only);
     view.marks.lines = place.lines;
+    view.redraw();
     if (place.lines) view.goTo(this.#indexOf(place.lines[0]));
     if (place.firstError) void this.#goToFirstError();
     this.#drawTools();
@@ -301,7 +302,7 @@ export class LogPanel extends HTMLElement {
     const { view } = this;
     const host = this.#context.fleet.hosts.get(this.#run.host_id);
     const lost = this.#run.status === 'running' && host && !host.online;
-    const picked = this.#picked ? `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
+    const picked = this.#picked ? this.#picked.problem || `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
     setText(this.#info, lost ? '⚡ lost contact, the run may go on' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
     this.#info.classList.toggle('lost', Boolean(lost));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));

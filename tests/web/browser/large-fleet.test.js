@@ -18,7 +18,7 @@ let browser;
 before(async () => {
   browser = await launch();
   world = await World.start([], { wire: [...NAMES, ...NEVER] });
-  for (const name of NAMES) await agent(name).connect({ revision: 'd3adbeefd3adbeefd3adbeefd3adbeefd3adbeef', generation: 41, os_version: '26.05' });
+  await Promise.all(NAMES.map((name) => agent(name).connect({ revision: 'd3adbeefd3adbeefd3adbeefd3adbeefd3adbeef', generation: 41, os_version: '26.05' })));
 });
 
 after(async () => {
