@@ -20,7 +20,7 @@ in
     agents = mkOption {
       type = types.attrsOf (types.nonEmptyListOf (types.strMatching "[0-9a-f]{64}"));
       default = { };
-      example.web1 = [ "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" ];
+      example.web1 = [ "c7684b85dfdcff2099b30533ac4a8f51cb24dc57649ea5d5e8cdd9f480b60d5b" ];
       description = ''
         The hosts, each with the hashes of its tokens, which `switchyard token HOST` prints.
         They are hashes of 256 random bits and no secret. A host may have two while its token is being changed.
