@@ -1,6 +1,6 @@
 //! The run that is going on: waits for its spool, for its end, and for the death of its supervisor.
 
-use super::launcher::{self, Supervisor};
+use super::launcher::{Launcher, Supervisor};
 use super::watch::Watch;
 use crate::protocol::{CommandName, Phase, Progress, Seq};
 use crate::runlog::{LogError, LogReader};
@@ -27,6 +27,7 @@ const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Live {
     dir: RunDir,
     command: CommandName,
+    launcher: Launcher,
     supervisor: Supervisor,
     watch: Watch,
     ticks: Interval,
@@ -55,7 +56,12 @@ pub(super) enum Change {
 
 impl Live {
     /// A run whose supervisor was started just now, or by an earlier agent. Needs a tokio runtime.
-    pub(super) fn new(dir: RunDir, command: CommandName, supervisor: Supervisor) -> Self {
+    pub(super) fn new(
+        dir: RunDir,
+        command: CommandName,
+        launcher: Launcher,
+        supervisor: Supervisor,
+    ) -> Self {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -63,6 +69,7 @@ impl Live {
             ticks,
             dir,
             command,
+            launcher,
             supervisor,
             reader: None,
             start_by: Instant::now() + START_LIMIT,
@@ -206,7 +213,8 @@ impl Live {
         } else {
             tracing::error!(run = %self.dir.run_id(), "the supervisor is gone and left no result");
         }
-        let child = launcher::settle(&self.dir).map_err(|error| {
+        let child = self.launcher.settle(&self.dir, self.is_started());
+        let child = child.map_err(|error| {
             tracing::error!(run = %self.dir.run_id(), "its end cannot be recorded: {error}");
         });
         self.settling = Some((child.ok(), Instant::now()));
@@ -225,7 +233,7 @@ mod tests {
         let dir = RunDir::new(state_dir, &run_id);
         std::fs::create_dir_all(dir.path()).unwrap();
         let command = CommandName::new("switch").unwrap();
-        let mut live = Live::new(dir, command, Supervisor::Gone);
+        let mut live = Live::new(dir, command, Launcher::Process, Supervisor::Gone);
         live.start_by = Instant::now();
         live
     }

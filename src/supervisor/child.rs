@@ -269,12 +269,19 @@ fn reap() -> Vec<(i32, Reaped)> {
     }
 }
 
-/// How git reaches the repository, where the service of the run was given a key for that.
+/// How git reaches the repository, where the service of the run was given a key or servers' keys for that.
 fn ssh_command() -> Option<String> {
-    let key = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join("ssh_key");
-    let options = "-o IdentitiesOnly=yes -o BatchMode=yes";
-    key.is_file()
-        .then(|| format!("ssh -i {} {options}", key.display()))
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    let credential = |name: &str, option: &str| {
+        let file = Path::new(&folder).join(name);
+        file.is_file()
+            .then(|| format!(" {option}{}", file.display()))
+    };
+    let key = credential("ssh_key", "-o IdentitiesOnly=yes -i ");
+    let known_hosts = credential("ssh_known_hosts", "-o UserKnownHostsFile=");
+    let options = [key, known_hosts].into_iter().flatten();
+    let options: String = options.collect();
+    (!options.is_empty()).then(|| format!("ssh -o BatchMode=yes{options}"))
 }
 
 /// The exit code and the words for a program that could not be started.

@@ -119,6 +119,14 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
     });
     assert_eq!(scene.host.show(ACTIVATION, "ActiveState"), "active");
     assert_eq!(scene.dashboard.run(HOST, &run)["status"], "running");
+    // What will end the run is no part of the agent, and goes on without it.
+    let ending = format!("switchyard-settle-{run}.service");
+    wait_for("what ends the run", SOON, || {
+        (scene.host.show(&ending, "ActiveState") == "activating").then_some(())
+    });
+    let ends_it = scene.host.show(&ending, "MainPID");
+    scene.kill("switchyard-agent.service");
+    assert_eq!(scene.host.show(&ending, "MainPID"), ends_it);
     scene.release("activation");
     scene.host.await_file("/var/toy/came-through");
     let ended = scene.dashboard.wait_done(HOST, &run);
