@@ -318,12 +318,10 @@ fn an_agent_that_hangs_is_started_anew_and_its_run_goes_on() {
         return;
     };
     let unit = "switchyard-agent.service";
-    assert!(
-        scene
-            .host
-            .show(unit, "StatusText")
-            .contains("connected to ws://")
-    );
+    common::wait_for("the agent's word that it is connected", SOON, || {
+        let status = scene.host.show(unit, "StatusText");
+        status.contains("connected to ws://").then_some(())
+    });
     scene.host.run(&[
         "sed",
         "-i",
