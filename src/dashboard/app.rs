@@ -1,5 +1,6 @@
 //! What every request may need.
 
+use super::audit::Audit;
 use super::auth::Auth;
 use super::core::Core;
 use crate::protocol::HostId;
@@ -19,14 +20,17 @@ pub(crate) struct App {
     pub(crate) core: Arc<Core>,
     /// Lets few searches run at a time.
     pub(crate) searches: Semaphore,
+    /// Who did what.
+    pub(crate) audit: Audit,
 }
 
 impl App {
-    pub(crate) fn new(auth: Auth, core: Arc<Core>) -> Self {
+    pub(crate) fn new(auth: Auth, core: Arc<Core>, audit: Audit) -> Self {
         Self {
             auth,
             core,
             searches: Semaphore::new(MOST_SEARCHES),
+            audit,
         }
     }
 

@@ -7,8 +7,9 @@ use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Errand;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
-    Ack, CommandName, CommandRejected, CommandRequest, Heartbeat, HostId, Output, OutputHead,
-    ProgressReport, RawMessage, Run, RunId, Status, StatusReport, StopRequest, Timestamp, split,
+    Ack, AgentMessage, CommandName, CommandRejected, CommandRequest, Heartbeat, HostId, Output,
+    OutputHead, ProgressReport, RawMessage, Run, RunId, Status, StatusReport, StopRequest,
+    Timestamp, split,
 };
 use serde::de::IgnoredAny;
 use std::sync::Arc;
@@ -37,8 +38,8 @@ impl HostRuns {
         core: &Arc<Core>,
         message: &RawMessage<'_>,
     ) -> Result<(), Violation> {
-        match message.kind.as_ref() {
-            "output" => {
+        match AgentMessage::of(&message.kind) {
+            Some(AgentMessage::Output) => {
                 // The form with many lines first: that is the path of the lines.
                 if let Ok(output) = serde_json::from_str::<Output<'_>>(message.json) {
                     self.own(&output.host_id)?;
@@ -57,7 +58,7 @@ impl HostRuns {
                 }
                 single::output(self, core, message.json).await
             }
-            "heartbeat" => {
+            Some(AgentMessage::Heartbeat) => {
                 let beat: Heartbeat = serde_json::from_str(message.json)?;
                 self.own(&beat.host_id)?;
                 if let Some(host) = core.fleet.heartbeat(&self.host_id, beat) {
@@ -65,7 +66,7 @@ impl HostRuns {
                 }
                 Ok(())
             }
-            "progress" => {
+            Some(AgentMessage::Progress) => {
                 let mut report: ProgressReport = serde_json::from_str(message.json)?;
                 self.own(&report.host_id)?;
                 report.progress.phases.truncate(MAX_PHASES);
@@ -73,7 +74,7 @@ impl HostRuns {
                     .progress(&self.host_id, &report.run_id, report.progress);
                 Ok(())
             }
-            "status" => {
+            Some(AgentMessage::Status) => {
                 let mut report: StatusReport = serde_json::from_str(message.json)?;
                 self.own(&report.host_id)?;
                 report.message = report.message.map(shortened);
@@ -83,14 +84,14 @@ impl HostRuns {
                 }
                 Ok(())
             }
-            "command_rejected" => {
+            Some(AgentMessage::CommandRejected) => {
                 let rejected: CommandRejected = serde_json::from_str(message.json)?;
                 self.own(&rejected.host_id)?;
                 self.rejected(core, rejected).await;
                 Ok(())
             }
-            "register" => Err(Violation::Malformed("a second register".into())),
-            _ => {
+            Some(AgentMessage::Register) => Err(Violation::Malformed("a second register".into())),
+            None => {
                 serde_json::from_str::<IgnoredAny>(message.json)?;
                 Ok(())
             }

@@ -10,7 +10,7 @@ mod single;
 mod tests;
 
 pub(crate) use host_runs::HostRuns;
-pub(crate) use session::{is_too_big, serve};
+pub(crate) use session::{first, is_too_big, serve};
 
 use crate::protocol::close;
 

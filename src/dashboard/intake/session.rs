@@ -22,7 +22,7 @@ const GONE: &str = "replaced by a newer connection, or no longer welcome";
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Why a connection is over.
-enum End {
+pub(crate) enum End {
     /// Close with this code and word.
     Close(u16, String),
     /// The peer is gone.
@@ -76,7 +76,7 @@ fn going_away() -> End {
 }
 
 /// Waits for `register`.
-async fn first(socket: &mut WebSocket) -> Result<Register, End> {
+pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
     loop {
         let text = match socket.recv().await {
             Some(Ok(Message::Text(text))) => text,

@@ -8,9 +8,24 @@ mod tests;
 
 pub(crate) use session::serve;
 
+use super::auth::Scope;
 use super::fleet::HostView;
 use crate::protocol::{CommandName, HostId, Run, RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::watch;
+
+/// Who looks at the fleet.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    /// Turns false when they may no longer.
+    pub(crate) welcome: watch::Receiver<bool>,
+    /// Which hosts they see.
+    pub(crate) scope: Scope,
+    /// Set whenever they do something.
+    pub(crate) active: Arc<AtomicBool>,
+}
 
 /// A message to a browser, but for `hosts` and lines, which [`frame`] writes.
 #[derive(Debug, Serialize)]

@@ -3,17 +3,18 @@
 
 use super::frame::Frame;
 use super::subscription::Subscription;
-use super::{Subscribe, ToBrowser, Unsubscribe};
+use super::{Subscribe, ToBrowser, Unsubscribe, Visitor};
+use crate::dashboard::auth::Scope;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::News;
 use crate::dashboard::intake;
-use crate::protocol::{Timestamp, close, split};
+use crate::protocol::{BrowserMessage, Timestamp, close, split};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde::de::IgnoredAny;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -36,13 +37,20 @@ enum End {
     Gone,
 }
 
-/// Serves a browser until it goes, `welcome` turns false, or the dashboard ends.
-pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, welcome: watch::Receiver<bool>) {
+/// Serves a browser until it goes, is no longer welcome, or the dashboard ends.
+pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) {
+    let Visitor {
+        welcome,
+        scope,
+        active,
+    } = visitor;
     let _guest = core.guests.enter();
     core.counters.browsers.fetch_add(1, Ordering::Relaxed);
     let (sink, stream) = socket.split();
     let mut browser = Browser {
         core: Arc::clone(&core),
+        scope,
+        active,
         sink,
         stream,
         bell: Arc::new(Notify::new()),
@@ -64,6 +72,8 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, welcome: watch::Re
 
 struct Browser {
     core: Arc<Core>,
+    scope: Scope,
+    active: Arc<AtomicBool>,
     sink: SplitSink<WebSocket, Message>,
     stream: SplitStream<WebSocket>,
     bell: Arc<Notify>,
@@ -98,6 +108,7 @@ impl Browser {
                     self.heard = Instant::now();
                     match received {
                         Some(Ok(Message::Text(text))) => {
+                            self.active.store(true, Ordering::Relaxed);
                             if let Err(end) = self.receive(&text).await {
                                 return end;
                             }
@@ -140,7 +151,8 @@ impl Browser {
     /// All hosts, first of all.
     async fn greet(&mut self) -> Result<(), End> {
         self.core.fleet.watch(&self.bell);
-        let (hosts, seen) = self.core.fleet.hosts();
+        let (mut hosts, seen) = self.core.fleet.hosts();
+        hosts.retain(|host| self.scope.has(host.id()));
         self.seen = seen;
         let mut rest = hosts.as_slice();
         loop {
@@ -191,7 +203,7 @@ impl Browser {
     fn fill_news(&mut self) -> bool {
         let (news, reached, more) = self.core.fleet.news(self.seen, NEWS_AT_A_TIME);
         self.seen = reached;
-        for item in &news {
+        for item in news.iter().filter(|item| self.scope.has(item.host_id())) {
             self.frame.push(&match item {
                 News::Host(host) => ToBrowser::HostUpdate { host },
                 News::Run(run) => ToBrowser::RunUpdate { run },
@@ -238,8 +250,8 @@ impl Browser {
         let malformed = |_| End::Close(close::MALFORMED, "malformed");
         let messages = split(text).map_err(|_| End::Close(close::MALFORMED, "malformed"))?;
         for message in messages {
-            match message.kind.as_ref() {
-                "subscribe" => {
+            match BrowserMessage::of(&message.kind) {
+                Some(BrowserMessage::Subscribe) => {
                     let wish: Subscribe = serde_json::from_str(message.json).map_err(malformed)?;
                     if wish
                         .sub
@@ -250,13 +262,13 @@ impl Browser {
                     }
                     self.subscribe(wish).await;
                 }
-                "unsubscribe" => {
+                Some(BrowserMessage::Unsubscribe) => {
                     let wish: Unsubscribe =
                         serde_json::from_str(message.json).map_err(malformed)?;
                     self.subscriptions
                         .retain(|subscription| subscription.sub != wish.sub);
                 }
-                _ => {
+                None => {
                     serde_json::from_str::<IgnoredAny>(message.json).map_err(malformed)?;
                 }
             }
@@ -270,6 +282,8 @@ impl Browser {
             .retain(|subscription| subscription.sub != sub);
         let made = if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             Err(format!("at most {MAX_SUBSCRIPTIONS} subscriptions"))
+        } else if !self.scope.has(&wish.host_id) {
+            Err(format!("there is no host {}", wish.host_id))
         } else {
             // Rings before the place is found, so that no line comes in between unheard.
             self.core.fleet.watch_output(&wish.host_id, &self.bell);

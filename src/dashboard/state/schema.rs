@@ -2,7 +2,7 @@ use super::StateError;
 use rusqlite::Connection;
 use std::path::Path;
 
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// `at` orders the runs of a host: when one was asked for, or began, in milliseconds since 1970.
 /// `removed` remembers the runs that retention took, so that an agent is not asked for them again.
@@ -14,6 +14,12 @@ CREATE INDEX runs_by_time ON runs(host_id, at, run_id);
 CREATE INDEX runs_open ON runs(host_id) WHERE open = 1;
 CREATE TABLE removed(host_id TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY(host_id, run_id)) STRICT, WITHOUT ROWID;
 CREATE TABLE sessions(id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// New in version 2: tokens of the dashboard's own, and tokens that were taken back, by their hashes.
+const TOKENS: &str = "
+CREATE TABLE issued(hash TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE revoked(hash TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
@@ -36,10 +42,13 @@ pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
             known: VERSION,
         });
     }
-    if found == 0 {
-        let all = format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
-        connection.execute_batch(&all).map_err(sqlite)?;
-    }
+    let missing = match found {
+        0 => [TABLES, TOKENS].concat(),
+        1 => TOKENS.to_owned(),
+        _ => return Ok(connection),
+    };
+    let all = format!("BEGIN; {missing} PRAGMA user_version = {VERSION}; COMMIT;");
+    connection.execute_batch(&all).map_err(sqlite)?;
     Ok(connection)
 }
 
