@@ -38,7 +38,7 @@ use super::problem::Problem;
 use crate::config_file::ConfigError;
 use crate::protocol::{HostId, Timestamp};
 use axum::http::{HeaderMap, header};
-use origin::{OriginRules, secure_cookies};
+use origin::{OriginRules, is_at_loopback, secure_cookies};
 use peer::Proxies;
 use sign_in::SignIn;
 use std::sync::Arc;
@@ -191,6 +191,6 @@ fn cookie(headers: &HeaderMap) -> Option<SecretHash> {
             .find(|(name, _)| *name == wanted)
             .map(|(_, value)| SecretHash::of(value))
     };
-    let plain = || (!secure_cookies(headers)).then(|| named(COOKIE)).flatten();
+    let plain = || is_at_loopback(headers).then(|| named(COOKIE)).flatten();
     named(SECURE_COOKIE).or_else(plain)
 }

@@ -68,6 +68,11 @@ pub(super) fn secure_cookies(headers: &HeaderMap) -> bool {
     !page.is_some_and(|page| is_loopback(name(&page)))
 }
 
+/// Whether the request was sent to this machine by a name that only this machine has.
+pub(super) fn is_at_loopback(headers: &HeaderMap) -> bool {
+    host(headers).is_some_and(|host| is_loopback(name(&host)))
+}
+
 /// Whether some proxy passed the request on.
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
