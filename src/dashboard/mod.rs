@@ -1,5 +1,6 @@
 //! The dashboard: takes what the agents send, stores it, and shows it to browsers.
 
+mod allowance;
 mod api;
 mod app;
 mod assets;
@@ -22,6 +23,7 @@ mod state;
 mod syncer;
 #[cfg(test)]
 mod testing;
+mod visits;
 
 pub use state::StateError;
 

@@ -79,8 +79,11 @@ pub(crate) async fn browser(
     identity: Identity,
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
+    let Some(visit) = app.visits.begin(&identity.name) else {
+        return Err(Problem::too_many(Duration::from_secs(10)));
+    };
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {
-        let _counted = connection;
+        let _counted = (connection, visit);
         let (allowed, welcome) = watch::channel(true);
         let active = Arc::new(AtomicBool::new(true));
         let visitor = Visitor {

@@ -1,6 +1,7 @@
 //! The messages of a registered agent, one by one.
 
-use super::host_runs::HostRuns;
+use super::facts;
+use super::host_runs::{A_RUN, HostRuns, MAX_OPEN};
 use super::open_run::RETRY;
 use super::{Violation, single};
 use crate::dashboard::core::Core;
@@ -38,7 +39,11 @@ impl HostRuns {
         core: &Arc<Core>,
         message: &RawMessage<'_>,
     ) -> Result<(), Violation> {
-        match AgentMessage::of(&message.kind) {
+        let kind = AgentMessage::of(&message.kind);
+        if kind != Some(AgentMessage::Output) {
+            self.allowance.spend(1);
+        }
+        match kind {
             Some(AgentMessage::Output) => {
                 // The form with many lines first: that is the path of the lines.
                 if let Ok(output) = serde_json::from_str::<Output<'_>>(message.json) {
@@ -59,7 +64,9 @@ impl HostRuns {
                 single::output(self, core, message.json).await
             }
             Some(AgentMessage::Heartbeat) => {
-                let beat: Heartbeat = serde_json::from_str(message.json)?;
+                let mut beat: Heartbeat = serde_json::from_str(message.json)?;
+                facts::shorten(&mut beat.system);
+                facts::shorten(&mut beat.revision);
                 self.own(&beat.host_id)?;
                 if let Some(host) = core.fleet.heartbeat(&self.host_id, beat) {
                     let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
@@ -78,6 +85,7 @@ impl HostRuns {
                 let mut report: StatusReport = serde_json::from_str(message.json)?;
                 self.own(&report.host_id)?;
                 report.message = report.message.map(shortened);
+                facts::shorten(&mut report.revision);
                 match report.run_id.clone() {
                     Some(run_id) => self.status(core, &run_id, report).await,
                     None => single::status(self, core, report).await,
@@ -169,6 +177,11 @@ impl HostRuns {
         if core.fleet.record(&self.host_id, run_id).is_none() {
             let stored = core.state.run(&self.host_id, run_id).await;
             let removed = core.state.was_removed(&self.host_id, run_id).await;
+            if self.open.len() >= MAX_OPEN {
+                tracing::warn!(host = %self.host_id, run = %run_id, "too many runs at once: passed over");
+                return false;
+            }
+            self.allowance.spend(A_RUN);
             let record = match (stored, removed) {
                 (Ok(Some(record)), _) if record.run.status == Status::Lost => record,
                 (Ok(None), Ok(false)) => begun_by_itself(&self.host_id, run_id, command),

@@ -1,5 +1,6 @@
 //! What agents send, on its way to the log files.
 
+mod facts;
 mod host_runs;
 mod messages;
 mod open_run;

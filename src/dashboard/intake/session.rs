@@ -201,6 +201,7 @@ async fn talk(
             }
         }
         let turn = runs.next_turn().map(Instant::from_std);
+        let rest = runs.rests().map(Instant::from_std);
         tokio::select! {
             // What the peer sent is looked at before it is held for silent, and everything else before that,
             // so that a peer that never pauses holds nothing up.
@@ -222,7 +223,11 @@ async fn talk(
                     return end;
                 }
             }
-            received = socket.recv() => {
+            () = sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => {
+                // It was not listened to, so it was not silent.
+                *heard = Instant::now();
+            }
+            received = socket.recv(), if rest.is_none() => {
                 *heard = Instant::now();
                 match received {
                     Some(Ok(Message::Text(text))) => {

@@ -4,6 +4,7 @@
 use super::frame::Frame;
 use super::subscription::Subscription;
 use super::{Subscribe, ToBrowser, Unsubscribe, Visitor};
+use crate::dashboard::allowance::Allowance;
 use crate::dashboard::auth::Scope;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::News;
@@ -30,6 +31,9 @@ const NEWS_AT_A_TIME: usize = 16;
 /// The longest name of a subscription, in bytes.
 const MAX_SUB_BYTES: usize = 256;
 const MAX_SUBSCRIPTIONS: usize = 1_000;
+/// How many messages a browser may send.
+const MESSAGES_AT_ONCE: u32 = 2_000;
+const MESSAGES_A_SECOND: u32 = 100;
 
 /// Why a connection is over.
 enum End {
@@ -58,6 +62,7 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) 
         frame: Frame::default(),
         seen: 0,
         heard: Instant::now(),
+        allowance: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
         turn: 0,
     };
     if let End::Close(code, reason) = browser.talk(welcome).await {
@@ -82,6 +87,8 @@ struct Browser {
     /// The version of the fleet that the browser has.
     seen: u64,
     heard: Instant,
+    /// Of messages.
+    allowance: Allowance,
     /// Which subscription comes first in the next frame, so that each has its turn.
     turn: usize,
 }
@@ -97,6 +104,8 @@ impl Browser {
         loop {
             let ready = sent + REST;
             let core = Arc::clone(&self.core);
+            let now = std::time::Instant::now();
+            let rest = self.allowance.wait(now).map(Instant::from_std);
             tokio::select! {
                 biased;
                 () = core.shutdown.wait() => return End::Close(close::GOING_AWAY, "the dashboard ends"),
@@ -104,7 +113,7 @@ impl Browser {
                     return End::Close(close::FORBIDDEN, "signed out, or no longer allowed");
                 }
                 // Its answers must have room: who asks faster than it reads waits.
-                received = self.stream.next(), if self.frame.has_room() => {
+                received = self.stream.next(), if rest.is_none() && self.frame.has_room() => {
                     self.heard = Instant::now();
                     match received {
                         Some(Ok(Message::Text(text))) => {
@@ -122,6 +131,10 @@ impl Browser {
                 }
                 // Only after what it sent was looked at, which needs room for the answers.
                 () = sleep_until(self.heard + SILENCE) => return End::Gone,
+                () = sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => {
+                    // It was not listened to, so it was not silent.
+                    self.heard = Instant::now();
+                }
                 _ = pings.tick() => {
                     if let Err(end) = self.send(Message::Ping(Default::default())).await {
                         return end;
@@ -250,6 +263,7 @@ impl Browser {
         let malformed = |_| End::Close(close::MALFORMED, "malformed");
         let messages = split(text).map_err(|_| End::Close(close::MALFORMED, "malformed"))?;
         for message in messages {
+            self.allowance.spend(1);
             match BrowserMessage::of(&message.kind) {
                 Some(BrowserMessage::Subscribe) => {
                     let wish: Subscribe = serde_json::from_str(message.json).map_err(malformed)?;
