@@ -2,9 +2,8 @@ use super::head::{Footer, Header};
 use super::record::{Head, RECORD_BYTES, Record};
 use super::recovery::{read_footer, read_header};
 use super::writer::{Files, STAMP_BYTES, index_offset, read_at};
-use super::{LogError, paths};
+use super::{LogError, paths, place};
 use crate::protocol::{RunId, Seq, Timestamp};
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -83,8 +82,12 @@ impl LogReader {
     /// When there is no such log or index, or the header is not whole.
     pub fn open(dir: &Path, run_id: &RunId) -> Result<Self, LogError> {
         let (log_path, idx_path) = paths(dir, run_id);
-        let log = File::open(&log_path).map_err(LogError::io("open", &log_path))?;
-        let idx = File::open(&idx_path).map_err(LogError::io("open", &idx_path))?;
+        place::look_at(dir)?;
+        let open = |path: &Path| {
+            let file = place::options().read(true).open(path);
+            file.map_err(LogError::io("open", path))
+        };
+        let (log, idx) = (open(&log_path)?, open(&idx_path)?);
         let files = Files {
             log,
             idx,
