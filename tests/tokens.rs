@@ -223,7 +223,7 @@ fn an_enrolment_secret_is_for_its_hosts_alone_and_opens_nothing_else() {
     let mut good = agent_with(&dashboard, &secret).unwrap();
     good.send(&json!({"type": "register", "protocol": 1, "host_id": "web-1"}));
     let enrolled = good.wait_for("the token", |message| message["type"] == "enrolled");
-    registered(
+    let _online = registered(
         agent_with(&dashboard, enrolled["token"].as_str().unwrap()).unwrap(),
         "web-1",
     );

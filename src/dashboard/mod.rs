@@ -11,6 +11,8 @@ pub mod config;
 mod core;
 mod extract;
 mod fleet;
+#[cfg(test)]
+mod fuzz_tests;
 mod health;
 mod intake;
 mod live;

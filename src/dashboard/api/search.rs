@@ -111,7 +111,18 @@ pub(crate) async fn search(
 }
 
 impl Query {
-    fn expression(&self) -> Result<Regex, Problem> {
+    #[cfg(test)]
+    pub(super) fn of(expression: &str) -> Self {
+        Self {
+            q: expression.to_owned(),
+            regex: true,
+            case: false,
+            from: 0,
+            limit: None,
+        }
+    }
+
+    pub(super) fn expression(&self) -> Result<Regex, Problem> {
         if self.q.is_empty() || self.q.len() > LONGEST_QUERY {
             return Err(Problem::bad_request(format!(
                 "`q` must have 1 to {LONGEST_QUERY} bytes"

@@ -194,3 +194,46 @@ fn cookie(headers: &HeaderMap) -> Option<SecretHash> {
     let plain = || is_at_loopback(headers).then(|| named(COOKIE)).flatten();
     named(SECURE_COOKIE).or_else(plain)
 }
+
+#[cfg(test)]
+pub(crate) use password::DUMMY;
+
+/// Reads bytes as every file and every header there is.
+#[cfg(test)]
+pub(crate) fn try_parsing(bytes: &[u8]) {
+    use super::config::{ProxyConfig, PublicUrl};
+    let text = String::from_utf8_lossy(bytes);
+    let path = std::path::Path::new("x");
+    let _ = users_file::parse(path, &text);
+    let _ = agents_file::parse(path, &text);
+    let _ = (Scope::parse(&text), PublicUrl::parse(&text));
+    let Ok(value) = axum::http::HeaderValue::from_bytes(bytes) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    for name in [
+        "host",
+        "origin",
+        "cookie",
+        "authorization",
+        "x-forwarded-for",
+        "x-user",
+    ] {
+        headers.insert(name, value.clone());
+    }
+    let _ = (bearer(&headers), cookie(&headers), secure_cookies(&headers));
+    let rules = OriginRules::new(PublicUrl::parse("https://fleet.example.org").ok());
+    if rules.accepts_host(&headers) {
+        assert!(!text.contains(['/', '@', ' ']), "{text}");
+    }
+    let _ = rules.accepts_origin(&headers);
+    let proxies = Proxies::new(&ProxyConfig {
+        trusted: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+        user_header: Some(axum::http::HeaderName::from_static("x-user")),
+    });
+    let peer = Some(Peer::Address(std::net::Ipv4Addr::LOCALHOST.into()));
+    let _ = (
+        proxies.client(peer, &headers),
+        proxies.user(peer, &headers).is_ok(),
+    );
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 /// Stands in for the hash of users that do not exist, so that they take as long as others. Nobody knows its password.
-pub(super) const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c3dpdGNoeWFyZC1kdW1teQ$TmV2ZXIgdGhlIGhhc2ggb2YgYW55IHBhc3N3b3JkISE";
+pub(crate) const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c3dpdGNoeWFyZC1kdW1teQ$TmV2ZXIgdGhlIGhhc2ggb2YgYW55IHBhc3N3b3JkISE";
 
 /// How many are checked at once; each takes 19 MiB and a core.
 const MOST_AT_ONCE: usize = 2;

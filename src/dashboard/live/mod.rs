@@ -73,3 +73,10 @@ struct Subscribe {
 struct Unsubscribe {
     sub: String,
 }
+
+/// Reads bytes as every message there is.
+#[cfg(test)]
+pub(super) fn try_parsing(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<Subscribe>(bytes);
+    let _ = serde_json::from_slice::<Unsubscribe>(bytes);
+}
