@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{Agent, Answer, Dashboard, SOON, Socket, assert_problem, sha256_hex, wait_for};
+use common::{
+    Agent, Answer, Dashboard, SOON, Socket, assert_problem, measured, sha256_hex, wait_for,
+};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -373,9 +375,9 @@ fn five_hundred_slow_connections_disturb_no_run_and_are_closed() {
         }
     }
     let memory = dashboard.process.rss_kib().saturating_sub(before);
-    println!(
+    measured(&format!(
         "500 slow connections: {next} lines, the slowest after {slowest:?}; {memory} KiB more"
-    );
+    ));
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     assert!(memory < 60_000, "{memory} KiB");
     wait_for("all of them to be closed", SOON, || {
@@ -469,9 +471,9 @@ fn a_host_that_sends_a_million_messages_slows_nobody_and_costs_no_memory() {
     }
     let sent = flooding.join().unwrap();
     let grown = dashboard.process.rss_kib().saturating_sub(before);
-    println!(
+    measured(&format!(
         "{sent} messages of a hostile host in 15 s: the other host's heartbeat took {slowest:?} at most; {grown} KiB more"
-    );
+    ));
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     assert!(grown < 40_000, "{grown} KiB");
 }

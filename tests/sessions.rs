@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Answer, Dashboard, SOON, Socket, assert_problem, wait_for};
+use common::{Answer, Dashboard, SOON, Socket, assert_problem, measured, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -261,8 +261,8 @@ fn ten_thousand_guesses_get_a_handful_of_looks_and_are_counted_in_the_log() {
         .sum();
     assert!(left_out > 8_000, "{left_out}");
     dashboard.cookie = None;
-    println!(
+    measured(&format!(
         "10,000 attempts in {seconds} s: {tried} looked at, {waited} told to wait; {} bytes of audit",
         audit.len()
-    );
+    ));
 }

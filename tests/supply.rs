@@ -142,9 +142,8 @@ fn there_are_two_versions_of_nothing_but_what_is_listed_and_nothing_is_listed_in
                     let (of, begin) = skip.split_once(':').unwrap();
                     of == name && (version == begin || version.starts_with(&format!("{begin}.")))
                 });
-                found
-                    .inspect(|skip| drop(used.insert((*skip).clone())))
-                    .is_some()
+                used.extend(found.cloned());
+                found.is_some()
             };
             let left = versions
                 .iter()

@@ -167,7 +167,7 @@ async fn note(
         Ok(run) => {
             app.audit
                 .done(note.command(&run.command).run(&run.run_id))
-                .await
+                .await;
         }
         Err(error) => app.audit.refused(note, error.to_string()).await,
     }
