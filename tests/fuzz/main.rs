@@ -212,7 +212,7 @@ fn any_log_that_was_left_behind_is_recovered_or_refused() {
     };
     let (whole, torn) = (join(&whole), join(&torn));
     let mut batch = Batch::default();
-    fuzz("logs", cases(3_000, 300_000), &[&whole, &torn], |bytes| {
+    fuzz("logs", cases(3_000, 3_000_000), &[&whole, &torn], |bytes| {
         let at = bytes
             .first_chunk::<4>()
             .map_or(0, |at| u32::from_le_bytes(*at) as usize);
@@ -252,7 +252,7 @@ fn any_configuration_is_read_or_refused_with_a_reason() {
     ];
     fuzz(
         "configurations",
-        cases(5_000, 1_000_000),
+        cases(5_000, 3_000_000),
         examples,
         |bytes| {
             std::fs::write(&path, bytes).unwrap();
