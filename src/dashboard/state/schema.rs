@@ -55,3 +55,28 @@ pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
 pub(super) fn write_version(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA user_version = {VERSION};"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_version_1_keeps_what_it_has_and_gets_what_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        let old = Connection::open(&path).unwrap();
+        let session = "INSERT INTO sessions VALUES ('a', 'b');";
+        let all = format!("{TABLES} {session} PRAGMA user_version = 1;");
+        old.execute_batch(&all).unwrap();
+        drop(old);
+        let new = open(&path).unwrap();
+        let count = |table: &str| {
+            let query = format!("SELECT count(*) FROM {table}");
+            new.query_row(&query, [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        assert_eq!((count("sessions"), count("issued")), (1, 0));
+        drop(new);
+        assert!(open(&path).is_ok());
+    }
+}
