@@ -23,13 +23,21 @@
           inherit ((lib.importTOML ./Cargo.toml).package) version;
           src = lib.fileset.toSource {
             root = ./.;
+            # What the sources and the tests read. The other tests in Nix are no part of the package.
             fileset = lib.fileset.unions [
               ./Cargo.toml
               ./Cargo.lock
               ./.clippy.toml
+              ./README.md
+              ./nixos-modules/units.json
               ./src
               ./web
-              (lib.fileset.fileFilter (file: !file.hasExt "nix") ./tests)
+              (lib.fileset.difference ./tests (
+                lib.fileset.unions [
+                  ./tests/vm
+                  ./tests/modules.nix
+                ]
+              ))
             ];
           };
           cargoLock.lockFile = ./Cargo.lock;
@@ -58,6 +66,47 @@
             lib.mkDefault
               self.packages.${pkgs.stdenv.hostPlatform.system}.switchyard;
         };
+
+      # The units of a configuration of tests/modules.nix, if the modules are to say nothing of it; it is an error when
+      # they say something else than they are to.
+      unitsOf =
+        pkgs: name:
+        {
+          module,
+          says ? [ ],
+        }:
+        let
+          inherit
+            (lib.nixosSystem {
+              modules = [
+                # Twice, as somebody may import them who takes both.
+                self.nixosModules.default
+                self.nixosModules.agent
+                {
+                  nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system;
+                  boot.isContainer = true;
+                  networking.hostName = "web1";
+                  system.stateVersion = "26.05";
+                }
+                module
+              ];
+            })
+            config
+            ;
+          failed = lib.filter (assertion: !assertion.assertion) config.assertions;
+          said = lib.filter (lib.hasInfix "services.switchyard.") (
+            map (assertion: assertion.message) failed ++ config.warnings
+          );
+          asExpected =
+            lib.length said == lib.length says && lib.all (part: lib.any (lib.hasInfix part) said) says;
+          units = lib.filterAttrs (unit: _: lib.hasPrefix "switchyard-" unit) config.systemd.units;
+        in
+        if !asExpected then
+          throw "${name}: the modules say ${lib.generators.toPretty { } said}"
+        else
+          lib.optionalAttrs (says == [ ]) (
+            lib.mapAttrs' (unit: value: lib.nameValuePair "${name}/${unit}" value.unit) units
+          );
     in
     {
       overlays.default = final: _prev: { switchyard = final.callPackage package { }; };
@@ -74,6 +123,10 @@
       packages = forEachSystem (pkgs: rec {
         switchyard = pkgs.callPackage package { };
         default = switchyard;
+        # The reference of the options, of which nixos-modules/options.md is a copy.
+        options-doc = pkgs.writeText "switchyard-options.md" (
+          import ./nixos-modules/reference.nix { inherit lib pkgs; }
+        );
       });
 
       # `nix run` is the demo; its arguments are those of `switchyard demo`.
@@ -111,6 +164,10 @@
         let
           inherit (pkgs.stdenv.hostPlatform) system;
           inherit (self.packages.${system}) switchyard;
+          nixFiles = lib.fileset.toSource {
+            root = ./.;
+            fileset = lib.fileset.fileFilter (file: file.hasExt "nix") ./.;
+          };
         in
         {
           package = switchyard;
@@ -134,33 +191,27 @@
               }
               ''
                 (cd ${switchyard.src} && cargo fmt --check)
-                nixfmt --check ${./flake.nix} ${./nixos-modules}/*.nix ${./tests/vm}/*.nix
+                find ${nixFiles} -name '*.nix' -exec nixfmt --check {} +
                 touch $out
               '';
 
-          # Evaluates both modules in a whole system, and lets `check-config` read the settings they write.
-          modules =
-            let
-              host = lib.nixosSystem {
-                modules = [
-                  self.nixosModules.default
-                  self.nixosModules.agent
-                  ./tests/vm/one-host.nix
-                  {
-                    nixpkgs.hostPlatform = system;
-                    boot.isContainer = true;
-                    system.stateVersion = "26.05";
-                  }
-                ];
-              };
-            in
-            pkgs.linkFarm "switchyard-modules" (
-              lib.genAttrs [ "switchyard-agent.service" "switchyard-dashboard.service" ] (
-                unit: host.config.systemd.units.${unit}.unit
-              )
-            );
+          # That the reference in the repository is the one of these modules.
+          options = pkgs.runCommand "switchyard-options" { } ''
+            diff ${./nixos-modules/options.md} ${self.packages.${system}.options-doc}
+            touch $out
+          '';
 
-          vm-first-run = pkgs.testers.runNixOSTest (import ./tests/vm/first-run.nix { inherit self; });
+          # Each configuration of tests/modules.nix in a whole system: what the modules say of it, and of those of which
+          # they say nothing the units, whose settings `check-config` has read.
+          modules = pkgs.linkFarm "switchyard-modules" (
+            lib.concatMapAttrs (unitsOf pkgs) (import ./tests/modules.nix)
+          );
+        }
+        // lib.mapAttrs (_: test: pkgs.testers.runNixOSTest (import test { inherit self; })) {
+          vm-deploy = ./tests/vm/deploy.nix;
+          vm-survives-switch = ./tests/vm/survives-switch.nix;
+          vm-outage = ./tests/vm/outage.nix;
+          vm-security = ./tests/vm/security.nix;
         }
       );
     };

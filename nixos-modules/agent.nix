@@ -1,4 +1,5 @@
-# The agent: runs the commands that the dashboard names. It is root, because it activates systems.
+# The agent: runs the commands that the dashboard names. It is root, because it activates systems; its own sandbox
+# limits accidents. Each run is a service of its own, which has nothing of that sandbox.
 {
   config,
   lib,
@@ -6,133 +7,117 @@
   ...
 }:
 let
-  inherit (lib) mkOption types;
   cfg = config.services.switchyard.agent;
+  inherit (cfg) settings;
+  option = "services.switchyard.agent";
+  secrets = import ./secrets.nix { inherit lib; };
   settingsFile = import ./checked-settings.nix { inherit lib pkgs; } {
     service = "agent";
-    inherit (cfg) package settings;
+    inherit (cfg) package;
+    inherit settings;
   };
+
+  isLocal =
+    builtins.match "wss?://(localhost|127\\.[0-9.]+|\\[::1])(:[0-9]+)?/?" settings.dashboard != null;
+  isPlain = lib.hasPrefix "ws:" settings.dashboard;
+
+  repoDir = settings.repo.dir;
+  isBelow = folder: path: lib.hasPrefix "${folder}/" "${path}/";
+  isInHome = lib.any (home: isBelow home repoDir) [
+    "/home"
+    "/root"
+    "/run/user"
+  ];
 in
 {
-  options.services.switchyard.agent = {
-    enable = lib.mkEnableOption "the Switchyard agent, which lets the dashboard deploy this host";
-
-    package = lib.mkPackageOption pkgs "switchyard" { };
-
-    settings = mkOption {
-      description = "The agent's configuration file. It is checked when the system is built.";
-      type = types.submodule {
-        freeformType = (pkgs.formats.toml { }).type;
-        options = {
-          dashboard = mkOption {
-            type = types.strMatching "wss?://.+";
-            example = "wss://fleet.example.org";
-            description = ''
-              Where the dashboard is. `ws://` is refused for anything but loopback,
-              unless `allow_plaintext` is true.
-            '';
-          };
-          host_id = mkOption {
-            type = types.str;
-            default = config.networking.hostName;
-            defaultText = lib.literalExpression "config.networking.hostName";
-            description = "The name of this host on the dashboard.";
-          };
-          token_file = mkOption {
-            type = types.str;
-            default = "/run/credentials/switchyard-agent.service/token";
-            internal = true;
-            description = "Where the agent finds its token; set {option}`services.switchyard.agent.tokenFile`.";
-          };
-          state_dir = mkOption {
-            type = types.path;
-            default = "/var/lib/switchyard-agent";
-            description = "Where the agent keeps the output of its runs and the clone of the configuration.";
-          };
-        };
-      };
-      example = lib.literalExpression ''
-        {
-          dashboard = "wss://fleet.example.org";
-          repo = {
-            url = "git@git.example.org:me/config.git";
-            branch = "main";
-          };
-        }
-      '';
-    };
-
-    tokenFile = mkOption {
-      type = types.externalPath;
-      example = "/run/secrets/switchyard-token";
-      description = ''
-        File with this host's token, as `switchyard token` prints it.
-        It is read as root when the agent starts, and never enters the store.
-      '';
-    };
-
-    sshKeyFile = mkOption {
-      type = types.nullOr types.externalPath;
-      default = null;
-      example = "/run/secrets/deploy-key";
-      description = ''
-        Private key with which git fetches the configuration over ssh.
-        The server's key belongs into {option}`programs.ssh.knownHosts`.
-      '';
-    };
-  };
+  imports = [ ./agent-options.nix ];
 
   config = lib.mkIf cfg.enable {
     assertions = [
       {
-        assertion = cfg.settings.host_id != "";
-        message = "services.switchyard.agent.settings.host_id is empty: set it, or networking.hostName.";
+        assertion = cfg.tokenFile != null;
+        message = ''
+          ${option}.tokenFile is not set. Make a token with `switchyard token ${settings.host_id}`, put it into a
+          secret of this host, and its hash into services.switchyard.dashboard.agents of the dashboard.
+        '';
+      }
+      (secrets.outsideStore "${option}.tokenFile" cfg.tokenFile)
+      (secrets.outsideStore "${option}.sshKeyFile" cfg.sshKeyFile)
+      {
+        assertion = builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,62}" settings.host_id != null;
+        message = ''
+          ${option}.settings.host_id is "${settings.host_id}", which cannot name a host: set it, or
+          networking.hostName.
+        '';
+      }
+      {
+        assertion = isPlain -> isLocal || settings.allow_plaintext;
+        message = ''
+          ${option}.settings.dashboard is ${settings.dashboard}: that would send the token and every line unencrypted
+          to another machine. Use wss://, or set allow_plaintext where the network itself is encrypted.
+        '';
+      }
+      {
+        assertion = isBelow "/var/lib" settings.state_dir && settings.state_dir != "/var/lib";
+        message = "${option}.settings.state_dir must be a folder below /var/lib; mount another disk there.";
       }
     ];
 
-    systemd.services.switchyard-agent = {
-      description = "Switchyard agent";
-      wantedBy = [ "multi-user.target" ];
-      # It reconnects for ever, so it need not wait for the network.
-      after = [ "network.target" ];
-      # A switch that the agent itself runs restarts it at the end; it must not stop it at the beginning.
-      stopIfChanged = false;
-      startLimitIntervalSec = 0;
-      # Removed by a switch, it finishes that run.
-      unitConfig.X-StopOnRemoval = false;
-      path = [
-        "/run/wrappers"
-        config.system.build.nixos-rebuild
-        config.nix.package.out
-        config.programs.ssh.package
-        pkgs.gitMinimal
-        pkgs.gnutar
-        pkgs.gzip
-        pkgs.xz
-      ];
-      environment =
-        config.nix.envVars
-        // config.networking.proxy.envVars
-        // {
-          inherit (config.environment.sessionVariables) NIX_PATH;
-          HOME = "/root";
-        }
-        // lib.optionalAttrs (cfg.sshKeyFile != null) {
-          # Each run is a service of its own and loads the key itself.
-          SWITCHYARD_SSH_KEY = cfg.sshKeyFile;
+    warnings =
+      lib.optional (isPlain && !isLocal && settings.allow_plaintext) ''
+        ${option}: the token and every line go to ${settings.dashboard} without encryption of Switchyard's own.
+      ''
+      ++
+        lib.optional
+          (settings.repo.url == null && repoDir == null && (settings.commands.switch.steps or null) == null)
+          ''
+            ${option}.settings.repo.url is not set, so the dashboard can neither pull nor switch this host.
+          ''
+      ++ lib.optional (!config.system.switch.enable) ''
+        ${option}: system.switch.enable is off, so this host cannot be switched.
+      '';
+
+    systemd.services.switchyard-agent = lib.mkMerge [
+      (lib.importJSON ./units.json).agent
+      {
+        # A switch that the agent itself runs restarts it at the end; it must not stop it at the beginning.
+        stopIfChanged = false;
+        # What runs find there, too.
+        path = [
+          "/run/wrappers"
+          config.system.build.nixos-rebuild
+          config.nix.package.out
+          config.programs.ssh.package
+          pkgs.gitMinimal
+          pkgs.gnutar
+          pkgs.gzip
+          pkgs.xz
+        ];
+        environment =
+          config.nix.envVars
+          // config.networking.proxy.envVars
+          // {
+            inherit (config.environment.sessionVariables) NIX_PATH;
+            HOME = "/root";
+          }
+          # A run loads them itself, since the agent's credentials go with the agent.
+          // lib.optionalAttrs (cfg.sshKeyFile != null) { SWITCHYARD_SSH_KEY = toString cfg.sshKeyFile; }
+          // lib.optionalAttrs (cfg.sshKnownHostsFile != null) {
+            SWITCHYARD_SSH_KNOWN_HOSTS = "${cfg.sshKnownHostsFile}";
+          };
+        serviceConfig = {
+          ExecStart = "${lib.getExe cfg.package} agent --config ${settingsFile}";
+          StateDirectory = lib.removePrefix "/var/lib/" settings.state_dir;
+          LoadCredential = [ "token:${toString cfg.tokenFile}" ];
         };
-      serviceConfig = {
-        Type = "notify";
-        ExecStart = "${lib.getExe cfg.package} agent --config ${settingsFile}";
-        WatchdogSec = 30;
-        Restart = "always";
-        RestartSec = 2;
-        TimeoutStopSec = 10;
-        StateDirectory = "switchyard-agent";
-        StateDirectoryMode = "0700";
-        UMask = "0077";
-        LoadCredential = [ "token:${cfg.tokenFile}" ];
-      };
-    };
+      }
+      (lib.mkIf (repoDir != null) {
+        serviceConfig = {
+          # Before a pull the agent removes the locks of a git that was killed. There may be no clone yet.
+          ReadWritePaths = [ "-${repoDir}" ];
+          ProtectHome = lib.mkIf isInHome (lib.mkOverride 90 "read-only");
+        };
+      })
+    ];
   };
 }

@@ -47,6 +47,16 @@
 //! - Browsers are told of changes by version (`fleet::changes`), not by events in a queue: a slow browser gets the
 //!   present state of what changed since it last looked, and costs no memory.
 //! - Progress of a run that goes on is in memory alone; the footer keeps what came of it.
+//! - What a program writes is moved by the kernel from its pipe into a file (`supervisor::capture`) and decoded from
+//!   there: a supervisor that is started anew decodes again what the one before it had read, gets the same lines
+//!   with the same numbers, and stores those that are missing.
+//! - Between supervisor and program stands a waiter, a process that writes the exit code down, whoever dies.
+//! - `ExecStopPost` of a run's unit only notes how systemd saw it end, because it runs before each restart, too; the
+//!   agent has the run settled once systemd says that the unit is gone.
+//! - The output of an activation is read from its pipe and from the journal (`supervisor::journal`), since which of
+//!   the two it is depends on the version of nixos-rebuild; what comes by both is stored once.
+//! - The processes of an activation are found in the cgroup of its unit, which is no part of a run's own: a forced
+//!   stop ends them, and a run waits for them before its supervisor closes the pipe they write into.
 
 pub mod agent;
 pub mod ansi;

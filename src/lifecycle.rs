@@ -94,6 +94,26 @@ pub fn notify_ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// Has systemd hear this process even when the service's unit is gone: a watchdog goes on then, too, and would end
+/// a service that it does not hear.
+pub fn keep_being_heard() {
+    // Not `main`: what is no change of the unit's own setting is forgotten with the unit.
+    notify(&[NotifyState::Custom("NOTIFYACCESS=exec")]);
+}
+
+/// Tells systemd that the service reads its files again; [`notify_reloaded`] ends that.
+pub fn notify_reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "systemd cannot be told the time"),
+    }
+}
+
+/// Tells systemd that what is new is in force.
+pub fn notify_reloaded() {
+    notify(&[NotifyState::Ready]);
+}
+
 /// Changes what `systemctl status` shows.
 pub fn notify_status(status: &str) {
     notify(&[NotifyState::Status(status)]);

@@ -1,8 +1,13 @@
-//! What the README says of faults is what tests show.
+//! What the README says of faults is what tests show, and its examples are Nix.
 #![cfg(test)]
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 const HEADING: &str = "## What happens when…";
 
@@ -74,5 +79,32 @@ fn every_fault_that_the_readme_tells_of_is_shown_by_a_test_of_that_name() {
                 "there is no test {test}, which is to show: {fault}"
             );
         }
+    }
+}
+
+#[test]
+fn every_example_in_nix_of_the_readme_parses() {
+    let readme = include_str!("../README.md");
+    let examples = readme.split("```nix\n").skip(1);
+    let examples: Vec<_> = examples
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(examples.len() > 5, "{examples:?}");
+    for example in examples {
+        let started = Command::new("nix-instantiate")
+            .args(["--parse", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut nix) = started else {
+            return skip::skip("nix-instantiate is not installed");
+        };
+        let mut stdin = nix.stdin.take().unwrap();
+        stdin.write_all(example.as_bytes()).unwrap();
+        drop(stdin);
+        let output = nix.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\n{example}");
     }
 }

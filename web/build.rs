@@ -1,6 +1,9 @@
-//! Lists the files of the page, so that they become part of the program.
+//! Lists the files of the page, so that they become part of the program, each as it is and compressed.
 
-use std::fmt::Write;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -22,19 +25,31 @@ fn main() -> io::Result<()> {
     let mut files = Vec::new();
     collect(&root, &mut files)?;
     files.sort();
+    let out = PathBuf::from(variable("OUT_DIR")?);
     let mut table = String::from("&[\n");
-    for file in &files {
+    for (number, file) in files.iter().enumerate() {
         let name = file.strip_prefix(&root).map_err(io::Error::other)?;
         writeln!(
             table,
-            "(\"/{}\", include_bytes!({:?})),",
+            "(\"/{}\", include_bytes!({:?}), include_bytes!({:?})),",
             name.display(),
-            file.display().to_string()
+            file.display().to_string(),
+            compress(file, &out.join(format!("{number}.gz")))?
+                .display()
+                .to_string()
         )
         .map_err(io::Error::other)?;
     }
     table.push(']');
-    fs::write(Path::new(&variable("OUT_DIR")?).join("web.rs"), table)
+    fs::write(out.join("web.rs"), table)
+}
+
+/// Without a time or a name in it, so that the same page makes the same program.
+fn compress(file: &Path, to: &Path) -> io::Result<PathBuf> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&fs::read(file)?)?;
+    fs::write(to, encoder.finish()?)?;
+    Ok(to.to_owned())
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

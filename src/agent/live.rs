@@ -1,8 +1,8 @@
 //! The run that is going on: waits for its spool, for its end, and for the death of its supervisor.
 
-use super::launcher::{self, Supervisor};
+use super::launcher::{Launcher, Supervisor};
 use super::watch::Watch;
-use crate::protocol::{CommandName, Progress, Seq};
+use crate::protocol::{CommandName, Phase, Progress, Seq};
 use crate::runlog::{LogError, LogReader};
 use crate::spool::{self, RunDir, StopOrder};
 use std::io;
@@ -27,6 +27,7 @@ const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Live {
     dir: RunDir,
     command: CommandName,
+    launcher: Launcher,
     supervisor: Supervisor,
     watch: Watch,
     ticks: Interval,
@@ -55,7 +56,12 @@ pub(super) enum Change {
 
 impl Live {
     /// A run whose supervisor was started just now, or by an earlier agent. Needs a tokio runtime.
-    pub(super) fn new(dir: RunDir, command: CommandName, supervisor: Supervisor) -> Self {
+    pub(super) fn new(
+        dir: RunDir,
+        command: CommandName,
+        launcher: Launcher,
+        supervisor: Supervisor,
+    ) -> Self {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -63,6 +69,7 @@ impl Live {
             ticks,
             dir,
             command,
+            launcher,
             supervisor,
             reader: None,
             start_by: Instant::now() + START_LIMIT,
@@ -151,9 +158,7 @@ impl Live {
         }
         self.tell_acknowledged();
         if self.supervisor.is_alive(&self.dir) {
-            let is_late = self.reader.is_none() && Instant::now() > self.start_by;
-            let ignores_stop = self.stop_by.take_if(|by| *by < Instant::now()).is_some();
-            if is_late || ignores_stop {
+            if self.is_to_be_killed() {
                 tracing::error!(run = %self.dir.run_id(), "its supervisor does nothing, and is killed");
                 self.supervisor.kill();
             }
@@ -161,6 +166,39 @@ impl Live {
         }
         self.settle();
         Ok(Change::Wrote)
+    }
+
+    fn is_to_be_killed(&mut self) -> bool {
+        self.is_late() || self.ignores_stop()
+    }
+
+    /// Whether the supervisor takes too long to begin. Once it has started a program, what is in its way is not
+    /// worth that program's end.
+    fn is_late(&self) -> bool {
+        let is_due = self.reader.is_none() && Instant::now() > self.start_by;
+        is_due && !self.dir.program(1).exists()
+    }
+
+    /// Whether the supervisor neither obeyed nor refused an order to stop in time. A program that goes on because
+    /// the host is activating is no fault of it.
+    fn ignores_stop(&mut self) -> bool {
+        if self.stop_by.is_none() {
+            return false;
+        }
+        let order: Option<StopOrder> = spool::read_json(&self.dir.stop()).ok().flatten();
+        let Some(order) = order else {
+            // It took the order back.
+            self.stop_by = None;
+            return false;
+        };
+        let is_activating = || {
+            let phase = self.progress().and_then(|progress| progress.phase());
+            phase.is_some_and(Phase::is_activating)
+        };
+        if !order.force && is_activating() {
+            return false;
+        }
+        self.stop_by.take_if(|by| *by < Instant::now()).is_some()
     }
 
     /// The supervisor is gone for good, so the footer is there now or another program must write it.
@@ -175,9 +213,85 @@ impl Live {
         } else {
             tracing::error!(run = %self.dir.run_id(), "the supervisor is gone and left no result");
         }
-        let child = launcher::settle(&self.dir).map_err(|error| {
+        let child = self.launcher.settle(&self.dir, self.is_started());
+        let child = child.map_err(|error| {
             tracing::error!(run = %self.dir.run_id(), "its end cannot be recorded: {error}");
         });
         self.settling = Some((child.ok(), Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{PhaseMark, RunId, Timestamp};
+    use std::path::Path;
+
+    /// A run that should have begun by now.
+    fn overdue(state_dir: &Path) -> Live {
+        let run_id = RunId::new("2025-12-14T10-30-00-switch").unwrap();
+        let dir = RunDir::new(state_dir, &run_id);
+        std::fs::create_dir_all(dir.path()).unwrap();
+        let command = CommandName::new("switch").unwrap();
+        let mut live = Live::new(dir, command, Launcher::Process, Supervisor::Gone);
+        live.start_by = Instant::now();
+        live
+    }
+
+    /// One that has begun, and should have ended by now.
+    fn long_ordered(state_dir: &Path, force: bool) -> Live {
+        let mut live = overdue(state_dir);
+        std::fs::write(live.dir.program(1), "").unwrap();
+        let order = StopOrder {
+            requested_by: None,
+            force,
+        };
+        live.stop(&order).unwrap();
+        live.stop_by = Some(Instant::now());
+        live
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_does_not_begin_is_killed_unless_it_has_started_a_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut live = overdue(folder.path());
+        assert!(live.is_to_be_killed());
+        std::fs::write(live.dir.program(1), "").unwrap();
+        assert!(!live.is_to_be_killed());
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_does_nothing_of_an_order_is_killed() {
+        for force in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            assert!(long_ordered(folder.path(), force).is_to_be_killed());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_took_an_order_back_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut live = long_ordered(folder.path(), false);
+        std::fs::remove_file(live.dir.stop()).unwrap();
+        assert!(!live.is_to_be_killed());
+        assert_eq!(live.stop_by, None);
+    }
+
+    #[tokio::test]
+    async fn an_activation_that_began_in_the_moment_of_the_order_is_ended_by_force_alone() {
+        for force in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut live = long_ordered(folder.path(), force);
+            let progress = Progress {
+                phases: vec![PhaseMark {
+                    phase: Phase::Activation,
+                    seq: 0,
+                    started: Timestamp::now(),
+                }],
+                ..Progress::default()
+            };
+            spool::write_json(&live.dir.progress(), &progress).unwrap();
+            assert_eq!(live.is_to_be_killed(), force);
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! One task owns all of its state (`Agent`). `uplink` connects and reconnects, to what `tls` trusts;
 //! `session` is one connection; `orders` decides on commands; `runs` owns the folders of the runs and `live`
 //! watches the one that goes on; `follower` and `feed` read the spools; `facts` and `metrics` say how the
-//! host is.
+//! host is; `removal` notices that the agent is to leave it.
 
 mod backoff;
 mod commands;
@@ -21,6 +21,7 @@ mod live;
 mod metrics;
 mod orders;
 mod outbound;
+mod removal;
 mod repo;
 mod requests;
 mod runs;
@@ -36,6 +37,7 @@ use config::Config;
 use facts::FactsSource;
 use launcher::Launcher;
 use metrics::Sampler;
+use removal::Removal;
 use runs::Runs;
 use std::io;
 use std::path::PathBuf;
@@ -85,9 +87,11 @@ struct Agent {
     facts: FactsSource,
     sampler: Sampler,
     runs: Runs,
+    removal: Removal,
 }
 
-/// Runs an agent until `shutdown`. Runs that go on then go on without it, and the next agent finds them.
+/// Runs an agent until `shutdown`, or until a switch has removed it from the host. Runs that go on at a shutdown
+/// go on without it, and the next agent finds them.
 ///
 /// # Errors
 /// When the state folder cannot be used, or there is no id for the host. Whatever happens to the connection
@@ -105,14 +109,18 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     }
     let catalogue = Catalogue::new(&config, &host_id);
     repo::warn_of_other_owner(catalogue.repo_dir());
+    let runs = span.in_scope(|| Runs::open(&config.state_dir, &host_id, launcher))?;
     let mut agent = Agent {
         facts: FactsSource::new(catalogue.repo_dir()),
         sampler: Sampler::default(),
-        runs: span.in_scope(|| Runs::open(&config.state_dir, &host_id, launcher))?,
+        removal: Removal::watch(launcher, runs.end()),
+        runs,
         catalogue,
         host_id,
         config,
     };
+    // A switch may remove the unit, and the agent has its run to finish.
+    lifecycle::keep_being_heard();
     lifecycle::notify_ready("connecting");
     uplink::run(&mut agent, &shutdown).instrument(span).await;
     Ok(())

@@ -40,6 +40,10 @@ impl Agent {
             Ok(plan) => plan,
             Err(refusal) => return self.reject(request, &refusal.to_string()),
         };
+        if self.removal.since().is_some() {
+            let reason = "the agent was removed from this host's configuration, and is leaving";
+            return self.reject(request, reason);
+        }
         if let Some(command) = self.runs.busy_with() {
             let reason = format!("\"{command}\" is going on");
             return self.reject(request, &reason);

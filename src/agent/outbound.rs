@@ -73,7 +73,7 @@ impl Outbound {
 /// What the dashboard is told at the end.
 pub(super) fn code_of(end: &End) -> Option<u16> {
     match end {
-        End::Shutdown => Some(close::GOING_AWAY),
+        End::Shutdown | End::Removed => Some(close::GOING_AWAY),
         End::Malformed(_) => Some(close::MALFORMED),
         _ => None,
     }

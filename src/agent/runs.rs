@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// How many acknowledged spools are kept as the host's own copy.
 const KEPT: usize = 20;
@@ -26,6 +28,7 @@ pub(super) struct Runs {
     launcher: Launcher,
     requests: Requests,
     live: Option<Live>,
+    end: Arc<Notify>,
     /// Left by earlier agents without an end; each is live in its turn.
     unended: Vec<(RunDir, CommandName)>,
     /// Ended, and not yet acknowledged as final.
@@ -69,6 +72,7 @@ impl Runs {
             launcher,
             requests: Requests::open(memory.clone()).map_err(at(&memory))?,
             live: None,
+            end: Arc::default(),
             unended: Vec::new(),
             held: BTreeSet::new(),
             acked: BTreeSet::new(),
@@ -135,13 +139,18 @@ impl Runs {
             } else {
                 self.launcher.start_unless_started(&dir)
             };
-            self.live = Some(Live::new(dir, command, supervisor));
+            self.live = Some(Live::new(dir, command, self.launcher, supervisor));
         }
     }
 
     /// The run that goes on, if its spool is there.
     pub(super) fn going_on(&self) -> Option<&Live> {
         self.live.as_ref().filter(|live| live.is_started())
+    }
+
+    /// Notified whenever a run has ended; for one who waits.
+    pub(super) fn end(&self) -> Arc<Notify> {
+        Arc::clone(&self.end)
     }
 
     /// The command that keeps another from beginning.
@@ -171,6 +180,7 @@ impl Runs {
         {
             self.held.insert(run_id.clone());
             self.take_up();
+            self.end.notify_one();
         }
     }
 
@@ -289,7 +299,8 @@ impl Runs {
             return Err(error);
         }
         let supervisor = self.launcher.start(&dir);
-        self.live = Some(Live::new(dir, spec.command.clone(), supervisor));
+        let command = spec.command.clone();
+        self.live = Some(Live::new(dir, command, self.launcher, supervisor));
         Ok(())
     }
 

@@ -37,6 +37,8 @@ const ANSWERS: usize = 64;
 pub(super) enum End {
     #[error("the agent is ending")]
     Shutdown,
+    #[error("the agent was removed from the host's configuration")]
+    Removed,
     #[error("the dashboard closed the connection{}", said(.0.as_ref()))]
     Closed(Option<CloseFrame>),
     #[error("nothing was heard from the dashboard for {} s", SILENCE.as_secs())]
@@ -125,6 +127,9 @@ impl Session<'_> {
         let mut heard = Instant::now();
         let began = heard;
         loop {
+            if self.agent.may_leave() {
+                return End::Removed;
+            }
             let due = self.follower.due().map(Instant::from_std);
             let now = Instant::now();
             let lines_due = due.is_some_and(|due| due <= now);

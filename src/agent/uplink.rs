@@ -1,4 +1,4 @@
-//! Connects, and connects again, for ever.
+//! Connects, and connects again, as long as there is an agent.
 
 use super::backoff::{self, Backoff};
 use super::runs::Runs;
@@ -9,10 +9,10 @@ use std::future::Future;
 use std::pin::pin;
 use tokio::time::sleep;
 
-/// Keeps the agent connected until `shutdown`. The socket before is dropped before the next is opened.
+/// Keeps the agent connected until `shutdown`, or until it may leave. The socket before is dropped before the next is opened.
 pub(super) async fn run(agent: &mut Agent, shutdown: &Shutdown) {
     let mut backoff = Backoff::default();
-    loop {
+    while !agent.may_leave() {
         let attempt = connect::dial(&agent.config);
         let Some(dialed) = meanwhile(&mut agent.runs, shutdown, attempt).await else {
             return;
@@ -25,7 +25,7 @@ pub(super) async fn run(agent: &mut Agent, shutdown: &Shutdown) {
             }
             Ok(socket) => {
                 let outcome = session::run(agent, socket, shutdown).await;
-                if matches!(outcome.end, End::Shutdown) {
+                if matches!(outcome.end, End::Shutdown | End::Removed) {
                     return;
                 }
                 let unwanted = outcome.end.is_unwanted();

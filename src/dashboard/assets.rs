@@ -7,16 +7,20 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
+/// Path, content, and the same compressed with gzip.
+static FILES: &[(&str, &[u8], &[u8])] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
 
 static ASSETS: LazyLock<HashMap<&'static str, Asset>> = LazyLock::new(|| {
-    let asset = |(path, content): &(&'static str, &'static [u8])| {
+    let asset = |(path, content, gzip): &(&'static str, &'static [u8], &'static [u8])| {
         let digest = Sha256::digest(content);
         let tag: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
         let asset = Asset {
             content,
+            // What grows by it, or hardly shrinks, is sent as it is.
+            gzip: (gzip.len() + 64 < content.len()).then_some(*gzip),
             kind: kind(path),
-            tag: format!("\"{tag}\""),
+            // Weak: both forms of the content have the same one.
+            tag: format!("W/\"{tag}\""),
         };
         (*path, asset)
     };
@@ -25,6 +29,7 @@ static ASSETS: LazyLock<HashMap<&'static str, Asset>> = LazyLock::new(|| {
 
 struct Asset {
     content: &'static [u8],
+    gzip: Option<&'static [u8]>,
     kind: &'static str,
     tag: String,
 }
@@ -47,19 +52,47 @@ async fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
         (header::ETAG, asset.tag.as_str()),
         // Asked for anew each time, answered with 304: page and program are always of one version.
         (header::CACHE_CONTROL, "no-cache"),
+        (header::VARY, "Accept-Encoding"),
     ];
     let known = headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim().trim_start_matches("W/"))
-        .any(|tag| tag == asset.tag || tag == "*");
+        .map(str::trim)
+        .any(|tag| {
+            tag.trim_start_matches("W/") == asset.tag.trim_start_matches("W/") || tag == "*"
+        });
     if known {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     let kind = [(header::CONTENT_TYPE, asset.kind)];
-    Ok((common, kind, asset.content).into_response())
+    Ok(match asset.gzip {
+        Some(gzip) if takes_gzip(headers) => {
+            let encoding = [(header::CONTENT_ENCODING, "gzip")];
+            (common, kind, encoding, gzip).into_response()
+        }
+        _ => (common, kind, asset.content).into_response(),
+    })
+}
+
+/// Whether the client has named gzip, and not to refuse it.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|coding| coding.split(';').map(str::trim))
+        .any(|mut coding| {
+            let named = coding.next() == Some("gzip");
+            named
+                && !coding.any(|weight| {
+                    weight
+                        .strip_prefix("q=")
+                        .is_some_and(|q| q.parse() == Ok(0.0))
+                })
+        })
 }
 
 /// Puts on an answer what keeps a page from doing what ours never does.
@@ -129,6 +162,41 @@ mod tests {
         let mut again = HeaderMap::new();
         again.insert("if-none-match", tag);
         assert_eq!(page(again).await.unwrap().status(), 304);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_gzip_gets_it() {
+        let script = Uri::from_static("/view/app.js");
+        for (accept, gzip) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, gzip;q=0.5", true),
+            ("gzip;q=0, identity", false),
+            ("br", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("accept-encoding", HeaderValue::from_static(accept));
+            let answer = file(script.clone(), headers).await.unwrap();
+            let encoding = answer.headers().get("content-encoding").cloned();
+            assert_eq!(
+                encoding,
+                gzip.then(|| HeaderValue::from_static("gzip")),
+                "{accept}"
+            );
+            assert_eq!(answer.headers()["vary"], "Accept-Encoding");
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 20)
+                .await
+                .unwrap();
+            assert_eq!(body.starts_with(&[0x1f, 0x8b]), gzip, "{accept}");
+        }
+    }
+
+    #[test]
+    fn the_whole_page_is_under_100_kb_compressed() {
+        let size: usize = FILES
+            .iter()
+            .map(|(_, plain, gzip)| gzip.len().min(plain.len()))
+            .sum();
+        assert!(size < 100_000, "{size} bytes");
     }
 
     #[tokio::test]

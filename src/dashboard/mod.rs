@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use syncer::Syncer;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often it is stored who was here last when.
 const STORE_SESSIONS_EVERY: Duration = Duration::from_secs(600);
@@ -115,7 +115,7 @@ pub async fn run(
     startup::load(&core, auth.credentials.hosts()).await?;
     let app = Arc::new(App::new(auth, Arc::clone(&core), audit));
     let chores = tokio::spawn(chores::run(Arc::clone(&core), config.retention));
-    tokio::spawn(reload(Arc::clone(&app)));
+    tokio::spawn(reload(Arc::clone(&app), signal(SignalKind::hangup())?));
     tokio::spawn(store_sessions(Arc::clone(&app)));
 
     listener.set_nonblocking(true)?;
@@ -160,11 +160,9 @@ fn prepare(data_dir: &Path) -> Result<Flock<File>, Error> {
 }
 
 /// Reads the credentials again at each SIGHUP.
-async fn reload(app: Arc<App>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        return;
-    };
+async fn reload(app: Arc<App>, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
+        lifecycle::notify_reloading();
         match app.auth.credentials.reload() {
             Ok(()) => match startup::show(&app.core, app.auth.credentials.hosts()).await {
                 Ok(()) => tracing::info!("agents and users were read again"),
@@ -172,6 +170,7 @@ async fn reload(app: Arc<App>) {
             },
             Err(error) => tracing::error!(%error, "agents and users stay as they were"),
         }
+        lifecycle::notify_reloaded();
     }
 }
 

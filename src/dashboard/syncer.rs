@@ -16,17 +16,21 @@ pub(crate) struct Syncing {
     wanted: AtomicU64,
     done: AtomicU64,
     queued: AtomicBool,
+    /// The kernel tells of a failed write once, and takes what it could not write for written from then on: no later
+    /// sync of this log means anything.
+    failed: AtomicBool,
     bell: Arc<Notify>,
 }
 
 impl Syncing {
-    /// `bell` rings whenever more became durable.
+    /// `bell` rings whenever more became durable, and when that failed.
     pub(crate) fn new(handle: SyncHandle, bell: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             handle,
             wanted: AtomicU64::new(0),
             done: AtomicU64::new(0),
             queued: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             bell,
         })
     }
@@ -36,9 +40,19 @@ impl Syncing {
         Self::new(self.handle.clone(), Arc::clone(&self.bell))
     }
 
+    /// The same for another handle.
+    pub(crate) fn of(&self, handle: SyncHandle) -> Arc<Self> {
+        Self::new(handle, Arc::clone(&self.bell))
+    }
+
     /// The highest mark that is on disk.
     pub(crate) fn done(&self) -> u64 {
         self.done.load(Ordering::Acquire)
+    }
+
+    /// Whether what lies behind the highest mark must be written again, and then be followed anew.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 }
 
@@ -121,19 +135,19 @@ fn run((queue, turn): &(Mutex<Queue>, Condvar), health: &Health) {
             // become visible only behind the load below, and a mark set in between would be missed by both.
             log.queued.swap(false, Ordering::AcqRel);
             let mark = log.wanted.load(Ordering::Acquire);
+            if log.has_failed() {
+                continue;
+            }
             match log.handle.sync() {
                 Ok(()) => {
                     log.done.fetch_max(mark, Ordering::AcqRel);
-                    log.bell.notify_one();
                 }
                 Err(error) => {
                     health.fault(error.to_string());
-                    let mut state = lock(queue);
-                    if !state.closed && !log.queued.swap(true, Ordering::AcqRel) {
-                        state.dirty.push(log);
-                    }
+                    log.failed.store(true, Ordering::Release);
                 }
             }
+            log.bell.notify_one();
         }
         let state = lock(queue);
         let rest = EVERY.saturating_sub(began.elapsed());
@@ -194,24 +208,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sync_that_failed_is_tried_again() {
+    async fn behind_a_sync_that_failed_nothing_of_that_log_counts_as_durable() {
         let dir = tempfile::tempdir().unwrap();
         let health = Arc::new(Health::default());
         let syncer = Syncer::start(Arc::clone(&health)).unwrap();
         let bell = Arc::new(Notify::new());
         let mut writer = log(dir.path());
+        let whole = writer.sync_handle();
         // What cannot be synced: a pipe.
         let (pipe, _writer) = std::io::pipe().unwrap();
         let pipe: std::os::fd::OwnedFd = pipe.into();
         writer.replace_log_file_for_test(pipe.into());
         let log = Syncing::new(writer.sync_handle(), Arc::clone(&bell));
         syncer.want(&log, 1);
-        while health.reason().is_none() {
-            tokio::task::yield_now().await;
-        }
-        health.well();
-        while health.reason().is_none() {
-            tokio::task::yield_now().await;
+        bell.notified().await;
+        assert!(log.has_failed() && health.reason().is_some());
+        syncer.want(&log, 2);
+        let other = Syncing::new(whole, Arc::clone(&bell));
+        syncer.want(&other, 1);
+        while other.done() < 1 {
+            bell.notified().await;
         }
         assert_eq!(log.done(), 0);
     }

@@ -275,18 +275,38 @@ impl LogWriter {
     /// When the index cannot be read.
     pub fn bytes_from(&self, seq: Seq) -> Result<u64, LogError> {
         let lines = self.stored.seq.saturating_sub(seq);
-        let begin = match seq.checked_sub(1) {
-            _ if lines == 0 => self.stored.end,
-            None => 0,
-            Some(before) => {
-                let mut record = [0; RECORD_BYTES];
-                read_at(&self.files.idx, &mut record, index_offset(before))
-                    .map_err(LogError::io("read", &self.files.idx_path))?;
-                Record::decode(&record).end
-            }
+        let begin = match lines {
+            0 => self.stored.end,
+            _ => self.begin_of(seq)?,
         };
         let text = self.stored.end.saturating_sub(begin);
         Ok(text + lines * RECORD_BYTES as u64)
+    }
+
+    /// Writes again what the files hold from line `seq` on, with all that stands behind it, so that a later sync
+    /// makes it durable.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write_again(&self, seq: Seq) -> Result<(), LogError> {
+        let files = &self.files;
+        let (log, idx) = match seq {
+            0 => (0, 0),
+            _ => (self.begin_of(seq)?, index_offset(seq)),
+        };
+        copy_onto_itself(&files.log, log).map_err(LogError::io("write", &files.log_path))?;
+        copy_onto_itself(&files.idx, idx).map_err(LogError::io("write", &files.idx_path))
+    }
+
+    /// Where the text of line `seq` begins.
+    fn begin_of(&self, seq: Seq) -> Result<u64, LogError> {
+        let Some(before) = seq.checked_sub(1) else {
+            return Ok(0);
+        };
+        let mut record = [0; RECORD_BYTES];
+        read_at(&self.files.idx, &mut record, index_offset(before))
+            .map_err(LogError::io("read", &self.files.idx_path))?;
+        Ok(Record::decode(&record).end)
     }
 
     fn write_batch(&self) -> Result<(), LogError> {
@@ -402,6 +422,19 @@ impl LogWriter {
     /// To make the log durable from another thread.
     pub fn sync_handle(&self) -> SyncHandle {
         SyncHandle(Arc::clone(&self.files))
+    }
+}
+
+/// Reads a file from `offset` on and writes the same bytes to the same place.
+fn copy_onto_itself(file: &File, mut offset: u64) -> io::Result<()> {
+    let mut buffer = vec![0; PROBE.len()];
+    loop {
+        let length = read_at(file, &mut buffer, offset)?;
+        if length == 0 {
+            return Ok(());
+        }
+        file.write_all_at(&buffer[..length], offset)?;
+        offset += length as u64;
     }
 }
 

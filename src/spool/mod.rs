@@ -21,7 +21,7 @@ use crate::mask::Masking;
 use crate::proctree::ProcessId;
 use crate::protocol::{CommandName, HostId, RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What the supervisor is to run.
@@ -182,9 +182,11 @@ pub fn note_acknowledged(dir: &RunDir, seq: Seq) -> io::Result<()> {
     write_json(&dir.acknowledged(), &seq)
 }
 
-/// Notes in which boot the run begins.
+/// Notes in which boot the run begins; on disk before this returns, since it is asked for after a power cut.
 pub fn note_boot(dir: &RunDir) -> io::Result<()> {
-    std::fs::write(dir.boot_id(), boot_id().unwrap_or_default())
+    let mut file = std::fs::File::create(dir.boot_id())?;
+    file.write_all(boot_id().unwrap_or_default().as_bytes())?;
+    file.sync_all()
 }
 
 /// Whether the host has restarted since the run began, as far as that is known.

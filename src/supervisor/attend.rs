@@ -91,15 +91,19 @@ impl Programs<'_> {
         }
         if most > 0 {
             running.last_read = Instant::now();
-            self.keep();
+        }
+        // Of a program that is silent, too: there may be room for what it said before.
+        self.keep();
+        if most > 0 {
             self.pace.rest_after(most);
         }
         running.child.look(self.rundir, self.watch.changed());
         if running.exited.is_none() && running.child.end.is_some() {
             running.exited = Some(Instant::now());
         }
+        // One that has said nothing yet has our pipes.
         running.outlived = running.exited.is_some()
-            && self.recorder.is_activating()
+            && (self.recorder.is_activating() || !running.child.is_drained())
             && !proctree::of_activation().is_empty();
     }
 

@@ -169,9 +169,9 @@ impl Capture {
         self.records.write_all_at(&record, place)
     }
 
-    /// Whether the next one should begin.
+    /// Whether the next one should begin: this one is long enough, or the disk took no more of it.
     pub(super) fn is_full(&self) -> bool {
-        self.end >= ROLL_BYTES
+        self.end >= ROLL_BYTES || self.passed_by
     }
 }
 

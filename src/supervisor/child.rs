@@ -181,7 +181,7 @@ impl Child {
 
     /// Reaps, and finds out whether it has ended; `changed` says that a file of the run was written.
     pub(super) fn look(&mut self, rundir: &RunDir, changed: bool) {
-        let reaped = reap();
+        let mut reaped = reap();
         if self.end.is_some() {
             return;
         }
@@ -193,10 +193,10 @@ impl Child {
         self.launched = waiter::look(rundir, self.launch).or(self.launched);
         self.end = self.find_end(rundir, &reaped);
         if self.end == Some(ChildEnd::Unseen) {
-            // It may have written the end after the look at its file and before that at itself.
+            // Waiter or program may have ended after they were reaped and before they were looked at.
+            reaped.extend(reap());
             self.launched = waiter::look(rundir, self.launch).or(self.launched);
-            let end = self.launched.and_then(|launched| launched.end);
-            self.end = end.map(ChildEnd::Seen).or(self.end);
+            self.end = self.find_end(rundir, &reaped);
         }
     }
 
@@ -269,12 +269,19 @@ fn reap() -> Vec<(i32, Reaped)> {
     }
 }
 
-/// How git reaches the repository, where the service of the run was given a key for that.
+/// How git reaches the repository, where the service of the run was given a key or servers' keys for that.
 fn ssh_command() -> Option<String> {
-    let key = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join("ssh_key");
-    let options = "-o IdentitiesOnly=yes -o BatchMode=yes";
-    key.is_file()
-        .then(|| format!("ssh -i {} {options}", key.display()))
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    let credential = |name: &str, option: &str| {
+        let file = Path::new(&folder).join(name);
+        file.is_file()
+            .then(|| format!(" {option}{}", file.display()))
+    };
+    let key = credential("ssh_key", "-o IdentitiesOnly=yes -i ");
+    let known_hosts = credential("ssh_known_hosts", "-o UserKnownHostsFile=");
+    let options = [key, known_hosts].into_iter().flatten();
+    let options: String = options.collect();
+    (!options.is_empty()).then(|| format!("ssh -o BatchMode=yes{options}"))
 }
 
 /// The exit code and the words for a program that could not be started.

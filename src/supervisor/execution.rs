@@ -12,6 +12,10 @@ use crate::protocol::Phase;
 use crate::runlog::LogWriter;
 use crate::spool::{RunDir, Spec};
 
+/// What to tell of an activation that ended while the host did.
+const OF_SHUTDOWN: &str = "The host shut down during the activation, and nobody knows whether that was complete. \
+                           Switch again.";
+
 /// How the steps and checks of a run ended.
 pub(super) enum End {
     /// All with 0, and what to tell the user of it.
@@ -57,6 +61,10 @@ fn steps(programs: &mut Programs<'_>) -> End {
         };
         let program = argv.first().map_or("", String::as_str);
         match finished.how {
+            // systemd ends the activation with SIGTERM then, and takes that for a success.
+            How::Exited(0) if finished.activating && outcome::is_shutting_down() => {
+                return End::Unseen(OF_SHUTDOWN.to_owned());
+            }
             How::Exited(0) => {}
             How::Exited(code) => {
                 let message = words::of_failure(program, code, finished.activating, finished.said);

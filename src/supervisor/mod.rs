@@ -119,7 +119,12 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
     let spec = read_spec(&rundir)?;
     let hold = Hold::take(&rundir)?;
     match LogWriter::open(rundir.path(), rundir.run_id()) {
-        Ok(writer) if writer.footer().is_some() => Ok(()),
+        Ok(writer) if writer.footer().is_some() => {
+            // systemd takes a service that ends before it is ready for a failure, and starts it again, for ever.
+            lifecycle::notify_ready("the run is over");
+            // The one before may have been killed before it did that.
+            Ok(writer.sync_handle().sync()?)
+        }
         Ok(writer) if fd_store::is_there() => {
             let child = hold.previous.and_then(|previous| previous.child);
             execute(&rundir, &spec, Some(writer), child)
@@ -167,10 +172,19 @@ fn execute(
     let _ = nix::unistd::setsid();
     nix::sys::prctl::set_child_subreaper(true).map_err(Error::system("adopt orphans"))?;
     let watch = watch::Watch::new(rundir)?;
-    claim(rundir, child)?;
+    let claimed = claim(rundir, child);
     let writer = match writer {
-        Some(writer) => writer,
-        None => create(rundir, spec)?,
+        Some(writer) => {
+            // On a full disk as well the program that goes on must be read.
+            if let Err(error) = claimed {
+                tracing::warn!(%error, "cannot write down who runs the run");
+            }
+            writer
+        }
+        None => {
+            claimed?;
+            create(rundir, spec)?
+        }
     };
     lifecycle::notify_ready(&format!("running {}", spec.command));
     execution::execute(rundir, spec, watch, writer)

@@ -157,7 +157,7 @@ fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>
 }
 
 /// Whether systemd is ending everything, and the run with it.
-fn is_shutting_down() -> bool {
+pub(super) fn is_shutting_down() -> bool {
     let mut systemctl = Command::new("systemctl");
     systemctl.args(["--no-ask-password", "is-system-running"]);
     command::ask(&mut systemctl, ANSWER).is_some_and(|said| said.text.trim() == "stopping")

@@ -2,10 +2,11 @@
 
 use super::hold::Hold;
 use super::outcome;
+use super::reserve;
 use super::unit_end::UnitEnd;
 use super::waiter::{self, End};
 use super::{Error, create, read_spec};
-use crate::proctree;
+use crate::proctree::{self, ProcessId};
 use crate::protocol::{Phase, Progress, Status, Timestamp};
 use crate::runlog::{self, LogError, LogWriter, RunResult};
 use crate::spool::{self, RunDir, StopOrder};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long an activation that nobody supervises is waited for.
+/// How long an activation that nobody supervises is waited for; then its run is lost, and it goes on.
 const ACTIVATION: Duration = Duration::from_secs(15 * 60);
 
 /// How often it is looked at.
@@ -57,6 +58,7 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
     if writer.footer().is_some() {
         return Ok(());
     }
+    reserve::release(rundir);
     super::claim(rundir, child)?;
     let progress: Progress = spool::read_json(&rundir.progress())
         .ok()
@@ -64,13 +66,17 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
         .unwrap_or_default();
     let is_other_boot = spool::is_other_boot(rundir);
     let unit = UnitEnd::find(rundir);
-    if unit.is_some() && progress.phase().is_some_and(Phase::is_activating) {
-        await_activation(rundir);
-    }
+    // One that has said nothing yet is one, too.
+    let is_activating = || {
+        let mut left = proctree::of_run(rundir.path(), child).into_iter();
+        progress.phase().is_some_and(Phase::is_activating) || left.any(ProcessId::activates)
+    };
+    let is_service = unit.is_some() || Path::new("/run/systemd/system").is_dir();
+    let goes_on = is_service && !is_other_boot && is_activating() && !await_activation(rundir);
     // Before it is ended, which is no end of its own.
     let program = waiter::last_end(rundir);
     waiter::claim_next(rundir);
-    let is_over = is_other_boot || proctree::end_run(rundir.path(), child);
+    let is_over = is_other_boot || !goes_on && proctree::end_run(rundir.path(), child);
     let facts = Facts {
         is_other_boot,
         unit,
@@ -111,8 +117,9 @@ fn remove(path: PathBuf) -> Result<(), Error> {
     }
 }
 
-/// An activation is never ended because something of ours died, unless somebody forced it.
-fn await_activation(rundir: &RunDir) {
+/// An activation is never ended because something of ours died, unless somebody forced it. Says whether what is left
+/// may be ended.
+fn await_activation(rundir: &RunDir) -> bool {
     let begin = Instant::now();
     let is_forced = || {
         let order: Option<StopOrder> = spool::read_json(&rundir.stop()).ok().flatten();
@@ -121,9 +128,13 @@ fn await_activation(rundir: &RunDir) {
     let goes_on = || {
         !proctree::of_run(rundir.path(), None).is_empty() || !proctree::of_activation().is_empty()
     };
-    while begin.elapsed() < ACTIVATION && !is_forced() && goes_on() {
+    while goes_on() && !is_forced() {
+        if begin.elapsed() > ACTIVATION {
+            return false;
+        }
         sleep(INTERVAL);
     }
+    true
 }
 
 /// The status, the exit code, and what to tell the user.
@@ -137,7 +148,7 @@ fn decide(facts: &Facts) -> (Status, Option<i32>, String) {
         None => "its supervisor died in the middle of the run".to_owned(),
     };
     let rest = if facts.left_behind {
-        "some of what it left behind cannot be ended"
+        "some of what it left behind still runs"
     } else {
         "nothing of it is left"
     };

@@ -10,7 +10,10 @@ use super::waiter;
 use crate::protocol::Seq;
 use crate::spool::RunDir;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Between two attempts to store where the run stands.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the [`Checkpoint`] and the [`Capture`] behind it.
 pub(super) struct Standing {
@@ -20,6 +23,8 @@ pub(super) struct Standing {
     asked: usize,
     /// What an earlier supervisor had read of the program that it started.
     read: Option<Vec<capture::Entry>>,
+    /// When it could last not be stored, if it could not.
+    failed: Option<Instant>,
 }
 
 impl Standing {
@@ -41,6 +46,7 @@ impl Standing {
             capture,
             asked: 0,
             read: is_started.then_some(entries),
+            failed: None,
         };
         Ok((standing, decoding))
     }
@@ -59,6 +65,7 @@ impl Standing {
             capture: Capture::create(rundir.path(), 0)?,
             asked: 0,
             read: None,
+            failed: None,
         };
         Ok((standing, Decoding::default()))
     }
@@ -127,9 +134,11 @@ impl Standing {
         &mut self.capture
     }
 
-    /// Begins the next capture when this one is long enough; what is in it must be in the spool.
+    /// Begins the next capture when this one is long enough; what is in it must be in the spool. On a full disk it
+    /// is tried again later.
     pub(super) fn roll_if_full(&mut self, rundir: &RunDir, recorder: &Recorder) {
-        if self.capture.is_full() {
+        let is_again = self.failed.is_none_or(|at| at.elapsed() >= PAUSE);
+        if self.capture.is_full() && is_again {
             self.store(rundir, recorder);
         }
     }
@@ -147,11 +156,13 @@ impl Standing {
         match stored {
             Ok(capture) => {
                 self.capture = capture;
+                self.failed = None;
                 capture::remove(rundir.path(), before);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot store where the run stands: it is lost if this supervisor dies now");
                 self.checkpoint.capture = before;
+                self.failed = Some(Instant::now());
             }
         }
     }

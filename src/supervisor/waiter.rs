@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -93,8 +93,11 @@ pub fn wait(rundir: &Path, launch: u32, argv: &[OsString]) -> u8 {
             program,
             end,
         };
-        // On a full disk the supervisor learns the end from this process's exit code.
-        let _ = spool::write_json(&rundir.program(launch), &launched);
+        let path = rundir.program(launch);
+        if spool::write_json(&path, &launched).is_err() {
+            // Where that fails, too, only the supervisor that started this process learns the end, from its exit code.
+            let _ = write_over(&path, &launched);
+        }
     };
     write(None, None);
     // Handled, not ignored: what is ignored stays ignored in the program.
@@ -124,6 +127,14 @@ pub fn wait(rundir: &Path, launch: u32, argv: &[OsString]) -> u8 {
     let code = child.wait().map_or(255, code);
     write(program, Some(End::Exited(code)));
     u8::try_from(code).unwrap_or(255)
+}
+
+/// Writes into the file that is there: on a full disk there is room for that.
+fn write_over(path: &Path, launched: &Launched) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    let text = serde_json::to_vec(launched)?;
+    file.write_all_at(&text, 0)?;
+    file.set_len(text.len() as u64)
 }
 
 /// The exit code, or 128 + the signal.

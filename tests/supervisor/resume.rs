@@ -164,6 +164,17 @@ fn the_exit_code_of_a_program_is_known_that_ended_while_no_supervisor_was_there(
 }
 
 #[test]
+fn a_supervisor_that_is_started_again_for_a_run_that_is_over_does_not_fail() {
+    let run = TestRun::new(&["echo once"]);
+    let manager = Manager::new(&run);
+    for start in 1..=2 {
+        let ended = run.end(manager.start(&run));
+        assert_eq!(ended.of_stream(false), ["once"]);
+        until("the word to systemd", || manager.ready() == start);
+    }
+}
+
+#[test]
 fn a_program_goes_on_and_its_end_is_seen_when_its_waiter_is_killed() {
     let mut run = TestRun::new(&["echo before; read x < $GATE; echo after; exit 42"]);
     let gate = run.path("gate");
@@ -178,11 +189,14 @@ fn a_program_goes_on_and_its_end_is_seen_when_its_waiter_is_killed() {
         let launched: serde_json::Value = serde_json::from_slice(&launched).unwrap_or_default();
         launched["program"].is_object()
     });
-    run.supervisor().child.unwrap().signal(Signal::SIGKILL);
+    let waiter = run.supervisor().child.unwrap();
+    waiter.signal(Signal::SIGKILL);
+    // One that is dying may still take the end of its program, and with it the exit code.
+    until("the death of the waiter", || !waiter.is_alive());
     fs::write(&gate, "go\n").unwrap();
     let ended = run.end(supervisor);
     assert_eq!(ended.of_stream(false), ["before", "after"]);
-    assert_eq!(ended.footer.exit_code, Some(42));
+    assert_eq!(ended.footer.exit_code, Some(42), "{}", ended.message());
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use crate::chance::{Chance, kills};
 use crate::disk::SmallDisk;
+use crate::manager::Manager;
 use crate::resume::run_with_kills;
 use crate::support::{TestRun, until};
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -207,4 +208,94 @@ fn once_the_disk_has_room_again_nothing_of_what_was_kept_is_lost() {
     let (total, _) = ended.lines.pop().unwrap();
     assert_eq!(assert_counted(&ended.lines, total.parse().unwrap()), 0);
     assert_eq!(ended.footer.result.status, Status::Ok);
+}
+
+#[test]
+fn a_disk_that_was_full_for_a_moment_costs_no_line_when_the_supervisor_is_killed_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::over(folder.path(), 4096) else {
+        return;
+    };
+    // The bytes end with a page, so there is no room for the second line where they are kept; the spool has some.
+    let script = format!(
+        "printf '%4095s\\n' first; {}; echo second; {}; echo third",
+        await_file("full"),
+        await_file("again")
+    );
+    let mut run = TestRun::within(folder.path(), &[&script]);
+    run.spec.work_dir = run.folder.path().to_owned();
+    let manager = Manager::new(&run);
+    let mut supervisor = manager.start(&run);
+    until("the first line", || {
+        run.await_spool();
+        run.lines().len() == 1
+    });
+    // A short link takes no room.
+    let gates = tempfile::tempdir().unwrap();
+    disk.fill();
+    let gate = |name: &str| std::os::unix::fs::symlink(gates.path(), run.path(name));
+    gate("full").unwrap();
+    run.await_line("second");
+    let next_capture = run.rundir.path().join("capture-2.bytes");
+    let checkpoint = || fs::read_to_string(run.rundir.checkpoint()).unwrap();
+    let before = checkpoint();
+    disk.free();
+    until("another checkpoint", || {
+        next_capture.exists() && checkpoint() != before
+    });
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    let supervisor = manager.start(&run);
+    gate("again").unwrap();
+    let ended = run.end(supervisor);
+    let lines = ended.of_stream(false);
+    let lines: Vec<_> = lines.into_iter().map(str::trim_start).collect();
+    assert_eq!(lines, ["first", "second", "third"]);
+    assert_eq!(ended.footer.result.status, Status::Ok);
+}
+
+#[test]
+fn a_run_goes_on_when_its_supervisor_is_killed_on_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::over(folder.path(), 4096) else {
+        return;
+    };
+    let script = format!("echo first; {}; exit 7", await_file("go"));
+    let mut run = TestRun::within(folder.path(), &[&script]);
+    run.spec.work_dir = run.folder.path().to_owned();
+    let manager = Manager::new(&run);
+    let mut supervisor = manager.start(&run);
+    run.await_line("first");
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    disk.fill();
+    let ready = manager.ready();
+    // What `start` would write anew is there.
+    let supervisor = manager.start_again(&run);
+    until("the supervisor", || manager.ready() > ready);
+    std::os::unix::fs::symlink("/", run.path("go")).unwrap();
+    let ended = run.end(supervisor);
+    assert_eq!(ended.of_stream(false), ["first"]);
+    assert_eq!(ended.footer.exit_code, Some(7));
+}
+
+#[test]
+fn a_run_whose_supervisor_died_for_good_on_a_full_disk_is_lost_and_not_left_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::over(folder.path(), 4096) else {
+        return;
+    };
+    let run = TestRun::within(folder.path(), &["echo first; sleep 60"]);
+    let mut supervisor = run.start();
+    run.await_line("first");
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    disk.fill();
+    let mut settling = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+    settling
+        .args(["supervise", "--settle"])
+        .arg(run.rundir.path());
+    let ended = run.end(settling.spawn().unwrap());
+    assert_eq!(ended.of_stream(false), ["first"]);
+    assert_eq!(ended.footer.result.status, Status::Lost);
 }

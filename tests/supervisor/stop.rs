@@ -3,7 +3,8 @@
 use crate::support::{TestRun, process_in, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::process::Child;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use switchyard::protocol::{Phase, Status};
 
@@ -131,6 +132,42 @@ fn a_run_whose_supervisor_was_killed_is_lost_and_its_child_ended() {
     assert_eq!(ended.of_stream(false), ["begun"]);
     let left = switchyard::proctree::of_run(run.rundir.path(), None);
     assert!(!child.is_alive() && left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn an_activation_that_said_nothing_before_its_supervisor_died_for_good_is_waited_for() {
+    let mut run = TestRun::new(&[]);
+    let (program, gate) = (run.path("switch-to-configuration"), run.path("gate"));
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho begun; read x < {}; exit 4\n",
+        gate.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    run.spec.steps = vec![vec![program.display().to_string(), "switch".to_owned()]];
+    let mut supervisor = run.start();
+    run.await_line("begun");
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    let supervise = |option: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+        command.args(["supervise", option]).arg(run.rundir.path());
+        command
+    };
+    // As systemd does it, and then the agent.
+    let noted = supervise("--note-end")
+        .env("SERVICE_RESULT", "signal")
+        .status();
+    assert!(noted.unwrap().success());
+    let settling = supervise("--settle").spawn().unwrap();
+    let settling_is =
+        |found: switchyard::spool::Supervisor| found.supervisor.pid == settling.id().cast_signed();
+    until("the settling", || settling_is(run.supervisor()));
+    std::fs::write(&gate, "go\n").unwrap();
+    let ended = run.end(settling);
+    assert_eq!(ended.footer.exit_code, Some(4));
+    assert_eq!(ended.footer.result.status, Status::Error);
 }
 
 #[test]

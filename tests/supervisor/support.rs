@@ -85,10 +85,15 @@ impl TestRun {
             .unwrap()
     }
 
-    /// The supervisor's command line, behind `program`; the run's folder is ready.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    /// Makes the run's folder ready.
+    pub(crate) fn prepare(&self) {
         fs::create_dir_all(self.rundir.path()).unwrap();
         spool::write_json(&self.rundir.spec(), &self.spec).unwrap();
+    }
+
+    /// The supervisor's command line, behind `program`; the run's folder is ready.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.prepare();
         let mut command = Command::new(program);
         command.arg("supervise").arg(self.rundir.path());
         command

@@ -51,6 +51,25 @@ fn an_activation_whose_output_is_in_the_journal_alone_arrives_whole_although_its
 }
 
 #[test]
+fn an_activation_that_restarts_and_rotates_the_journal_that_has_its_output_arrives_whole() {
+    let Some(scene) = Scene::new("journald") else {
+        return;
+    };
+    scene.host.write("/var/toy/form", "journal");
+    scene.host.write(
+        "/var/toy/in-activation",
+        "for i in $(seq 1 300); do say \"before $i\"; done\n\
+         systemctl restart systemd-journald.service\n\
+         for i in $(seq 1 300); do say \"restarted $i\"; done\n\
+         journalctl --rotate\n\
+         for i in $(seq 1 300); do say \"rotated $i\"; done\n",
+    );
+    let run = scene.switch();
+    scene.ends_well(&run);
+    assert!(activated(&scene, &run).len() > 1000);
+}
+
+#[test]
 fn an_activation_whose_output_comes_by_pipe_and_journal_is_in_the_log_once() {
     let Some(scene) = Scene::new("both") else {
         return;
@@ -142,6 +161,31 @@ fn an_activation_goes_on_and_is_heard_to_its_end_when_nixos_rebuild_is_killed() 
         );
         assert_eq!(activated(&scene, &run).len(), wrote.lines().count());
     }
+}
+
+#[test]
+fn an_activation_that_has_said_nothing_when_nixos_rebuild_is_killed_is_heard_to_its_end() {
+    let Some(scene) = Scene::new("orphan-silent") else {
+        return;
+    };
+    scene.hold("beginning");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-beginning");
+    scene.host.run(&["pkill", "-KILL", "-x", "nixos-rebuild"]);
+    scene.host.run(&["pkill", "-KILL", "-x", "systemd-run"]);
+    // Longer than what holds the pipes of a program that ended is heard.
+    std::thread::sleep(Duration::from_secs(12));
+    scene.release("beginning");
+    let ended = scene.whole(&run);
+    assert_eq!(
+        [&ended["status"], &ended["exit_code"]],
+        [&json!("error"), &json!(137)]
+    );
+    let wrote = scene.host.read("/var/toy/activated");
+    assert!(
+        wrote.contains("restarting the following units"),
+        "it died in the middle: {wrote}"
+    );
 }
 
 #[test]

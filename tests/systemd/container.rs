@@ -1,7 +1,7 @@
 //! One host: a container with its own systemd, nix and agent.
 
 use crate::common::{Dashboard, wait_for};
-use crate::root;
+use crate::{root, units};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -227,7 +227,7 @@ fn furnish(mnt: &Path, dashboard: &str) {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     };
     let unit = "etc/systemd/system/switchyard-agent.service";
-    put(unit, include_str!("host/switchyard-agent.service"), 0o644);
+    put(unit, &units::agent(), 0o644);
     put(
         "usr/local/bin/nixos-rebuild",
         include_str!("host/nixos-rebuild"),
@@ -243,7 +243,7 @@ fn furnish(mnt: &Path, dashboard: &str) {
     put("etc/switchyard/token", &Dashboard::token(HOST), 0o600);
     let config = format!(
         "dashboard = \"ws://{dashboard}\"\nallow_plaintext = true\nhost_id = \"{HOST}\"\nheartbeat_interval = 1\n\
-         token_file = \"/etc/switchyard/token\"\n[repo]\ndir = \"/etc/nixos\"\n"
+         token_file = \"/run/credentials/switchyard-agent.service/token\"\n[repo]\ndir = \"/etc/nixos\"\n"
     );
     put("etc/switchyard/agent.toml", &config, 0o600);
     put("etc/hosts", &format!("127.0.0.1 localhost {HOST}\n"), 0o644);

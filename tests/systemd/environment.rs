@@ -1,12 +1,13 @@
 //! What a run under systemd finds around it: programs, a home, and the key with which git reaches the repository.
 
-use crate::Scene;
 use crate::common::texts;
 use crate::container::{Container, HOST, free_port};
+use crate::{Scene, restart_agent};
 use serde_json::Value;
 
 const UNIT: &str = "switchyard-agent.service";
 const KEY: &str = "/etc/switchyard/deploy-key";
+const KNOWN_HOSTS: &str = "/etc/switchyard/known-hosts";
 const REVISION: &str = "git -C /srv/work rev-parse HEAD";
 
 /// A command that looks around. `nobody` must not read the key.
@@ -63,7 +64,7 @@ impl<'a> Forge<'a> {
     fn known_by(&self, key: &str, port: u16) {
         let key = self.0.read(&format!("{key}.pub"));
         let known = format!("[127.0.0.1]:{port} {key}");
-        self.0.write("/etc/ssh/ssh_known_hosts", &known);
+        self.0.write(KNOWN_HOSTS, &known);
     }
 }
 
@@ -81,21 +82,14 @@ fn scene(name: &str, port: u16) -> Option<Scene> {
     let unit = format!("/etc/systemd/system/{UNIT}");
     let text = host.read(&unit).replace(
         "[Service]\n",
-        &format!("[Service]\nEnvironment=SWITCHYARD_SSH_KEY={KEY}\n"),
+        &format!(
+            "[Service]\nEnvironment=SWITCHYARD_SSH_KEY={KEY}\n\
+             Environment=SWITCHYARD_SSH_KNOWN_HOSTS={KNOWN_HOSTS}\n"
+        ),
     );
     host.write(&unit, &text);
+    host.write(KNOWN_HOSTS, "");
     Some(scene)
-}
-
-fn restart_agent(scene: &Scene) {
-    scene.host.run(&["systemctl", "daemon-reload"]);
-    scene.host.run(&["systemctl", "restart", UNIT]);
-    scene
-        .dashboard
-        .wait_for_host(HOST, "the new command", |host| {
-            let commands = host["commands"].as_array();
-            host["online"] == true && commands.is_some_and(|all| all.contains(&Value::from("look")))
-        });
 }
 
 #[test]
@@ -105,7 +99,7 @@ fn a_run_finds_its_programs_its_home_and_a_key_that_only_root_can_read() {
         return;
     };
     Forge::start(&scene.host, port);
-    restart_agent(&scene);
+    restart_agent(&scene, "look");
     let run = scene.dashboard.command(HOST, "look");
     let ended = scene.dashboard.wait_done(HOST, &run);
     assert_eq!(ended["status"], "ok", "{ended}");
@@ -124,7 +118,10 @@ fn a_run_finds_its_programs_its_home_and_a_key_that_only_root_can_read() {
         "PATH /usr/local/bin:/usr/bin:/bin",
         "HOME /root",
         &format!("in {credentials}"),
-        &format!("ssh ssh -i {credentials}/ssh_key -o IdentitiesOnly=yes -o BatchMode=yes"),
+        &format!(
+            "ssh ssh -o BatchMode=yes -o IdentitiesOnly=yes -i {credentials}/ssh_key \
+             -o UserKnownHostsFile={credentials}/ssh_known_hosts"
+        ),
         "key 400 root",
         "it is the key",
         "nobody reads it",
@@ -141,7 +138,7 @@ fn pull_fetches_over_ssh_with_the_hosts_key_and_only_from_a_server_it_knows() {
     };
     let forge = Forge::start(&scene.host, port);
     let first = forge.commit("one");
-    restart_agent(&scene);
+    restart_agent(&scene, "look");
     let pull = || {
         let run = scene.dashboard.command(HOST, "pull");
         scene.dashboard.wait_done(HOST, &run)

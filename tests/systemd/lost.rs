@@ -4,8 +4,12 @@ use crate::Scene;
 use crate::common::{SOON, texts, wait_for};
 use crate::container::HOST;
 use serde_json::Value;
+use std::time::Duration;
 
 const ACTIVATION: &str = "nixos-rebuild-switch-to-configuration.service";
+
+/// How long systemd may take to forget a unit: it stops one for at most 90 s.
+const FORGOTTEN: Duration = Duration::from_secs(120);
 
 impl Scene {
     /// Begins a switch, and waits until the lines of half its build have arrived.
@@ -119,6 +123,14 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
     });
     assert_eq!(scene.host.show(ACTIVATION, "ActiveState"), "active");
     assert_eq!(scene.dashboard.run(HOST, &run)["status"], "running");
+    // What will end the run is no part of the agent, and goes on without it.
+    let ending = format!("switchyard-settle-{run}.service");
+    wait_for("what ends the run", SOON, || {
+        (scene.host.show(&ending, "ActiveState") == "activating").then_some(())
+    });
+    let ends_it = scene.host.show(&ending, "MainPID");
+    scene.kill("switchyard-agent.service");
+    assert_eq!(scene.host.show(&ending, "MainPID"), ends_it);
     scene.release("activation");
     scene.host.await_file("/var/toy/came-through");
     let ended = scene.dashboard.wait_done(HOST, &run);
@@ -138,9 +150,53 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
     assert_eq!(ended["generation_after"], 1);
     std::fs::remove_file(scene.host.path("/var/toy/in-activation")).unwrap();
     // A busy systemd forgets it later than everybody else, and has one of that name at a time.
-    wait_for("the activation's unit to be forgotten", SOON, || {
+    wait_for("the activation's unit to be forgotten", FORGOTTEN, || {
         let state = scene.host.show(ACTIVATION, "LoadState");
+        println!("{state} {}", scene.host.show(ACTIVATION, "SubState"));
         (state == "not-found").then_some(())
     });
     scene.next_works();
+}
+
+#[test]
+fn a_supervisor_that_is_killed_after_it_stored_the_result_does_not_come_back_for_ever() {
+    let Some(scene) = Scene::new("behind-the-end") else {
+        return;
+    };
+    let run = scene.switch();
+    scene.ends_well(&run);
+    // As it is started again: there is a result, and nothing is left to do.
+    let unit = "again.service";
+    let rundir = format!("/var/lib/switchyard-agent/runs/{run}");
+    let start = format!(
+        "systemd-run --quiet --service-type=notify -p Restart=on-abnormal -p RestartSec=100ms \
+         -p StartLimitIntervalSec=0 -p FileDescriptorStoreMax=8 -p RemainAfterExit=no --unit={unit} \
+         /usr/local/bin/switchyard supervise {rundir}"
+    );
+    scene.host.run(&["/bin/sh", "-c", &start]);
+    wait_for("its end", SOON, || {
+        (scene.host.show(unit, "ActiveState") == "inactive").then_some(())
+    });
+    assert_eq!(scene.host.show(unit, "NRestarts"), "0");
+    assert_eq!(scene.host.show(unit, "Result"), "success");
+}
+
+#[test]
+fn an_activation_in_which_the_host_is_restarted_is_lost_although_systemd_calls_that_a_success() {
+    let Some(mut scene) = Scene::new("reboot-activation") else {
+        return;
+    };
+    scene.hold("activation");
+    let run = scene.switch();
+    scene.host.await_file("/var/toy/is-activating");
+    scene
+        .dashboard
+        .wait_for_run(HOST, &run, SOON, |run| run["phase"] == "activation");
+    scene.host.reboot();
+    let ended = scene.dashboard.wait_done(HOST, &run);
+    assert_eq!(ended["status"], "lost", "{ended}");
+    assert_eq!(ended["exit_code"], Value::Null);
+    let message = ended["message"].as_str().unwrap();
+    let words = "The host shut down during the activation";
+    assert!(message.starts_with(words), "{message}");
 }

@@ -9,8 +9,11 @@ mod common;
 mod container;
 mod environment;
 mod lost;
+mod removed;
 mod root;
 mod same_host;
+mod sandbox;
+mod units;
 
 use cable::Cable;
 use common::{Dashboard, SOON, texts};
@@ -110,6 +113,19 @@ impl Scene {
         assert_eq!(ended["exit_code"], 0);
         assert_eq!(ended["generation_after"], 1);
     }
+}
+
+/// Has the agent read its files again, which have it offer this command.
+fn restart_agent(scene: &Scene, command: &str) {
+    let unit = "switchyard-agent.service";
+    scene.host.run(&["systemctl", "daemon-reload"]);
+    scene.host.run(&["systemctl", "restart", unit]);
+    scene
+        .dashboard
+        .wait_for_host(HOST, "the new command", |host| {
+            let commands = host["commands"].as_array();
+            host["online"] == true && commands.is_some_and(|all| all.contains(&json!(command)))
+        });
 }
 
 #[test]
@@ -302,12 +318,10 @@ fn an_agent_that_hangs_is_started_anew_and_its_run_goes_on() {
         return;
     };
     let unit = "switchyard-agent.service";
-    assert!(
-        scene
-            .host
-            .show(unit, "StatusText")
-            .contains("connected to ws://")
-    );
+    common::wait_for("the agent's word that it is connected", SOON, || {
+        let status = scene.host.show(unit, "StatusText");
+        status.contains("connected to ws://").then_some(())
+    });
     scene.host.run(&[
         "sed",
         "-i",

@@ -51,6 +51,11 @@ export class Finder {
 
   /** Looks again, from behind what is known: the log may have grown. */
   async more() {
+    if (this.seqs.length >= ANSWERS * ANSWER) {
+      // Enough places are known; how many there are is asked all the same.
+      await this.#fetch(this.#end(), 0);
+      return this.onChange();
+    }
     for (let i = 0; i < ANSWERS; i++) {
       const from = this.#end();
       const answer = await this.#fetch(from, ANSWER);

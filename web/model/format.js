@@ -45,7 +45,7 @@ export function age(ms) {
 /** @param {number} n */
 const two = (n) => String(n).padStart(2, '0');
 
-/** The reader's own time of day. @param {string} timestamp */
+/** The reader's own time of day. @param {string | Date} timestamp */
 export function timeOfDay(timestamp) {
   const t = new Date(timestamp);
   return Number.isNaN(t.getTime()) ? '--:--:--' : `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`;

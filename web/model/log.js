@@ -6,7 +6,7 @@
 /** @typedef {import('./types.js').Line} Line */
 
 export const PAGE_LINES = 1000;
-const MAX_PAGES = 64;
+const MAX_PAGES = 20;
 const MAX_CHARS = 32 * 1024 * 1024;
 
 /** @typedef {{lines: (Line | undefined)[], held: number, chars: number}} Page */

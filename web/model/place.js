@@ -50,7 +50,7 @@ export function formatPlace(place) {
 }
 
 /** `#L120`, `#L120-L140` @param {[number, number] | null} lines */
-export function linesHash(lines) {
+function linesHash(lines) {
   if (!lines) return '';
   const [a, b] = lines;
   return a === b ? `#L${a + 1}` : `#L${a + 1}-L${b + 1}`;

@@ -1,6 +1,6 @@
 /** Sentences about runs and hosts. */
 
-import { age, count, duration, plural } from './format.js';
+import { age, count, duration, plural, timeOfDay } from './format.js';
 import { commandLabel, exitCodeMeaning, phaseText, phaseWord } from './words.js';
 import { hostState, runWord } from './status.js';
 
@@ -53,7 +53,7 @@ export function shortPaths(text) {
 }
 
 /** @param {string} text */
-function firstLine(text) {
+export function firstLine(text) {
   return text.split('\n').find((line) => line.trim() !== '')?.trim() ?? '';
 }
 
@@ -66,13 +66,16 @@ export function skewText({ clock_skew_ms: skew }) {
   return `${duration(Math.abs(skew))} ${skew > 0 ? 'ahead' : 'behind'}`;
 }
 
-/** The line of a host that does not run anything. @param {Host} host @param {Clock} clock */
-export function hostText(host, clock) {
+/**
+ * The line of a host that does not run anything.
+ * @param {Host} host @param {Clock} clock @param {number} [until] when the queued run expires, ms, where that is known
+ */
+export function hostText(host, clock, until) {
   const run = host.run;
   const seen = host.last_seen ? `last heard ${age(clock.now() - Date.parse(host.last_seen))}` : 'never connected';
   switch (hostState(host)) {
     case 'queued':
-      return host.online ? 'waits for the host to begin' : `waits for the host, ${seen}`;
+      return (host.online ? 'waits for the host to begin' : `waits for the host, ${seen}`) + (until ? `, until ${timeOfDay(new Date(until)).slice(0, 5)}` : '');
     case 'lost':
       if (run?.status === 'running') return `${seen} · ${run.command} may go on there`;
       return run?.status === 'lost' && host.online ? resultText(run) : seen;

@@ -13,12 +13,17 @@ export class ApiError extends Error {
   }
 }
 
+/** How long a command waits for its host, in seconds. */
+export const EXPIRES_S = 3600;
+
 /** @param {string} part */
 const enc = encodeURIComponent;
 
 export class Api {
   /** Called when a request needs a session and there is none. @type {() => void} */
   onUnauthorized = () => {};
+  /** Called when this user may not do what they asked for. @type {() => void} */
+  onForbidden = () => {};
   /** Called when the dashboard could not do what it was asked. @type {() => void} */
   onUnavailable = () => {};
   #fetch;
@@ -41,7 +46,7 @@ export class Api {
 
   /** @returns {Promise<void>} */
   async checkSession() {
-    await this.#request('GET', '/api/hosts');
+    await this.#send('HEAD', '/api/hosts');
   }
 
   /** @param {string} user @param {string} password @param {string} [code] of those who need one */
@@ -58,7 +63,7 @@ export class Api {
    * @returns {Promise<{run_id: string, host_id: string, command: string, status: string}>}
    */
   command(host, command, force) {
-    return this.#request('POST', `/api/hosts/${enc(host)}/command`, force ? { command, force } : { command });
+    return this.#request('POST', `/api/hosts/${enc(host)}/command`, force ? { command, force } : { command, expires: EXPIRES_S });
   }
 
   /**
@@ -66,7 +71,7 @@ export class Api {
    * @returns {Promise<{results: {host_id: string, status: number | string, run_id?: string | null, detail?: string | null}[]}>}
    */
   commands(hosts, command) {
-    return this.#request('POST', '/api/commands', { hosts, command });
+    return this.#request('POST', '/api/commands', { hosts, command, expires: EXPIRES_S });
   }
 
   /** @param {string} host @param {number} limit @param {string} [before] @returns {Promise<{runs: Run[]}>} */
@@ -137,6 +142,7 @@ export class Api {
     }
     if (answer.ok) return answer;
     if (answer.status === 401 && path !== '/api/login') this.onUnauthorized();
+    if (answer.status === 403 && method !== 'GET') this.onForbidden();
     if (answer.status === 503 && path !== '/health') this.onUnavailable();
     throw await problem(answer);
   }

@@ -10,14 +10,16 @@ const MAX_FETCHES = 2;
 const MAX_WANTED = 4;
 const RETRY_MS = 2000;
 
+const none = () => 0;
+
 export class LogSource {
   model = new LogModel();
   /** Whether it is known how many lines there are. */
   ready = false;
   /** What is wrong with the log, in words, or empty. */
   problem = '';
-  /** Called when the model or `problem` changed, with the number of errors among new lines at the end. */
-  onChange = (/** @type {number} */ _errors) => {};
+  /** Called when the model or `problem` changed, with what counts the errors among new lines at the end. */
+  onChange = (/** @type {() => number} */ _countErrors) => {};
 
   #api;
   #host;
@@ -69,20 +71,20 @@ export class LogSource {
     this.problem = '';
     this.ready = true;
     this.model.setTotal(total);
-    this.onChange(0);
+    this.onChange(none);
   }
 
   /** @param {{seq: number, lines: Line[]}} message */
   #output({ seq, lines }) {
     const fresh = lines.slice(Math.max(0, this.model.next - seq));
     this.model.append(seq, lines);
-    this.onChange(fresh.filter((line) => lineKind(line.line) === 'error').length);
+    this.onChange(() => fresh.filter((line) => lineKind(line.line) === 'error').length);
   }
 
   /** @param {string} detail */
   #failed(detail) {
     this.problem = detail;
-    this.onChange(0);
+    this.onChange(none);
   }
 
   #pump() {
@@ -110,7 +112,7 @@ export class LogSource {
       this.#fetching.delete(page);
     }
     if (this.#closed) return;
-    this.onChange(0);
+    this.onChange(none);
     this.#pump();
   }
 }

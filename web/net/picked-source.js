@@ -12,9 +12,11 @@ const MAX_LINES = 100_000;
 export class PickedSource {
   ready = false;
   problem = '';
-  onChange = (/** @type {number} */ _errors) => {};
+  onChange = (/** @type {() => number} */ _countErrors) => {};
   /** @type {{seq: number, line: string}[]} */
   #matches = [];
+  /** @type {number[]} */
+  #seqs = [];
   #total = 0;
   #search;
   #asking = false;
@@ -52,8 +54,8 @@ export class PickedSource {
 
   /** The index of a line of the run, or -1. @param {number} seq */
   indexOf(seq) {
-    const at = lowerBound(this.#matches.map((match) => match.seq), seq);
-    return this.#matches[at]?.seq === seq ? at : -1;
+    const at = lowerBound(this.#seqs, seq);
+    return this.#seqs[at] === seq ? at : -1;
   }
 
   close() {
@@ -77,15 +79,16 @@ export class PickedSource {
         const { total, matches } = await this.#search(outputQuery(this.name), from, ANSWER);
         if (this.#closed) return;
         this.#matches.push(...matches);
+        this.#seqs.push(...matches.map(({ seq }) => seq));
         this.#total = total;
         this.ready = true;
         this.problem = '';
-        this.onChange(matches.filter(({ line }) => lineKind(line) === 'error').length);
+        this.onChange(() => matches.filter(({ line }) => lineKind(line) === 'error').length);
         if (matches.length === 0 || this.#matches.length >= Math.min(total, MAX_LINES)) return;
       }
     } catch (error) {
       this.problem = error instanceof Error ? error.message : String(error);
-      this.onChange(0);
+      this.onChange(() => 0);
     } finally {
       this.#asking = false;
     }

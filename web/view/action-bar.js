@@ -7,6 +7,8 @@ import { Menu } from './menu.js';
 
 /** @typedef {import('../model/types.js').Host} Host */
 
+const MAY_LOOK = 'Your role may look, and not act: ask an admin for the role operator';
+
 export class ActionBar extends HTMLElement {
   #context;
   #started;
@@ -45,23 +47,25 @@ export class ActionBar extends HTMLElement {
     this.#host = host;
     const run = host.run;
     const busy = isBusy(run);
+    const { forbidden } = this.#context.actions;
     const doing = this.#context.actions.pending(host.id) ?? (busy ? run?.command : null);
     for (const [command, button] of this.#buttons) {
       const offered = !host.commands?.length || host.commands.includes(command);
-      button.disabled = Boolean(doing) || !offered;
+      button.disabled = Boolean(doing) || !offered || forbidden;
       setText(button, doing === command ? commandDoing(command) : commandLabel(command));
       button.classList.toggle('doing', doing === command);
-      setHint(button, offered ? commandHelp(command) : `${host.id} does not offer ${command}`);
+      setHint(button, forbidden ? MAY_LOOK : offered ? commandHelp(command) : `${host.id} does not offer ${command}`);
     }
     const commands = menuCommands(host.commands);
-    this.#menu.update(commands.map((name) => ({ name, label: commandLabel(name), help: commandHelp(name) })), Boolean(doing));
+    this.#menu.update(commands.map((name) => ({ name, label: commandLabel(name), help: commandHelp(name) })), Boolean(doing) || forbidden);
     this.#menu.hidden = busy;
     this.#stop.hidden = !busy;
+    this.#stop.disabled = forbidden;
     if (!busy || !run) return;
     const waiting = run.status === 'queued';
     setText(this.#stop, waiting ? '■ Cancel' : '■ Stop');
     const hint = waiting ? 'Take it out of the queue' : isActivating(run) ? 'It is activating: stopping asks first' : `End ${run.command} on ${host.id}`;
-    setHint(this.#stop, hint);
+    setHint(this.#stop, forbidden ? MAY_LOOK : hint);
   }
 
   /** @param {string} command */

@@ -1,9 +1,8 @@
 /** Starting and stopping runs, for one host or many. */
 
-import { plural } from '../model/format.js';
 import { isBusy } from '../model/status.js';
 import { isActivating, commandLabel } from '../model/words.js';
-import { ApiError } from '../net/api.js';
+import { ApiError, EXPIRES_S } from '../net/api.js';
 import { confirm } from './confirm.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
@@ -14,6 +13,9 @@ export class Actions {
   #toasts;
   /** Commands that were asked for and not yet answered, by host. @type {Map<string, string>} */
   #pending = new Map();
+  #forbidden = false;
+  /** @type {Map<string, number>} */
+  #expires = new Map();
   /** Called when a host's pending command changed. @type {(host: string) => void} */
   onPending = () => {};
 
@@ -22,6 +24,17 @@ export class Actions {
     this.#api = api;
     this.#fleet = fleet;
     this.#toasts = toasts;
+  }
+
+  /** Whether this user may only look. */
+  get forbidden() {
+    return this.#forbidden;
+  }
+
+  /** The dashboard refused this user: every button that would be refused says so from now on. */
+  forbid() {
+    this.#forbidden = true;
+    for (const host of this.#fleet.hosts.keys()) this.onPending(host);
   }
 
   /** @param {string} host @returns {string | null} */
@@ -34,7 +47,7 @@ export class Actions {
     this.#setPending(host, command);
     try {
       const { run_id } = await this.#api.command(host, command);
-      this.#fleet.receive({ type: 'command_queued', host_id: host, run_id, command });
+      this.#queued(host, run_id, command);
       return run_id;
     } catch (error) {
       this.#toasts.error(`${commandLabel(command)} on ${host} did not start`, error);
@@ -44,27 +57,33 @@ export class Actions {
     }
   }
 
-  /** @param {string[]} hosts @param {string} command */
+  /**
+   * Gives what the dashboard answered for each host; null where it answered nothing.
+   * @param {string[]} hosts @param {string} command
+   */
   async startMany(hosts, command) {
     for (const host of hosts) this.#setPending(host, command);
     try {
       const { results } = await this.#api.commands(hosts, command);
-      const refused = results.filter((result) => !result.run_id);
-      for (const { host_id, run_id } of results) {
-        if (run_id) this.#fleet.receive({ type: 'command_queued', host_id, run_id, command });
-      }
-      const started = results.length - refused.length;
-      if (started > 0) this.#toasts.notice(`${commandLabel(command)} asked for on ${plural(started, 'host')}`);
-      if (refused.length > 0) {
-        const why = refused.slice(0, 5).map(({ host_id, status, detail }) => `${host_id}: ${detail ?? status}`);
-        const more = refused.length > 5 ? ` · and ${refused.length - 5} more` : '';
-        this.#toasts.error(`${commandLabel(command)} did not start on ${plural(refused.length, 'host')}`, why.join(' · ') + more);
-      }
+      if (command !== 'stop') for (const { host_id, run_id } of results) if (run_id) this.#queued(host_id, run_id, command);
+      return results;
     } catch (error) {
       this.#toasts.error(`${commandLabel(command)} did not start`, error);
+      return null;
     } finally {
       for (const host of hosts) this.#setPending(host, null);
     }
+  }
+
+  /** When a run that waits is given up, ms; undefined where another asked for it. @param {Run | null | undefined} run */
+  expires(run) {
+    return run ? this.#expires.get(`${run.host_id}/${run.run_id}`) : undefined;
+  }
+
+  /** @param {string} host_id @param {string} run_id @param {string} command */
+  #queued(host_id, run_id, command) {
+    this.#expires.set(`${host_id}/${run_id}`, Date.now() + EXPIRES_S * 1000);
+    this.#fleet.receive({ type: 'command_queued', host_id, run_id, command });
   }
 
   /** Asks first where stopping leaves the machine between two systems. @param {Run} run */
@@ -92,12 +111,15 @@ export class Actions {
    * @param {Run} run
    */
   #forceWhereRefused(run) {
-    const stop = this.#fleet.onChange(() => {
+    const look = () => {
       const now = this.#fleet.findRun(run.host_id, run.run_id);
       if (now && !isActivating(now) && isBusy(now)) return;
       stop();
       if (now && isActivating(now)) void this.#forceStop(now);
-    });
+    };
+    const stop = this.#fleet.onChange(look);
+    // The news may have been faster than the answer.
+    look();
   }
 
   /** @param {Run} run */

@@ -1,9 +1,12 @@
-/** Tells a screen reader about states that change, and nothing else. */
+/** Tells a screen reader about states that change, and now and then how far the run is that is looked at. */
 
 import { runState, runWord } from '../model/status.js';
-import { commandLabel } from '../model/words.js';
+import { parseRoute } from '../model/route.js';
+import { commandLabel, phaseCount, phaseWord } from '../model/words.js';
 import { setText } from './dom.js';
 
+/** How often it says how far a run is, at most. */
+const COUNT_MS = 10_000;
 /** At most this many hosts are named at once. */
 const MAX_NAMED = 3;
 
@@ -15,6 +18,7 @@ export class Announcer extends HTMLElement {
   #news = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  #counted = '';
 
   /** @param {import('../model/fleet.js').Fleet} fleet */
   constructor(fleet) {
@@ -25,6 +29,7 @@ export class Announcer extends HTMLElement {
   connectedCallback() {
     this.className = 'unseen';
     this.setAttribute('role', 'status');
+    setInterval(() => this.#count(), COUNT_MS);
     this.#fleet.onChange((host) => (host ? this.#look(host, true) : this.#fleet.hosts.forEach((_, id) => this.#look(id, false))));
   }
 
@@ -38,6 +43,17 @@ export class Announcer extends HTMLElement {
     if (!aloud || runState(run) === 'queued') return;
     this.#news.push(`${commandLabel(run.command)} on ${id}: ${runWord(run)}`);
     this.#timer ??= setTimeout(() => this.#speak(), 1000);
+  }
+
+  #count() {
+    const route = parseRoute(location.pathname);
+    const run = route.name === 'run' ? this.#fleet.findRun(route.host, route.run) : undefined;
+    const progress = run?.status === 'running' ? phaseCount(run) : null;
+    if (!run?.phase || !progress) return;
+    const text = `${phaseWord(run.phase)}, ${progress.done} of ${progress.expected}`;
+    if (text === this.#counted || this.#timer) return;
+    this.#counted = text;
+    setText(this, text);
   }
 
   #speak() {

@@ -8,6 +8,7 @@ import { Api, ApiError } from '../net/api.js';
 import { Health } from '../net/health.js';
 import { Socket } from '../net/socket.js';
 import { Actions } from './actions.js';
+import { Bell } from './bell.js';
 import { ConnectionBanner } from './connection-banner.js';
 import { h, oncePerFrame } from './dom.js';
 import { FleetPage } from './fleet-page.js';
@@ -30,7 +31,8 @@ export class App extends HTMLElement {
   #banner = new ConnectionBanner(this.#socket);
   #health = new Health(this.#api);
   #storage = new StorageBanner(this.#health);
-  #top = new TopBar(new ThemeSwitch(), () => void this.#signOut());
+  #bell = new Bell({ fleet: this.#fleet, toasts: this.#toasts, go: (path) => this.#go(path) });
+  #top = new TopBar([this.#bell, new ThemeSwitch()], () => void this.#signOut());
   #main = h('main', { id: 'main' });
   /** @type {import('./context.js').Context} */
   #context;
@@ -52,6 +54,7 @@ export class App extends HTMLElement {
   connectedCallback() {
     this.append(this.#top, this.#main, h('div', { class: 'banners' }, this.#storage, this.#banner), this.#toasts, this.#announcer);
     this.#api.onUnauthorized = () => this.#showLogin();
+    this.#api.onForbidden = () => this.#context.actions.forbid();
     this.#api.onUnavailable = () => this.#health.hint();
     this.#socket.onMessage = (message) => this.#receive(message);
     this.#socket.onConnection = () => this.#connection();
@@ -64,10 +67,11 @@ export class App extends HTMLElement {
     void this.#begin();
   }
 
+  /** Does not wait to know whether there is a session: without one, the login comes over what is there. */
   async #begin() {
-    if (!(await this.#hasSession())) return;
     this.#show();
     this.#socket.connect();
+    await this.#hasSession();
   }
 
   /** Whether it makes sense to connect; without a session the login is shown instead. */
@@ -80,24 +84,33 @@ export class App extends HTMLElement {
     return true;
   }
 
+  /** Asks over what is on screen, so that nobody loses their place. */
   #showLogin() {
     this.#socket.close();
+    if (this.querySelector('sy-login')) return;
+    document.title = 'Sign in · Switchyard';
+    this.append(new LoginPage(this.#api, this.#fleet.loaded, () => {
+      this.#top.signedIn(true);
+      if (this.#page) this.#socket.connect();
+      else void this.#begin();
+      this.#drawTitle();
+    }));
+  }
+
+  #leave() {
+    this.#fleet.loaded = false;
     this.#page = null;
     this.#shown = '';
     delete this.dataset.place;
+    this.#main.replaceChildren();
     this.#top.signedIn(false);
-    if (this.#main.querySelector('sy-login')) return;
-    document.title = 'Sign in · Switchyard';
-    this.#main.replaceChildren(new LoginPage(this.#api, () => {
-      this.#top.signedIn(true);
-      void this.#begin();
-    }));
+    this.#showLogin();
   }
 
   async #signOut() {
     try {
       await this.#api.logout();
-      this.#showLogin();
+      this.#leave();
     } catch (error) {
       this.#toasts.error('You are still signed in', error);
     }

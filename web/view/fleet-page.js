@@ -3,11 +3,15 @@
 import { isBusy, compareHosts, countStates, hostState, STATE_ORDER, STATES } from '../model/status.js';
 import { LastLines } from '../net/last-lines.js';
 import { BulkBar } from './bulk-bar.js';
+import { BulkResults } from './bulk-results.js';
 import { h, oncePerFrame, setText } from './dom.js';
 import { emptyFleet } from './empty-fleet.js';
+import { FailureGroups } from './failure-groups.js';
 import { HostRow } from './host-row.js';
 
 /** @typedef {import('../model/status.js').State} State */
+
+const ROWS_A_FRAME = 50;
 
 export class FleetPage extends HTMLElement {
   #context;
@@ -16,13 +20,18 @@ export class FleetPage extends HTMLElement {
   #rows = new Map();
   /** @type {State | null} */
   #onlyState = null;
-  #filter = h('input', { type: 'search', placeholder: 'Filter hosts', 'aria-label': 'Filter hosts by name, revision or command', oninput: () => this.#arrange(true) });
+  #filter = h('input', { type: 'search', placeholder: 'Filter hosts', 'aria-label': 'Filter hosts by name, revision or command', oninput: () => this.#asked() });
   #counts = h('div', { class: 'counts', role: 'group', 'aria-label': 'Hosts by state' });
   #list = h('div', { class: 'host-list', role: 'list' });
   #nothing = h('p', { class: 'nothing', hidden: true });
   #bulk;
+  #results;
+  #failures;
   #empty = emptyFleet();
   #bar;
+  #onScreen = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) if (target instanceof HostRow) target.inView = isIntersecting;
+  });
   /** @type {Set<string>} */
   #dirty = new Set();
   #redraw = oncePerFrame(() => this.#drawDirty());
@@ -34,13 +43,16 @@ export class FleetPage extends HTMLElement {
     super();
     this.#context = context;
     this.#lastLines = new LastLines(context.socket);
-    this.#bulk = new BulkBar(context, () => this.#shown().filter((row) => row.selected), (on) => this.#selectAll(on));
+    this.#results = new BulkResults(context.fleet);
+    this.#failures = new FailureGroups(context.fleet, () => this.#arrange(true));
+    this.#bulk = new BulkBar(context, () => this.#shown().filter((row) => row.selected), (on) => this.#selectAll(on), (command, answers) => this.#results.show(command, answers));
     this.#bar = h('div', { class: 'fleet-bar' }, this.#counts, this.#filter);
   }
 
   connectedCallback() {
-    this.append(h('h1', { class: 'unseen' }, 'Fleet'), this.#bar, this.#bulk, this.#list, this.#nothing, this.#empty);
+    this.append(h('h1', { class: 'unseen' }, 'Fleet'), this.#bar, this.#failures, this.#bulk, this.#results, this.#list, this.#nothing, this.#empty);
     this.#life = new AbortController();
+    this.#fromAddress();
     const { signal } = this.#life;
     const { fleet, actions } = this.#context;
     const stop = fleet.onChange((host) => (host ? this.#touch(host) : this.#rebuild()));
@@ -51,6 +63,7 @@ export class FleetPage extends HTMLElement {
       stop();
       clearInterval(timer);
       this.#lastLines.close();
+      this.#onScreen.disconnect();
     });
     this.#list.addEventListener('pointerleave', () => this.#arrange(false), { signal });
     this.#rebuild();
@@ -58,6 +71,21 @@ export class FleetPage extends HTMLElement {
 
   disconnectedCallback() {
     this.#life?.abort();
+  }
+
+  /** The person wants to see other hosts; the address says which. */
+  #asked() {
+    const query = new URLSearchParams();
+    if (this.#filter.value) query.set('filter', this.#filter.value);
+    if (this.#onlyState) query.set('state', this.#onlyState);
+    history.replaceState(null, '', location.pathname + (query.size > 0 ? `?${query}` : ''));
+    this.#arrange(true);
+  }
+
+  #fromAddress() {
+    const query = new URLSearchParams(location.search);
+    this.#filter.value = query.get('filter') ?? '';
+    this.#onlyState = STATE_ORDER.find((state) => state === query.get('state')) ?? null;
   }
 
   /** @param {string} host */
@@ -78,19 +106,29 @@ export class FleetPage extends HTMLElement {
     for (const [id, row] of this.#rows) {
       if (fleet.hosts.has(id)) continue;
       row.remove();
+      this.#onScreen.unobserve(row);
       this.#lastLines.watch(id, null);
       this.#rows.delete(id);
     }
-    for (const id of fleet.hosts.keys()) {
-      const known = this.#rows.get(id);
-      if (known) known.refresh();
-      else this.#rows.set(id, new HostRow(this.#context, this.#lastLines, id, () => this.#bulk.refresh()));
-    }
+    for (const row of this.#rows.values()) row.refresh();
     const empty = fleet.loaded && fleet.hosts.size === 0;
     this.#empty.hidden = !empty;
     this.#bar.hidden = this.#bulk.hidden = this.#list.hidden = empty || !fleet.loaded;
     this.#drawCounts();
+    this.#addRows();
+  }
+
+  /** Adds the rows that are missing, some in each frame: hundreds at once would hold the page up. */
+  #addRows() {
+    if (!this.isConnected) return;
+    const missing = [...this.#context.fleet.hosts.values()].filter(({ id }) => !this.#rows.has(id)).sort(compareHosts);
+    for (const { id } of missing.slice(0, ROWS_A_FRAME)) {
+      const row = new HostRow(this.#context, this.#lastLines, id, () => this.#bulk.refresh());
+      this.#rows.set(id, row);
+      this.#onScreen.observe(row);
+    }
     this.#arrange(true);
+    if (missing.length > ROWS_A_FRAME) requestAnimationFrame(() => this.#addRows());
   }
 
   #drawCounts() {
@@ -109,7 +147,7 @@ export class FleetPage extends HTMLElement {
     const choose = () => {
       this.#onlyState = this.#onlyState === state ? null : state;
       this.#drawCounts();
-      this.#arrange(true);
+      this.#asked();
     };
     const { glyph, word } = STATES[state];
     return h(
@@ -126,24 +164,27 @@ export class FleetPage extends HTMLElement {
    */
   #arrange(asked) {
     const held = this.#list.matches(':hover, :has(:focus-visible)') || [...this.#rows.values()].some((row) => row.open);
-    if (asked || !held) this.#sort();
+    if (asked || !held) {
+      this.#sort();
+      this.#failures.draw();
+    }
+    const only = this.#failures.hosts;
     const words = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const [id, row] of this.#rows) {
-      row.hidden = !this.#matches(id, words);
+      row.hidden = !this.#matches(id, words) || (only !== null && !only.has(id));
       if (!row.hidden) shown += 1;
     }
-    this.#nothing.hidden = shown > 0 || this.#rows.size === 0;
+    this.#nothing.hidden = shown > 0 || this.#rows.size === 0 || this.#rows.size < this.#context.fleet.hosts.size;
     setText(this.#nothing, 'No host matches the filter.');
     this.#bulk.refresh();
   }
 
   #sort() {
     const order = [...this.#context.fleet.hosts.values()].sort(compareHosts);
-    for (const [i, host] of order.entries()) {
-      const row = this.#rows.get(host.id);
+    for (const [i, row] of order.flatMap(({ id }) => this.#rows.get(id) ?? []).entries()) {
       const there = this.#list.children[i] ?? null;
-      if (row && row !== there) this.#list.insertBefore(row, there);
+      if (row !== there) this.#list.insertBefore(row, there);
     }
   }
 
@@ -151,7 +192,7 @@ export class FleetPage extends HTMLElement {
   #matches(id, words) {
     const host = this.#context.fleet.hosts.get(id);
     if (!host || (this.#onlyState && hostState(host) !== this.#onlyState)) return false;
-    const text = `${id} ${host.revision ?? ''} ${host.os_version ?? ''} ${isBusy(host.run) ? host.run?.command : ''}`.toLowerCase();
+    const text = `${id} ${host.revision ?? ''} ${host.os_version ?? ''} ${isBusy(host.run) ? host.run?.command : ''} ${host.last_seen ? '' : 'never reported'}`.toLowerCase();
     return words.every((word) => text.includes(word));
   }
 

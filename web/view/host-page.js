@@ -67,7 +67,7 @@ export class HostPage extends HTMLElement {
     this.#actions.hidden = this.#state.hidden = !host;
     if (!host) return;
     this.#state.update(hostState(host), hostWord(host));
-    setText(this.#text, [hostText(host, clock), host.run ? endText(host.run, host, clock) : ''].filter(Boolean).join(' · '));
+    setText(this.#text, [hostText(host, clock, this.#context.actions.expires(host.run)), host.run ? endText(host.run, host, clock) : ''].filter(Boolean).join(' · '));
     this.#actions.update(host);
     this.#drawFacts(host);
     if (host.run) this.#runs.current(host.run);
@@ -100,6 +100,7 @@ export class HostPage extends HTMLElement {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
       setText(/** @type {Element} */ (entry.lastElementChild), value || '–');
       /** @type {HTMLElement} */ (entry).hidden = (name === 'Last seen' || name === 'Host name' || name === 'Clock') && !value;
+      entry.classList.toggle('unknown', !value);
       entry.classList.toggle('alarming', Boolean(value) && (name === 'Clock' || value === 'needed'));
       entry.classList.toggle('wide', name === 'System');
     }

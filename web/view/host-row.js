@@ -2,7 +2,7 @@
 
 import { stripAnsi } from '../model/ansi.js';
 import { clockDuration, plural, shortRevision } from '../model/format.js';
-import { hostPath } from '../model/route.js';
+import { hostPath, runPath } from '../model/route.js';
 import { hostState, hostWord, isBusy } from '../model/status.js';
 import { endText, hostText, skewText } from '../model/summary.js';
 import { commandLabel, MAIN_COMMANDS } from '../model/words.js';
@@ -13,6 +13,8 @@ import { PhaseBar } from './phase-bar.js';
 import { StateBadge } from './state-badge.js';
 
 /** @typedef {import('../model/types.js').Host} Host */
+
+const SMALL = '(max-width: 820px)';
 
 export class HostRow extends HTMLElement {
   #context;
@@ -30,6 +32,7 @@ export class HostRow extends HTMLElement {
   #actions;
   #slot = h('div', { class: 'row-log' });
   #open = false;
+  #inView = false;
   /** @type {LogPanel | null} */
   #panel = null;
 
@@ -76,6 +79,17 @@ export class HostRow extends HTMLElement {
     return this.#open;
   }
 
+  get busy() {
+    return isBusy(this.#context.fleet.hosts.get(this.#id)?.run);
+  }
+
+  /** Whether it is on screen; only then its last line is asked for. @param {boolean} on */
+  set inView(on) {
+    this.#inView = on;
+    const host = this.#context.fleet.hosts.get(this.#id);
+    if (host) this.#watchLastLine(host);
+  }
+
   get selected() {
     return this.#select.checked;
   }
@@ -96,7 +110,7 @@ export class HostRow extends HTMLElement {
     this.#phase.hidden = !running;
     this.#text.hidden = running;
     if (running) this.#phase.update(run);
-    this.#lastLines.watch(this.#id, running ? run.run_id : null);
+    this.#watchLastLine(host);
     this.#actions.update(host);
     this.#toggle.hidden = false;
     this.#toggle.disabled = !run;
@@ -113,7 +127,7 @@ export class HostRow extends HTMLElement {
     const { run } = host;
     const { clock } = this.#context;
     const running = hostState(host) === 'running';
-    if (!running) setText(this.#text, stripAnsi(hostText(host, clock)));
+    if (!running) setText(this.#text, stripAnsi(hostText(host, clock, this.#context.actions.expires(run))));
     setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
     const ms = run && isBusy(run) ? clock.elapsed(run, host) : null;
     // No button says so of a command from the menu.
@@ -129,13 +143,21 @@ export class HostRow extends HTMLElement {
     setHint(this.#errors, run?.errors ? `${plural(run.errors, 'line')} on standard error` : '');
   }
 
+  /** @param {Host} host */
+  #watchLastLine(host) {
+    this.#lastLines.watch(this.#id, this.#inView && host.run && hostState(host) === 'running' ? host.run.run_id : null);
+  }
+
   #toggleLog() {
+    const run = this.#context.fleet.hosts.get(this.#id)?.run;
+    // A small screen has no room for both the list and a log.
+    if (matchMedia(SMALL).matches && run && !this.#open) return this.#context.go(runPath(run.host_id, run.run_id));
     this.#setOpen(!this.#open);
   }
 
   /** @param {boolean} open */
   #setOpen(open) {
-    this.#open = open;
+    this.#open = open && !matchMedia(SMALL).matches;
     this.refresh();
   }
 
@@ -163,7 +185,7 @@ function revisionText(host) {
   if (host.reboot_required) parts.push('reboot needed');
   const skew = skewText(host);
   if (skew) parts.push(`clock ${skew}`);
-  return parts.join(' · ') || (host.last_seen ? '' : 'never connected');
+  return parts.join(' · ') || (host.last_seen ? '' : 'never reported');
 }
 
 customElements.define('sy-host-row', HostRow);

@@ -42,9 +42,10 @@ function wheel(view, event) {
   view.moveBy(lines[event.deltaMode] ?? 0);
 }
 
-/** The keys that move a log, while no button has the focus. @param {import('./log-view.js').LogView} view @param {KeyboardEvent} event */
+/** The keys that move a log. @param {import('./log-view.js').LogView} view @param {KeyboardEvent} event */
 export function moveKey(view, event) {
-  if (event.target !== view.scroller && event.target !== document.body) return;
+  // On a button Space presses it.
+  if (event.key === ' ' && event.target !== view.scroller && event.target !== document.body) return;
   /** @type {Record<string, () => void>} */
   const keys = {
     End: () => view.resume(),

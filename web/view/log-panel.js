@@ -1,6 +1,5 @@
 /** A run's log with its toolbar. It subscribes while it is on the page. */
 
-import { BUILDING, builtName } from '../model/derivation.js';
 import { Finder } from '../model/find.js';
 import { count, plural } from '../model/format.js';
 import { highlighter } from '../model/highlight.js';
@@ -11,12 +10,12 @@ import { isBusy } from '../model/status.js';
 import { linesText } from '../model/summary.js';
 import { LogSource } from '../net/log-source.js';
 import { PickedSource } from '../net/picked-source.js';
+import { derivationMenu } from './derivation-menu.js';
 import { h, setAttribute, setText } from './dom.js';
 import { FindBar } from './find-bar.js';
 import { logKey } from './log-keys.js';
 import { LogView } from './log-view.js';
 import { MatchMap } from './match-map.js';
-import { Menu } from './menu.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
 /** @typedef {import('../model/place.js').Place} Place */
@@ -31,7 +30,6 @@ const TIMES = {
 
 /** How often a log that grows is searched anew, at most. */
 const LOOK_MS = 2000;
-const MAX_DERIVATIONS = 1000;
 
 export class LogPanel extends HTMLElement {
   view = new LogView();
@@ -56,7 +54,7 @@ export class LogPanel extends HTMLElement {
   #times = tool(TIMES.clock.label, 'Times as clock, since the start, or off (t)', () => this.nextTimes());
   #errorCount = h('span', { class: 'error-count' });
   #errorTools = h('span', { class: 'tools' }, this.#errorCount, tool('↑', 'Previous error (E)', () => this.step(this.#errors, -1)), tool('↓', 'Next error (e)', () => this.step(this.#errors, 1)));
-  #derivations = new Menu('Only ▾', (name) => this.pick(name));
+  #derivations;
   #info = h('span', { class: 'log-info' });
   #toolbar;
 
@@ -76,10 +74,13 @@ export class LogPanel extends HTMLElement {
     this.#errors = new Finder(ask);
     const download = (/** @type {'txt'|'json'} */ format) =>
       h('a', { class: 'tool', href: api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}` }, `↓ ${format}`);
-    this.#derivations.classList.add('floating');
+    this.#derivations = derivationMenu(context, run, (name) => {
+      this.pick(name);
+      this.view.scroller.focus();
+    });
     this.#toolbar = h(
       'div',
-      { class: 'log-toolbar', role: 'toolbar', 'aria-label': 'Log' },
+      { class: 'log-toolbar', role: 'group', 'aria-label': 'Tools of the log' },
       this.#follow, tool('Search', 'Search the whole log (/)', () => this.openSearch()), this.#errorTools,
       this.#wrap, this.#times, this.#derivations, h('span', { class: 'gap' }), this.#info,
       tool('Copy', 'Copy the whole log as text', () => void this.#copyAll()), download('txt'), download('json'),
@@ -115,7 +116,6 @@ export class LogPanel extends HTMLElement {
     this.#find.onClose = () => this.escape();
     this.#find.rank = (seq) => this.#finder.rank(seq);
     this.#map.onGo = (fraction) => view.moveToFraction(fraction);
-    this.#derivations.onOpen = () => void this.#listDerivations();
     const { socket, api } = this.#context;
     this.#source = new LogSource(socket, api, this.#run.host_id, this.#run.run_id);
     view.show(this.#source);
@@ -151,6 +151,7 @@ export class LogPanel extends HTMLElement {
     }
     if ((this.#picked?.name ?? '') !== place.only) this.pick(place.only);
     view.marks.lines = place.lines;
+    view.redraw();
     if (place.lines) view.goTo(this.#indexOf(place.lines[0]));
     if (place.firstError) void this.#goToFirstError();
     this.#drawTools();
@@ -301,7 +302,7 @@ export class LogPanel extends HTMLElement {
     const { view } = this;
     const host = this.#context.fleet.hosts.get(this.#run.host_id);
     const lost = this.#run.status === 'running' && host && !host.online;
-    const picked = this.#picked ? `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
+    const picked = this.#picked ? this.#picked.problem || `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
     setText(this.#info, lost ? '⚡ lost contact, the run may go on' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
     this.#info.classList.toggle('lost', Boolean(lost));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
@@ -338,19 +339,6 @@ export class LogPanel extends HTMLElement {
         this.#lookSoon();
       }, 4 * (Date.now() - began));
     }, LOOK_MS);
-  }
-
-  async #listDerivations() {
-    const { host_id, run_id } = this.#run;
-    const everything = { name: '', label: 'Everything', help: 'All lines of the run' };
-    try {
-      const { total, matches } = await this.#context.api.search(host_id, run_id, BUILDING, 0, MAX_DERIVATIONS);
-      const names = [...new Set(matches.map(({ line }) => builtName(line) ?? ''))].filter(Boolean);
-      const none = { name: '', label: total === 0 ? 'Nothing was built in this run' : 'Everything', help: total > matches.length ? `${plural(total, 'derivation')}, the first ${count(matches.length)} are listed` : everything.help };
-      this.#derivations.update([none, ...names.map((name) => ({ name, label: name, help: '' }))], false);
-    } catch (error) {
-      this.#context.toasts.error('The derivations of this run could not be read', error);
-    }
   }
 
   async #copyAll() {

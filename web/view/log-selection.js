@@ -37,7 +37,7 @@ export class LogSelection {
     const { scroller } = this.#view;
     scroller.addEventListener('pointerdown', (event) => this.#down(event), { signal });
     scroller.addEventListener('keydown', (event) => this.#keydown(event), { signal });
-    addEventListener('pointerup', () => (this.#dragging = false), { signal });
+    addEventListener('pointerup', () => this.#up(), { signal });
     document.addEventListener('selectionchange', () => this.#changed(), { signal });
     scroller.addEventListener('copy', (event) => this.#copy(event), { signal });
   }
@@ -57,7 +57,8 @@ export class LogSelection {
   place() {
     const { span } = this;
     const selection = document.getSelection();
-    if (!span || !selection) return;
+    // While it is dragged it is the browser's: what it tells of it is late.
+    if (!span || !selection || this.#dragging) return;
     const shown = mountedSpan(span, this.#view.pool);
     if (!shown) {
       if (this.#holds(selection.anchorNode)) selection.removeAllRanges();
@@ -87,6 +88,13 @@ export class LogSelection {
     this.#anchor = this.#focus = null;
   }
 
+  #up() {
+    if (!this.#dragging) return;
+    this.#changed();
+    this.#dragging = false;
+    this.#view.redraw();
+  }
+
   /** @param {KeyboardEvent} event */
   #keydown(event) {
     if (event.key !== 'a' || !(event.ctrlKey || event.metaKey) || this.#view.total === 0) return;
@@ -99,7 +107,12 @@ export class LogSelection {
 
   #changed() {
     const selection = document.getSelection();
-    if (!selection || !this.#holds(selection.anchorNode) || !this.#holds(selection.focusNode)) return;
+    if (!selection?.anchorNode) return;
+    if (!this.#holds(selection.anchorNode) || !this.#holds(selection.focusNode)) {
+      // Something else is selected, which must not be taken away again.
+      if (!this.#dragging) this.#anchor = this.#focus = null;
+      return;
+    }
     if (this.#placed[0] === selection.anchorNode && this.#placed[1] === selection.focusNode && !this.#dragging) return;
     if (selection.isCollapsed) {
       // A click without a move is where a Shift click begins.

@@ -83,8 +83,9 @@ export class LogView extends HTMLElement {
     this.pool.forget();
     this.pool.forgetWidth();
     this.#wrapLast = null;
-    source.onChange = (errors) => {
-      this.follow.sawErrors(errors);
+    source.onChange = (countErrors) => {
+      // While it follows nobody is told, and a burst has many lines.
+      if (!this.follow.following) this.follow.sawErrors(countErrors());
       this.#redraw();
     };
     this.#redraw();

@@ -1,4 +1,4 @@
-/** Who are you? */
+/** Who are you? Asked over the place one is at, which stays as it is. */
 
 import { ApiError } from '../net/api.js';
 import { h } from './dom.js';
@@ -11,25 +11,28 @@ export class LoginPage extends HTMLElement {
   #code = h('input', { name: 'code', autocomplete: 'one-time-code', inputmode: 'numeric', placeholder: 'if you have one' });
   #problem = h('p', { class: 'login-problem', role: 'alert' });
   #button = h('button', { type: 'submit', class: 'primary' }, 'Sign in');
+  #dialog;
 
-  /** @param {import('../net/api.js').Api} api @param {() => void} done */
-  constructor(api, done) {
+  /** @param {import('../net/api.js').Api} api @param {boolean} ended whether there was a session @param {() => void} done */
+  constructor(api, ended, done) {
     super();
     this.#api = api;
     this.#done = done;
-  }
-
-  connectedCallback() {
     const submit = (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       void this.#signIn();
     };
-    this.append(
+    const text = 'Your session has ended. Sign in again to go on where you are.';
+    this.#dialog = h(
+      'dialog',
+      // There is nothing to see without signing in.
+      { class: 'login', 'aria-label': 'Sign in', oncancel: (/** @type {Event} */ event) => event.preventDefault() },
       h(
         'form',
-        { class: 'login', onsubmit: submit },
+        { onsubmit: submit },
         h('img', { src: '/icons/brand.svg', alt: '', width: 44, height: 44 }),
         h('h1', {}, 'Switchyard'),
+        ended && h('p', {}, text),
         h('label', {}, 'User', this.#user),
         h('label', {}, 'Password', this.#password),
         h('label', {}, 'One-time code', this.#code),
@@ -37,6 +40,11 @@ export class LoginPage extends HTMLElement {
         this.#button,
       ),
     );
+  }
+
+  connectedCallback() {
+    this.append(this.#dialog);
+    this.#dialog.showModal();
     this.#user.focus();
   }
 
@@ -45,6 +53,8 @@ export class LoginPage extends HTMLElement {
     this.#problem.textContent = '';
     try {
       await this.#api.login(this.#user.value, this.#password.value, this.#code.value.trim());
+      this.#dialog.close();
+      this.remove();
       this.#done();
     } catch (error) {
       this.#problem.textContent = explain(error);

@@ -14,8 +14,18 @@ export class MatchMap extends HTMLElement {
   onGo = () => {};
   #canvas = h('canvas', { width: WIDTH });
   #drawn = '';
+  /** Draws again what was drawn last. */
+  #again = () => {};
+  #theme = new MutationObserver(() => this.#recolor());
+  #system = matchMedia('(prefers-color-scheme: dark)');
+  #recolor = () => {
+    this.#drawn = '';
+    this.#again();
+  };
 
   connectedCallback() {
+    this.#theme.observe(document.documentElement, { attributeFilter: ['data-theme'] });
+    this.#system.addEventListener('change', this.#recolor);
     if (this.childElementCount > 0) return;
     this.setAttribute('role', 'img');
     this.append(this.#canvas);
@@ -30,15 +40,21 @@ export class MatchMap extends HTMLElement {
     this.addEventListener('pointermove', (event) => this.hasPointerCapture(event.pointerId) && go(event));
   }
 
+  disconnectedCallback() {
+    this.#theme.disconnect();
+    this.#system.removeEventListener('change', this.#recolor);
+  }
+
   /**
    * @param {number} total lines @param {{top: number, lines: number}} view @param {Finder} matches @param {Finder} errors
    * @param {(seq: number) => number} place the index of a line, or -1 where it is not shown
    */
   draw(total, view, matches, errors, place) {
+    this.#again = () => this.draw(total, view, matches, errors, place);
     const height = this.clientHeight;
     const scale = devicePixelRatio;
     const style = getComputedStyle(this);
-    const key = [total, view.top, view.lines, height, scale, matches.seqs.length, matches.seqs[0], errors.seqs.length, errors.seqs[0], style.color, place(0)].join(' ');
+    const key = [total, view.top, view.lines, height, scale, matches.seqs.length, matches.seqs[0], errors.seqs.length, errors.seqs[0], place(0)].join(' ');
     if (key === this.#drawn) return;
     this.#drawn = key;
     this.#describe(matches, errors);

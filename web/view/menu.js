@@ -1,18 +1,20 @@
-/** A button that opens a short list of things to do. */
+/** A button that opens a short list of things to do. The list is in the top layer, so no edge cuts it off. */
 
 import { h, setText } from './dom.js';
 
 /** @typedef {{name: string, label: string, help: string}} Item */
+
+const MARGIN = 8;
 
 export class Menu extends HTMLElement {
   /** Called before the list is shown. @type {() => void} */
   onOpen = () => {};
   #choose;
   #button;
-  #list = h('div', { class: 'menu-list', role: 'menu', hidden: true });
-  #shown = '';
-  /** @type {AbortController | null} */
-  #open = null;
+  #list = h('div', { class: 'menu-list', role: 'menu', popover: 'auto' });
+  /** @type {Item[]} */
+  #items = [];
+  #drawn = '';
 
   /** @param {string} label @param {(name: string) => void} choose */
   constructor(label, choose) {
@@ -20,6 +22,7 @@ export class Menu extends HTMLElement {
     this.#choose = choose;
     this.#button = h('button', { type: 'button', 'aria-haspopup': 'menu', 'aria-expanded': 'false', onclick: () => this.#toggle() }, label);
     this.#list.addEventListener('keydown', (event) => this.#keydown(event));
+    this.#list.addEventListener('toggle', () => this.#button.setAttribute('aria-expanded', String(this.#isOpen)));
   }
 
   /** @param {string} text */
@@ -31,24 +34,32 @@ export class Menu extends HTMLElement {
     if (this.childElementCount === 0) this.append(this.#button, this.#list);
   }
 
-  disconnectedCallback() {
-    this.#close();
-  }
-
   /** @param {Item[]} items @param {boolean} disabled */
   update(items, disabled) {
     this.#button.disabled = disabled;
-    if (disabled) this.#close();
-    const key = JSON.stringify(items);
-    if (key === this.#shown) return;
-    this.#shown = key;
-    this.#list.replaceChildren(...items.map((item) => this.#item(item)));
+    if (disabled && this.#isOpen) this.#list.hidePopover();
+    this.#items = items;
+    if (!this.#isOpen) return;
+    this.#draw();
+    this.#place();
+  }
+
+  get #isOpen() {
+    return this.#list.matches(':popover-open');
+  }
+
+  /** A fleet has hundreds of these lists, and hardly ever is one looked at. */
+  #draw() {
+    const key = JSON.stringify(this.#items);
+    if (key === this.#drawn) return;
+    this.#drawn = key;
+    this.#list.replaceChildren(...this.#items.map((item) => this.#item(item)));
   }
 
   /** @param {Item} item */
   #item({ name, label, help }) {
     const act = () => {
-      this.#close();
+      this.#list.hidePopover();
       this.#choose(name);
     };
     const attributes = { type: 'button', role: 'menuitem', 'data-command': name, onclick: act };
@@ -56,29 +67,20 @@ export class Menu extends HTMLElement {
   }
 
   #toggle() {
-    if (this.#open) return this.#close();
+    if (this.#isOpen) return this.#list.hidePopover();
     this.onOpen();
-    this.#list.hidden = false;
-    this.#button.setAttribute('aria-expanded', 'true');
-    const box = this.#button.getBoundingClientRect();
-    // Where an edge would cut the list off, it stands in the window.
-    if (this.classList.contains('floating')) Object.assign(this.#list.style, { top: `${box.bottom + 4}px`, left: `${Math.max(8, Math.min(box.left, innerWidth - this.#list.offsetWidth - 8))}px` });
-    const below = box.bottom + this.#list.offsetHeight + 8 < innerHeight;
-    this.classList.toggle('upward', !below);
-    this.#open = new AbortController();
-    const { signal } = this.#open;
-    addEventListener('pointerdown', (event) => !this.contains(/** @type {Node} */ (event.target)) && this.#close(), { signal });
-    addEventListener('keydown', (event) => event.key === 'Escape' && this.#close(true), { signal });
+    this.#draw();
+    this.#list.showPopover();
+    this.#place();
     this.#list.querySelector('button')?.focus();
   }
 
-  /** @param {boolean} [refocus] */
-  #close(refocus) {
-    this.#open?.abort();
-    this.#open = null;
-    this.#list.hidden = true;
-    this.#button.setAttribute('aria-expanded', 'false');
-    if (refocus) this.#button.focus();
+  #place() {
+    const box = this.#button.getBoundingClientRect();
+    const { offsetWidth: width, offsetHeight: height } = this.#list;
+    const below = box.bottom + 4 + height < innerHeight || box.top < innerHeight / 2;
+    const left = Math.max(MARGIN, Math.min(box.right - width, innerWidth - width - MARGIN));
+    Object.assign(this.#list.style, { left: `${left}px`, top: `${below ? box.bottom + 4 : Math.max(MARGIN, box.top - height - 4)}px` });
   }
 
   /** @param {KeyboardEvent} event */

@@ -113,7 +113,7 @@ export class RunPage extends HTMLElement {
       this.#context.fleet.run(await this.#context.api.run(this.#host, this.#runId));
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) {
-        setText(this.#missing, `Nothing to show: ${error.message}.`);
+        this.#missing.replaceChildren(`Nothing to show: ${error.message}. `, h('a', { href: hostPath(this.#host) }, `The other runs of ${this.#host}`));
         this.#missing.hidden = this.#run !== undefined;
         return;
       }

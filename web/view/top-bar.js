@@ -11,19 +11,19 @@ const SIGNED_IN = 'switchyard.signed-in';
 export class TopBar extends HTMLElement {
   #trail = h('nav', { class: 'trail', 'aria-label': 'Place' });
   #signOut;
-  #theme;
+  #tools;
 
-  /** @param {HTMLElement} theme @param {() => void} signOut */
-  constructor(theme, signOut) {
+  /** @param {HTMLElement[]} tools @param {() => void} signOut */
+  constructor(tools, signOut) {
     super();
-    this.#theme = theme;
+    this.#tools = tools;
     this.#signOut = h('button', { type: 'button', class: 'quiet', hidden: !localStorage.getItem(SIGNED_IN), onclick: signOut }, 'Sign out');
   }
 
   connectedCallback() {
     if (this.childElementCount > 0) return;
     const brand = h('a', { class: 'brand', href: '/' }, h('img', { src: '/icons/brand.svg', alt: '', width: 22, height: 22 }), 'Switchyard');
-    this.append(brand, this.#trail, h('span', { class: 'gap' }), this.#theme, this.#signOut);
+    this.append(brand, this.#trail, h('span', { class: 'gap' }), ...this.#tools, this.#signOut);
   }
 
   /** @param {Route} route */

@@ -3,6 +3,7 @@
 //! Under systemd each run is a transient service of its own, which nothing that happens to the agent's service
 //! reaches; elsewhere the supervisor is the leader of a session.
 
+mod systemd_run;
 mod unit;
 
 use super::Error;
@@ -14,8 +15,8 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
-pub(super) use unit::warn_of_strangers;
 use unit::{State, Unit};
+pub(super) use unit::{systemctl, warn_of_strangers};
 
 /// This very program, even where its file was replaced or removed since it began.
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -82,6 +83,16 @@ impl Launcher {
         started.map_or_else(|| self.start(dir), Supervisor::Process)
     }
 
+    /// Starts the program that ends the run of a supervisor that is gone for good. Of a run that has not begun
+    /// no process can be left, so that one ends even where systemd starts nothing.
+    pub(super) fn settle(self, dir: &RunDir, has_begun: bool) -> io::Result<Child> {
+        if self == Self::Systemd && has_begun {
+            unit::settle(dir)
+        } else {
+            own("supervise").arg("--settle").arg(dir.path()).spawn()
+        }
+    }
+
     /// The one that an earlier agent started for `dir`, alive or not.
     pub(super) fn find(self, dir: &RunDir) -> Supervisor {
         match self {
@@ -112,11 +123,6 @@ fn own(mode: &str) -> Command {
         .current_dir("/")
         .kill_on_drop(false);
     command
-}
-
-/// Starts the program that ends the run of a supervisor that is gone for good.
-pub(super) fn settle(dir: &RunDir) -> io::Result<Child> {
-    own("supervise").arg("--settle").arg(dir.path()).spawn()
 }
 
 /// What supervises a run.

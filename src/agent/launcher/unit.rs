@@ -1,13 +1,12 @@
 //! A run as a transient service of systemd, by `systemd-run` and `systemctl`.
 
-use super::processes;
+use super::{processes, systemd_run};
 use crate::spool::RunDir;
 use futures_util::FutureExt;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
@@ -20,27 +19,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How the units of runs begin.
 const PREFIX: &str = "switchyard-run-";
 
-/// What nix, git and ssh need of the agent's environment: a service inherits nothing of it.
-const PASSED_ON: [&str; 15] = [
-    "PATH",
-    "HOME",
-    "NIX_PATH",
-    "NIX_REMOTE",
-    "NIX_SSL_CERT_FILE",
-    "SSL_CERT_FILE",
-    "LOCALE_ARCHIVE",
-    "TZDIR",
-    "LANG",
-    "RUST_LOG",
-    "http_proxy",
-    "https_proxy",
-    "ftp_proxy",
-    "all_proxy",
-    "no_proxy",
-];
-
-/// Where the agent's unit names the key with which git fetches, since a run needs a credential of its own.
-const SSH_KEY: &str = "SWITCHYARD_SSH_KEY";
+/// How the units begin that end runs.
+const SETTLE_PREFIX: &str = "switchyard-settle-";
 
 /// What systemd says of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,17 +45,10 @@ pub(crate) struct Unit {
 impl Unit {
     /// Asks systemd for it; what goes wrong is written to `errors`.
     pub(super) fn start(dir: &RunDir, errors: File) -> io::Result<Self> {
-        let program = own_path()?;
-        let starter = Command::new("systemd-run")
-            .args(arguments(dir, &program, |name| std::env::var_os(name)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .kill_on_drop(false)
-            .spawn()
-            .map_err(|error| io::Error::new(error.kind(), format!("systemd-run: {error}")))?;
+        let program = systemd_run::own_path()?;
+        let arguments = systemd_run::run(dir, &name(dir), &program, variable);
         Ok(Self {
-            starter: Some(starter),
+            starter: Some(ask_for(arguments, errors.into())?),
             ..Self::of(dir)
         })
     }
@@ -126,108 +99,34 @@ impl Unit {
     }
 }
 
+/// Starts what ends a run whose supervisor is gone. It needs to see and to end every process, which the agent's
+/// own service may not.
+pub(super) fn settle(dir: &RunDir) -> io::Result<Child> {
+    let program = systemd_run::own_path()?;
+    let unit = format!("{SETTLE_PREFIX}{}.service", dir.run_id());
+    ask_for(
+        systemd_run::settle(dir, &unit, &program, variable),
+        Stdio::inherit(),
+    )
+}
+
+fn ask_for(arguments: Vec<OsString>, errors: Stdio) -> io::Result<Child> {
+    Command::new("systemd-run")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(errors)
+        .kill_on_drop(false)
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("systemd-run: {error}")))
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 fn name(dir: &RunDir) -> String {
     format!("{PREFIX}{}.service", dir.run_id())
-}
-
-/// Where this program is, for a service that may be started again much later.
-fn own_path() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    // The kernel says so of a file that was replaced, as an upgrade does; what has its name is the next best.
-    let bytes = path.as_os_str().as_bytes();
-    Ok(match bytes.strip_suffix(b" (deleted)") {
-        Some(bytes) => PathBuf::from(OsStr::from_bytes(bytes)),
-        None => path,
-    })
-}
-
-/// The command line of `systemd-run`.
-fn arguments(
-    dir: &RunDir,
-    program: &Path,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Vec<OsString> {
-    let run = dir.run_id();
-    let mut arguments: Vec<OsString> = [
-        "--quiet",
-        "--collect",
-        "--no-ask-password",
-        "--service-type=notify",
-    ]
-    .map(OsString::from)
-    .into();
-    arguments.push(format!("--unit={}", name(dir)).into());
-    arguments.push(format!("--description=Switchyard run {run}").into());
-    let mut property = |property: OsString| arguments.extend(["-p".into(), property]);
-    for text in [
-        "User=root",
-        "UMask=0077",
-        "StandardInput=null",
-        "StandardOutput=journal",
-        "KillMode=process",
-        "TimeoutStopSec=30",
-        "OOMPolicy=continue",
-        "IgnoreOnIsolate=yes",
-        "Restart=on-abnormal",
-        "RestartSec=100ms",
-        "StartLimitIntervalSec=0",
-        "FileDescriptorStoreMax=8",
-        "After=switchyard-agent.service",
-        "SyslogIdentifier=switchyard-run",
-    ] {
-        property(text.into());
-    }
-    property(format!("LogExtraFields=SWITCHYARD_RUN={run}").into());
-    let words = [
-        program.as_os_str(),
-        "supervise".as_ref(),
-        "--note-end".as_ref(),
-        dir.path().as_os_str(),
-    ];
-    let words = words.map(quoted).join(OsStr::new(" "));
-    property(concat("ExecStopPost=", &words));
-    if let Some(key) = variable(SSH_KEY) {
-        property(concat("LoadCredential=ssh_key:", &key));
-    }
-    for name in PASSED_ON {
-        for name in [name.to_owned(), name.to_uppercase()] {
-            let passed = OsString::from(format!("--setenv={name}"));
-            if variable(&name).is_some() && !arguments.contains(&passed) {
-                arguments.push(passed);
-            }
-        }
-    }
-    arguments.push(program.into());
-    arguments.push("supervise".into());
-    arguments.push(without_variables(dir.path().as_os_str()));
-    arguments
-}
-
-fn concat(key: &str, value: &OsStr) -> OsString {
-    [OsStr::new(key), value].into_iter().collect()
-}
-
-/// One word of a command line in a unit.
-fn quoted(word: &OsStr) -> OsString {
-    let mut quoted = vec![b'"'];
-    for byte in without_variables(word).as_bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            quoted.push(b'\\');
-        }
-        quoted.push(*byte);
-    }
-    quoted.push(b'"');
-    OsString::from_vec(quoted)
-}
-
-/// A word in which systemd finds no variable.
-fn without_variables(word: &OsStr) -> OsString {
-    let bytes = word.as_bytes().iter();
-    let doubled = bytes.flat_map(|byte| {
-        let twice = if *byte == b'$' { 2 } else { 1 };
-        std::iter::repeat_n(*byte, twice)
-    });
-    OsString::from_vec(doubled.collect())
 }
 
 async fn ask(name: String) -> State {
@@ -253,7 +152,7 @@ fn state(said: &str) -> State {
 }
 
 /// What `systemctl` printed, if it answered in time and without an error.
-async fn systemctl(arguments: &[&str]) -> Option<String> {
+pub(in crate::agent) async fn systemctl(arguments: &[&str]) -> Option<String> {
     let asked = Command::new("systemctl")
         .arg("--no-ask-password")
         .args(arguments)
@@ -290,49 +189,6 @@ pub(in crate::agent) async fn warn_of_strangers(state_dir: PathBuf) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::RunId;
-
-    #[test]
-    fn a_service_gets_what_it_needs_and_nothing_of_ours_ends_it() {
-        let run = RunId::new("2025-12-14T10-30-00-switch").unwrap();
-        let dir = RunDir::new(Path::new("/var/lib/a $b \"c"), &run);
-        let environment = [
-            ("PATH", "/bin"),
-            ("HTTPS_PROXY", "x"),
-            (SSH_KEY, "/run/key"),
-        ];
-        let variable = |name: &str| {
-            let found = environment.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| OsString::from(value))
-        };
-        let arguments = arguments(&dir, Path::new("/nix/store/x/bin/switchyard"), variable);
-        let has = |argument: &str| arguments.iter().any(|known| known == argument);
-        for argument in [
-            "--unit=switchyard-run-2025-12-14T10-30-00-switch.service",
-            "KillMode=process",
-            "Restart=on-abnormal",
-            "FileDescriptorStoreMax=8",
-            "IgnoreOnIsolate=yes",
-            "LoadCredential=ssh_key:/run/key",
-            "LogExtraFields=SWITCHYARD_RUN=2025-12-14T10-30-00-switch",
-            "--setenv=PATH",
-            "--setenv=HTTPS_PROXY",
-            "ExecStopPost=\"/nix/store/x/bin/switchyard\" \"supervise\" \"--note-end\" \
-             \"/var/lib/a $$b \\\"c/runs/2025-12-14T10-30-00-switch\"",
-        ] {
-            assert!(has(argument), "{argument} is not in {arguments:?}");
-        }
-        assert!(!has("--setenv=HOME"), "it is not set");
-        let command: Vec<_> = arguments[arguments.len() - 3..].to_vec();
-        assert_eq!(
-            command,
-            [
-                "/nix/store/x/bin/switchyard",
-                "supervise",
-                "/var/lib/a $$b \"c/runs/2025-12-14T10-30-00-switch"
-            ]
-        );
-    }
 
     #[test]
     fn a_unit_that_was_collected_is_gone_although_it_looks_like_a_success() {

@@ -120,6 +120,7 @@ impl HostRuns {
         let (fleet, host_id) = (&core.fleet, &self.host_id);
         self.open.retain(|run_id, run| {
             run.asked = None;
+            run.notice_failed_sync();
             // A host that was gone for a while has new tails.
             let followed = fleet.follow_run(host_id, run_id);
             followed.map(|followed| run.tail = followed.tail).is_some()
@@ -232,6 +233,7 @@ impl HostRuns {
         let footer = run.log.footer().cloned();
         run.sync_footer(core);
         run.result = None;
+        run.ended = Some(report.clone());
         if self.single.as_ref() == Some(run_id) {
             self.single = None;
         }
@@ -260,6 +262,7 @@ impl HostRuns {
                 run.persisted = true;
             }
         }
+        self.open.values_mut().for_each(OpenRun::notice_failed_sync);
         let acks: Vec<_> = self
             .open
             .iter_mut()
@@ -289,7 +292,7 @@ impl HostRuns {
                 run.shown = (now, run.tail.lines());
                 core.fleet.show_lines(&self.host_id, run_id);
             }
-            if run.recovers(core, now) {
+            if run.recovers(core, &self.dir, run_id, now) {
                 ready.push(run_id.clone());
             }
         }

@@ -30,6 +30,8 @@ pub(super) struct OpenRun {
     pub(super) shown: (Instant, Seq),
     /// The final status, until its run can be ended.
     pub(super) result: Option<StatusReport>,
+    /// The status that it was ended with.
+    pub(super) ended: Option<StatusReport>,
     /// Whether the end is in the database.
     pub(super) persisted: bool,
     /// When its log was made, if this dashboard made it.
@@ -84,6 +86,7 @@ impl OpenRun {
             stalled_until: None,
             shown,
             result: None,
+            ended: None,
             persisted: false,
             made: is_new.then_some(now),
         })
@@ -108,11 +111,23 @@ impl OpenRun {
     }
 
     /// After a failed write, once its time has come: whether more can be stored now.
-    pub(super) fn recovers(&mut self, core: &Core, now: Instant) -> bool {
+    pub(super) fn recovers(
+        &mut self,
+        core: &Core,
+        dir: &Path,
+        run_id: &RunId,
+        now: Instant,
+    ) -> bool {
         if self.stalled_until.is_none_or(|until| now < until) {
             return false;
         }
-        match self.log.probe() {
+        let tried = self.log.probe().and_then(|()| {
+            if self.syncing.has_failed() {
+                return self.reopen(core, dir, run_id);
+            }
+            Ok(())
+        });
+        match tried {
             Ok(()) => {
                 self.stalled_until = None;
                 true
@@ -122,6 +137,30 @@ impl OpenRun {
                 false
             }
         }
+    }
+
+    /// A sync failed: from then on it counts as a failed write.
+    pub(super) fn notice_failed_sync(&mut self) {
+        if self.syncing.has_failed() && self.stalled_until.is_none() {
+            self.stalled_until = Some(Instant::now() + RETRY);
+            self.asked = None;
+        }
+    }
+
+    /// Takes from the files what is still whole, and writes anew what may not have reached the disk.
+    fn reopen(&mut self, core: &Core, dir: &Path, run_id: &RunId) -> Result<(), LogError> {
+        let durable = self.syncing.done().min(self.log.next_seq());
+        self.log = LogWriter::open(dir, run_id)?;
+        let durable = durable.min(self.log.next_seq());
+        self.log.write_again(durable)?;
+        self.syncing = self.syncing.of(self.log.sync_handle());
+        if self.log.footer().is_none() {
+            self.result = self.result.take().or(self.ended.take());
+            core.syncer.want(&self.syncing, self.log.next_seq());
+        } else {
+            self.sync_footer(core);
+        }
+        Ok(())
     }
 
     /// Whether the run is over and all of its log is on disk.
@@ -140,6 +179,7 @@ impl OpenRun {
         // The mark of the footer is that of a line from now on.
         self.syncing = self.syncing.anew();
         (self.acked, self.result, self.persisted) = (0, None, false);
+        self.ended = None;
     }
 
     /// Asks for everything up to and with the footer to be made durable.

@@ -143,39 +143,3 @@ test('a connection cut in the middle of the output shows a gap while there is on
     await world.end();
   }
 });
-
-test('without hosts the page says how to get one', async () => {
-  const world = await World.start([]);
-  try {
-    const { page, errors } = await browser.page();
-    await page.goto(world.url);
-    await page.getByText('No hosts yet').waitFor();
-    await page.getByText(`dashboard = "ws://127.0.0.1:${world.port}"`).waitFor();
-    await shot(page, 'empty-dark');
-    assert.deepEqual(errors, []);
-  } finally {
-    await world.end();
-  }
-});
-
-test('a wrong password is explained, the right one leads in, and signing out leads out again', async () => {
-  const world = await World.start(['anna'], { users: 'correct horse' });
-  try {
-    const { page } = await browser.page();
-    await page.goto(`${world.url}/hosts/anna`);
-    await page.getByLabel('User').fill('ada');
-    await page.getByLabel('Password').fill('wrong');
-    await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByText('do not belong together').waitFor();
-    await shot(page, 'login-dark');
-    await page.getByLabel('Password').fill('correct horse');
-    await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('heading', { name: 'anna' }).waitFor();
-    await page.getByText('connected', { exact: true }).waitFor();
-    await page.getByRole('button', { name: 'Sign out' }).click();
-    await page.getByLabel('Password').waitFor();
-    await until('the session is over', async () => (await page.request.get(`${world.url}/api/hosts`)).status() === 401);
-  } finally {
-    await world.end();
-  }
-});

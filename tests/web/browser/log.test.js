@@ -162,6 +162,50 @@ test('a link to a line holds while lines keep coming', async () => {
   await page.context().close();
 });
 
+test('the map at the edge shows where errors are, in the colours of the theme, and leads there', async () => {
+  const { page } = await open();
+  await page.locator('sy-map[aria-label="Map of the log: 4 errors"]').waitFor();
+  /** The colours in the map and the parts of its height where the errors are. */
+  const look = () =>
+    page.locator('sy-map canvas').evaluate((element) => {
+      const canvas = /** @type {HTMLCanvasElement} */ (element);
+      const { data } = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).getImageData(10, 0, 1, canvas.height);
+      const rows = Array.from({ length: canvas.height }, (_, y) => [...data.slice(4 * y, 4 * y + 3)].join(' '));
+      const [color] = rows.filter((row, y) => row !== '0 0 0' && y < canvas.height / 2);
+      return { color, marks: rows.flatMap((row, y) => (row === color && rows[y - 1] !== color ? [y / canvas.height] : [])) };
+    });
+  const dark = await look();
+  assert.equal(dark.color, '255 123 114');
+  assert.deepEqual(dark.marks.map((part) => Math.round(part * 100)), [25, 50, 75, 100]);
+  await page.emulateMedia({ colorScheme: 'light' });
+  await until('it is drawn in the other theme', async () => (await look()).color === '179 29 40');
+  const box = await page.locator('sy-map').boundingBox();
+  assert.ok(box);
+  await page.mouse.click(box.x + 5, box.y + box.height * (dark.marks[1] ?? 0));
+  await page.locator('.log-row', { hasText: 'part 1 is broken' }).waitFor();
+  await page.context().close();
+});
+
+test('a phase leads to its first line', async () => {
+  const { page } = await browser.page();
+  const berta = world.host('berta');
+  const id = await berta.start('build');
+  berta.err('evaluating derivation');
+  berta.many(1, 800);
+  await until('the lines of the evaluation are there', async () => (await berta.run()).lines === 801);
+  berta.err("building '/nix/store/00000000000000000000000000000000-a.drv'...");
+  berta.many(801, 1500);
+  await page.goto(`${world.url}/hosts/berta/runs/${id}`);
+  const building = page.locator('.phases button', { hasText: 'Building' });
+  await building.locator('.phase-time', { hasText: /\d:\d\d/ }).waitFor();
+  await building.click();
+  await page.locator('.log-row[data-seq="801"]', { hasText: "building '/nix/store/" }).waitFor();
+  assert.equal(await page.getByText('Follow', { exact: true }).getAttribute('aria-pressed'), 'false');
+  berta.exit(0);
+  await berta.ended('ok');
+  await page.context().close();
+});
+
 test('the output of one derivation is picked out, by its name in the log and from the list', async () => {
   const { page } = await open({}, '#L8000');
   await page.getByText('Only ▾').click();
@@ -222,6 +266,39 @@ test('a selection of 5,000 lines is copied from the model, whatever is on screen
   await page.keyboard.press('Control+c');
   await page.getByText(`${new Intl.NumberFormat('en').format(all.length)} lines copied`).waitFor();
   assert.deepEqual((await page.evaluate(() => navigator.clipboard.readText())).split('\n'), all);
+  await page.context().close();
+});
+
+test('a selection outlives the rows it was made on, and takes nothing away from another one', async () => {
+  const { page } = await open({ permissions: ['clipboard-read', 'clipboard-write'] }, '#L301');
+  await page.locator('.log-row.marked').waitFor();
+  const at = async (/** @type {number} */ seq) => {
+    const box = await page.locator(`.log-row[data-seq="${seq}"]`).boundingBox();
+    const scroller = await page.locator('.log-scroll').boundingBox();
+    assert.ok(box && scroller);
+    return { x: scroller.x + 160, y: box.y + 10 };
+  };
+  const [from, to] = [await at(302), await at(305)];
+  await page.mouse.move(from.x, from.y);
+  await page.mouse.down();
+  await page.mouse.move(to.x, to.y, { steps: 5 });
+  await page.mouse.up();
+  const before = await page.evaluate(() => document.getSelection()?.toString());
+  assert.match(before ?? '', /^\S* ?301\s+line 302\s+line 303\s+l/);
+  for (let i = 0; i < 10; i++) await page.keyboard.press('PageDown');
+  await page.locator('.log-row[data-seq="600"]').waitFor();
+  await page.keyboard.press('Control+c');
+  await page.getByText('4 lines copied').waitFor();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  assert.match(copied, /^\S* ?301\nline 302\nline 303\nl\S*/);
+  for (let i = 0; i < 10; i++) await page.keyboard.press('PageUp');
+  await page.locator('.log-row[data-seq="303"]').waitFor();
+  await until('it is shown again', async () => (await page.evaluate(() => document.getSelection()?.toString())) === before);
+
+  await page.locator('.run-message pre').selectText();
+  await page.locator('.log-scroll').press('PageDown');
+  await page.locator('.log-row[data-seq="340"]').waitFor();
+  assert.match((await page.evaluate(() => document.getSelection()?.toString())) ?? '', /ended with exit code 1/);
   await page.context().close();
 });
 

@@ -138,8 +138,10 @@ test('several hosts are commanded at once, and one that is busy says why not', a
   for (const name of ['anna', 'clara', 'dora']) await row(page, name).locator('input[type="checkbox"]').check();
   await page.getByText('3 hosts selected').waitFor();
   await page.locator('sy-bulk button[data-command="pull"]').click();
-  await page.getByText('Pull asked for on 2 hosts').waitFor();
-  await page.locator('.toast.error', { hasText: 'anna' }).waitFor();
+  const results = page.locator('sy-results');
+  await results.getByText('Pull on 3 hosts').waitFor();
+  await results.getByText('1 refused · 2 running').waitFor();
+  await results.locator('li', { hasText: 'anna' }).getByText('anna is busy: build is running').waitFor();
   for (const name of ['clara', 'dora']) await row(page, name).locator('sy-state[data-state="running"]').waitFor();
   await shot(page, 'bulk-dark');
   for (const name of ['anna', 'clara', 'dora']) world.host(name).exit(0);
@@ -173,8 +175,12 @@ test('a host or a run that does not exist is said once, in place', async () => {
   await page.context().close();
 });
 
-test('on a phone nothing is cut off', async () => {
+test('on a phone nothing is cut off, and a run opens full screen', async () => {
   const { page } = await browser.page(PHONE);
+  await page.goto(world.url);
+  await row(page, 'anna').getByText('▶ Show log').tap();
+  await page.waitForURL('**/hosts/anna/runs/*');
+  await page.locator('sy-log').waitFor();
   for (const path of ['/', '/hosts/anna']) {
     await page.goto(world.url + path);
     await page.locator('sy-actions').first().waitFor();
@@ -184,6 +190,8 @@ test('on a phone nothing is cut off', async () => {
   await shot(page, 'phone-host-dark');
   await page.locator('.run-item').last().tap();
   await page.locator('.log-row.error').waitFor();
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(wide <= 0, `the run is ${wide} px too wide`);
   await shot(page, 'phone-run-dark');
   await page.context().close();
 });

@@ -43,7 +43,9 @@ test('a full disk of the dashboard is said on every place, and no more once ther
     await banner.getByText(/The dashboard cannot store: .*No space left/).waitFor();
     await banner.getByText('nothing is lost').waitFor();
     assert.deepEqual(await anna.boundingBox(), before, 'the rows stay where they are');
+    await page.setViewportSize({ width: 1440, height: 900 });
     await shot(page, 'disk-full-dark');
+    await page.setViewportSize({ width: 1440, height: 2600 });
     const { run_id } = await world.host('anna').run();
     for (const path of ['/hosts/anna', `/hosts/anna/runs/${run_id}`]) {
       await page.goto(world.url + path);

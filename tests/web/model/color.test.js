@@ -27,6 +27,8 @@ test('every text is readable on every ground it stands on', () => {
   for (const [grounds, names] of /** @type {const} */ ([
     [['ground', 'panel', 'raised', 'log', 'hover'], onAll],
     [['log'], ['number', ...ANSI]],
+    [['marked', 'current'], ['text', 'quiet', 'failed', 'lost', ...ANSI]],
+    [['found'], ['on-found']],
   ])) {
     for (const ground of grounds) {
       for (const name of names) {

@@ -50,6 +50,18 @@ test('where there are more matches than can be held, every step is right and no 
   assert.equal(await finder.step(899_997, 1, 900_000), 0);
 });
 
+test('where enough places are known, a log that grows is only counted', async () => {
+  const seqs = Array.from({ length: 80_000 }, (_, i) => i);
+  const { ask, asked } = dashboard(seqs);
+  const finder = new Finder(ask);
+  await finder.search(QUERY);
+  assert.equal(finder.seqs.length, 50_000);
+  seqs.push(90_000);
+  const before = asked.times;
+  await finder.more();
+  assert.deepEqual([finder.total, finder.seqs.length, asked.times - before], [80_001, 50_000, 1]);
+});
+
 test('matches that lie far apart and far from the start are found backwards, too', async () => {
   const seqs = [...Array.from({ length: 60_000 }, (_, i) => i), 5_000_000, 9_000_000];
   const finder = new Finder(dashboard(seqs).ask);

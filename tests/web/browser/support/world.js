@@ -6,12 +6,15 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endAllOf, Program, PROGRAM, until } from './process.js';
+import { WireAgent, wireToken } from './wire.js';
 
 /** Prints what is written into the pipe that it is given. */
 const PUPPET = `while IFS= read -r order <&3; do
   case $order in
     "out "*) printf '%b\\n' "\${order#out }" ;;
     "err "*) printf '%b\\n' "\${order#err }" >&2 ;;
+    "raw "*) printf '%b' "\${order#raw }" ;;
+    "long "*) head -c "\${order#long }" /dev/zero | tr '\\0' x; echo ;;
     "many "*) seq -f 'line %.0f' \${order#many } ;;
     "drip "*) set -- "$1" \${order#drip }; i=$2; while [ "$i" -le "$3" ]; do seq -f 'line %.0f' "$i" "$((i+99))"; i=$((i+100)); sleep 0.02; done ;;
     "end "*) exit "\${order#end }" ;;
@@ -22,9 +25,9 @@ done 3<>"$1"
 const COMMANDS = ['pull', 'switch', 'test', 'update', 'boot', 'build', 'rollback'];
 
 /**
- * `users` is the password of the user `ada`, `data` a folder for the dashboard's data, `environments` more of
- * the environment of some agents.
- * @typedef {{users?: string, data?: string, environments?: Record<string, Record<string, string>>}} Options
+ * `users` is the password of the user `ada`, `role` what she is if not an admin, `more` of the configuration, `data` a folder for the dashboard's data, `environments` more of
+ * the environment of some agents, `wire` the names of hosts whose agents are in the test itself.
+ * @typedef {{users?: string, role?: string, more?: string, data?: string, wire?: string[], environments?: Record<string, Record<string, string>>}} Options
  */
 
 export class World {
@@ -32,6 +35,8 @@ export class World {
   port = 0;
   /** @type {Map<string, Host>} */
   hosts = new Map();
+  /** @type {Map<string, WireAgent>} */
+  wire = new Map();
   /** @type {Program | null} */
   #dashboard = null;
 
@@ -41,23 +46,30 @@ export class World {
     world.port = await freePort();
     const data = options.data ?? join(world.dir, 'data');
     const agents = names.map((name) => token(name));
-    writeFileSync(join(world.dir, 'agents'), agents.map(({ line }) => `${line}\n`).join(''), { mode: 0o600 });
+    const wire = (options.wire ?? []).map((name) => wireToken(name));
+    writeFileSync(join(world.dir, 'agents'), [...agents, ...wire].map(({ line }) => `${line}\n`).join(''), { mode: 0o600 });
     let config = `listen = "127.0.0.1:${world.port}"\ndata_dir = "${data}"\nagents_file = "${world.dir}/agents"\n`;
     if (options.users) {
       const hash = execFileSync(PROGRAM, ['passwd'], { input: `${options.users}\n`, encoding: 'utf8' }).trim();
-      writeFileSync(join(world.dir, 'users'), `ada admin ${hash}\n`, { mode: 0o600 });
+      writeFileSync(join(world.dir, 'users'), `ada ${options.role ?? 'admin'} ${hash}\n`, { mode: 0o600 });
       config += `users_file = "${world.dir}/users"\n`;
     }
-    writeFileSync(join(world.dir, 'dashboard.toml'), config);
+    writeFileSync(join(world.dir, 'dashboard.toml'), config + (options.more ?? ''));
     await world.startDashboard();
     for (const { name, secret } of agents) world.hosts.set(name, new Host(world, name, secret, options.environments?.[name]));
     for (const host of world.hosts.values()) await host.connected();
+    for (const one of wire) world.wire.set(one.name, new WireAgent(world.port, one));
     return world;
   }
 
   /** What the dashboard said since it was last started. */
   get said() {
     return this.#dashboard?.said ?? '';
+  }
+
+  /** The file of a run's log. @param {string} host @param {string} run */
+  logFile(host, run) {
+    return join(this.dir, 'data', 'logs', host, `${run}.log`);
   }
 
   get url() {
@@ -84,6 +96,7 @@ export class World {
 
   async end() {
     for (const host of this.hosts.values()) await host.end();
+    for (const agent of this.wire.values()) agent.close();
     await this.stopDashboard('SIGKILL');
     endAllOf(this.dir);
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
@@ -149,6 +162,16 @@ ${COMMANDS.map((command) => `[commands.${command}]\nsteps = ${steps}\n`).join(''
   /** @param {string} line */
   err(line) {
     this.#order(`err ${line}`);
+  }
+
+  /** Prints as it stands, but for its escapes and without an end. @param {string} text */
+  raw(text) {
+    this.#order(`raw ${text}`);
+  }
+
+  /** Prints a line of so many letters. @param {number} letters */
+  long(letters) {
+    this.#order(`long ${letters}`);
   }
 
   /** Prints `line FROM` to `line TO`. @param {number} from @param {number} to */

@@ -1,0 +1,67 @@
+//! The units of both services, as NixOS makes them from the file that its modules read: what these tests measure
+//! is what runs there.
+
+use serde_json::Value;
+
+const UNITS: &str = include_str!("../../nixos-modules/units.json");
+
+/// The agent's, on a test host.
+pub(crate) fn agent() -> String {
+    unit(
+        "agent",
+        &[
+            "ExecStart=/usr/local/bin/switchyard agent --config /etc/switchyard/agent.toml",
+            "Environment=HOME=/root",
+            "Environment=PATH=/usr/local/bin:/usr/bin:/bin",
+            "StateDirectory=switchyard-agent",
+            "LoadCredential=token:/etc/switchyard/token",
+        ],
+    )
+}
+
+/// The dashboard's.
+pub(crate) fn dashboard() -> String {
+    unit(
+        "dashboard",
+        &[
+            "ExecStart=/usr/local/bin/switchyard dashboard --config /etc/switchyard/dashboard.toml",
+            "StateDirectory=switchyard",
+        ],
+    )
+}
+
+/// A unit with what the modules add for each host.
+fn unit(service: &str, of_host: &[&str]) -> String {
+    let units: Value = serde_json::from_str(UNITS).unwrap();
+    let unit = &units[service];
+    let words = |key: &str| -> Vec<String> { serde_json::from_value(unit[key].clone()).unwrap() };
+    format!(
+        "[Unit]\nDescription={}\nAfter={}\n{}\n[Service]\n{}{}\n\n[Install]\nWantedBy={}\n",
+        unit["description"].as_str().unwrap(),
+        words("after").join(" "),
+        section(&unit["unitConfig"]),
+        section(&unit["serviceConfig"]),
+        of_host.join("\n"),
+        words("wantedBy").join(" ")
+    )
+}
+
+/// As NixOS writes it: a list is its key several times.
+fn section(settings: &Value) -> String {
+    let settings = settings.as_object().unwrap();
+    let lines = settings.iter().flat_map(|(key, value)| {
+        let values = value
+            .as_array()
+            .map_or(std::slice::from_ref(value), Vec::as_slice);
+        values
+            .iter()
+            .map(move |value| format!("{key}={}\n", plain(value)))
+    });
+    lines.collect()
+}
+
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}

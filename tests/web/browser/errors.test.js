@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch, row, seesLine, shot } from './support/browser.js';
+import { until } from './support/process.js';
+import { World } from './support/world.js';
+
+/** @type {Awaited<ReturnType<typeof launch>>} */
+let browser;
+
+before(async () => {
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+});
+
+/** @param {import('playwright-core').Page} page @param {string} [password] */
+async function signIn(page, password = 'correct horse') {
+  await page.getByLabel('User').fill('ada');
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+}
+
+test('without hosts the page says how to get one, in three lines of NixOS configuration', async () => {
+  const world = await World.start([]);
+  try {
+    const { page, errors } = await browser.page();
+    await page.goto(world.url);
+    await page.getByText('No hosts yet').waitFor();
+    await page.getByText(`services.switchyard.agent.settings.dashboard = "ws://127.0.0.1:${world.port}";`).waitFor();
+    await shot(page, 'empty-dark');
+    await page.emulateMedia({ colorScheme: 'light' });
+    await shot(page, 'empty-light');
+    assert.deepEqual(errors, []);
+  } finally {
+    await world.end();
+  }
+});
+
+test('a wrong password is explained, the right one leads in, and signing out leads out again', async () => {
+  const world = await World.start(['anna'], { users: 'correct horse' });
+  try {
+    const { page } = await browser.page();
+    await page.goto(`${world.url}/hosts/anna`);
+    await signIn(page, 'wrong');
+    await page.getByText('do not belong together').waitFor();
+    await shot(page, 'login-dark');
+    await signIn(page);
+    await page.getByRole('heading', { name: 'anna' }).waitFor();
+    await page.getByText('connected', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Password').waitFor();
+    await until('the session is over', async () => (await page.request.get(`${world.url}/api/hosts`)).status() === 401);
+  } finally {
+    await world.end();
+  }
+});
+
+test('a session that ends is begun again over the place one is at, which stays as it was', async () => {
+  const world = await World.start(['anna'], { users: 'correct horse' });
+  try {
+    const { page } = await browser.page();
+    await page.goto(world.url);
+    await signIn(page);
+    const anna = row(page, 'anna');
+    await anna.locator('button[data-command="switch"]').click();
+    world.host('anna').many(1, 5000);
+    await seesLine(anna, 'line 5000');
+    await anna.getByText('Open run →').click();
+    await page.evaluate(() => (location.hash = '#L2000'));
+    const marked = page.locator('.log-row.marked[data-seq="1999"]');
+    await marked.waitFor();
+    const before = await marked.boundingBox();
+    await page.evaluate(() => Object.assign(window, { sameDocument: true }));
+
+    // Signed out in another window.
+    await page.request.post(`${world.url}/api/logout`, { headers: { Origin: world.url, 'Content-Type': 'application/json' }, data: {} });
+    await page.getByText('Your session has ended').waitFor();
+    assert.equal(await page.locator('.log-row.marked').count(), 1, 'the place is still behind it');
+    await shot(page, 'session-ended-dark');
+    world.host('anna').many(5001, 6000);
+    await signIn(page);
+    await page.getByText('▼ 1,000 new').waitFor();
+    assert.deepEqual(await marked.boundingBox(), before);
+    assert.equal(await page.evaluate(() => 'sameDocument' in window), true);
+  } finally {
+    await world.end();
+  }
+});
+
+test('a button for which the role is missing says so, once and from then on', async () => {
+  const world = await World.start(['anna', 'berta'], { users: 'correct horse', role: 'viewer' });
+  try {
+    const { page } = await browser.page();
+    await page.goto(world.url);
+    await signIn(page);
+    await row(page, 'anna').locator('button[data-command="switch"]').click();
+    await page.locator('.toast.error', { hasText: 'this needs the role operator, and ada is viewer' }).waitFor();
+    for (const name of ['anna', 'berta']) {
+      const button = row(page, name).locator('button[data-command="switch"]');
+      await until(`the button of ${name} is disabled`, () => button.isDisabled());
+      assert.match((await button.getAttribute('title')) ?? '', /Your role may look, and not act/);
+    }
+  } finally {
+    await world.end();
+  }
+});
+
+test('a run that retention has removed says so', async () => {
+  const world = await World.start(['anna'], { more: '[retention]\nmax_bytes = 1\n' });
+  try {
+    const { page } = await browser.page();
+    const run = await world.host('anna').start('switch');
+    world.host('anna').many(1, 100);
+    world.host('anna').exit(0);
+    await world.host('anna').ended('ok');
+    await world.stopDashboard();
+    await world.startDashboard();
+    await until('it is removed', async () => (await fetch(`${world.url}/api/hosts/anna/runs/${run}`)).status === 404);
+    await page.goto(`${world.url}/hosts/anna/runs/${run}`);
+    await page.getByText(`${run} of anna was removed by retention`).waitFor();
+    await page.getByText('The other runs of anna').click();
+    await page.getByRole('heading', { name: 'anna' }).waitFor();
+  } finally {
+    await world.end();
+  }
+});

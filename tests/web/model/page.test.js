@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const WEB = fileURLToPath(new URL('../../../web/', import.meta.url));
+
+/** Types alone: nothing asks for them. */
+const TYPES = ['/model/types.js', '/view/context.js'];
+
+test('every module is asked for at once, and not one after the other as they import each other', () => {
+  const html = readFileSync(`${WEB}index.html`, 'utf8');
+  const named = [...html.matchAll(/<link rel="modulepreload" href="([^"]+)">/g)].map((match) => match[1]);
+  const there = modules('').filter((path) => !TYPES.includes(path));
+  assert.deepEqual(named.sort(), there.sort());
+});
+
+/** @param {string} folder @returns {string[]} */
+function modules(folder) {
+  return readdirSync(WEB + folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return modules(path);
+    return folder !== '' && path.endsWith('.js') ? [path] : [];
+  });
+}
+
+test('the page holds no script, style or handler of its own, which its policy forbids', () => {
+  const html = readFileSync(`${WEB}index.html`, 'utf8');
+  assert.doesNotMatch(html, /<script(?![^>]* src=)|<style| style=| on\w+=/);
+  for (const path of modules('')) {
+    const source = readFileSync(WEB + path, 'utf8');
+    assert.doesNotMatch(source, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function/, path);
+  }
+});

@@ -1,0 +1,40 @@
+/** The same failure on several hosts is one. */
+
+import { hostState } from './status.js';
+import { firstLine, shortPaths } from './summary.js';
+
+/** @typedef {import('./types.js').Host} Host */
+/** @typedef {{text: string, hosts: string[]}} Failure */
+
+/** What failed on at least two hosts, most hosts first. @param {Iterable<Host>} hosts @returns {Failure[]} */
+export function commonFailures(hosts) {
+  /** @type {Map<string, string[]>} */
+  const groups = new Map();
+  for (const host of hosts) {
+    if (hostState(host) !== 'failed') continue;
+    const text = failureText(host);
+    if (!text) continue;
+    const group = groups.get(text);
+    if (group) group.push(host.id);
+    else groups.set(text, [host.id]);
+  }
+  return [...groups]
+    .filter(([, ids]) => ids.length > 1)
+    .map(([text, ids]) => ({ text, hosts: ids.sort() }))
+    .sort((a, b) => b.hosts.length - a.hosts.length || (a.text < b.text ? -1 : 1));
+}
+
+/** Without what differs from host to host though the failure is the same. @param {Host} host */
+function failureText(host) {
+  const text = shortPaths(firstLine(host.run?.message ?? ''));
+  let said = text;
+  for (const name of [host.id, host.hostname]) {
+    if (name && name.length > 1) said = said.replaceAll(new RegExp(`(?<![\\w.-])${escape(name)}(?![\\w-])`, 'g'), 'HOST');
+  }
+  return said;
+}
+
+/** @param {string} text */
+function escape(text) {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+}
