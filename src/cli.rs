@@ -1,5 +1,6 @@
 //! The command line. Exit codes: 0 fine, 1 failed at run time, 2 wrong usage or configuration.
 
+mod control;
 mod secrets;
 
 use anyhow::Context;
@@ -67,6 +68,19 @@ enum Mode {
     },
     /// Hash the password on standard input for the users file
     Passwd,
+    /// Make a secret for one-time codes: on standard output for an app, on standard error for the users file
+    Totp {
+        /// The user
+        name: String,
+    },
+    /// Ask the dashboard that runs on this machine, as its owner or root
+    Admin {
+        /// Its data folder
+        #[arg(long, value_name = "DIR", default_value = "/var/lib/switchyard")]
+        data_dir: PathBuf,
+        #[command(subcommand)]
+        wish: control::Wish,
+    },
     /// Run a whole fleet on this machine, without any set-up
     Demo {
         /// How many hosts
@@ -194,6 +208,8 @@ fn run(mode: Mode) -> Result<(), Failure> {
             _ => secrets::agent_tokens(&hosts),
         },
         Mode::Passwd => secrets::passwd(),
+        Mode::Totp { name } => secrets::totp(&name),
+        Mode::Admin { data_dir, wish } => control::ask(&data_dir, &wish),
         Mode::Demo { hosts, listen } => {
             let hosts = hosts.into();
             serve(&mut Builder::new_multi_thread(), |shutdown| {

@@ -96,6 +96,19 @@ impl ConfigSource {
         }
     }
 
+    /// The error that `key` is not there.
+    pub fn missing(&self, key: &str, remedy: impl Into<String>) -> ConfigError {
+        ConfigError::Invalid {
+            place: Place {
+                file: self.path.clone(),
+                line: Some(1),
+                key: Some(key.to_owned()),
+            },
+            problem: "the key is missing".to_owned(),
+            remedy: remedy.into(),
+        }
+    }
+
     fn line(&self, offset: usize) -> usize {
         let before = self.text.as_bytes().iter().take(offset);
         1 + before.filter(|byte| **byte == b'\n').count()

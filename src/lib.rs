@@ -15,6 +15,7 @@
 //! | [`runlog`] | the log of one run: text file, index, recovery; the spool and the dashboard's log are both it |
 //! | [`spool`] | the folder of a run on its host, through which agent and supervisor speak |
 //! | [`progress`] | pure: lines of nix in; phase, counts and lines for people out |
+//! | [`mask`] | pure: secrets out of lines, before they leave the host |
 //! | [`ansi`], [`proctree`], [`config_file`], [`lifecycle`], [`logging`] | small things that several modules need |
 //! | [`supervisor`] | one run: child processes, their output, their end |
 //! | [`agent`] | configuration and commands, the runs of this host, the connection, host facts |
@@ -64,6 +65,7 @@ pub mod dashboard;
 pub mod demo;
 pub mod lifecycle;
 pub mod logging;
+pub mod mask;
 pub mod proctree;
 pub mod progress;
 pub mod protocol;

@@ -14,6 +14,7 @@ const GROUND: &[&str] = &[
     "config_file",
     "proctree",
     "ansi",
+    "mask",
 ];
 
 /// The modules that know all, because they put it together.
@@ -23,9 +24,9 @@ const TOP: &[&str] = &["main", "lib", "cli", "demo"];
 fn allowed(module: &str) -> Option<Vec<&'static str>> {
     let uses: &[&str] = match module {
         "protocol" | "lifecycle" | "logging" | "config_file" | "proctree" | "ansi" => &[],
-        "runlog" => &["protocol"],
+        "runlog" | "mask" => &["protocol"],
         "progress" => &["protocol", "ansi"],
-        "spool" => &["protocol", "runlog", "proctree"],
+        "spool" => &["protocol", "runlog", "proctree", "mask"],
         "supervisor" => return Some([GROUND, &["progress"]].concat()),
         "agent" | "dashboard" => GROUND,
         _ => return None,
@@ -34,7 +35,14 @@ fn allowed(module: &str) -> Option<Vec<&'static str>> {
 }
 
 /// Modules without sockets and without async.
-const SYNCHRONOUS: &[&str] = &["protocol", "runlog", "spool", "progress", "supervisor"];
+const SYNCHRONOUS: &[&str] = &[
+    "protocol",
+    "runlog",
+    "spool",
+    "progress",
+    "mask",
+    "supervisor",
+];
 
 /// A source file: where it is and its modules below the crate, such as `["agent", "config"]`.
 struct Source {

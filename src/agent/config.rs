@@ -2,6 +2,7 @@
 
 use super::endpoint::Endpoint;
 use crate::config_file::{self, ConfigError, ConfigSource};
+use crate::mask::{Masker, Masking};
 use crate::protocol::{CommandName, HostId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -14,7 +15,10 @@ pub struct Config {
     pub(super) dashboard: Endpoint,
     /// `None`: the host name, read when the agent runs.
     pub(super) host_id: Option<HostId>,
+    /// Where the token is: given, or in the state folder, where enrolment writes it.
     pub(super) token_file: PathBuf,
+    /// The secret that is exchanged for a token where there is none.
+    pub(super) enrolment_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) state_dir: PathBuf,
     pub(super) heartbeat_interval: Duration,
@@ -22,6 +26,7 @@ pub struct Config {
     pub(super) commands: BTreeMap<CommandName, Custom>,
     pub(super) supervisor: SupervisorKind,
     pub(super) spool: Spool,
+    pub(super) masking: Masking,
 }
 
 /// The repository with the host's configuration.
@@ -77,7 +82,8 @@ pub(super) struct Custom {
 struct File {
     dashboard: String,
     host_id: Option<String>,
-    token_file: PathBuf,
+    token_file: Option<PathBuf>,
+    enrolment_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     #[serde(default = "default_state_dir")]
     state_dir: PathBuf,
@@ -90,6 +96,8 @@ struct File {
     repo: Option<RepoTable>,
     #[serde(default)]
     spool: Spool,
+    #[serde(default)]
+    masking: Masking,
     #[serde(default)]
     commands: BTreeMap<String, Custom>,
 }
@@ -163,10 +171,34 @@ impl Config {
                 Err(source.invalid(key, problem, "begin it with /"))
             }
         };
-        absolute("token_file", &file.token_file)?;
+        let token_file = match (&file.token_file, &file.enrolment_file) {
+            (Some(token), None) => token.clone(),
+            (None, Some(_)) => file.state_dir.join("token"),
+            (None, None) => {
+                return Err(source.missing(
+                    "token_file",
+                    "add `token_file = …`, or `enrolment_file = …` to get a token once",
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return Err(source.invalid(
+                    "enrolment_file",
+                    "there is a token_file, too",
+                    "keep one of the two: enrolment writes its token into the state folder",
+                ));
+            }
+        };
+        absolute("token_file", &token_file)?;
+        if let Some(enrolment_file) = &file.enrolment_file {
+            absolute("enrolment_file", enrolment_file)?;
+        }
         absolute("state_dir", &file.state_dir)?;
         if let Some(ca_file) = &file.ca_file {
             absolute("ca_file", ca_file)?;
+        }
+        if let Err(error) = Masker::new(&file.masking) {
+            let problem = error.to_string().replace('\n', " ");
+            return Err(source.invalid("masking.patterns", problem, "correct the expression"));
         }
         let repo = file
             .repo
@@ -179,13 +211,15 @@ impl Config {
             commands: commands(file.commands, &source)?,
             dashboard,
             host_id,
-            token_file: file.token_file,
+            token_file,
+            enrolment_file: file.enrolment_file,
             ca_file: file.ca_file,
             heartbeat_interval: Duration::from_secs(file.heartbeat_interval),
             repo,
             state_dir: file.state_dir,
             supervisor: file.supervisor,
             spool: file.spool,
+            masking: file.masking,
         })
     }
 }
@@ -312,6 +346,14 @@ mod tests {
             (
                 "heart_interval = 3",
                 "agent.toml:3: heart_interval: unknown key",
+            ),
+            (
+                "[masking]\npatterns = [\"(\"]",
+                "agent.toml:4: masking.patterns: ",
+            ),
+            (
+                "enrolment_file = \"/x\"",
+                "agent.toml:3: enrolment_file: there is a token_file, too",
             ),
             ("host_id = \"../x\"", "agent.toml:3: host_id: "),
             ("supervisor = \"cron\"", "agent.toml:3: supervisor: "),

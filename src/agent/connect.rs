@@ -110,7 +110,10 @@ async fn attempt(config: &Config) -> Result<Socket, ConnectError> {
 }
 
 fn request(config: &Config) -> Result<Request<()>, ConnectError> {
-    let path = &config.token_file;
+    let path = match &config.enrolment_file {
+        Some(enrolment) if !config.token_file.exists() => enrolment,
+        _ => &config.token_file,
+    };
     let token = std::fs::read_to_string(path).map_err(|source| ConnectError::Token {
         path: path.clone(),
         source,

@@ -11,6 +11,7 @@ mod commands;
 pub mod config;
 mod connect;
 mod endpoint;
+mod enrolment;
 mod facts;
 mod feed;
 mod follower;

@@ -73,6 +73,7 @@ impl Agent {
             checks: plan.checks,
             work_dir: self.catalogue.repo_dir().to_owned(),
             timeout: plan.timeout,
+            masking: self.config.masking.clone(),
             max_unacknowledged: self.config.spool.room(self.runs.waiting_bytes()),
         };
         match self.runs.begin(&spec) {

@@ -2,6 +2,7 @@
 
 use super::Agent;
 use super::connect::Socket;
+use super::enrolment;
 use super::follower::{Follower, Next};
 use super::frames;
 use super::live::Change;
@@ -11,8 +12,8 @@ use super::runs::Runs;
 use crate::lifecycle::{self, Shutdown};
 use crate::logging;
 use crate::protocol::{
-    self, Ack, CommandRequest, Heartbeat, PROTOCOL, Register, Registered, Resume, ResumeFrom,
-    RunId, StatusReport, StopRequest, Timestamp, close,
+    self, Ack, CommandRequest, Enrolled, Heartbeat, PROTOCOL, Register, Registered, Resume,
+    ResumeFrom, RunId, StatusReport, StopRequest, Timestamp, close,
 };
 use crate::runlog::LogError;
 use crate::spool::StopOrder;
@@ -48,6 +49,10 @@ pub(super) enum End {
     OtherHost(protocol::HostId),
     #[error("the connection broke: {0}")]
     Broken(#[from] tungstenite::Error),
+    #[error("the dashboard gave this host its token")]
+    Enrolled,
+    #[error("the token that the dashboard gave cannot be kept: {0}")]
+    TokenNotKept(std::io::Error),
     #[error("the dashboard takes nothing any more")]
     Stuck,
 }
@@ -230,7 +235,25 @@ impl Session<'_> {
         }
     }
 
+    /// Keeps the token, for the next connection.
+    fn enrolled(&self, enrolled: &Enrolled) -> End {
+        let config = &self.agent.config;
+        if enrolled.host_id != self.agent.host_id {
+            return End::OtherHost(enrolled.host_id.clone());
+        }
+        if config.enrolment_file.is_none() || config.token_file.exists() {
+            return End::Malformed("a token that nobody asked for".to_owned());
+        }
+        match enrolment::keep(&config.token_file, &enrolled.token) {
+            Ok(()) => End::Enrolled,
+            Err(error) => End::TokenNotKept(error),
+        }
+    }
+
     async fn dispatch(&mut self, kind: &str, json: &str) -> Result<(), End> {
+        if !self.registered && kind == "enrolled" {
+            return Err(self.enrolled(&read(json)?));
+        }
         if !self.registered && kind != "registered" {
             tracing::debug!("ignored \"{kind}\" before \"registered\"");
             return Ok(());

@@ -3,7 +3,9 @@
 use super::Failure;
 use anyhow::{Context, anyhow};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
-use switchyard::dashboard::auth::{Role, SecretHash, hash_password, is_user_name, new_token};
+use switchyard::dashboard::auth::{
+    Role, SecretHash, hash_password, is_user_name, new_token, new_totp_secret,
+};
 use switchyard::protocol::HostId;
 
 /// No password is longer, in bytes.
@@ -19,13 +21,33 @@ pub(super) fn agent_tokens(hosts: &[HostId]) -> Result<(), Failure> {
     Ok(())
 }
 
+fn user_name(name: &str) -> Result<(), Failure> {
+    if is_user_name(name) {
+        return Ok(());
+    }
+    Err(Failure::Usage(anyhow!(
+        "{name:?} cannot name a user: letters, digits, '.', '_', '@' and '-', at most 63"
+    )))
+}
+
+/// `switchyard totp NAME`
+pub(super) fn totp(name: &str) -> Result<(), Failure> {
+    user_name(name)?;
+    let secret = new_totp_secret().context("no random bytes")?;
+    writeln!(
+        io::stdout(),
+        "otpauth://totp/Switchyard:{name}?secret={secret}&issuer=Switchyard"
+    )?;
+    writeln!(
+        io::stderr(),
+        "behind the hash of {name} in the users file: totp={secret}"
+    )?;
+    Ok(())
+}
+
 /// `switchyard token --user NAME ROLE`
 pub(super) fn api_token(name: &str, role: &str) -> Result<(), Failure> {
-    if !is_user_name(name) {
-        return Err(Failure::Usage(anyhow!(
-            "{name:?} cannot name a user: letters, digits, '.', '_', '@' and '-', at most 63"
-        )));
-    }
+    user_name(name)?;
     let role: Role = role
         .parse()
         .map_err(|error: String| Failure::Usage(anyhow!(error)))?;

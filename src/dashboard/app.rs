@@ -1,7 +1,9 @@
 //! What every request may need.
 
+use super::audit::Audit;
 use super::auth::Auth;
 use super::core::Core;
+use super::visits::Visits;
 use crate::protocol::HostId;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +11,9 @@ use tokio::sync::Semaphore;
 
 /// How many searches run at once; each takes a core.
 const MOST_SEARCHES: usize = 2;
+
+/// How many searches run or wait to.
+const MOST_SEARCHERS: usize = 32;
 
 /// The dashboard, as its requests see it.
 #[derive(Debug)]
@@ -19,14 +24,23 @@ pub(crate) struct App {
     pub(crate) core: Arc<Core>,
     /// Lets few searches run at a time.
     pub(crate) searches: Semaphore,
+    /// Lets few searches run or wait.
+    pub(crate) searchers: Semaphore,
+    /// How many pages each user has open.
+    pub(crate) visits: Visits,
+    /// Who did what.
+    pub(crate) audit: Audit,
 }
 
 impl App {
-    pub(crate) fn new(auth: Auth, core: Arc<Core>) -> Self {
+    pub(crate) fn new(auth: Auth, core: Arc<Core>, audit: Audit) -> Self {
         Self {
             auth,
             core,
             searches: Semaphore::new(MOST_SEARCHES),
+            searchers: Semaphore::new(MOST_SEARCHERS),
+            visits: Visits::default(),
+            audit,
         }
     }
 

@@ -1,8 +1,9 @@
 //! What the dashboard is told by its file and its command line.
 
 use crate::config_file::{self, ConfigError, ConfigSource};
+use axum::http::HeaderName;
 use serde::Deserialize;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The dashboard's configuration, checked.
@@ -20,6 +21,63 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     /// How long logs are kept.
     pub retention: Retention,
+    /// How long people stay signed in.
+    pub sessions: SessionLimits,
+    /// Whose words about others count.
+    pub proxy: ProxyConfig,
+    /// How much of everything there may be.
+    pub limits: Limits,
+}
+
+/// How long a session lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionLimits {
+    /// Without anything done, in seconds.
+    pub idle: u64,
+    /// In any case, in seconds.
+    pub lifetime: u64,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            idle: 12 * 3_600,
+            lifetime: 7 * 24 * 3_600,
+        }
+    }
+}
+
+/// The proxies in front.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// What they say in `X-Forwarded-For` is believed.
+    pub trusted: Vec<IpAddr>,
+    /// Where they name the user, who is then signed in.
+    pub user_header: Option<HeaderName>,
+}
+
+/// How many connections there may be. Beyond a limit a new one is closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// In all.
+    pub connections: usize,
+    /// From one address, or one IPv6 network of 64 bits. Loopback and trusted proxies speak for many, and have no
+    /// such limit.
+    pub connections_per_address: usize,
+    /// Of those who have not shown who they are, in all.
+    pub strangers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 8_192,
+            connections_per_address: 256,
+            strangers: 1_024,
+        }
+    }
 }
 
 /// How long logs are kept.
@@ -60,6 +118,19 @@ struct File {
     public_url: Option<String>,
     #[serde(default)]
     retention: Retention,
+    #[serde(default)]
+    sessions: SessionLimits,
+    #[serde(default)]
+    proxy: ProxyTable,
+    #[serde(default)]
+    limits: Limits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProxyTable {
+    trusted: Vec<IpAddr>,
+    user_header: Option<String>,
 }
 
 impl Config {
@@ -92,6 +163,9 @@ impl Config {
                 }
             },
             retention: file.retention,
+            sessions: file.sessions,
+            proxy: proxy(file.proxy, &source)?,
+            limits: file.limits,
         };
         config.check(&source)?;
         Ok(config)
@@ -99,6 +173,19 @@ impl Config {
 
     /// Without users everybody is an admin, which only this machine may be.
     fn check(&self, source: &ConfigSource) -> Result<(), ConfigError> {
+        let positive = [
+            ("sessions.idle", self.sessions.idle),
+            ("sessions.lifetime", self.sessions.lifetime),
+            ("limits.connections", self.limits.connections as u64),
+            (
+                "limits.connections_per_address",
+                self.limits.connections_per_address as u64,
+            ),
+            ("limits.strangers", self.limits.strangers as u64),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(source.invalid(key, "0 lets nobody in", "give at least 1"));
+        }
         if self.users_file.is_some() {
             return Ok(());
         }
@@ -122,6 +209,31 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn proxy(table: ProxyTable, source: &ConfigSource) -> Result<ProxyConfig, ConfigError> {
+    let user_header = match table.user_header {
+        None => None,
+        Some(name) => Some(name.parse().map_err(|_| {
+            let problem = format!("{name:?} cannot name a header");
+            source.invalid(
+                "proxy.user_header",
+                problem,
+                "write it as \"X-Remote-User\"",
+            )
+        })?),
+    };
+    if user_header.is_some() && table.trusted.is_empty() {
+        return Err(source.invalid(
+            "proxy.user_header",
+            "nobody may name a user, because no proxy is trusted",
+            "add `trusted = [\"ADDRESS\"]`, or remove it",
+        ));
+    }
+    Ok(ProxyConfig {
+        trusted: table.trusted,
+        user_header,
+    })
 }
 
 impl PublicUrl {
@@ -255,5 +367,24 @@ mod tests {
         ] {
             assert!(PublicUrl::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_lets_nobody_in_or_anybody_is_refused() {
+        let load = |text: &str| load(text, Overrides::default());
+        assert!(
+            load("[limits]\nstrangers = 0\n")
+                .unwrap_err()
+                .starts_with("x.toml:2: limits.strangers: 0")
+        );
+        assert!(load("[sessions]\nidle = 0\n").is_err());
+        let error = load("[proxy]\nuser_header = \"X-User\"\n").unwrap_err();
+        assert!(
+            error.starts_with("x.toml:2: proxy.user_header: nobody may"),
+            "{error}"
+        );
+        assert!(load("[proxy]\nuser_header = \"x y\"\ntrusted = [\"::1\"]\n").is_err());
+        let good = load("[proxy]\nuser_header = \"X-User\"\ntrusted = [\"::1\"]\n").unwrap();
+        assert_eq!(good.proxy.user_header.unwrap().as_str(), "x-user");
     }
 }

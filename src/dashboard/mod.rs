@@ -1,24 +1,31 @@
 //! The dashboard: takes what the agents send, stores it, and shows it to browsers.
 
+mod allowance;
 mod api;
 mod app;
 mod assets;
+mod audit;
 pub mod auth;
 mod chores;
 pub mod config;
 mod core;
 mod extract;
 mod fleet;
+#[cfg(test)]
+mod fuzz_tests;
 mod health;
 mod intake;
 mod live;
 mod problem;
 mod router;
+pub mod routes;
+pub mod serve;
 mod startup;
 mod state;
 mod syncer;
 #[cfg(test)]
 mod testing;
+mod visits;
 
 pub use state::StateError;
 
@@ -27,8 +34,8 @@ use crate::lifecycle::{self, Shutdown};
 use crate::logging;
 use crate::protocol::Timestamp;
 use app::App;
+use audit::Audit;
 use auth::Auth;
-use axum::serve::ListenerExt;
 use config::Config;
 use core::Core;
 use health::Health;
@@ -37,7 +44,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use state::State;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +99,11 @@ pub async fn run(
     let health = Arc::new(Health::default());
     let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
     auth.sessions.load(state.sessions().await?);
+    auth.credentials.remember(state.ledger().await?);
+    let audit = Audit::open(&config.data_dir).map_err(|source| Error::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    })?;
     let syncer = Syncer::start(Arc::clone(&health))?;
     let core = Arc::new(Core::new(
         state,
@@ -102,7 +113,7 @@ pub async fn run(
         shutdown.clone(),
     ));
     startup::load(&core, auth.credentials.hosts()).await?;
-    let app = Arc::new(App::new(auth, Arc::clone(&core)));
+    let app = Arc::new(App::new(auth, Arc::clone(&core), audit));
     let chores = tokio::spawn(chores::run(Arc::clone(&core), config.retention));
     tokio::spawn(reload(Arc::clone(&app), signal(SignalKind::hangup())?));
     tokio::spawn(store_sessions(Arc::clone(&app)));
@@ -110,19 +121,14 @@ pub async fn run(
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
     logging::announce(&format!("listening on http://{address}"));
     lifecycle::notify_ready(&core.summary());
-    let service = router::router(&app).into_make_service_with_connect_info::<SocketAddr>();
-    let ends = shutdown.clone();
-    let serving =
-        axum::serve(listener, service).with_graceful_shutdown(async move { ends.wait().await });
+    let serving = serve::serve(listener, &config, router::router(&app), shutdown.clone());
     tokio::select! {
         served = serving => served?,
         () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}
     }
+    serve::clean_up(&config.data_dir);
     let inside = async {
         core.guests.gone().await;
         chores.await

@@ -1,5 +1,6 @@
 //! Errors as HTTP tells them: `application/problem+json` (RFC 9457), in one place.
 
+use super::auth::GrantError;
 use crate::runlog::LogError;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -76,6 +77,18 @@ impl Problem {
         )
     }
 
+    /// 404: as for a host that somebody may not see.
+    pub(crate) fn no_such_host(id: &str) -> Self {
+        Self::not_found(format!(
+            "there is no host {id}; add its token to the agents file"
+        ))
+    }
+
+    /// What it says.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The same with another detail.
     pub(crate) fn because(self, detail: impl Into<String>) -> Self {
         Self {
@@ -119,6 +132,16 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+impl From<GrantError> for Problem {
+    fn from(error: GrantError) -> Self {
+        let status = match error {
+            GrantError::TwoAlready(_) => StatusCode::CONFLICT,
+            GrantError::NoEnrolment | GrantError::OtherHost(_) => StatusCode::FORBIDDEN,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

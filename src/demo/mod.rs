@@ -131,6 +131,9 @@ async fn serve(options: &Options, folder: &Path, shutdown: &Shutdown) -> Result<
         users_file: None,
         public_url: None,
         retention: dashboard::config::Retention::default(),
+        sessions: dashboard::config::SessionLimits::default(),
+        proxy: dashboard::config::ProxyConfig::default(),
+        limits: dashboard::config::Limits::default(),
     };
     let ending = shutdown.clone();
     parts.spawn(async move { Ok(dashboard::run(listener, config, ending).await?) });

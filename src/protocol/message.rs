@@ -18,6 +18,79 @@ pub mod close {
     pub const REPLACED: u16 = 4409;
 }
 
+/// What agents send, by `type`; receivers pass over other types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentMessage {
+    /// [`Register`].
+    Register,
+    /// [`Heartbeat`].
+    Heartbeat,
+    /// [`Output`] or [`SingleOutput`].
+    Output,
+    /// [`ProgressReport`].
+    Progress,
+    /// [`StatusReport`].
+    Status,
+    /// [`CommandRejected`].
+    CommandRejected,
+}
+
+impl AgentMessage {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Output,
+        Self::Heartbeat,
+        Self::Progress,
+        Self::Status,
+        Self::CommandRejected,
+        Self::Register,
+    ];
+
+    /// Its `type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Heartbeat => "heartbeat",
+            Self::Output => "output",
+            Self::Progress => "progress",
+            Self::Status => "status",
+            Self::CommandRejected => "command_rejected",
+        }
+    }
+
+    /// The one of this `type`.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|message| message.name() == name)
+    }
+}
+
+/// What browsers send, by `type`; receivers pass over other types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrowserMessage {
+    /// Watch a run.
+    Subscribe,
+    /// Watch it no more.
+    Unsubscribe,
+}
+
+impl BrowserMessage {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Subscribe, Self::Unsubscribe];
+
+    /// Its `type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Subscribe => "subscribe",
+            Self::Unsubscribe => "unsubscribe",
+        }
+    }
+
+    /// The one of this `type`.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|message| message.name() == name)
+    }
+}
+
 /// Reads null, too, as the default: an absent field equals null.
 pub(super) fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     from: D,
@@ -213,6 +286,16 @@ pub struct ResumeFrom {
     pub run_id: RunId,
     /// The line.
     pub seq: Seq,
+}
+
+/// Dashboard → agent, in answer to a `register` with an enrolment secret: the host's own token.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "enrolled")]
+pub struct Enrolled {
+    /// The host.
+    pub host_id: HostId,
+    /// Its token, told this once.
+    pub token: String,
 }
 
 /// Dashboard → agent: begin a run.

@@ -18,9 +18,9 @@ pub use host::{Facts, Metrics};
 pub use ids::{HostId, InvalidHostId, InvalidRunId, RunId, Seq, nonce};
 pub use line::{LINE_BATCH_BYTES, Line, LineEncoder, MAX_LINE_BYTES};
 pub use message::{
-    Ack, CommandRejected, CommandRequest, Heartbeat, OfferedRun, Output, OutputHead,
-    ProgressReport, Register, Registered, Resume, ResumeFrom, SingleOutput, StatusReport,
-    StopRequest, WireLine, close,
+    Ack, AgentMessage, BrowserMessage, CommandRejected, CommandRequest, Enrolled, Heartbeat,
+    OfferedRun, Output, OutputHead, ProgressReport, Register, Registered, Resume, ResumeFrom,
+    SingleOutput, StatusReport, StopRequest, WireLine, close,
 };
 pub use run::{Phase, PhaseMark, Progress, Run, Status, Tests};
 pub use time::{Timestamp, TimestampFormatter};

@@ -7,6 +7,7 @@
 
 mod error;
 mod head;
+mod place;
 mod reader;
 mod record;
 mod recovery;

@@ -2,9 +2,8 @@ use super::head::{Footer, Header};
 use super::record::{Head, RECORD_BYTES, Record};
 use super::recovery::{read_footer, read_header};
 use super::writer::{Files, STAMP_BYTES, index_offset, read_at};
-use super::{LogError, paths};
+use super::{LogError, paths, place};
 use crate::protocol::{RunId, Seq, Timestamp};
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -83,8 +82,12 @@ impl LogReader {
     /// When there is no such log or index, or the header is not whole.
     pub fn open(dir: &Path, run_id: &RunId) -> Result<Self, LogError> {
         let (log_path, idx_path) = paths(dir, run_id);
-        let log = File::open(&log_path).map_err(LogError::io("open", &log_path))?;
-        let idx = File::open(&idx_path).map_err(LogError::io("open", &idx_path))?;
+        place::look_at(dir)?;
+        let open = |path: &Path| {
+            let file = place::options().read(true).open(path);
+            file.map_err(LogError::io("open", path))
+        };
+        let (log, idx) = (open(&log_path)?, open(&idx_path)?);
         let files = Files {
             log,
             idx,
@@ -160,8 +163,11 @@ impl LogReader {
         }
         let mut end = batch.start;
         for record in records {
-            if record.end < end + STAMP_BYTES as u64 + 1 {
-                return Err(self.corrupt(from + batch.records.len() as u64));
+            let least = end.saturating_add(STAMP_BYTES as u64 + 1);
+            if record.end < least {
+                let seq = from + batch.records.len() as u64;
+                batch.records.clear();
+                return Err(self.corrupt(seq));
             }
             if record.end - batch.start > max_bytes as u64 && !batch.records.is_empty() {
                 break;
@@ -169,14 +175,22 @@ impl LogReader {
             end = record.end;
             batch.records.push(record);
         }
-        let result = self.read_text(end, batch);
+        let result = self.read_text(end, max_bytes, batch);
         if result.is_err() {
             batch.records.clear();
         }
         result
     }
 
-    fn read_text(&self, end: u64, batch: &mut Batch) -> Result<(), LogError> {
+    fn read_text(&self, end: u64, max_bytes: usize, batch: &mut Batch) -> Result<(), LogError> {
+        // A broken index could ask for more memory than there is.
+        if end - batch.start > max_bytes as u64 {
+            let log = self.files.log.metadata();
+            let log = log.map_err(LogError::io("read", &self.files.log_path))?;
+            if end > log.len() {
+                return Err(self.corrupt(batch.first));
+            }
+        }
         let mut bytes = std::mem::take(&mut batch.text).into_bytes();
         bytes.resize((end - batch.start) as usize, 0);
         let got = read_at(&self.files.log, &mut bytes, batch.start)

@@ -2,9 +2,9 @@ use super::head::{Footer, Header, RunResult};
 use super::reader::LineRef;
 use super::record::{Head, RECORD_BYTES, Record};
 use super::recovery::{self, Recovered};
-use super::{LogError, paths};
+use super::{LogError, paths, place};
 use crate::protocol::{RunId, Seq, Timestamp};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -86,7 +86,8 @@ impl LogWriter {
     /// When there is such a log already, or the file system refuses.
     pub fn create(dir: &Path, run_id: &RunId, header: &Header) -> Result<Self, LogError> {
         let (log_path, idx_path) = paths(dir, run_id);
-        let mut options = OpenOptions::new();
+        place::look_at(dir)?;
+        let mut options = place::options();
         options.read(true).write(true).create_new(true).mode(0o600);
         let log = options
             .open(&log_path)
@@ -146,7 +147,8 @@ impl LogWriter {
     /// When there is no such log, its header is not whole, or the file system refuses.
     pub fn open(dir: &Path, run_id: &RunId) -> Result<Self, LogError> {
         let (log_path, idx_path) = paths(dir, run_id);
-        let mut options = OpenOptions::new();
+        place::look_at(dir)?;
+        let mut options = place::options();
         options.read(true).write(true);
         let log = options
             .open(&log_path)

@@ -17,6 +17,7 @@
 //!
 //! Whoever runs the run, or settles it, holds a lock on the folder itself.
 
+use crate::mask::Masking;
 use crate::proctree::ProcessId;
 use crate::protocol::{CommandName, HostId, RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -51,6 +52,9 @@ pub struct Spec {
     /// How much of the spool may wait for the dashboard, in bytes.
     #[serde(default = "no_limit")]
     pub max_unacknowledged: u64,
+    /// What is masked in the output.
+    #[serde(default)]
+    pub masking: Masking,
     /// Added to the environment.
     pub environment: Vec<(String, String)>,
 }

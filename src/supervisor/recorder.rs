@@ -5,6 +5,7 @@ use super::journal::Entries;
 use super::quota::Quota;
 use super::streams::{Stream, Streams};
 use super::tail::Tail;
+use crate::mask::{self, Masker, Masking};
 use crate::progress::Decoder;
 use crate::protocol::{Progress, Seq, Timestamp};
 use crate::runlog::LogWriter;
@@ -38,6 +39,9 @@ pub(super) struct Decoding {
     next: Seq,
     decoder: Decoder,
     streams: Streams,
+    /// Of the lines up to the next one.
+    #[serde(default)]
+    masked: mask::State,
     /// The end of what the present program's activation said in the journal.
     in_journal: Tail,
     gap: Option<Gap>,
@@ -49,6 +53,7 @@ pub(super) struct Recorder {
     writer: LogWriter,
     decoding: Decoding,
     quota: Quota,
+    masker: Masker,
     /// When it was last looked whether there is room again.
     looked: Instant,
     progress: ProgressFile,
@@ -65,8 +70,13 @@ impl Recorder {
     /// Goes on where `decoding` was. Lines that the spool already holds beyond that are decoded again, and not
     /// stored twice.
     pub(super) fn new(writer: LogWriter, rundir: &RunDir, spec: &Spec, decoding: Decoding) -> Self {
+        // The agent has looked at the expressions; what cannot be is masked as usual.
+        let masker = Masker::new(&spec.masking)
+            .or_else(|_| Masker::new(&Masking::default()))
+            .unwrap_or_default();
         Self {
             quota: Quota::new(rundir, spec.max_unacknowledged),
+            masker,
             looked: Instant::now(),
             writer,
             decoding,
@@ -118,6 +128,8 @@ impl Recorder {
             decoder: &mut decoding.decoder,
             next: &mut decoding.next,
             in_journal: &mut decoding.in_journal,
+            masker: &self.masker,
+            masked: &mut decoding.masked,
             gap: decoding.gap.as_mut(),
             writer: &mut self.writer,
             at,
@@ -279,12 +291,14 @@ impl Recorder {
     }
 
     pub(super) fn error_message(&self) -> Option<String> {
-        self.decoding.decoder.error_message()
+        let message = self.decoding.decoder.error_message();
+        message.map(|message| self.masker.text(&message))
     }
 
     /// The end of what the present program's activation said in the journal.
     pub(super) fn said_in_journal(&self) -> Option<String> {
-        self.decoding.in_journal.text()
+        let said = self.decoding.in_journal.text();
+        said.map(|said| self.masker.text(&said))
     }
 
     pub(super) fn next_seq(&self) -> Seq {
@@ -311,6 +325,8 @@ struct Sink<'a> {
     decoder: &'a mut Decoder,
     next: &'a mut Seq,
     in_journal: &'a mut Tail,
+    masker: &'a Masker,
+    masked: &'a mut mask::State,
     gap: Option<&'a mut Gap>,
     writer: &'a mut LogWriter,
     at: Timestamp,
@@ -324,10 +340,12 @@ impl Sink<'_> {
         // The journal does not tell which of the two it was.
         let (is_error, may_be_error) = (of == Stream::Stderr, of != Stream::Stdout);
         let (next, writer) = (&mut *self.next, &mut *self.writer);
+        let (masker, masked) = (self.masker, &mut *self.masked);
         let seq = *next;
         let at = self.at;
         let mut gap = self.gap.as_deref_mut();
         self.decoder.line(line, may_be_error, at, seq, &mut |line| {
+            let line = &masker.line(masked, line);
             if let Some(gap) = gap.as_deref_mut() {
                 return gap.push(line, at, is_error);
             }

@@ -12,6 +12,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use support::{conditions, line, table};
+use switchyard::mask::{Masker, Masking, State};
 use switchyard::progress::Decoder;
 use switchyard::protocol::{
     CommandName, HostId, LineEncoder, Output, RunId, Timestamp, TimestampFormatter, split,
@@ -29,6 +30,10 @@ fn main() {
     let conditions = conditions();
     let dir = tempfile::tempdir().unwrap();
     let plain: Vec<String> = (0..LINES).map(|n| line("hello", n)).collect();
+    let signed: Vec<String> = plain
+        .iter()
+        .map(|line| format!("{}-DX=1", &line[5..]))
+        .collect();
     let json: Vec<String> = plain
         .iter()
         .map(|line| {
@@ -38,6 +43,8 @@ fn main() {
     let rows: Vec<Vec<String>> = [
         ("decode a plain line", decode(&plain)),
         ("decode an internal-json line", decode(&json)),
+        ("look for secrets in a line", mask(&plain)),
+        ("look for secrets in a line with `=`", mask(&signed)),
         ("push and flush a line to a log", write(dir.path(), &plain)),
         ("read a line from a log", read(dir.path())),
         ("write a line into a frame", encode(&plain)),
@@ -71,6 +78,16 @@ fn measure(mut work: impl FnMut()) -> f64 {
     }
     taken.sort_unstable();
     taken[taken.len() / 10].as_secs_f64() * 1e9 / LINES as f64
+}
+
+fn mask(lines: &[String]) -> f64 {
+    let masker = Masker::new(&Masking::default()).unwrap();
+    let mut state = State::default();
+    measure(|| {
+        for line in lines {
+            black_box(masker.line(&mut state, line));
+        }
+    })
 }
 
 fn decode(lines: &[String]) -> f64 {

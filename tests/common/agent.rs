@@ -56,6 +56,11 @@ impl Agent {
         for (key, value) in extra.as_object().unwrap() {
             config[key] = value.clone();
         }
+        // What is null is left out.
+        config
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| !value.is_null());
         fs::write(
             dir.path().join("agent.toml"),
             toml::to_string(&config).unwrap(),

@@ -99,7 +99,7 @@ impl Dashboard {
         port_of(&mut self.process);
     }
 
-    fn launch_again(&mut self) {
+    pub(crate) fn launch_again(&mut self) {
         let at = (self.address, self.port);
         self.process = spawn(self.dir.path(), &self.environment, at);
     }

@@ -52,6 +52,12 @@ pub(crate) fn wait_for<T>(
     }
 }
 
+/// Tells what was measured, past libtest's capture.
+pub(crate) fn measured(what: &str) {
+    use std::io::Write;
+    writeln!(std::io::stderr(), "MEASURED {what}").unwrap();
+}
+
 /// Whether a program can be started here.
 pub(crate) fn has(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()

@@ -156,6 +156,7 @@ impl Socket {
     /// The code with which the dashboard hangs up.
     #[track_caller]
     pub(crate) fn close_code(mut self) -> u16 {
+        self.socket.get_ref().set_read_timeout(Some(SOON)).unwrap();
         let end = Instant::now() + SOON;
         while Instant::now() < end {
             match self.socket.read() {

@@ -52,6 +52,7 @@ impl TestRun {
             checks: None,
             work_dir: folder.path().join("repo"),
             timeout: None,
+            masking: switchyard::mask::Masking::default(),
             max_unacknowledged: u64::MAX,
             environment: Vec::new(),
         };

@@ -49,9 +49,9 @@ export class Api {
     await this.#send('HEAD', '/api/hosts');
   }
 
-  /** @param {string} user @param {string} password */
-  async login(user, password) {
-    await this.#request('POST', '/api/login', { user, password });
+  /** @param {string} user @param {string} password @param {string} [code] of those who need one */
+  async login(user, password, code) {
+    await this.#request('POST', '/api/login', { user, password, ...(code && { code }) });
   }
 
   async logout() {

@@ -8,6 +8,7 @@ export class LoginPage extends HTMLElement {
   #done;
   #user = h('input', { name: 'user', autocomplete: 'username', required: true, autocapitalize: 'none', spellcheck: 'false' });
   #password = h('input', { name: 'password', type: 'password', autocomplete: 'current-password', required: true });
+  #code = h('input', { name: 'code', autocomplete: 'one-time-code', inputmode: 'numeric', placeholder: 'if you have one' });
   #problem = h('p', { class: 'login-problem', role: 'alert' });
   #button = h('button', { type: 'submit', class: 'primary' }, 'Sign in');
   #dialog;
@@ -34,6 +35,7 @@ export class LoginPage extends HTMLElement {
         ended && h('p', {}, text),
         h('label', {}, 'User', this.#user),
         h('label', {}, 'Password', this.#password),
+        h('label', {}, 'One-time code', this.#code),
         this.#problem,
         this.#button,
       ),
@@ -50,7 +52,7 @@ export class LoginPage extends HTMLElement {
     this.#button.disabled = true;
     this.#problem.textContent = '';
     try {
-      await this.#api.login(this.#user.value, this.#password.value);
+      await this.#api.login(this.#user.value, this.#password.value, this.#code.value.trim());
       this.#dialog.close();
       this.remove();
       this.#done();
@@ -66,7 +68,7 @@ export class LoginPage extends HTMLElement {
 /** @param {unknown} error */
 function explain(error) {
   if (!(error instanceof ApiError)) return String(error);
-  if (error.status === 401) return 'This user and password do not belong together. Check both, then try again.';
+  if (error.status === 401) return 'User, password and one-time code do not belong together. Check them, then try again.';
   if (error.status === 429) return error.message || 'Too many attempts. Wait a minute, then try again.';
   return error.message;
 }

@@ -2,7 +2,8 @@
 
 use super::hosts::no_such_host;
 use crate::dashboard::app::App;
-use crate::dashboard::auth::{Identity, Role};
+use crate::dashboard::audit::{Action, Note};
+use crate::dashboard::auth::{ClientAddress, Identity};
 use crate::dashboard::core::CommandError;
 use crate::dashboard::extract::{Body, Ids};
 use crate::dashboard::fleet::Refusal;
@@ -65,10 +66,10 @@ struct BulkResult {
 pub(crate) async fn command(
     State(app): State<Arc<App>>,
     identity: Identity,
+    address: ClientAddress,
     Ids(id): Ids<HostId>,
     Body(wish): Body<Wish>,
 ) -> Result<impl IntoResponse, Problem> {
-    identity.require(Role::Operator)?;
     if !app.core.fleet.has(&id) {
         return Err(no_such_host(&id));
     }
@@ -77,33 +78,38 @@ pub(crate) async fn command(
     } else {
         let command = command_name(&wish.command)?;
         let expires = expiry(wish.expires)?;
-        let mut runs = app
-            .core
-            .enqueue(&[id], &command, &identity.name, expires)
-            .await;
+        let hosts = std::slice::from_ref(&id);
+        let runs = app.core.enqueue(hosts, &command, &identity.name, expires);
+        let mut runs = runs.await;
         runs.pop()
             .unwrap_or_else(|| Err(CommandError::NotStored("no answer".into())))
     };
+    note(&app, &identity, address, &id, &wish.command, &run).await;
     Ok((StatusCode::ACCEPTED, Json(Taken::from(run?))))
 }
 
 pub(crate) async fn bulk(
     State(app): State<Arc<App>>,
     identity: Identity,
+    address: ClientAddress,
     Body(wish): Body<BulkWish>,
 ) -> Result<impl IntoResponse, Problem> {
-    identity.require(Role::Operator)?;
     if wish.hosts.len() > MAX_HOSTS {
         return Err(Problem::bad_request(format!(
             "{} hosts, at most {MAX_HOSTS}",
             wish.hosts.len()
         )));
     }
-    let valid: Vec<HostId> = wish
-        .hosts
-        .iter()
-        .filter_map(|id| HostId::new(id).ok())
-        .collect();
+    // A host out of sight does not exist.
+    let named = |id: &str| {
+        let id = HostId::new(id).map_err(|error| error.to_string())?;
+        if identity.scope.has(&id) {
+            Ok(id)
+        } else {
+            Err(format!("there is no host {id}"))
+        }
+    };
+    let valid: Vec<HostId> = wish.hosts.iter().flat_map(|id| named(id)).collect();
     let runs = if wish.command == STOP {
         let mut runs = Vec::with_capacity(valid.len());
         for id in &valid {
@@ -116,16 +122,19 @@ pub(crate) async fn bulk(
             .enqueue(&valid, &command, &identity.name, expiry(wish.expires)?)
             .await
     };
+    for (id, run) in valid.iter().zip(&runs) {
+        note(&app, &identity, address, id, &wish.command, run).await;
+    }
     let mut runs = runs.into_iter();
-    let results = wish.hosts.into_iter().map(|id| match HostId::new(&id) {
+    let results = wish.hosts.iter().map(|id| match named(id) {
         Ok(_) => runs
             .next()
-            .map_or_else(|| unanswered(&id), |run| BulkResult::of(&id, run)),
-        Err(error) => BulkResult {
-            host_id: id,
+            .map_or_else(|| unanswered(id), |run| BulkResult::of(id, run)),
+        Err(detail) => BulkResult {
+            host_id: id.clone(),
             status: 404,
             run_id: None,
-            detail: Some(error.to_string()),
+            detail: Some(detail),
         },
     });
     Ok((
@@ -134,6 +143,34 @@ pub(crate) async fn bulk(
             results: results.collect(),
         }),
     ))
+}
+
+/// Writes down who asked what of which host, and what came of it.
+async fn note(
+    app: &App,
+    identity: &Identity,
+    address: ClientAddress,
+    host: &HostId,
+    command: &str,
+    run: &Result<Run, CommandError>,
+) {
+    let action = if command == STOP {
+        Action::Stop
+    } else {
+        Action::Command
+    };
+    let mut note = Note::of(Some(identity), address, action).host(host);
+    if let Ok(command) = CommandName::new(command) {
+        note = note.command(&command);
+    }
+    match run {
+        Ok(run) => {
+            app.audit
+                .done(note.command(&run.command).run(&run.run_id))
+                .await;
+        }
+        Err(error) => app.audit.refused(note, error.to_string()).await,
+    }
 }
 
 fn unanswered(id: &str) -> BulkResult {

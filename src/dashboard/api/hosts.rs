@@ -16,10 +16,10 @@ pub(crate) struct Hosts {
     hosts: Vec<HostView>,
 }
 
-pub(crate) async fn hosts(State(app): State<Arc<App>>, _: Identity) -> Json<Hosts> {
-    Json(Hosts {
-        hosts: app.core.fleet.hosts().0,
-    })
+pub(crate) async fn hosts(State(app): State<Arc<App>>, identity: Identity) -> Json<Hosts> {
+    let mut hosts = app.core.fleet.hosts().0;
+    hosts.retain(|host| identity.scope.has(host.id()));
+    Json(Hosts { hosts })
 }
 
 pub(crate) async fn host(
@@ -35,7 +35,5 @@ pub(crate) async fn host(
 }
 
 pub(super) fn no_such_host(id: &HostId) -> Problem {
-    Problem::not_found(format!(
-        "there is no host {id}; add its token to the agents file"
-    ))
+    Problem::no_such_host(id.as_str())
 }

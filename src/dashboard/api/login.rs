@@ -1,17 +1,16 @@
-//! `POST /api/login` and `POST /api/logout`.
+//! `POST /api/login`, `POST /api/logout` and `POST /api/logout/all`.
 
 use crate::dashboard::app::App;
-use crate::dashboard::auth::{Identity, Via};
+use crate::dashboard::audit::{Action, Note};
+use crate::dashboard::auth::{Attempt, ClientAddress, Identity, Via};
 use crate::dashboard::extract::Body;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::state::StateError;
-use axum::extract::{ConnectInfo, FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::Json;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use serde::Deserialize;
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Who signs in.
@@ -19,49 +18,89 @@ use std::sync::Arc;
 pub(crate) struct Login {
     user: String,
     password: String,
-}
-
-/// The address at the other end; none where the server was not told.
-pub(crate) struct Address(Option<IpAddr>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Address {
-    type Rejection = Infallible;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(peer.map(|ConnectInfo(peer)| peer.ip().to_canonical())))
-    }
+    /// A one-time code, for those who have such.
+    code: Option<String>,
 }
 
 pub(crate) async fn login(
     State(app): State<Arc<App>>,
-    Address(address): Address,
+    address: ClientAddress,
     headers: HeaderMap,
     Body(login): Body<Login>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (cookie, id) = app
-        .auth
-        .sign_in(&login.user, login.password, address, &headers)
-        .await?;
-    if let Some(session) = app.auth.sessions.get(id) {
-        stored(app.core.state.save_session(id, session).await);
+    let attempt = Attempt {
+        user: &login.user,
+        password: login.password,
+        code: login.code.as_deref(),
+        address: address.0,
+        headers: &headers,
+    };
+    let note = Note::of(None, address, Action::Login).called(&login.user);
+    let signed_in = match app.auth.sign_in(attempt).await {
+        Ok(signed_in) => signed_in,
+        Err(error) => {
+            app.audit.refused(note, error.to_string()).await;
+            return Err(error.into());
+        }
+    };
+    if let Some(before) = signed_in.before {
+        stored(app.core.state.remove_session(before).await);
     }
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]))
+    if let Some(session) = app.auth.sessions.get(signed_in.id) {
+        stored(app.core.state.save_session(signed_in.id, session).await);
+    }
+    app.audit.done(note).await;
+    let cookie = [(header::SET_COOKIE, signed_in.cookie)];
+    Ok((StatusCode::NO_CONTENT, cookie))
 }
 
 pub(crate) async fn logout(
     State(app): State<Arc<App>>,
     identity: Identity,
+    address: ClientAddress,
     headers: HeaderMap,
 ) -> impl IntoResponse {
     let cookie = app.auth.sign_out(&identity, &headers);
     if let Via::Session(id) = identity.via {
         stored(app.core.state.remove_session(id).await);
+        let note = Note::of(Some(&identity), address, Action::Logout);
+        app.audit.done(note).await;
     }
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)])
 }
 
+/// How many sessions were ended.
+#[derive(Serialize)]
+pub(crate) struct Ended {
+    pub(super) ended: usize,
+}
+
+/// Ends every session of whoever asks.
+pub(crate) async fn logout_all(
+    State(app): State<Arc<App>>,
+    identity: Identity,
+    address: ClientAddress,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    let ended = app.auth.sessions.remove_all(Some(&identity.name));
+    store_all(&app).await;
+    let note = Note::of(Some(&identity), address, Action::LogoutAll);
+    app.audit
+        .done(note.detail(&format!("{ended} sessions")))
+        .await;
+    let cookie = app.auth.sign_out(&identity, &headers);
+    ([(header::SET_COOKIE, cookie)], Json(Ended { ended }))
+}
+
+/// Stores which sessions there are.
+pub(super) async fn store_all(app: &Arc<App>) {
+    let held = Arc::clone(app);
+    let living = move || held.auth.sessions.all(crate::protocol::Timestamp::now());
+    stored(app.core.state.replace_sessions(living).await);
+}
+
 /// Without the database a session works as well, until the dashboard is started anew.
-fn stored(result: Result<(), StateError>) {
+pub(super) fn stored(result: Result<(), StateError>) {
     if let Err(error) = result {
         tracing::warn!(%error, "a session could not be stored");
     }

@@ -40,6 +40,12 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
             u64::from(core.health.reason().is_none()),
         ),
         (
+            "switchyard_password_checks_total",
+            "counter",
+            "Passwords that were hashed to compare them.",
+            app.auth.password_checks(),
+        ),
+        (
             "switchyard_lines_stored_total",
             "counter",
             "Lines appended to logs.",

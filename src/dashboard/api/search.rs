@@ -18,7 +18,7 @@ use regex::{Regex, RegexBuilder};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest text or expression, in bytes.
 const LONGEST_QUERY: usize = 1_000;
@@ -26,8 +26,10 @@ const LONGEST_QUERY: usize = 1_000;
 const MAX_REGEX_BYTES: usize = 1024 * 1024;
 /// How much text of lines one answer holds, in bytes, but for its last line.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// How long a search waits for those before it.
+/// How long a search waits for those before it,
 const PATIENCE: Duration = Duration::from_secs(30);
+/// and how long it may take then.
+const WITHIN: Duration = Duration::from_secs(20);
 
 /// What to look for.
 #[derive(Deserialize)]
@@ -67,6 +69,9 @@ pub(crate) async fn search(
     let Some(reader) = logs::open(&app, &path).await? else {
         return Ok(Json(Found::default()));
     };
+    let Ok(_one_who_waits) = app.searchers.try_acquire() else {
+        return Err(Problem::unavailable("too many searches are going on"));
+    };
     let Ok(Ok(_one_of_few)) = tokio::time::timeout(PATIENCE, app.searches.acquire()).await else {
         return Err(Problem::unavailable("too many searches are going on"));
     };
@@ -77,6 +82,7 @@ pub(crate) async fn search(
     })
     .await?;
     let query = Arc::new(query);
+    let end = Instant::now() + WITHIN;
     // A piece at a time: when the client goes away, this ends with the piece at hand.
     loop {
         let (expression, query) = (expression.clone(), query.clone());
@@ -95,11 +101,28 @@ pub(crate) async fn search(
         if !more {
             return Ok(Json(found));
         }
+        if Instant::now() > end {
+            return Err(Problem::unavailable(format!(
+                "the search took over {} s: look for something simpler",
+                WITHIN.as_secs()
+            )));
+        }
     }
 }
 
 impl Query {
-    fn expression(&self) -> Result<Regex, Problem> {
+    #[cfg(test)]
+    pub(super) fn of(expression: &str) -> Self {
+        Self {
+            q: expression.to_owned(),
+            regex: true,
+            case: false,
+            from: 0,
+            limit: None,
+        }
+    }
+
+    pub(super) fn expression(&self) -> Result<Regex, Problem> {
         if self.q.is_empty() || self.q.len() > LONGEST_QUERY {
             return Err(Problem::bad_request(format!(
                 "`q` must have 1 to {LONGEST_QUERY} bytes"

@@ -1,17 +1,27 @@
 //! `GET /ws/agent` and `GET /ws/browser`.
 
+use super::enrol;
 use crate::dashboard::app::App;
-use crate::dashboard::auth::Identity;
+use crate::dashboard::audit::{Action, Note};
+use crate::dashboard::auth::{ClientAddress, Identity};
+use crate::dashboard::live::Visitor;
 use crate::dashboard::problem::Problem;
+use crate::dashboard::serve::Connection;
 use crate::dashboard::{intake, live};
 use crate::protocol::{MAX_FRAME_BYTES, Timestamp, close};
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How often it is looked whether somebody may still be here, besides at each change.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How much is read from a socket at once. Each connection holds so much, and clears it for each read: more
 /// makes small frames dear, less makes large ones so.
@@ -21,11 +31,29 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 pub(crate) async fn agent(
     State(app): State<Arc<App>>,
+    connection: Option<Extension<Connection>>,
+    address: ClientAddress,
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
-    let (host_id, token) = app.auth.agent_host(&headers)?;
+    let (host_id, token) = match app.auth.agent_host(&headers) {
+        Ok(found) => found,
+        Err(_) if let Some(secret) = app.auth.enrolment(&headers, Timestamp::now()) => {
+            let enrolling = async move |socket| enrol::serve(app, secret, address, socket).await;
+            return Ok(limited(upgrade)?.on_upgrade(enrolling));
+        }
+        Err(problem) => {
+            let note = Note::of(None, address, Action::Request);
+            let why = "an agent came with a token that opens nothing";
+            app.audit.refused(note, why.to_owned()).await;
+            return Err(problem);
+        }
+    };
+    if let Some(Extension(connection)) = &connection {
+        connection.vouch();
+    }
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {
+        let _counted = connection;
         let mut changed = app.auth.changes();
         let welcome = async {
             while app.auth.holds_agent(&host_id, token) {
@@ -47,23 +75,37 @@ pub(crate) async fn agent(
 
 pub(crate) async fn browser(
     State(app): State<Arc<App>>,
+    connection: Option<Extension<Connection>>,
     identity: Identity,
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
+    let Some(visit) = app.visits.begin(&identity.name) else {
+        return Err(Problem::too_many(Duration::from_secs(10)));
+    };
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {
+        let _counted = (connection, visit);
         let (allowed, welcome) = watch::channel(true);
+        let active = Arc::new(AtomicBool::new(true));
+        let visitor = Visitor {
+            welcome,
+            scope: identity.scope.clone(),
+            active: Arc::clone(&active),
+        };
         let mut changed = app.auth.changes();
         let watching = async {
-            while app.auth.holds(&identity, Timestamp::now()) {
-                // Sessions also end by the clock.
-                let _ =
-                    tokio::time::timeout(std::time::Duration::from_secs(60), changed.next()).await;
+            while app.auth.holds(
+                &identity,
+                active.swap(false, Ordering::Relaxed),
+                Timestamp::now(),
+            ) {
+                // Sessions and tokens also end by the clock.
+                let _ = tokio::time::timeout(LOOK_EVERY, changed.next()).await;
             }
             allowed.send_replace(false);
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            () = live::serve(Arc::clone(&app.core), socket, welcome) => {}
+            () = live::serve(Arc::clone(&app.core), socket, visitor) => {}
             () = watching => {}
         }
     }))

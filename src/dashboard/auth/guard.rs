@@ -1,52 +1,105 @@
-//! Stands before every route: host, proxies, origin, and who it is.
+//! Stands before every route: host, proxies, origin, who it is, and whether they may do that there.
 
 use super::identity::Identity;
 use super::origin::is_forwarded;
-use super::{Auth, bearer, cookie};
+use super::{Auth, Peer, bearer, cookie};
 use crate::dashboard::app::App;
 use crate::dashboard::assets;
+use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::problem::Problem;
-use crate::protocol::Timestamp;
-use axum::extract::{Request, State};
+use crate::dashboard::routes::{self, Access};
+use crate::dashboard::serve::Connection;
+use crate::protocol::{HostId, Timestamp};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
+const BROWSERS: &str = "/ws/browser";
+const AGENTS: &str = "/ws/agent";
+
 /// Lets a request pass with its [`Identity`], or answers in its place.
-pub(crate) async fn guard(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let asked = Asked {
-        method: request.method(),
-        path: request.uri().path(),
-        headers: request.headers(),
-    };
-    let mut response = match app.auth.admit(&asked, Timestamp::now()) {
-        Ok(identity) => {
-            if let Some(identity) = identity {
-                request.extensions_mut().insert(identity);
-            }
-            next.run(request).await
-        }
+pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let mut response = match checked(&app, &mut parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(problem) => problem.into_response(),
     };
-    assets::secure(response.headers_mut());
+    assets::secure(response.headers_mut(), app.auth.is_behind_tls());
     response
+}
+
+/// Puts what is found out into the request's extensions.
+async fn checked(app: &App, parts: &mut Parts) -> Result<(), Problem> {
+    let place = parts.extensions.get::<MatchedPath>().cloned();
+    let path = place.as_ref().map_or(parts.uri.path(), MatchedPath::as_str);
+    let asked = Asked {
+        method: &parts.method,
+        path,
+        access: routes::access(&parts.method, path),
+        headers: &parts.headers,
+        peer: parts.extensions.get().copied(),
+    };
+    let address = app.auth.proxies.client(asked.peer, asked.headers);
+    let changes = asked.changes_something() || asked.path == BROWSERS || asked.path == AGENTS;
+    let (identity, problem) = match app.auth.admit(&asked, Timestamp::now()) {
+        Ok(identity) => {
+            let may = match &identity {
+                Some(identity) => asked.access.allows(identity),
+                None => Ok(()),
+            };
+            (identity, may.err())
+        }
+        Err(problem) => (None, Some(problem)),
+    };
+    if let Some(problem) = problem {
+        if changes {
+            let detail = format!("{} {}: {}", parts.method, path, problem.detail());
+            app.audit
+                .refused(
+                    Note::of(identity.as_ref(), address, Action::Request),
+                    detail,
+                )
+                .await;
+        }
+        return Err(problem);
+    }
+    parts.extensions.insert(address);
+    if let Some(identity) = identity {
+        // Before the handler, whatever it asks of the path: a host out of sight does not exist.
+        if !identity.scope.is_every()
+            && let Ok(params) = RawPathParams::from_request_parts(parts, &()).await
+            && let Some((_, id)) = params.iter().find(|(name, _)| *name == "id")
+            && HostId::new(id).is_ok_and(|id| !identity.scope.has(&id))
+        {
+            return Err(Problem::no_such_host(id));
+        }
+        if let Some(connection) = parts.extensions.get::<Connection>() {
+            connection.vouch();
+        }
+        parts.extensions.insert(identity);
+    }
+    Ok(())
 }
 
 /// What of a request decides whether it may pass.
 struct Asked<'a> {
     method: &'a Method,
+    /// As the list of routes has it.
     path: &'a str,
+    access: Access,
     headers: &'a HeaderMap,
+    peer: Option<Peer>,
 }
 
 impl Auth {
     /// Who asks, where that matters or is known; or why they may not.
     fn admit(&self, asked: &Asked<'_>, now: Timestamp) -> Result<Option<Identity>, Problem> {
+        if asked.peer == Some(Peer::Socket) {
+            return Ok(Some(Identity::socket()));
+        }
         let open = self.credentials.is_open();
         if open && is_forwarded(asked.headers) {
             return Err(Problem::forbidden(
@@ -54,8 +107,10 @@ impl Auth {
             ));
         }
         let token = bearer(asked.headers);
-        let by_token = token.and_then(|hash| self.credentials.user(hash));
-        let is_agent = token.is_some_and(|hash| self.credentials.agent(hash).is_some());
+        let by_token = token.and_then(|hash| self.credentials.user(hash, now));
+        let is_agent = token.is_some_and(|hash| {
+            self.credentials.agent(hash).is_some() || self.credentials.enrols(hash, now)
+        });
         let trusted = by_token.is_some() || is_agent || asked.path == "/health";
         if !trusted && !self.origins.accepts_host(asked.headers) {
             return Err(Problem::misdirected());
@@ -63,20 +118,26 @@ impl Auth {
         if by_token.is_some() {
             return Ok(by_token);
         }
+        let named = self.proxies.user(asked.peer, asked.headers);
+        let named = named.map_err(|_| {
+            Problem::forbidden("a user is named, and not by a proxy that may name one")
+        })?;
         let cookie = cookie(asked.headers);
-        if asked.needs_origin(cookie.is_some() || open)
-            && !self.origins.accepts_origin(asked.headers)
-        {
+        let has_rights = cookie.is_some() || named.is_some() || open;
+        if asked.needs_origin(has_rights) && !self.origins.accepts_origin(asked.headers) {
             return Err(Problem::forbidden(
                 "`Origin` is not that of this dashboard: send it, or a token",
             ));
         }
         let identity = if open {
             Some(Identity::open())
+        } else if let Some(name) = named {
+            self.credentials.proxied(name, now)
         } else {
-            cookie.and_then(|id| self.in_session(id, now))
+            cookie.and_then(|id| self.in_session(id, true, now))
         };
-        if identity.is_none() && asked.needs_identity() {
+        debug_assert!(identity.as_ref().is_none_or(|found| found.via.is_ambient()));
+        if identity.is_none() && asked.access.needs_identity() {
             return Err(Problem::unauthorized());
         }
         Ok(identity)
@@ -84,17 +145,13 @@ impl Auth {
 }
 
 impl Asked<'_> {
-    /// Another site's page can send what changes something, and open WebSockets, with the visitor's cookie.
-    fn needs_origin(&self, has_rights: bool) -> bool {
-        let safe = matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        !safe || (has_rights && self.path == "/ws/browser")
+    fn changes_something(&self) -> bool {
+        !matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
-    /// `/ws/agent` looks at its token itself.
-    fn needs_identity(&self) -> bool {
-        let closed = self.path.starts_with("/api/")
-            || matches!(self.path, "/api" | "/metrics" | "/ws/browser");
-        closed && self.path != "/api/login"
+    /// Another site's page can send what changes something, and open WebSockets, with the visitor's cookie.
+    fn needs_origin(&self, has_rights: bool) -> bool {
+        self.changes_something() || (has_rights && self.path == BROWSERS)
     }
 }
 

@@ -43,10 +43,13 @@ impl Place {
         for (name, value) in headers {
             map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
+        let method = method.parse().unwrap();
         let asked = Asked {
-            method: &method.parse().unwrap(),
+            method: &method,
             path,
+            access: routes::access(&method, path),
             headers: &map,
+            peer: None,
         };
         self.auth
             .admit(&asked, Timestamp::from_millis(0))
@@ -60,7 +63,11 @@ impl Place {
     fn sign_in(&self) -> String {
         let password = SecretHash::of(DUMMY);
         let now = Timestamp::from_millis(0);
-        let (cookie, _) = self.auth.sessions.create("alice", password, now).unwrap();
+        let (cookie, _) = self
+            .auth
+            .sessions
+            .create("alice", password, None, now)
+            .unwrap();
         format!("other=1; switchyard={cookie}")
     }
 }
@@ -122,7 +129,7 @@ fn an_agents_token_opens_nothing_but_its_own_door() {
     let machine = ("authorization", "Bearer machine");
     assert_eq!(place.status("GET /api/hosts", &[HERE, machine]), 401);
     assert_eq!(
-        place.status("POST /api/hosts/h1/command", &[HERE, machine, OURS]),
+        place.status("POST /api/hosts/{id}/command", &[HERE, machine, OURS]),
         401
     );
     assert_eq!(place.status("GET /metrics", &[HERE, machine]), 401);
@@ -141,7 +148,7 @@ fn what_changes_something_needs_a_session_and_our_origin_or_a_token() {
     let place = Place::with_users();
     let cookie = place.sign_in();
     let cookie = ("cookie", cookie.as_str());
-    let command = "POST /api/hosts/h1/command";
+    let command = "POST /api/hosts/{id}/command";
     assert_eq!(place.status(command, &[HERE, cookie, OURS]), 200);
     assert_eq!(place.status(command, &[HERE, cookie]), 403);
     assert_eq!(place.status(command, &[HERE, cookie, EVIL]), 403);
@@ -238,11 +245,11 @@ async fn who_stays_hears_that_their_right_is_gone() {
         .unwrap()
         .unwrap();
     let mut changed = place.auth.changes();
-    assert!(place.auth.holds(&session, now) && place.auth.holds(&token, now));
+    assert!(place.auth.holds(&session, true, now) && place.auth.holds(&token, true, now));
     std::fs::write(place._folder.path().join("users"), "").unwrap();
     place.auth.credentials.reload().unwrap();
     changed.next().await;
-    assert!(!place.auth.holds(&session, now) && !place.auth.holds(&token, now));
+    assert!(!place.auth.holds(&session, true, now) && !place.auth.holds(&token, true, now));
 
     let place = Place::with_users();
     let cookie = place.sign_in();
@@ -253,5 +260,5 @@ async fn who_stays_hears_that_their_right_is_gone() {
     let mut changed = place.auth.changes();
     place.auth.sign_out(&session, &HeaderMap::new());
     changed.next().await;
-    assert!(!place.auth.holds(&session, now));
+    assert!(!place.auth.holds(&session, true, now));
 }

@@ -1,5 +1,7 @@
+use super::scope::Scope;
 use super::token::SecretHash;
 use crate::dashboard::problem::Problem;
+use crate::protocol::Timestamp;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -55,8 +57,30 @@ pub(crate) enum Via {
     Session(SecretHash),
     /// By an API token; its hash.
     Token(SecretHash),
+    /// The proxy in front of us says who it is.
+    Proxy,
+    /// Over the socket in the data folder, which only its owner and root can open.
+    Socket,
     /// There are no users: every visitor is an admin.
     Open,
+}
+
+impl Via {
+    /// In one word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Session(_) => "session",
+            Self::Token(_) => "token",
+            Self::Proxy => "proxy",
+            Self::Socket => "socket",
+            Self::Open => "open",
+        }
+    }
+
+    /// Whether a browser would send it along by itself, whatever page made it ask.
+    pub(super) fn is_ambient(self) -> bool {
+        !matches!(self, Self::Token(_) | Self::Socket)
+    }
 }
 
 /// Who sent a request.
@@ -68,6 +92,10 @@ pub(crate) struct Identity {
     pub(crate) role: Role,
     /// How they showed it.
     pub(crate) via: Via,
+    /// Of which hosts.
+    pub(crate) scope: Scope,
+    /// From when on no more.
+    pub(crate) expires: Option<Timestamp>,
 }
 
 impl Identity {
@@ -77,6 +105,16 @@ impl Identity {
             name: "local".to_owned(),
             role: Role::Admin,
             via: Via::Open,
+            scope: Scope::EVERY,
+            expires: None,
+        }
+    }
+
+    /// Who has the socket in the data folder.
+    pub(crate) fn socket() -> Self {
+        Self {
+            via: Via::Socket,
+            ..Self::open()
         }
     }
 
@@ -88,6 +126,18 @@ impl Identity {
             Err(Problem::forbidden(format!(
                 "this needs the role {role}, and {} is {}",
                 self.name, self.role
+            )))
+        }
+    }
+
+    /// Refuses with 403 who may not do this to the whole fleet.
+    pub(crate) fn require_every_host(&self) -> Result<(), Problem> {
+        if self.scope.is_every() {
+            Ok(())
+        } else {
+            Err(Problem::forbidden(format!(
+                "this is about every host, and {} may see {} alone",
+                self.name, self.scope
             )))
         }
     }

@@ -93,9 +93,21 @@ impl Attempts {
 }
 
 fn keys(user: &str, address: Option<IpAddr>) -> impl Iterator<Item = Key> {
-    [Some(Key::User(user.to_owned())), address.map(Key::Address)]
+    let network = address.map(|address| Key::Address(network(address)));
+    [Some(Key::User(user.to_owned())), network]
         .into_iter()
         .flatten()
+}
+
+/// Whoever has one IPv6 address has the 2^64 of its network.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +146,19 @@ mod tests {
         assert!(limiter.begin("x", address(1), now).is_err());
         assert!(limiter.begin("x", address(2), now).is_ok());
         assert!(limiter.begin("x", address(1), now + LONGEST).is_ok());
+    }
+
+    #[test]
+    fn all_addresses_of_an_ipv6_network_are_one() {
+        let limiter = Limiter::default();
+        let now = Instant::now();
+        for n in 0..FREE_FOR_ADDRESS {
+            let address = format!("2001:db8::{n}").parse().unwrap();
+            limiter.begin(&n.to_string(), Some(address), now).unwrap();
+        }
+        let of = |text: &str| Some(text.parse().unwrap());
+        assert!(limiter.begin("x", of("2001:db8::ffff:1"), now).is_err());
+        assert!(limiter.begin("x", of("2001:db8:0:1::1"), now).is_ok());
     }
 
     #[test]

@@ -6,21 +6,33 @@
 mod agents_file;
 mod credentials;
 mod credentials_file;
+mod grants;
 mod guard;
 mod identity;
+mod known;
 mod limiter;
+mod one_time;
 mod origin;
 mod password;
+mod peer;
+mod scope;
 mod sessions;
+mod sign_in;
 mod token;
 mod users_file;
 
-pub(crate) use credentials::{Credentials, Known};
+pub(crate) use credentials::{Credentials, GrantError, TokenView};
+pub(crate) use grants::{Grant, Issued, Ledger, Revoked};
 pub(crate) use guard::guard;
 pub(crate) use identity::{Identity, Via};
 pub use identity::{Role, is_user_name};
+pub(crate) use known::Known;
+pub use one_time::new_totp_secret;
 pub use password::{PasswordError, hash as hash_password};
-pub(crate) use sessions::{Session, Sessions};
+pub(crate) use peer::{ClientAddress, Peer};
+pub(crate) use scope::Scope;
+pub(crate) use sessions::{Session, SessionView, Sessions};
+pub(crate) use sign_in::Attempt;
 pub use token::{SecretHash, new_token};
 
 use super::config::Config;
@@ -28,22 +40,16 @@ use super::problem::Problem;
 use crate::config_file::ConfigError;
 use crate::protocol::{HostId, Timestamp};
 use axum::http::{HeaderMap, header};
-use limiter::Limiter;
-use origin::{OriginRules, secure_cookies};
-use password::Passwords;
-use std::net::IpAddr;
+use origin::{OriginRules, is_at_loopback, secure_cookies};
+use peer::Proxies;
+use sign_in::SignIn;
 use std::sync::Arc;
-use std::time::Instant;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-/// The name of the cookie.
+/// The name of the cookie,
 const COOKIE: &str = "switchyard";
-
-/// How many people may wait for their password to be checked.
-const MOST_SIGNING_IN: usize = 32;
-
-/// A longer password is none; keeps the work of hashing it small.
-const LONGEST_PASSWORD: usize = 4096;
+/// and where it travels through TLS alone: with this prefix no other host of the domain can plant one.
+const SECURE_COOKIE: &str = "__Host-switchyard";
 
 /// Everything that decides who may come in.
 #[derive(Debug)]
@@ -53,9 +59,8 @@ pub(crate) struct Auth {
     /// Who is signed in.
     pub(crate) sessions: Sessions,
     origins: OriginRules,
-    limiter: Limiter,
-    passwords: Passwords,
-    signing_in: Semaphore,
+    proxies: Proxies,
+    sign_in: SignIn,
 }
 
 impl Auth {
@@ -64,12 +69,21 @@ impl Auth {
         let (agents, users) = (config.agents_file.as_deref(), config.users_file.as_deref());
         Ok(Self {
             credentials: Credentials::load(agents, users)?,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(config.sessions),
             origins: OriginRules::new(config.public_url.clone()),
-            limiter: Limiter::default(),
-            passwords: Passwords::new(),
-            signing_in: Semaphore::new(MOST_SIGNING_IN),
+            proxies: Proxies::new(&config.proxy),
+            sign_in: SignIn::new(),
         })
+    }
+
+    /// Whether browsers reach us through TLS.
+    pub(crate) fn is_behind_tls(&self) -> bool {
+        self.origins.is_https()
+    }
+
+    /// How often a password was hashed to compare it.
+    pub(crate) fn password_checks(&self) -> u64 {
+        self.sign_in.password_checks()
     }
 
     /// The host an agent's token speaks for, and the token's hash for [`holds_agent`](Self::holds_agent).
@@ -80,11 +94,13 @@ impl Auth {
         let hash = bearer(headers).ok_or_else(Problem::unauthorized)?;
         match self.credentials.agent(hash) {
             Some(host) => Ok((host, hash)),
-            None => {
-                tracing::warn!("an agent came with a token that is not in the agents file");
-                Err(Problem::unauthorized())
-            }
+            None => Err(Problem::unauthorized()),
         }
+    }
+
+    /// The hash of an enrolment secret that is good for some host.
+    pub(crate) fn enrolment(&self, headers: &HeaderMap, now: Timestamp) -> Option<SecretHash> {
+        bearer(headers).filter(|hash| self.credentials.enrols(*hash, now))
     }
 
     /// Whether a token still speaks for a host.
@@ -92,13 +108,15 @@ impl Auth {
         self.credentials.agent(hash).as_ref() == Some(host)
     }
 
-    /// Whether somebody may still be here; keeps their session alive.
-    pub(crate) fn holds(&self, identity: &Identity, now: Timestamp) -> bool {
-        match identity.via {
-            Via::Open => true,
-            Via::Token(hash) => self.credentials.user(hash).as_ref() == Some(identity),
-            Via::Session(id) => self.in_session(id, now).as_ref() == Some(identity),
-        }
+    /// Whether somebody may still be here. To ask is no use of their session; that is `active`.
+    pub(crate) fn holds(&self, identity: &Identity, active: bool, now: Timestamp) -> bool {
+        let present = match identity.via {
+            Via::Open | Via::Socket => return true,
+            Via::Token(hash) => self.credentials.user(hash, now),
+            Via::Proxy => self.credentials.proxied(&identity.name, now),
+            Via::Session(id) => self.in_session(id, active, now),
+        };
+        present.as_ref() == Some(identity)
     }
 
     /// Tells when [`holds`](Self::holds) may answer differently. Make one before the first question, and keep it.
@@ -109,44 +127,6 @@ impl Auth {
         }
     }
 
-    /// Signs somebody in and gives the value of `Set-Cookie`, and the session's id.
-    ///
-    /// # Errors
-    /// 401 for a wrong name or password, which take the same time; 429 after too many.
-    pub(crate) async fn sign_in(
-        &self,
-        user: &str,
-        password: String,
-        address: Option<IpAddr>,
-        headers: &HeaderMap,
-    ) -> Result<(String, SecretHash), Problem> {
-        let Ok(_one_of_few) = self.signing_in.try_acquire() else {
-            return Err(Problem::too_many(std::time::Duration::from_secs(1)));
-        };
-        let wrong = || Problem::unauthorized().because("wrong user or password");
-        if !is_user_name(user) || password.len() > LONGEST_PASSWORD {
-            return Err(wrong());
-        }
-        self.limiter
-            .begin(user, address, Instant::now())
-            .map_err(Problem::too_many)?;
-        let known = self.credentials.password(user);
-        let hash = known.as_ref().map(|known| known.phc.clone());
-        if !self.passwords.check(hash.clone(), password).await {
-            tracing::warn!(user, "a wrong user or password");
-            return Err(wrong());
-        }
-        self.limiter.succeeded(user, address);
-        let hash = SecretHash::of(&hash.unwrap_or_default());
-        tracing::info!(user, "signed in");
-        let (cookie, id) = self
-            .sessions
-            .create(user, hash, Timestamp::now())
-            .map_err(|error| Problem::internal(&error))?;
-        let cookie = set_cookie(&cookie, headers, sessions::MAX_AGE_MS / 1000);
-        Ok((cookie, id))
-    }
-
     /// Ends somebody's session and gives the value of `Set-Cookie`.
     pub(crate) fn sign_out(&self, identity: &Identity, headers: &HeaderMap) -> String {
         if let Via::Session(id) = identity.via {
@@ -155,18 +135,17 @@ impl Auth {
         set_cookie("", headers, 0)
     }
 
-    fn in_session(&self, id: SecretHash, now: Timestamp) -> Option<Identity> {
-        let session = self.sessions.find(id, now)?;
+    fn in_session(&self, id: SecretHash, use_of_it: bool, now: Timestamp) -> Option<Identity> {
+        let session = self.sessions.find(id, now, use_of_it)?;
         let password = self.credentials.password(&session.user)?;
-        (SecretHash::of(&password.phc) == session.password).then_some(Identity {
-            name: session.user,
-            role: password.role,
-            via: Via::Session(id),
-        })
+        if SecretHash::of(&password.phc) != session.password {
+            return None;
+        }
+        password.person.identity(Via::Session(id), now)
     }
 }
 
-/// Waits for credentials that are reloaded and people who sign out.
+/// Waits for credentials that change and sessions that end.
 #[derive(Debug)]
 pub(crate) struct Changes {
     reloads: watch::Receiver<Arc<Known>>,
@@ -192,23 +171,71 @@ fn bearer(headers: &HeaderMap) -> Option<SecretHash> {
         .then(|| SecretHash::of(token.trim()))
 }
 
-fn set_cookie(value: &str, headers: &HeaderMap, seconds: i64) -> String {
-    let secure = if secure_cookies(headers) {
-        "; Secure"
+fn set_cookie(value: &str, headers: &HeaderMap, seconds: u64) -> String {
+    let (name, secure) = if secure_cookies(headers) {
+        (SECURE_COOKIE, "; Secure")
     } else {
-        ""
+        (COOKIE, "")
     };
-    format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
 }
 
-/// The hash of our cookie.
+/// The hash of our cookie. The one that nobody else can have planted comes first, and where the page came through
+/// TLS it alone counts.
 fn cookie(headers: &HeaderMap) -> Option<SecretHash> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, value)| SecretHash::of(value))
+    let named = |wanted: &str| {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| SecretHash::of(value))
+    };
+    let plain = || is_at_loopback(headers).then(|| named(COOKIE)).flatten();
+    named(SECURE_COOKIE).or_else(plain)
+}
+
+#[cfg(test)]
+pub(crate) use password::DUMMY;
+
+/// Reads bytes as every file and every header there is.
+#[cfg(test)]
+pub(crate) fn try_parsing(bytes: &[u8]) {
+    use super::config::{ProxyConfig, PublicUrl};
+    let text = String::from_utf8_lossy(bytes);
+    let path = std::path::Path::new("x");
+    let _ = users_file::parse(path, &text);
+    let _ = agents_file::parse(path, &text);
+    let _ = (Scope::parse(&text), PublicUrl::parse(&text));
+    let Ok(value) = axum::http::HeaderValue::from_bytes(bytes) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    for name in [
+        "host",
+        "origin",
+        "cookie",
+        "authorization",
+        "x-forwarded-for",
+        "x-user",
+    ] {
+        headers.insert(name, value.clone());
+    }
+    let _ = (bearer(&headers), cookie(&headers), secure_cookies(&headers));
+    let rules = OriginRules::new(PublicUrl::parse("https://fleet.example.org").ok());
+    if rules.accepts_host(&headers) {
+        assert!(!text.contains(['/', '@', ' ']), "{text}");
+    }
+    let _ = rules.accepts_origin(&headers);
+    let proxies = Proxies::new(&ProxyConfig {
+        trusted: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+        user_header: Some(axum::http::HeaderName::from_static("x-user")),
+    });
+    let peer = Some(Peer::Address(std::net::Ipv4Addr::LOCALHOST.into()));
+    let _ = (
+        proxies.client(peer, &headers),
+        proxies.user(peer, &headers).is_ok(),
+    );
 }

@@ -17,6 +17,11 @@ impl OriginRules {
         Self { public }
     }
 
+    /// Whether browsers reach us through TLS.
+    pub(super) fn is_https(&self) -> bool {
+        self.public.as_ref().is_some_and(PublicUrl::is_https)
+    }
+
     /// Whether the request was sent to a name of ours, whatever the port.
     pub(super) fn accepts_host(&self, headers: &HeaderMap) -> bool {
         host(headers).is_some_and(|host| {
@@ -63,6 +68,11 @@ pub(super) fn secure_cookies(headers: &HeaderMap) -> bool {
     !page.is_some_and(|page| is_loopback(name(&page)))
 }
 
+/// Whether the request was sent to this machine by a name that only this machine has.
+pub(super) fn is_at_loopback(headers: &HeaderMap) -> bool {
+    host(headers).is_some_and(|host| is_loopback(name(&host)))
+}
+
 /// Whether some proxy passed the request on.
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
@@ -99,7 +109,7 @@ fn without_default_port(authority: &str) -> &str {
 }
 
 /// The text of a header that is there exactly once.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)

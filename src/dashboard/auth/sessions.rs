@@ -1,16 +1,14 @@
 //! Who is signed in. A session is a random cookie of which only the hash is kept.
 
 use super::token::{SecretHash, new_token};
+use crate::dashboard::config::SessionLimits;
 use crate::protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// A session without a request for so long is over: 12 hours, in milliseconds.
-const IDLE_MS: i64 = 12 * 3600 * 1000;
-/// And in any case after 7 days.
-pub(super) const MAX_AGE_MS: i64 = 7 * 24 * 3600 * 1000;
 /// The most there are at a time; the one unused for longest makes room.
 const MOST: usize = 10_000;
 
@@ -23,18 +21,45 @@ pub(crate) struct Session {
     pub(crate) password: SecretHash,
     /// When they signed in.
     pub(crate) created: Timestamp,
-    /// Their last request, to the minute.
+    /// Their last request.
     pub(crate) seen: Timestamp,
+    /// Where they signed in from.
+    #[serde(default)]
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// A session, for an admin to look at. The hash of its cookie names it, and opens nothing.
+#[derive(Debug, Serialize)]
+pub(crate) struct SessionView {
+    id: SecretHash,
+    user: String,
+    created: Timestamp,
+    seen: Timestamp,
+    address: Option<IpAddr>,
 }
 
 /// All sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
+    limits: SessionLimits,
     held: Mutex<HashMap<SecretHash, Session>>,
     ends: watch::Sender<()>,
 }
 
 impl Sessions {
+    /// None yet.
+    pub(crate) fn new(limits: SessionLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// How long one lasts at most, in seconds.
+    pub(super) fn lifetime(&self) -> u64 {
+        self.limits.lifetime
+    }
+
     /// Goes on with what was stored.
     pub(crate) fn load(&self, stored: impl IntoIterator<Item = (SecretHash, Session)>) {
         self.lock().extend(stored);
@@ -43,7 +68,7 @@ impl Sessions {
     /// Everything that lives, to store.
     pub(crate) fn all(&self, now: Timestamp) -> Vec<(SecretHash, Session)> {
         let mut held = self.lock();
-        held.retain(|_, session| session.lives(now));
+        held.retain(|_, session| session.lives(self.limits, now));
         held.iter().map(|(id, held)| (*id, held.clone())).collect()
     }
 
@@ -60,11 +85,12 @@ impl Sessions {
         &self,
         user: &str,
         password: SecretHash,
+        address: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<(String, SecretHash), getrandom::Error> {
         let cookie = new_token()?;
         let mut held = self.lock();
-        held.retain(|_, session| session.lives(now));
+        held.retain(|_, session| session.lives(self.limits, now));
         if held.len() >= MOST {
             let oldest = held.iter().min_by_key(|(_, session)| session.seen);
             if let Some(id) = oldest.map(|(id, _)| *id) {
@@ -76,32 +102,62 @@ impl Sessions {
             password,
             created: now,
             seen: now,
+            address,
         };
         let id = SecretHash::of(&cookie);
         held.insert(id, session);
         Ok((cookie, id))
     }
 
-    /// The living session of a cookie's hash; being looked for keeps it alive.
-    pub(super) fn find(&self, id: SecretHash, now: Timestamp) -> Option<Session> {
+    /// The living session of a cookie's hash; a `use_of_it` keeps it alive.
+    pub(super) fn find(&self, id: SecretHash, now: Timestamp, use_of_it: bool) -> Option<Session> {
         let mut held = self.lock();
         let session = held.get_mut(&id)?;
-        if !session.lives(now) {
+        if !session.lives(self.limits, now) {
             held.remove(&id);
             return None;
         }
-        session.seen = session.seen.max(now);
+        if use_of_it {
+            session.seen = session.seen.max(now);
+        }
         Some(session.clone())
     }
 
-    /// Ends a session.
-    pub(super) fn remove(&self, id: SecretHash) {
-        if self.lock().remove(&id).is_some() {
-            self.ends.send_replace(());
-        }
+    /// Every living session, the latest first.
+    pub(crate) fn list(&self, now: Timestamp) -> Vec<SessionView> {
+        let mut all = self.all(now);
+        all.sort_by_key(|(_, session)| std::cmp::Reverse(session.created));
+        let view = |(id, session): (SecretHash, Session)| SessionView {
+            id,
+            user: session.user,
+            created: session.created,
+            seen: session.seen,
+            address: session.address,
+        };
+        all.into_iter().map(view).collect()
     }
 
-    /// Changes whenever somebody signed out.
+    /// Ends a session; gives whose it was.
+    pub(crate) fn remove(&self, id: SecretHash) -> Option<String> {
+        let session = self.lock().remove(&id)?;
+        self.ends.send_replace(());
+        Some(session.user)
+    }
+
+    /// Ends every session, or every one of a user; gives how many.
+    pub(crate) fn remove_all(&self, user: Option<&str>) -> usize {
+        let mut held = self.lock();
+        let before = held.len();
+        held.retain(|_, session| user.is_some_and(|user| session.user != user));
+        let ended = before - held.len();
+        drop(held);
+        if ended > 0 {
+            self.ends.send_replace(());
+        }
+        ended
+    }
+
+    /// Changes whenever a session was ended.
     pub(super) fn ends(&self) -> watch::Receiver<()> {
         self.ends.subscribe()
     }
@@ -112,9 +168,12 @@ impl Sessions {
 }
 
 impl Session {
-    fn lives(&self, now: Timestamp) -> bool {
-        now.millis() - self.seen.millis() < IDLE_MS
-            && now.millis() - self.created.millis() < MAX_AGE_MS
+    fn lives(&self, limits: SessionLimits, now: Timestamp) -> bool {
+        let within = |since: Timestamp, seconds: u64| {
+            let limit = i64::try_from(seconds).unwrap_or(i64::MAX);
+            now.millis().saturating_sub(since.millis()) < limit.saturating_mul(1000)
+        };
+        within(self.seen, limits.idle) && within(self.created, limits.lifetime)
     }
 }
 
@@ -131,7 +190,7 @@ mod tests {
     fn begun() -> (Sessions, SecretHash) {
         let sessions = Sessions::default();
         let (_, id) = sessions
-            .create("alice", SecretHash::of("p"), at(0))
+            .create("alice", SecretHash::of("p"), None, at(0))
             .unwrap();
         (sessions, id)
     }
@@ -140,11 +199,14 @@ mod tests {
     fn a_session_lives_while_it_is_used_and_at_most_seven_days() {
         let (sessions, id) = begun();
         for hour in (0..7 * 24).step_by(11) {
-            assert_eq!(sessions.find(id, at(hour * HOUR)).unwrap().user, "alice");
+            assert_eq!(
+                sessions.find(id, at(hour * HOUR), true).unwrap().user,
+                "alice"
+            );
         }
-        assert!(sessions.find(id, at(7 * 24 * HOUR)).is_none());
+        assert!(sessions.find(id, at(7 * 24 * HOUR), true).is_none());
         let (sessions, id) = begun();
-        assert!(sessions.find(id, at(12 * HOUR)).is_none());
+        assert!(sessions.find(id, at(12 * HOUR), true).is_none());
         assert!(sessions.all(at(0)).is_empty());
     }
 
@@ -154,7 +216,7 @@ mod tests {
         let mut ends = sessions.ends();
         sessions.remove(id);
         assert!(ends.has_changed().unwrap());
-        assert!(sessions.find(id, at(1)).is_none());
+        assert!(sessions.find(id, at(1), true).is_none());
         ends.mark_unchanged();
         sessions.remove(id);
         assert!(!ends.has_changed().unwrap());
@@ -165,10 +227,10 @@ mod tests {
         let (sessions, id) = begun();
         let after_restart = Sessions::default();
         after_restart.load(sessions.all(at(HOUR)));
-        assert!(after_restart.find(id, at(HOUR)).is_some());
+        assert!(after_restart.find(id, at(HOUR), true).is_some());
         assert!(
             after_restart
-                .find(SecretHash::of(&id.to_string()), at(HOUR))
+                .find(SecretHash::of(&id.to_string()), at(HOUR), true)
                 .is_none()
         );
     }
@@ -177,9 +239,32 @@ mod tests {
     fn the_session_unused_for_longest_makes_room() {
         let (sessions, first) = begun();
         for n in 1..=MOST as i64 {
-            sessions.create("bob", SecretHash::of("p"), at(n)).unwrap();
+            sessions
+                .create("bob", SecretHash::of("p"), None, at(n))
+                .unwrap();
         }
         assert_eq!(sessions.all(at(0)).len(), MOST);
-        assert!(sessions.find(first, at(MOST as i64)).is_none());
+        assert!(sessions.find(first, at(MOST as i64), true).is_none());
+    }
+
+    #[test]
+    fn looking_at_a_session_does_not_keep_it_alive() {
+        let (sessions, id) = begun();
+        assert!(sessions.find(id, at(11 * HOUR), false).is_some());
+        assert!(sessions.find(id, at(12 * HOUR), false).is_none());
+    }
+
+    #[test]
+    fn all_sessions_of_one_or_of_everybody_can_be_ended() {
+        let (sessions, alice) = begun();
+        let (_, bob) = sessions
+            .create("bob", SecretHash::of("p"), None, at(0))
+            .unwrap();
+        assert_eq!(sessions.remove_all(Some("alice")), 1);
+        assert!(sessions.find(alice, at(1), true).is_none());
+        assert!(sessions.find(bob, at(1), true).is_some());
+        let ends = sessions.ends();
+        assert_eq!(sessions.remove_all(None), 1);
+        assert!(ends.has_changed().unwrap() && sessions.list(at(1)).is_empty());
     }
 }

@@ -1,9 +1,14 @@
-//! The users file: a line `NAME viewer|operator|admin HASH` for each password or API token.
+//! The users file: a line `NAME viewer|operator|admin HASH` for each password or API token. Behind it may stand
+//! `hosts=web-*,db1`, `expires=2027-01-31T00:00:00Z` and, behind a password, `totp=BASE32`. In the place of HASH
+//! the word `proxy` lets in whom the proxy names.
 
 use super::credentials_file::{entries, wrong};
 use super::identity::{Role, is_user_name};
+use super::one_time::OneTime;
+use super::scope::Scope;
 use super::token::SecretHash;
 use crate::config_file::ConfigError;
+use crate::protocol::Timestamp;
 use argon2::password_hash::PasswordHash;
 use std::path::Path;
 
@@ -15,6 +20,9 @@ pub(super) struct UserEntry {
     pub(super) name: String,
     pub(super) role: Role,
     pub(super) secret: Secret,
+    pub(super) scope: Scope,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) one_time: Option<OneTime>,
 }
 
 /// What a user knows.
@@ -24,13 +32,15 @@ pub(super) enum Secret {
     Password(String),
     /// An API token.
     Token(SecretHash),
+    /// Nothing: the proxy in front knows who it is.
+    Proxy,
 }
 
 /// Reads the text of a users file.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<UserEntry>, ConfigError> {
     let mut found: Vec<UserEntry> = Vec::new();
     for (line, words) in entries(text) {
-        let [name, role, hash] = words[..] else {
+        let [name, role, hash, options @ ..] = words.as_slice() else {
             return Err(wrong(
                 path,
                 line,
@@ -49,25 +59,61 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<UserEntry>, ConfigErr
         let role = role
             .parse()
             .map_err(|error: String| wrong(path, line, error, "give one of the three"))?;
-        let secret = secret(hash).ok_or_else(|| {
-            wrong(
-                path,
-                line,
-                "the third word is neither an argon2id hash nor sha256:HEX",
-                "take the hash that `switchyard passwd` or `switchyard token --user` writes",
-            )
-        })?;
-        found.push(UserEntry {
+        let mut entry = UserEntry {
             line,
-            name: name.to_owned(),
+            name: (*name).to_owned(),
             role,
-            secret,
-        });
+            secret: secret(hash).ok_or_else(|| {
+                wrong(
+                    path,
+                    line,
+                    "the third word is neither an argon2id hash nor sha256:HEX",
+                    "take the hash that `switchyard passwd` or `switchyard token --user` writes",
+                )
+            })?,
+            scope: Scope::EVERY,
+            expires: None,
+            one_time: None,
+        };
+        for option in options {
+            entry.take(option).map_err(|problem| {
+                wrong(
+                    path,
+                    line,
+                    problem,
+                    "behind the hash give hosts=PATTERN,…, expires=TIME or, for a password, totp=BASE32",
+                )
+            })?;
+        }
+        found.push(entry);
     }
     Ok(found)
 }
 
+impl UserEntry {
+    fn take(&mut self, option: &str) -> Result<(), String> {
+        match option.split_once('=') {
+            Some(("hosts", hosts)) => self.scope = Scope::parse(hosts)?,
+            Some(("expires", time)) => {
+                let time = Timestamp::parse(time);
+                let time = time.ok_or_else(|| format!("{option:?} is no time"))?;
+                self.expires = Some(time);
+            }
+            // The word itself is a secret, and stays out of the message.
+            Some(("totp", secret)) if matches!(self.secret, Secret::Password(_)) => {
+                self.one_time = Some(OneTime::parse(secret)?);
+            }
+            Some((key, _)) => return Err(format!("{key:?} cannot be set here")),
+            None => return Err("a fourth word that sets nothing".to_owned()),
+        }
+        Ok(())
+    }
+}
+
 fn secret(hash: &str) -> Option<Secret> {
+    if hash == "proxy" {
+        return Some(Secret::Proxy);
+    }
     if let Some(hex) = hash.strip_prefix("sha256:") {
         return SecretHash::parse(hex).map(Secret::Token);
     }
@@ -107,9 +153,42 @@ mod tests {
                 &format!("a admin {}\n", HASH.replace("2id", "2i")),
                 "users:1: the third word",
             ),
+            ("a admin proxy x\n", "users:1: a fourth word"),
+            (
+                "a admin proxy totp=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n",
+                "users:1: \"totp\" cannot be set",
+            ),
+            (
+                "a admin proxy hosts=../x\n",
+                "users:1: \"../x\" does not name hosts",
+            ),
+            (
+                "a admin proxy expires=soon\n",
+                "users:1: \"expires=soon\" is no time",
+            ),
+            (
+                &format!("a admin {HASH} totp=secret\n"),
+                "users:1: this is no secret for codes",
+            ),
         ] {
             let error = parse(Path::new("users"), text).unwrap_err().to_string();
             assert!(error.starts_with(problem), "{error}");
         }
+    }
+
+    #[test]
+    fn hosts_expiry_and_codes_may_stand_behind_the_hash() {
+        let totp = "totp=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+        let text = format!(
+            "a admin {HASH} {totp} hosts=web-* expires=2027-01-31T00:00:00Z\nb viewer proxy\n"
+        );
+        let found = parse(Path::new("users"), &text).unwrap();
+        assert!(found[0].one_time.is_some());
+        assert_eq!(found[0].scope, Scope::parse("web-*").unwrap());
+        assert_eq!(found[0].expires, Timestamp::parse("2027-01-31T00:00:00Z"));
+        assert_eq!(
+            (&found[1].secret, &found[1].scope),
+            (&Secret::Proxy, &Scope::EVERY)
+        );
     }
 }

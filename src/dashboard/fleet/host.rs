@@ -25,6 +25,13 @@ pub(crate) struct HostView {
     run: Option<Run>,
 }
 
+impl HostView {
+    /// Which host it is.
+    pub(crate) fn id(&self) -> &HostId {
+        &self.id
+    }
+}
+
 /// What the connection of an agent is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Errand {

@@ -46,6 +46,16 @@ pub(crate) enum News {
     Run(Box<Run>),
 }
 
+impl News {
+    /// Of which host.
+    pub(crate) fn host_id(&self) -> &HostId {
+        match self {
+            Self::Host(host) => host.id(),
+            Self::Queued(run) | Self::Run(run) => &run.host_id,
+        }
+    }
+}
+
 impl Inner {
     fn show_host(&mut self, host_id: &HostId) {
         self.changes.mark(Subject::Host(host_id.clone()));

@@ -2,6 +2,7 @@
 
 use super::Violation;
 use super::open_run::{OpenRun, RETRY};
+use crate::dashboard::allowance::Allowance;
 use crate::dashboard::core::Core;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
@@ -20,6 +21,14 @@ use tokio::sync::Notify;
 /// How often browsers hear how many lines a run has.
 pub(super) const SHOW_EVERY: Duration = Duration::from_secs(1);
 
+/// How many messages other than lines one host may send: an honest one sends a progress ten times a second.
+const MESSAGES_AT_ONCE: u32 = 2_000;
+const MESSAGES_A_SECOND: u32 = 50;
+/// What a run that the host begins by itself counts for; it makes files.
+pub(super) const A_RUN: u32 = 20;
+/// The most logs that are open for one host.
+pub(super) const MAX_OPEN: usize = 256;
+
 /// The runs of one host that are not acknowledged as final.
 #[derive(Debug)]
 pub(crate) struct HostRuns {
@@ -36,6 +45,8 @@ pub(crate) struct HostRuns {
     pub(super) replies: Vec<String>,
     /// Rings when more became durable.
     pub(super) bell: Arc<Notify>,
+    /// Of everything but lines, over all connections of the host.
+    pub(super) allowance: Allowance,
 }
 
 impl HostRuns {
@@ -50,7 +61,13 @@ impl HostRuns {
             single,
             replies,
             bell,
+            allowance: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
         }
+    }
+
+    /// When the host's next frame may be read; none where at once.
+    pub(super) fn rests(&mut self) -> Option<Instant> {
+        self.allowance.wait(Instant::now())
     }
 
     pub(super) fn reply(&mut self, message: &impl Serialize) {

@@ -1,14 +1,16 @@
 //! The messages of a registered agent, one by one.
 
-use super::host_runs::HostRuns;
+use super::facts;
+use super::host_runs::{A_RUN, HostRuns, MAX_OPEN};
 use super::open_run::RETRY;
 use super::{Violation, single};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Errand;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
-    Ack, CommandName, CommandRejected, CommandRequest, Heartbeat, HostId, Output, OutputHead,
-    ProgressReport, RawMessage, Run, RunId, Status, StatusReport, StopRequest, Timestamp, split,
+    Ack, AgentMessage, CommandName, CommandRejected, CommandRequest, Heartbeat, HostId, Output,
+    OutputHead, ProgressReport, RawMessage, Run, RunId, Status, StatusReport, StopRequest,
+    Timestamp, split,
 };
 use serde::de::IgnoredAny;
 use std::sync::Arc;
@@ -37,8 +39,12 @@ impl HostRuns {
         core: &Arc<Core>,
         message: &RawMessage<'_>,
     ) -> Result<(), Violation> {
-        match message.kind.as_ref() {
-            "output" => {
+        let kind = AgentMessage::of(&message.kind);
+        if kind != Some(AgentMessage::Output) {
+            self.allowance.spend(1);
+        }
+        match kind {
+            Some(AgentMessage::Output) => {
                 // The form with many lines first: that is the path of the lines.
                 if let Ok(output) = serde_json::from_str::<Output<'_>>(message.json) {
                     self.own(&output.host_id)?;
@@ -57,15 +63,17 @@ impl HostRuns {
                 }
                 single::output(self, core, message.json).await
             }
-            "heartbeat" => {
-                let beat: Heartbeat = serde_json::from_str(message.json)?;
+            Some(AgentMessage::Heartbeat) => {
+                let mut beat: Heartbeat = serde_json::from_str(message.json)?;
+                facts::shorten(&mut beat.system);
+                facts::shorten(&mut beat.revision);
                 self.own(&beat.host_id)?;
                 if let Some(host) = core.fleet.heartbeat(&self.host_id, beat) {
                     let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
                 }
                 Ok(())
             }
-            "progress" => {
+            Some(AgentMessage::Progress) => {
                 let mut report: ProgressReport = serde_json::from_str(message.json)?;
                 self.own(&report.host_id)?;
                 report.progress.phases.truncate(MAX_PHASES);
@@ -73,24 +81,25 @@ impl HostRuns {
                     .progress(&self.host_id, &report.run_id, report.progress);
                 Ok(())
             }
-            "status" => {
+            Some(AgentMessage::Status) => {
                 let mut report: StatusReport = serde_json::from_str(message.json)?;
                 self.own(&report.host_id)?;
                 report.message = report.message.map(shortened);
+                facts::shorten(&mut report.revision);
                 match report.run_id.clone() {
                     Some(run_id) => self.status(core, &run_id, report).await,
                     None => single::status(self, core, report).await,
                 }
                 Ok(())
             }
-            "command_rejected" => {
+            Some(AgentMessage::CommandRejected) => {
                 let rejected: CommandRejected = serde_json::from_str(message.json)?;
                 self.own(&rejected.host_id)?;
                 self.rejected(core, rejected).await;
                 Ok(())
             }
-            "register" => Err(Violation::Malformed("a second register".into())),
-            _ => {
+            Some(AgentMessage::Register) => Err(Violation::Malformed("a second register".into())),
+            None => {
                 serde_json::from_str::<IgnoredAny>(message.json)?;
                 Ok(())
             }
@@ -168,6 +177,11 @@ impl HostRuns {
         if core.fleet.record(&self.host_id, run_id).is_none() {
             let stored = core.state.run(&self.host_id, run_id).await;
             let removed = core.state.was_removed(&self.host_id, run_id).await;
+            if self.open.len() >= MAX_OPEN {
+                tracing::warn!(host = %self.host_id, run = %run_id, "too many runs at once: passed over");
+                return false;
+            }
+            self.allowance.spend(A_RUN);
             let record = match (stored, removed) {
                 (Ok(Some(record)), _) if record.run.status == Status::Lost => record,
                 (Ok(None), Ok(false)) => begun_by_itself(&self.host_id, run_id, command),

@@ -1,5 +1,6 @@
 //! What agents send, on its way to the log files.
 
+mod facts;
 mod host_runs;
 mod messages;
 mod open_run;
@@ -10,7 +11,7 @@ mod single;
 mod tests;
 
 pub(crate) use host_runs::HostRuns;
-pub(crate) use session::{is_too_big, serve};
+pub(crate) use session::{first, is_too_big, serve};
 
 use crate::protocol::close;
 

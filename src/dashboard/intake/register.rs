@@ -1,5 +1,6 @@
 //! What a host still holds, compared with what is here.
 
+use super::facts;
 use super::host_runs::HostRuns;
 use super::messages::begun_by_itself;
 use super::{Violation, single};
@@ -19,8 +20,9 @@ impl HostRuns {
     pub(crate) async fn register(
         &mut self,
         core: &Arc<Core>,
-        register: Register,
+        mut register: Register,
     ) -> Result<(), Violation> {
+        facts::shorten_all(&mut register.facts);
         self.own(&register.host_id)?;
         if register.runs.len() > MAX_OFFERED {
             return Err(Violation::Malformed(format!(

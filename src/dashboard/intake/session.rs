@@ -22,7 +22,7 @@ const GONE: &str = "replaced by a newer connection, or no longer welcome";
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Why a connection is over.
-enum End {
+pub(crate) enum End {
     /// Close with this code and word.
     Close(u16, String),
     /// The peer is gone.
@@ -76,7 +76,7 @@ fn going_away() -> End {
 }
 
 /// Waits for `register`.
-async fn first(socket: &mut WebSocket) -> Result<Register, End> {
+pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
     loop {
         let text = match socket.recv().await {
             Some(Ok(Message::Text(text))) => text,
@@ -201,6 +201,7 @@ async fn talk(
             }
         }
         let turn = runs.next_turn().map(Instant::from_std);
+        let rest = runs.rests().map(Instant::from_std);
         tokio::select! {
             // What the peer sent is looked at before it is held for silent, and everything else before that,
             // so that a peer that never pauses holds nothing up.
@@ -222,7 +223,11 @@ async fn talk(
                     return end;
                 }
             }
-            received = socket.recv() => {
+            () = sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => {
+                // It was not listened to, so it was not silent.
+                *heard = Instant::now();
+            }
+            received = socket.recv(), if rest.is_none() => {
                 *heard = Instant::now();
                 match received {
                     Some(Ok(Message::Text(text))) => {

@@ -8,9 +8,24 @@ mod tests;
 
 pub(crate) use session::serve;
 
+use super::auth::Scope;
 use super::fleet::HostView;
 use crate::protocol::{CommandName, HostId, Run, RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::watch;
+
+/// Who looks at the fleet.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    /// Turns false when they may no longer.
+    pub(crate) welcome: watch::Receiver<bool>,
+    /// Which hosts they see.
+    pub(crate) scope: Scope,
+    /// Set whenever they do something.
+    pub(crate) active: Arc<AtomicBool>,
+}
 
 /// A message to a browser, but for `hosts` and lines, which [`frame`] writes.
 #[derive(Debug, Serialize)]
@@ -57,4 +72,11 @@ struct Subscribe {
 #[derive(Debug, Deserialize)]
 struct Unsubscribe {
     sub: String,
+}
+
+/// Reads bytes as every message there is.
+#[cfg(test)]
+pub(super) fn try_parsing(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<Subscribe>(bytes);
+    let _ = serde_json::from_slice::<Unsubscribe>(bytes);
 }

@@ -3,17 +3,19 @@
 
 use super::frame::Frame;
 use super::subscription::Subscription;
-use super::{Subscribe, ToBrowser, Unsubscribe};
+use super::{Subscribe, ToBrowser, Unsubscribe, Visitor};
+use crate::dashboard::allowance::Allowance;
+use crate::dashboard::auth::Scope;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::News;
 use crate::dashboard::intake;
-use crate::protocol::{Timestamp, close, split};
+use crate::protocol::{BrowserMessage, Timestamp, close, split};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde::de::IgnoredAny;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -29,6 +31,9 @@ const NEWS_AT_A_TIME: usize = 16;
 /// The longest name of a subscription, in bytes.
 const MAX_SUB_BYTES: usize = 256;
 const MAX_SUBSCRIPTIONS: usize = 1_000;
+/// How many messages a browser may send.
+const MESSAGES_AT_ONCE: u32 = 2_000;
+const MESSAGES_A_SECOND: u32 = 100;
 
 /// Why a connection is over.
 enum End {
@@ -36,13 +41,20 @@ enum End {
     Gone,
 }
 
-/// Serves a browser until it goes, `welcome` turns false, or the dashboard ends.
-pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, welcome: watch::Receiver<bool>) {
+/// Serves a browser until it goes, is no longer welcome, or the dashboard ends.
+pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) {
+    let Visitor {
+        welcome,
+        scope,
+        active,
+    } = visitor;
     let _guest = core.guests.enter();
     core.counters.browsers.fetch_add(1, Ordering::Relaxed);
     let (sink, stream) = socket.split();
     let mut browser = Browser {
         core: Arc::clone(&core),
+        scope,
+        active,
         sink,
         stream,
         bell: Arc::new(Notify::new()),
@@ -50,6 +62,7 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, welcome: watch::Re
         frame: Frame::default(),
         seen: 0,
         heard: Instant::now(),
+        allowance: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
         turn: 0,
     };
     if let End::Close(code, reason) = browser.talk(welcome).await {
@@ -64,6 +77,8 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, welcome: watch::Re
 
 struct Browser {
     core: Arc<Core>,
+    scope: Scope,
+    active: Arc<AtomicBool>,
     sink: SplitSink<WebSocket, Message>,
     stream: SplitStream<WebSocket>,
     bell: Arc<Notify>,
@@ -72,6 +87,8 @@ struct Browser {
     /// The version of the fleet that the browser has.
     seen: u64,
     heard: Instant,
+    /// Of messages.
+    allowance: Allowance,
     /// Which subscription comes first in the next frame, so that each has its turn.
     turn: usize,
 }
@@ -87,6 +104,8 @@ impl Browser {
         loop {
             let ready = sent + REST;
             let core = Arc::clone(&self.core);
+            let now = std::time::Instant::now();
+            let rest = self.allowance.wait(now).map(Instant::from_std);
             tokio::select! {
                 biased;
                 () = core.shutdown.wait() => return End::Close(close::GOING_AWAY, "the dashboard ends"),
@@ -94,10 +113,11 @@ impl Browser {
                     return End::Close(close::FORBIDDEN, "signed out, or no longer allowed");
                 }
                 // Its answers must have room: who asks faster than it reads waits.
-                received = self.stream.next(), if self.frame.has_room() => {
+                received = self.stream.next(), if rest.is_none() && self.frame.has_room() => {
                     self.heard = Instant::now();
                     match received {
                         Some(Ok(Message::Text(text))) => {
+                            self.active.store(true, Ordering::Relaxed);
                             if let Err(end) = self.receive(&text).await {
                                 return end;
                             }
@@ -111,6 +131,10 @@ impl Browser {
                 }
                 // Only after what it sent was looked at, which needs room for the answers.
                 () = sleep_until(self.heard + SILENCE) => return End::Gone,
+                () = sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => {
+                    // It was not listened to, so it was not silent.
+                    self.heard = Instant::now();
+                }
                 _ = pings.tick() => {
                     if let Err(end) = self.send(Message::Ping(Default::default())).await {
                         return end;
@@ -140,7 +164,8 @@ impl Browser {
     /// All hosts, first of all.
     async fn greet(&mut self) -> Result<(), End> {
         self.core.fleet.watch(&self.bell);
-        let (hosts, seen) = self.core.fleet.hosts();
+        let (mut hosts, seen) = self.core.fleet.hosts();
+        hosts.retain(|host| self.scope.has(host.id()));
         self.seen = seen;
         let mut rest = hosts.as_slice();
         loop {
@@ -191,7 +216,7 @@ impl Browser {
     fn fill_news(&mut self) -> bool {
         let (news, reached, more) = self.core.fleet.news(self.seen, NEWS_AT_A_TIME);
         self.seen = reached;
-        for item in &news {
+        for item in news.iter().filter(|item| self.scope.has(item.host_id())) {
             self.frame.push(&match item {
                 News::Host(host) => ToBrowser::HostUpdate { host },
                 News::Run(run) => ToBrowser::RunUpdate { run },
@@ -238,8 +263,9 @@ impl Browser {
         let malformed = |_| End::Close(close::MALFORMED, "malformed");
         let messages = split(text).map_err(|_| End::Close(close::MALFORMED, "malformed"))?;
         for message in messages {
-            match message.kind.as_ref() {
-                "subscribe" => {
+            self.allowance.spend(1);
+            match BrowserMessage::of(&message.kind) {
+                Some(BrowserMessage::Subscribe) => {
                     let wish: Subscribe = serde_json::from_str(message.json).map_err(malformed)?;
                     if wish
                         .sub
@@ -250,13 +276,13 @@ impl Browser {
                     }
                     self.subscribe(wish).await;
                 }
-                "unsubscribe" => {
+                Some(BrowserMessage::Unsubscribe) => {
                     let wish: Unsubscribe =
                         serde_json::from_str(message.json).map_err(malformed)?;
                     self.subscriptions
                         .retain(|subscription| subscription.sub != wish.sub);
                 }
-                _ => {
+                None => {
                     serde_json::from_str::<IgnoredAny>(message.json).map_err(malformed)?;
                 }
             }
@@ -270,6 +296,8 @@ impl Browser {
             .retain(|subscription| subscription.sub != sub);
         let made = if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             Err(format!("at most {MAX_SUBSCRIPTIONS} subscriptions"))
+        } else if !self.scope.has(&wish.host_id) {
+            Err(format!("there is no host {}", wish.host_id))
         } else {
             // Rings before the place is found, so that no line comes in between unheard.
             self.core.fleet.watch_output(&wish.host_id, &self.bell);

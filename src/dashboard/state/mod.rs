@@ -6,6 +6,7 @@ mod hosts;
 mod runs;
 mod schema;
 mod sessions;
+mod tokens;
 
 pub(crate) use hosts::StoredHost;
 pub(crate) use runs::{RunRecord, StopWish};

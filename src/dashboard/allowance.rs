@@ -1,0 +1,65 @@
+//! How much a peer may ask for: so much at once, and then so much a second. Who asks for more waits, and is not
+//! put out: that its next message is read later is all it feels.
+
+use std::time::{Duration, Instant};
+
+/// No wait is longer, so that a peer that waits is not silent for too long.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// What is left of it.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    at_once: f64,
+    a_second: f64,
+    left: f64,
+    filled: Instant,
+}
+
+impl Allowance {
+    pub(crate) fn new(at_once: u32, a_second: u32) -> Self {
+        let at_once = f64::from(at_once);
+        Self {
+            at_once,
+            a_second: f64::from(a_second),
+            left: at_once,
+            filled: Instant::now(),
+        }
+    }
+
+    /// Takes so much, whether it is there or not.
+    pub(crate) fn spend(&mut self, much: u32) {
+        self.left -= f64::from(much);
+    }
+
+    /// When the peer may go on; none where it may at once.
+    pub(crate) fn wait(&mut self, now: Instant) -> Option<Instant> {
+        let since = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.filled = now;
+        let most = LONGEST.as_secs_f64() * self.a_second;
+        self.left = (self.left + since * self.a_second).clamp(-most, self.at_once);
+        (self.left < 0.0).then(|| now + Duration::from_secs_f64(-self.left / self.a_second))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_more_than_they_may_waits_and_never_for_long() {
+        let mut allowance = Allowance::new(10, 2);
+        let now = allowance.filled;
+        allowance.spend(10);
+        assert_eq!(allowance.wait(now), None);
+        allowance.spend(4);
+        assert_eq!(allowance.wait(now), Some(now + Duration::from_secs(2)));
+        assert_eq!(allowance.wait(now + Duration::from_secs(2)), None);
+        allowance.spend(1_000_000);
+        let now = now + Duration::from_secs(2);
+        assert_eq!(allowance.wait(now), Some(now + LONGEST));
+        assert_eq!(allowance.wait(now + Duration::from_secs(1_000)), None);
+        allowance.spend(11);
+        let later = allowance.wait(now + Duration::from_secs(1_000));
+        assert!(later.is_some(), "no more is saved up than at once");
+    }
+}

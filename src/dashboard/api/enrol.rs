@@ -1,0 +1,77 @@
+//! A host that comes to `/ws/agent` with an enrolment secret: it registers, gets its token, and comes again with it.
+
+use super::tokens::{not_stored, show_hosts};
+use crate::dashboard::app::App;
+use crate::dashboard::audit::{Action, Note};
+use crate::dashboard::auth::{ClientAddress, Grant, Issued, SecretHash, new_token};
+use crate::dashboard::intake;
+use crate::dashboard::problem::Problem;
+use crate::protocol::{Enrolled, HostId, Register, Timestamp, close};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the host may take to say who it is, and to take the answer.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves one host.
+pub(super) async fn serve(
+    app: Arc<App>,
+    secret: SecretHash,
+    address: ClientAddress,
+    mut socket: WebSocket,
+) {
+    let Ok(Ok(register)) = timeout(WITHIN, intake::first(&mut socket)).await else {
+        return;
+    };
+    let host = register.host_id.clone();
+    let note = Note::of(None, address, Action::Enrol).host(&host);
+    let frame = match enrol(&app, secret, register).await {
+        Ok(token) => {
+            app.audit.done(note).await;
+            let host_id = host;
+            let enrolled = serde_json::to_string(&Enrolled { host_id, token });
+            let text = Message::Text(enrolled.unwrap_or_default().into());
+            let _ = timeout(WITHIN, socket.send(text)).await;
+            closing(close::GOING_AWAY, "come again with your token")
+        }
+        Err(problem) => {
+            let why = problem.detail().to_owned();
+            app.audit.refused(note, why.clone()).await;
+            closing(close::FORBIDDEN, &why)
+        }
+    };
+    let _ = timeout(WITHIN, socket.send(frame)).await;
+}
+
+fn closing(code: u16, reason: &str) -> Message {
+    let reason = &reason[..reason.floor_char_boundary(120)];
+    Message::Close(Some(CloseFrame {
+        code,
+        reason: reason.into(),
+    }))
+}
+
+/// Uses the secret up, and makes the host's token.
+async fn enrol(app: &Arc<App>, secret: SecretHash, register: Register) -> Result<String, Problem> {
+    let host_id: HostId = register.host_id;
+    let now = Timestamp::now();
+    let token = new_token().map_err(|error| Problem::internal(&error))?;
+    let credentials = &app.auth.credentials;
+    let used = credentials.enrol(secret, &host_id, now)?;
+    not_stored(app.core.state.save_revoked(secret, used).await)?;
+    let issued = Issued {
+        grant: Grant::Agent {
+            host_id: host_id.clone(),
+        },
+        expires: None,
+        created: now,
+        created_by: format!("{host_id} by enrolment"),
+    };
+    let id = SecretHash::of(&token);
+    credentials.issue(id, issued.clone())?;
+    not_stored(app.core.state.save_issued(id, issued).await)?;
+    show_hosts(app).await?;
+    Ok(token)
+}

@@ -1,0 +1,60 @@
+//! `GET /api/sessions`, `DELETE /api/sessions?user=` and `DELETE /api/sessions/{session}`.
+
+use super::login::{Ended, store_all, stored};
+use crate::dashboard::app::App;
+use crate::dashboard::audit::{Action, Note};
+use crate::dashboard::auth::{ClientAddress, Identity, SecretHash, SessionView};
+use crate::dashboard::extract::{Ids, Params};
+use crate::dashboard::problem::Problem;
+use crate::protocol::Timestamp;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+#[derive(Serialize)]
+pub(crate) struct Sessions {
+    sessions: Vec<SessionView>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Whose {
+    user: Option<String>,
+}
+
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<Sessions> {
+    Json(Sessions {
+        sessions: app.auth.sessions.list(Timestamp::now()),
+    })
+}
+
+/// Ends every session, or every one of a user.
+pub(crate) async fn end_all(
+    State(app): State<Arc<App>>,
+    identity: Identity,
+    address: ClientAddress,
+    Params(whose): Params<Whose>,
+) -> Json<Ended> {
+    let ended = app.auth.sessions.remove_all(whose.user.as_deref());
+    store_all(&app).await;
+    let whose = whose.user.as_deref().unwrap_or("everybody");
+    let note = Note::of(Some(&identity), address, Action::EndSession);
+    let detail = format!("{ended} sessions of {whose}");
+    app.audit.done(note.detail(&detail)).await;
+    Json(Ended { ended })
+}
+
+pub(crate) async fn end(
+    State(app): State<Arc<App>>,
+    identity: Identity,
+    address: ClientAddress,
+    Ids(id): Ids<SecretHash>,
+) -> Result<StatusCode, Problem> {
+    let user = app.auth.sessions.remove(id);
+    let user = user.ok_or_else(|| Problem::not_found("there is no such session"))?;
+    stored(app.core.state.remove_session(id).await);
+    let note = Note::of(Some(&identity), address, Action::EndSession);
+    app.audit.done(note.detail(&format!("of {user}"))).await;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,153 @@
+//! The file: one thread adds to it; readers go through it from its end.
+
+use super::{Record, Written};
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
+
+/// How many records are written, and synced, at once.
+const BATCH: usize = 64;
+/// How much of the file is read at once, in bytes.
+const PIECE_BYTES: u64 = 64 * 1024;
+
+/// Starts the thread, which ends when nobody can send to it any more.
+pub(super) fn start(path: &Path, mut todo: mpsc::Receiver<(Vec<u8>, Written)>) -> io::Result<()> {
+    // A link that somebody planted there leads nowhere.
+    let open = |path: &Path| {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(path)
+    };
+    open(path)?;
+    let path: PathBuf = path.to_owned();
+    let work = move || {
+        while let Some(first) = todo.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH
+                && let Ok(next) = todo.try_recv()
+            {
+                batch.push(next);
+            }
+            let bytes: Vec<u8> = batch.iter().flat_map(|(line, _)| line).copied().collect();
+            // Opened anew each time, so that it may be moved away.
+            let stored = open(&path).and_then(|mut file| {
+                file.write_all(&bytes)?;
+                file.sync_data()
+            });
+            if let Err(error) = stored {
+                tracing::error!(path = %path.display(), %error, "the audit log cannot be written");
+            }
+            for (_, written) in batch {
+                let _ = written.send(());
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("audit".into());
+    thread.spawn(work).map(drop)
+}
+
+/// Some records, the newest first.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Page {
+    records: Vec<Record>,
+    /// Where to go on; none at the beginning of the file.
+    next: Option<u64>,
+}
+
+/// The last `limit` records before the byte `before`, or before the end.
+pub(crate) fn read(path: &Path, before: Option<u64>, limit: usize) -> io::Result<Page> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Page::default()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    let mut start = before.unwrap_or(length).min(length);
+    let mut page = Page::default();
+    // The beginning of the earliest line that is at hand may not be.
+    let mut held: Vec<u8> = Vec::new();
+    while start > 0 && page.records.len() < limit {
+        let from = start.saturating_sub(PIECE_BYTES);
+        let mut piece = vec![0; usize::try_from(start - from).unwrap_or_default()];
+        file.read_exact_at(&mut piece, from)?;
+        piece.append(&mut held);
+        start = from;
+        let mut end = piece.len();
+        while page.records.len() < limit {
+            let line_start = match memchr::memrchr(b'\n', &piece[..end.saturating_sub(1)]) {
+                Some(newline) => newline + 1,
+                None if from == 0 => 0,
+                None => break,
+            };
+            // What is torn or strange is passed over.
+            page.records
+                .extend(serde_json::from_slice::<Record>(&piece[line_start..end]));
+            end = line_start;
+            page.next = Some(from + end as u64).filter(|next| *next > 0);
+            if end == 0 {
+                break;
+            }
+        }
+        held = piece;
+        held.truncate(end);
+    }
+    if page.records.len() < limit {
+        page.next = None;
+    }
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::audit::{Action, Audit, Note};
+    use crate::dashboard::auth::{ClientAddress, Identity};
+
+    #[tokio::test]
+    async fn what_was_written_is_read_from_its_end_page_by_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        let somebody = Identity::open();
+        for n in 0..250 {
+            let note = Note::of(Some(&somebody), ClientAddress(None), Action::Command);
+            let detail = format!("{n} {}", "x".repeat(1000));
+            audit.done(note.detail(&detail)).await;
+        }
+        let mut seen = Vec::new();
+        let mut before = None;
+        loop {
+            let page = read(audit.path(), before, 100).unwrap();
+            assert!(page.records.len() <= 100);
+            seen.extend(page.records);
+            match page.next {
+                Some(next) => before = Some(next),
+                None => break,
+            }
+        }
+        let numbers: Vec<usize> = seen
+            .iter()
+            .map(|record| {
+                let detail = record.detail.as_ref().unwrap();
+                detail.split(' ').next().unwrap().parse().unwrap()
+            })
+            .collect();
+        assert_eq!(numbers, (0..250).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_torn_is_passed_over_and_a_file_that_is_not_there_is_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        assert!(read(&path, None, 10).unwrap().records.is_empty());
+        let good = r#"{"time":"2025-12-14T10:30:00.000Z","action":"login","result":"ok"}"#;
+        std::fs::write(&path, format!("torn\n{good}\n{{\"time\"\n{good}\nto")).unwrap();
+        assert_eq!(read(&path, None, 10).unwrap().records.len(), 2);
+        assert!(read(&path, Some(3), 10).unwrap().records.is_empty());
+    }
+}

@@ -1,0 +1,175 @@
+use super::*;
+use crate::dashboard::auth::password::DUMMY;
+use crate::dashboard::auth::{Role, Scope};
+
+fn files(agents: &str, users: &str) -> (tempfile::TempDir, Result<Credentials, ConfigError>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, u) = (folder.path().join("agents"), folder.path().join("users"));
+    std::fs::write(&a, agents).unwrap();
+    std::fs::write(&u, users).unwrap();
+    let loaded = Credentials::load(Some(&a), Some(&u));
+    (folder, loaded)
+}
+
+#[test]
+fn a_token_speaks_for_its_holder_alone() {
+    let (host, person) = (SecretHash::of("host"), SecretHash::of("person"));
+    let users = format!("alice operator sha256:{person}\nalice admin {DUMMY}\n");
+    let (_folder, credentials) = files(&format!("h1 {host}\n"), &users);
+    let credentials = credentials.unwrap();
+    assert_eq!(credentials.agent(host).unwrap().as_str(), "h1");
+    assert_eq!(credentials.agent(person), None);
+    let now = Timestamp::from_millis(0);
+    assert_eq!(credentials.user(host, now), None);
+    let user = credentials.user(person, now).unwrap();
+    assert_eq!(user.role, Role::Operator);
+    let password = credentials.password("alice").unwrap();
+    assert_eq!(password.person.role, Role::Admin);
+    assert_eq!(credentials.user(SecretHash::of(DUMMY), now), None);
+    assert_eq!(credentials.password("bob"), None);
+}
+
+#[test]
+fn one_hash_for_two_is_an_error_across_both_files() {
+    let hash = SecretHash::of("x");
+    let error = |agents: &str, users: &str| files(agents, users).1.unwrap_err().to_string();
+    let two = format!("h1 {hash}\nh2 {hash}\n");
+    assert!(error(&two, "").contains("agents:2: this hash stands for the host h1"));
+    let across = error(
+        &format!("h1 {hash}\n"),
+        &format!("\na admin sha256:{hash}\n"),
+    );
+    assert!(
+        across.contains("users:2: this hash stands for the host h1"),
+        "{across}"
+    );
+    let roles = format!("a admin sha256:{hash}\na viewer sha256:{hash}\n");
+    assert!(error("", &roles).contains("users:2: this hash stands for the admin a"));
+    let people = format!("a admin {DUMMY}\nb admin {DUMMY}\n");
+    assert!(error("", &people).contains("users:2: this hash stands for the admin a"));
+}
+
+#[test]
+fn a_reload_forgets_what_is_gone_and_a_bad_one_changes_nothing() {
+    let (old, new) = (SecretHash::of("old"), SecretHash::of("new"));
+    let (folder, credentials) = files(&format!("h1 {old}\n"), "");
+    let credentials = credentials.unwrap();
+    let mut reloads = credentials.reloads();
+    let agents = folder.path().join("agents");
+    std::fs::write(&agents, "nonsense\n").unwrap();
+    assert!(credentials.reload().is_err());
+    assert!(!reloads.has_changed().unwrap());
+    assert!(credentials.agent(old).is_some());
+    std::fs::write(&agents, format!("h1 {new}\n")).unwrap();
+    credentials.reload().unwrap();
+    assert!(reloads.has_changed().unwrap());
+    reloads.mark_unchanged();
+    assert!(credentials.agent(old).is_none() && credentials.agent(new).is_some());
+}
+
+#[test]
+fn without_a_users_file_everybody_is_an_admin() {
+    assert!(Credentials::load(None, None).unwrap().is_open());
+    assert!(!files("", "").1.unwrap().is_open());
+}
+
+fn issued(grant: Grant) -> Issued {
+    let (expires, created) = (None, Timestamp::from_millis(0));
+    let created_by = "alice".to_owned();
+    Issued {
+        grant,
+        expires,
+        created,
+        created_by,
+    }
+}
+
+#[test]
+fn a_host_has_two_tokens_at_most_and_one_that_was_taken_back_counts_no_more() {
+    let old = SecretHash::of("old");
+    let (_folder, credentials) = files(&format!("h1 {old}\n"), "");
+    let credentials = credentials.unwrap();
+    let host = HostId::new("h1").unwrap();
+    let agent = || {
+        issued(Grant::Agent {
+            host_id: host.clone(),
+        })
+    };
+    let by = "alice".to_owned();
+    let time = Timestamp::from_millis(1);
+    let revoked = Revoked { time, by };
+    credentials.issue(SecretHash::of("new"), agent()).unwrap();
+    assert!(credentials.issue(SecretHash::of("third"), agent()).is_err());
+    assert!(credentials.agent(old).is_some());
+    assert!(credentials.revoke(old, revoked.clone()));
+    assert!(!credentials.revoke(old, revoked.clone()));
+    assert!(!credentials.revoke(SecretHash::of("nothing"), revoked));
+    assert!(credentials.agent(old).is_none());
+    credentials.reload().unwrap();
+    assert!(
+        credentials.agent(old).is_none(),
+        "a reload does not bring it back"
+    );
+    credentials.issue(SecretHash::of("third"), agent()).unwrap();
+    let views = credentials.tokens();
+    assert_eq!(
+        views.iter().filter(|view| view.revoked.is_some()).count(),
+        1
+    );
+    assert_eq!(views.len(), 3);
+}
+
+#[test]
+fn a_secret_enrols_one_host_of_its_pattern_once_and_in_time() {
+    let (_folder, credentials) = files("", "");
+    let credentials = credentials.unwrap();
+    let secret = SecretHash::of("s");
+    let hosts = Scope::parse("web-*").unwrap();
+    let expires = Some(Timestamp::from_millis(10));
+    credentials
+        .issue(
+            secret,
+            Issued {
+                expires,
+                ..issued(Grant::Enrolment { hosts })
+            },
+        )
+        .unwrap();
+    let enrol = |host: &str, now: i64| {
+        credentials
+            .enrol(
+                secret,
+                &HostId::new(host).unwrap(),
+                Timestamp::from_millis(now),
+            )
+            .is_ok()
+    };
+    assert!(!enrol("db-1", 1) && !enrol("web-1", 10));
+    assert!(enrol("web-1", 9) && !enrol("web-1", 9) && !enrol("web-2", 9));
+    assert!(credentials.agent(secret).is_none());
+}
+
+#[test]
+fn a_token_of_the_dashboards_own_expires() {
+    let (_folder, credentials) = files("", "");
+    let credentials = credentials.unwrap();
+    let hash = SecretHash::of("t");
+    let api = Grant::Api {
+        name: "ci".to_owned(),
+        role: Role::Operator,
+        hosts: Scope::parse("web-*").unwrap(),
+    };
+    let expires = Some(Timestamp::from_millis(10));
+    credentials
+        .issue(
+            hash,
+            Issued {
+                expires,
+                ..issued(api)
+            },
+        )
+        .unwrap();
+    let user = |now| credentials.user(hash, Timestamp::from_millis(now));
+    assert!(!user(9).unwrap().scope.is_every());
+    assert!(user(10).is_none());
+}

@@ -1,0 +1,163 @@
+//! Who is at the other end of a connection, and whom a trusted proxy names.
+
+use super::origin::single;
+use crate::dashboard::config::ProxyConfig;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use std::convert::Infallible;
+use std::net::IpAddr;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// Over the network.
+    Address(IpAddr),
+    /// Over the socket in the data folder.
+    Socket,
+}
+
+/// Where a request came from in the first place; none where that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAddress(pub(crate) Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self(None)))
+    }
+}
+
+/// The proxies whose words count.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proxies {
+    trusted: Vec<IpAddr>,
+    user_header: Option<HeaderName>,
+}
+
+impl Proxies {
+    pub(super) fn new(config: &ProxyConfig) -> Self {
+        Self {
+            trusted: config.trusted.iter().map(IpAddr::to_canonical).collect(),
+            user_header: config.user_header.clone(),
+        }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.contains(&address)
+    }
+
+    /// The newest address in `X-Forwarded-For` that is no proxy of ours, if the request comes through one.
+    pub(super) fn client(&self, peer: Option<Peer>, headers: &HeaderMap) -> ClientAddress {
+        let Some(Peer::Address(address)) = peer else {
+            return ClientAddress(None);
+        };
+        let lines: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+        let mut client = address;
+        for hop in hops {
+            if !self.trusts(client) {
+                break;
+            }
+            let Ok(before) = hop.trim().parse::<IpAddr>() else {
+                break;
+            };
+            client = before.to_canonical();
+        }
+        ClientAddress(Some(client))
+    }
+
+    /// Whom the proxy says it is.
+    ///
+    /// # Errors
+    /// When somebody says so who is no proxy of ours, or it is not clear whom.
+    pub(super) fn user<'a>(
+        &self,
+        peer: Option<Peer>,
+        headers: &'a HeaderMap,
+    ) -> Result<Option<&'a str>, NotOurProxy> {
+        let Some(name) = &self.user_header else {
+            return Ok(None);
+        };
+        if !headers.contains_key(name) {
+            return Ok(None);
+        }
+        match peer {
+            Some(Peer::Address(address)) if self.trusts(address) => {
+                single(headers, name).map(Some).ok_or(NotOurProxy)
+            }
+            _ => Err(NotOurProxy),
+        }
+    }
+}
+
+/// Somebody named a user who may not.
+#[derive(Debug)]
+pub(super) struct NotOurProxy;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies() -> Proxies {
+        Proxies::new(&ProxyConfig {
+            trusted: vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()],
+            user_header: Some(HeaderName::from_static("x-remote-user")),
+        })
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    fn peer(address: &str) -> Option<Peer> {
+        Some(Peer::Address(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_names_the_client() {
+        let client = |from: &str, lines: &[&str]| {
+            let lines: Vec<_> = lines
+                .iter()
+                .map(|line| ("x-forwarded-for", *line))
+                .collect();
+            let ClientAddress(address) = proxies().client(peer(from), &headers(&lines));
+            address.unwrap().to_string()
+        };
+        assert_eq!(client("198.51.100.9", &["10.0.0.1"]), "198.51.100.9");
+        assert_eq!(client("192.0.2.1", &[]), "192.0.2.1");
+        assert_eq!(client("192.0.2.1", &["10.0.0.1"]), "10.0.0.1");
+        assert_eq!(
+            client("192.0.2.1", &["1.1.1.1, 10.0.0.1, 192.0.2.2"]),
+            "10.0.0.1"
+        );
+        assert_eq!(client("192.0.2.1", &["1.1.1.1", "10.0.0.1"]), "10.0.0.1");
+        assert_eq!(client("192.0.2.1", &["nonsense"]), "192.0.2.1");
+        assert_eq!(client("192.0.2.1", &["::ffff:10.0.0.1"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_names_the_user_and_only_one() {
+        let one = headers(&[("x-remote-user", "alice")]);
+        let two = headers(&[("x-remote-user", "alice"), ("x-remote-user", "bob")]);
+        let none = headers(&[]);
+        assert_eq!(
+            proxies().user(peer("192.0.2.1"), &one).unwrap(),
+            Some("alice")
+        );
+        assert!(proxies().user(peer("192.0.2.1"), &two).is_err());
+        assert!(proxies().user(peer("198.51.100.9"), &one).is_err());
+        assert!(proxies().user(None, &one).is_err());
+        assert_eq!(proxies().user(peer("198.51.100.9"), &none).unwrap(), None);
+        let unset = Proxies::default();
+        assert_eq!(unset.user(peer("192.0.2.1"), &one).unwrap(), None);
+    }
+}

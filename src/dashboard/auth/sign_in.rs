@@ -1,0 +1,134 @@
+//! Signing in with a password.
+
+use super::limiter::Limiter;
+use super::one_time::UsedCodes;
+use super::password::Passwords;
+use super::{Auth, SecretHash, Via, cookie, is_user_name, set_cookie};
+use crate::dashboard::problem::Problem;
+use crate::protocol::Timestamp;
+use axum::http::HeaderMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How many people may wait for their password to be checked.
+const MOST_SIGNING_IN: usize = 32;
+
+/// A longer password is none; keeps the work of hashing it small.
+const LONGEST_PASSWORD: usize = 4096;
+
+/// What signing in takes, and how often it was tried.
+#[derive(Debug)]
+pub(super) struct SignIn {
+    limiter: Limiter,
+    passwords: Passwords,
+    codes: UsedCodes,
+    waiting: Semaphore,
+}
+
+/// What somebody says to be let in.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) password: String,
+    /// A one-time code, for those who have such.
+    pub(crate) code: Option<&'a str>,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) headers: &'a HeaderMap,
+}
+
+/// Why somebody was not let in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignInError {
+    /// Of what was said something is wrong, and nobody is told what.
+    #[error("wrong user, password or one-time code")]
+    Wrong,
+    #[error("too many attempts")]
+    Wait(Duration),
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// Somebody who was let in.
+#[derive(Debug)]
+pub(crate) struct SignedIn {
+    /// The value of `Set-Cookie`.
+    pub(crate) cookie: String,
+    /// The session.
+    pub(crate) id: SecretHash,
+    /// The one that the same browser had before, and which is over.
+    pub(crate) before: Option<SecretHash>,
+}
+
+impl SignIn {
+    pub(super) fn new() -> Self {
+        Self {
+            limiter: Limiter::default(),
+            passwords: Passwords::new(),
+            codes: UsedCodes::default(),
+            waiting: Semaphore::new(MOST_SIGNING_IN),
+        }
+    }
+
+    pub(super) fn password_checks(&self) -> u64 {
+        self.passwords.checked()
+    }
+}
+
+impl Auth {
+    /// Signs somebody in, always with a new session.
+    ///
+    /// # Errors
+    /// When user, password or code is wrong, which take the same time; after too many attempts.
+    pub(crate) async fn sign_in(&self, attempt: Attempt<'_>) -> Result<SignedIn, SignInError> {
+        let door = &self.sign_in;
+        let Ok(_one_of_few) = door.waiting.try_acquire() else {
+            return Err(SignInError::Wait(Duration::from_secs(1)));
+        };
+        let Attempt { user, address, .. } = attempt;
+        // What cannot be a name is one name, so that no text fills the memory.
+        let counted = if is_user_name(user) { user } else { "" };
+        door.limiter
+            .begin(counted, address, Instant::now())
+            .map_err(SignInError::Wait)?;
+        if attempt.password.len() > LONGEST_PASSWORD {
+            return Err(SignInError::Wrong);
+        }
+        let known = self.credentials.password(user);
+        let hash = known.as_ref().map(|known| known.phc.clone());
+        let stand_in = self.credentials.stand_in();
+        let right = door.passwords.check(hash, stand_in, attempt.password).await;
+        let now = Timestamp::now();
+        let Some(known) = known.filter(|_| right) else {
+            return Err(SignInError::Wrong);
+        };
+        if let Some(codes) = &known.one_time
+            && !door
+                .codes
+                .take(user, codes, attempt.code.unwrap_or(""), now)
+        {
+            return Err(SignInError::Wrong);
+        }
+        let via = Via::Socket;
+        if known.person.identity(via, now).is_none() {
+            return Err(SignInError::Wrong);
+        }
+        door.limiter.succeeded(counted, address);
+        // Whoever planted the cookie that came along must not be in with us.
+        let before = cookie(attempt.headers).filter(|id| self.sessions.remove(*id).is_some());
+        let hash = SecretHash::of(&known.phc);
+        let (cookie, id) = self.sessions.create(user, hash, address, now)?;
+        let cookie = set_cookie(&cookie, attempt.headers, self.sessions.lifetime());
+        Ok(SignedIn { cookie, id, before })
+    }
+}
+
+impl From<SignInError> for Problem {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Wrong => Self::unauthorized().because(error.to_string()),
+            SignInError::Wait(wait) => Self::too_many(wait),
+            SignInError::Random(error) => Self::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a host says of itself is kept in memory and sent to every browser, so it has bounds.
+
+use crate::protocol::Facts;
+
+/// The longest fact, in bytes; a store path has about 100.
+const LONGEST: usize = 1_024;
+/// The most commands.
+const MOST_COMMANDS: usize = 200;
+
+/// Cuts a text that is too long.
+pub(super) fn shorten(fact: &mut Option<String>) {
+    if let Some(text) = fact {
+        text.truncate(text.floor_char_boundary(LONGEST));
+    }
+}
+
+/// Cuts what is too long.
+pub(super) fn shorten_all(facts: &mut Facts) {
+    let Facts {
+        hostname,
+        host_type,
+        agent_version,
+        os_version,
+        nixpkgs_version,
+        kernel,
+        generation: _,
+        system,
+        revision,
+        reboot_required: _,
+        boot_id,
+        heartbeat_interval: _,
+        commands,
+    } = facts;
+    for fact in [
+        hostname,
+        host_type,
+        agent_version,
+        os_version,
+        nixpkgs_version,
+        kernel,
+        system,
+        revision,
+        boot_id,
+    ] {
+        shorten(fact);
+    }
+    if let Some(commands) = commands {
+        commands.truncate(MOST_COMMANDS);
+    }
+}

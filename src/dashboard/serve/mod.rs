@@ -1,0 +1,144 @@
+//! Takes connections in, each with a limit on everything: how many there are, how long a request may take to come,
+//! and how long an answer may wait to be taken.
+
+mod gate;
+mod patient;
+mod socket;
+
+pub(crate) use gate::Connection;
+pub use socket::SOCKET;
+
+use super::auth::Peer;
+use super::config::Config;
+use crate::lifecycle::Shutdown;
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use gate::Gate;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use patient::Patient;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+/// How long the head of a request may take, from the moment it is waited for.
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
+/// The largest head, in bytes,
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// and the most headers in it.
+const MAX_HEADERS: usize = 100;
+/// After an error of the listener, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves until `shutdown`, and then until every request is answered.
+pub(super) async fn serve(
+    listener: TcpListener,
+    config: &Config,
+    router: Router,
+    shutdown: Shutdown,
+) -> io::Result<()> {
+    let gate = Gate::new(config.limits, &config.proxy.trusted);
+    let local = socket::bind(&config.data_dir);
+    let (ending, ends) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted.map(|(stream, from)| Accepted::Network(stream, from)),
+            accepted = from_socket(local.as_ref()) => accepted.map(Accepted::Local),
+            Some(_) = connections.join_next() => continue,
+            () = shutdown.wait() => break,
+        };
+        match accepted {
+            Ok(Accepted::Network(stream, from)) => {
+                let Some(connection) = gate.enter(from.ip()) else {
+                    continue;
+                };
+                let _ = stream.set_nodelay(true);
+                let peer = Peer::Address(from.ip().to_canonical());
+                connections.spawn(talk(stream, peer, connection, router.clone(), ends.clone()));
+            }
+            Ok(Accepted::Local(stream)) => {
+                let connection = gate.enter_unchecked();
+                let router = router.clone();
+                connections.spawn(talk(stream, Peer::Socket, connection, router, ends.clone()));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be taken in");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    ending.send_replace(true);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+enum Accepted {
+    Network(tokio::net::TcpStream, SocketAddr),
+    Local(tokio::net::UnixStream),
+}
+
+async fn from_socket(listener: Option<&UnixListener>) -> io::Result<tokio::net::UnixStream> {
+    match listener {
+        Some(listener) => Ok(listener.accept().await?.0),
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves one connection.
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    connection: Connection,
+    router: Router,
+    mut ends: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(connection.clone());
+        // It is always ready.
+        router.clone().call(request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(Patient::new(stream)), service)
+        .with_upgrades();
+    let mut served = std::pin::pin!(served);
+    tokio::select! {
+        // What goes wrong on one connection is the matter of its peer.
+        _ = served.as_mut() => return,
+        _ = ends.wait_for(|ends| *ends) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = served.await;
+}
+
+/// Errors that say nothing about the next connection.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Removes the socket in the data folder.
+pub(super) fn clean_up(data_dir: &Path) {
+    socket::remove(data_dir);
+}

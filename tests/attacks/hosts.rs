@@ -1,0 +1,135 @@
+//! An agent in wrong hands, with its token.
+
+use crate::common::{Answer, Dashboard, SOON, Socket, measured, sha256_hex, wait_for};
+use crate::support::{RUN, begin, dial, with_users};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+/// Sends messages as fast as they are taken, for a while; gives how many.
+fn flood(agent: &mut Socket, limit: Duration, most: u64, message: impl Fn(u64) -> Value) -> u64 {
+    let began = Instant::now();
+    let mut sent = 0;
+    while began.elapsed() < limit && sent < most {
+        let many: Vec<Value> = (sent..sent + 1_000).map(&message).collect();
+        agent.send(&Value::Array(many));
+        sent += 1_000;
+    }
+    sent
+}
+
+#[test]
+fn a_frame_that_never_ends_is_cut_off_at_a_mebibyte() {
+    let dashboard = with_users();
+    let token = Dashboard::token("h1");
+    let request = format!(
+        "GET /ws/agent HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    let before = dashboard.process.rss_kib();
+    // One message in ever more fragments, and one frame that says it has 2^62 bytes.
+    let fragment = [
+        &[0x01, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..],
+        &[b'x'; 65_536],
+    ]
+    .concat();
+    let huge = [0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for frames in [vec![fragment; 1_000], vec![huge.to_vec()]] {
+        let mut stream = dial(&dashboard);
+        stream.write_all(request.as_bytes()).unwrap();
+        for (n, mut frame) in frames.into_iter().enumerate() {
+            if n > 0 {
+                // A continuation.
+                frame[0] = 0;
+            }
+            if stream.write_all(&frame).is_err() {
+                break;
+            }
+        }
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+    let grown = dashboard.process.rss_kib().saturating_sub(before);
+    assert!(grown < 20_000, "{grown} KiB");
+    assert_eq!(dashboard.get("/api/hosts").status, 200);
+}
+
+#[test]
+fn a_host_that_sends_a_million_messages_slows_nobody_and_costs_no_memory() {
+    let users = [("robot", "admin", format!("sha256:{}", sha256_hex("robot")))];
+    let dashboard = Dashboard::start_with(&["h1", "h2"], "", &users);
+    let mut hostile = Socket::agent(&dashboard, "h1");
+    let mut other = Socket::agent(&dashboard, "h2");
+    let headers = [("Authorization", "Bearer robot")];
+    let before = dashboard.process.rss_kib();
+    let flooding = std::thread::spawn(move || {
+        flood(
+            &mut hostile,
+            Duration::from_secs(15),
+            1_000_000,
+            |n| json!({"type": "heartbeat", "host_id": "h1", "revision": format!("{n} {}", "x".repeat(100))}),
+        )
+    });
+    let mut slowest = Duration::ZERO;
+    let mut asked = 0;
+    while !flooding.is_finished() {
+        let began = Instant::now();
+        other.send(&json!({"type": "heartbeat", "host_id": "h2", "revision": format!("r{asked}")}));
+        wait_for("the other host's heartbeat", SOON, || {
+            let answer: Answer = dashboard.request("GET", "/api/hosts/h2", &headers, b"");
+            (answer.json()["revision"] == format!("r{asked}")).then_some(())
+        });
+        slowest = slowest.max(began.elapsed());
+        asked += 1;
+        // One an honest host would send.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let sent = flooding.join().unwrap();
+    let grown = dashboard.process.rss_kib().saturating_sub(before);
+    measured(&format!(
+        "{sent} messages of a hostile host in 15 s: the other host's heartbeat took {slowest:?} at most; {grown} KiB more"
+    ));
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(grown < 40_000, "{grown} KiB");
+}
+
+#[test]
+fn a_host_that_says_very_much_of_itself_is_cut_short() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut agent = Socket::unregistered_agent(&dashboard, "h1");
+    let commands: Vec<String> = (0..5_000)
+        .map(|n| format!("c{}", "x".repeat(1 + n % 20)))
+        .collect();
+    agent.send(
+        &json!({"type": "register", "protocol": 1, "host_id": "h1", "hostname": "n".repeat(300_000),
+        "kernel": "k".repeat(300_000), "commands": commands}),
+    );
+    agent.wait_for("registered", |message| message["type"] == "registered");
+    let host = dashboard.host("h1");
+    assert!(
+        host.to_string().len() < 10_000,
+        "{}",
+        host.to_string().len()
+    );
+    agent.send(&json!({"type": "heartbeat", "host_id": "h1", "revision": "r".repeat(500_000)}));
+    let host = dashboard.wait_for_host("h1", "its heartbeat", |host| !host["revision"].is_null());
+    assert_eq!(host["revision"].as_str().unwrap().len(), 1_024);
+}
+
+#[test]
+fn a_host_that_begins_runs_without_end_opens_few_files() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut agent = Socket::agent(&dashboard, "h1");
+    for n in 0..600 {
+        agent.send(&begin(&format!("{RUN}-{}", n + 2)));
+    }
+    let open = || {
+        std::fs::read_dir(format!("/proc/{}/fd", dashboard.process.id()))
+            .unwrap()
+            .count()
+    };
+    wait_for("many runs", SOON, || (open() > 256).then_some(()));
+    agent.send(&json!({"type": "heartbeat", "host_id": "h1", "revision": "later"}));
+    assert_eq!(dashboard.get("/health").status, 200);
+    assert!(open() < 256 * 2 + 100, "{}", open());
+}

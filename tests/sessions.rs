@@ -1,0 +1,268 @@
+//! How people come in, stay, and are put out.
+#![cfg(test)]
+
+mod common;
+
+use common::{Answer, Dashboard, SOON, Socket, assert_problem, measured, wait_for};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use totp_rs::{Builder, Secret, Totp};
+
+const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+/// With the viewer `vera`, and the admin `anna`, who needs a code if `codes`.
+fn dashboard(extra: &str, codes: bool) -> Dashboard {
+    let codes = if codes {
+        format!(" totp={SECRET}")
+    } else {
+        String::new()
+    };
+    let anna = Dashboard::password_hash("other") + &codes;
+    let users = [
+        ("vera", "viewer", Dashboard::password_hash("secret")),
+        ("anna", "admin", anna),
+    ];
+    Dashboard::start_with(&["h1"], extra, &users)
+}
+
+/// The users file without codes, with these roles.
+fn users(dashboard: &Dashboard, vera: &str) -> String {
+    let file = dashboard.data_dir().join("../users");
+    let text = std::fs::read_to_string(file).unwrap();
+    text.replace("vera viewer", &format!("vera {vera}"))
+}
+
+fn login(dashboard: &Dashboard, user: &str, password: &str) -> Answer {
+    dashboard.post("/api/login", &json!({"user": user, "password": password}))
+}
+
+fn metric(dashboard: &Dashboard, name: &str) -> u64 {
+    let text = String::from_utf8(dashboard.get("/metrics").body).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{name} ")))
+        .unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// With what code a browser's connection was closed, and how long that took.
+#[track_caller]
+fn closed_within_a_second(browser: Socket, since: Instant) {
+    assert_eq!(browser.close_code(), 4403);
+    assert!(
+        since.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
+#[test]
+fn a_session_unused_for_long_is_over_and_so_is_its_websocket() {
+    let mut dashboard = dashboard("[sessions]\nidle = 2\n", false);
+    dashboard.log_in("vera", "secret");
+    let mut busy = Socket::browser(&dashboard);
+    let began = Instant::now();
+    // What a page does keeps it signed in; that it is open does not.
+    while began.elapsed() < Duration::from_secs(3) {
+        busy.send(&json!({"type": "unsubscribe", "sub": "x"}));
+        let _ = busy.try_frame(Duration::from_millis(200));
+    }
+    assert_eq!(dashboard.get("/api/hosts").status, 200);
+    assert_eq!(busy.close_code(), 4403);
+    assert_problem(&dashboard.get("/api/hosts"), 401);
+}
+
+#[test]
+fn a_session_in_use_is_over_all_the_same_at_the_end_of_its_life() {
+    let mut dashboard = dashboard("[sessions]\nlifetime = 2\n", false);
+    dashboard.log_in("vera", "secret");
+    wait_for("its end", SOON, || {
+        (dashboard.get("/api/hosts").status == 401).then_some(())
+    });
+}
+
+#[test]
+fn signing_in_always_makes_a_new_session_and_ends_the_one_before() {
+    let mut dashboard = dashboard("", false);
+    dashboard.cookie = Some("switchyard=planted-by-somebody-else".to_owned());
+    dashboard.log_in("vera", "secret");
+    let first = dashboard.cookie.clone();
+    assert_ne!(
+        first.as_deref(),
+        Some("switchyard=planted-by-somebody-else")
+    );
+    dashboard.log_in("vera", "secret");
+    let second = dashboard.cookie.clone();
+    assert_ne!(first, second);
+    assert_eq!(dashboard.get("/api/hosts").status, 200);
+    dashboard.cookie = first;
+    assert_problem(&dashboard.get("/api/hosts"), 401);
+    dashboard.restart(Signal::SIGKILL, || ());
+    assert_problem(&dashboard.get("/api/hosts"), 401);
+}
+
+#[test]
+fn all_sessions_of_a_user_end_at_once_with_their_websockets() {
+    let mut dashboard = dashboard("", false);
+    dashboard.log_in("vera", "secret");
+    let (first, elsewhere) = (dashboard.cookie.take(), Socket::browser);
+    dashboard.log_in("vera", "secret");
+    let other = elsewhere(&dashboard);
+    dashboard.cookie = first;
+    let own = Socket::browser(&dashboard);
+    let began = Instant::now();
+    let answer = dashboard.post("/api/logout/all", &json!({}));
+    assert_eq!(answer.json()["ended"], 2);
+    closed_within_a_second(own, began);
+    closed_within_a_second(other, began);
+    assert_problem(&dashboard.get("/api/hosts"), 401);
+}
+
+#[test]
+fn an_admin_sees_sessions_and_ends_them_and_they_stay_ended() {
+    let mut dashboard = dashboard("", false);
+    dashboard.log_in("vera", "secret");
+    let vera = dashboard.cookie.take();
+    dashboard.log_in("anna", "other");
+    let anna = dashboard.cookie.take();
+    dashboard.cookie = vera.clone();
+    let open = Socket::browser(&dashboard);
+    dashboard.cookie = anna;
+    let sessions = dashboard.fetch("/api/sessions")["sessions"].clone();
+    let of = |user: &str| {
+        sessions
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|s| s["user"] == user)
+            .cloned()
+    };
+    let id = of("vera").unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(of("anna").unwrap()["address"], "127.0.0.1");
+    let began = Instant::now();
+    let headers = [
+        ("Cookie", dashboard.cookie.clone().unwrap()),
+        ("Origin", dashboard.origin()),
+    ];
+    let headers = headers
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let path = format!("/api/sessions/{id}");
+    assert_eq!(
+        dashboard.request("DELETE", &path, &headers, b"").status,
+        204
+    );
+    closed_within_a_second(open, began);
+    dashboard.restart(Signal::SIGKILL, || ());
+    dashboard.cookie = vera;
+    assert_problem(&dashboard.get("/api/hosts"), 401);
+}
+
+#[test]
+fn a_role_that_is_lowered_takes_effect_on_open_websockets_within_a_second() {
+    let mut dashboard = dashboard("", false);
+    dashboard.reload_with("users", &users(&dashboard, "operator"));
+    dashboard.log_in("vera", "secret");
+    wait_for("the role", SOON, || {
+        (dashboard.fetch("/api/me")["role"] == "operator").then_some(())
+    });
+    let browser = Socket::browser(&dashboard);
+    let text = users(&dashboard, "operator").replace("vera operator", "vera viewer");
+    let began = Instant::now();
+    dashboard.reload_with("users", &text);
+    closed_within_a_second(browser, began);
+    assert_problem(
+        &dashboard.post("/api/commands", &json!({"hosts": [], "command": "x"})),
+        403,
+    );
+}
+
+#[test]
+fn nobody_learns_which_users_there_are() {
+    let mut dashboard = dashboard("", true);
+    dashboard.log_in("vera", "secret");
+    let checks = || metric(&dashboard, "switchyard_password_checks_total");
+    let mut answers = Vec::new();
+    for (user, password, code) in [
+        ("vera", "wrong", None),
+        ("nobody", "wrong", None),
+        ("no/name", "wrong", None),
+        ("anna", "wrong", Some("000000")),
+        // The right password without its code.
+        ("anna", "other", None),
+        ("anna", "other", Some("000000")),
+    ] {
+        let before = checks();
+        let body = json!({"user": user, "password": password, "code": code});
+        let answer = dashboard.post("/api/login", &body);
+        assert_eq!(checks(), before + 1, "{user}: the same work, whoever it is");
+        assert_eq!(answer.status, 401);
+        answers.push(answer.body);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "the same answer");
+}
+
+#[test]
+fn who_has_one_time_codes_needs_one_and_each_is_good_once() {
+    let mut dashboard = dashboard("", true);
+    let secret = Secret::try_from_base32(SECRET).unwrap();
+    let totp: Totp = Builder::new().with_secret(secret).build().unwrap();
+    let now = || {
+        std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .as_secs()
+    };
+    let attempt = |dashboard: &Dashboard, code: &str| {
+        let body = json!({"user": "anna", "password": "other", "code": code});
+        dashboard.post("/api/login", &body)
+    };
+    let code = totp.generate(now()).to_string();
+    assert_problem(&login(&dashboard, "anna", "other"), 401);
+    assert_eq!(attempt(&dashboard, &code).status, 204);
+    assert_problem(&attempt(&dashboard, &code), 401);
+    dashboard.log_in("vera", "secret");
+    assert_eq!(dashboard.get("/api/me").json()["name"], "vera");
+}
+
+#[test]
+fn ten_thousand_guesses_get_a_handful_of_looks_and_are_counted_in_the_log() {
+    let mut dashboard = dashboard("", false);
+    let began = Instant::now();
+    let (mut tried, mut waited) = (0, 0);
+    for n in 0..10_000 {
+        let user = if n % 2 == 0 {
+            "anna".to_owned()
+        } else {
+            format!("user{n}")
+        };
+        match login(&dashboard, &user, "guess").status {
+            401 => tried += 1,
+            429 => waited += 1,
+            status => panic!("{status}"),
+        }
+    }
+    let seconds = began.elapsed().as_secs();
+    assert_eq!(tried + waited, 10_000);
+    // 20 at once, and then ever longer apart.
+    assert!(tried <= 40, "{tried} in {seconds} s");
+    wait_for("the end of the wait", Duration::from_secs(90), || {
+        (login(&dashboard, "vera", "secret").status == 204).then_some(())
+    });
+    let audit = std::fs::read_to_string(dashboard.data_dir().join("audit.log")).unwrap();
+    assert!(audit.lines().count() < 1_000 + 2 * seconds as usize);
+    let records = audit
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let left_out: u64 = records
+        .map(|record| record["left_out"].as_u64().unwrap_or(0))
+        .sum();
+    assert!(left_out > 8_000, "{left_out}");
+    dashboard.cookie = None;
+    measured(&format!(
+        "10,000 attempts in {seconds} s: {tried} looked at, {waited} told to wait; {} bytes of audit",
+        audit.len()
+    ));
+}
