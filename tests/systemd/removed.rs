@@ -50,11 +50,12 @@ fn an_agent_that_a_switch_removes_finishes_that_run_tells_the_dashboard_and_leav
         (now != heard).then_some(())
     });
     let host = &scene.host;
+    let spool = format!("/var/lib/switchyard-agent/runs/{run}/{run}.log");
     let gate = host.path("/var/toy/hold-removal");
     scene.dashboard.restart(Signal::SIGKILL, || {
         std::fs::remove_file(&gate).unwrap();
         wait_for("the end of the run", ENDED, || {
-            (host.show(&Scene::unit(&run), "ActiveState") == "inactive").then_some(())
+            host.read(&spool).contains("\n# Completed: ").then_some(())
         });
         // There is nobody to tell yet.
         assert_eq!(host.show(UNIT, "MainPID"), before);
