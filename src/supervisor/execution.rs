@@ -12,10 +12,6 @@ use crate::protocol::Phase;
 use crate::runlog::LogWriter;
 use crate::spool::{RunDir, Spec};
 
-/// What to tell of an activation that ended while the host did.
-const OF_SHUTDOWN: &str = "The host shut down during the activation, and nobody knows whether that was complete. \
-                           Switch again.";
-
 /// How the steps and checks of a run ended.
 pub(super) enum End {
     /// All with 0, and what to tell the user of it.
@@ -63,7 +59,7 @@ fn steps(programs: &mut Programs<'_>) -> End {
         match finished.how {
             // systemd ends the activation with SIGTERM then, and takes that for a success.
             How::Exited(0) if finished.activating && outcome::is_shutting_down() => {
-                return End::Unseen(OF_SHUTDOWN.to_owned());
+                return End::Unseen(outcome::OF_SHUTDOWN.to_owned());
             }
             How::Exited(0) => {}
             How::Exited(code) => {

@@ -6,7 +6,7 @@ use super::program::{Cause, Interruption};
 use super::recorder::{LeftOut, Recorder};
 use super::tail::{self, Tail};
 use super::{Error, command};
-use crate::protocol::{Progress, Seq, Status, Timestamp};
+use crate::protocol::{Phase, Progress, Seq, Status, Timestamp};
 use crate::runlog::{Batch, LogReader, LogWriter, RunResult};
 use crate::spool::{RunDir, Spec};
 use std::fs;
@@ -25,6 +25,10 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long the footer is tried to be written, such as on a full disk.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What to tell of an activation that ended while the host did.
+pub(super) const OF_SHUTDOWN: &str = "The host shut down during the activation, and nobody knows whether that was complete. \
+                           Switch again.";
 
 /// How a run ended.
 pub(super) struct Outcome {
@@ -126,10 +130,15 @@ fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>
         let word = serde_json::to_string(&phase).unwrap_or_default();
         format!(" in phase {}", word.trim_matches('"'))
     });
+    let activating = interruption.phase.is_some_and(Phase::is_activating);
     let (status, code, mut message) = match &interruption.cause {
         Cause::Stop { by, .. } => {
             let by = match by {
                 Some(by) => format!(" by {by}"),
+                // systemd ended the activation, perhaps before it ended us.
+                None if is_shutting_down() && activating => {
+                    return (Status::Lost, None, Some(OF_SHUTDOWN.to_owned()));
+                }
                 None if is_shutting_down() => " because the host is shutting down".to_owned(),
                 None => String::new(),
             };
@@ -144,10 +153,7 @@ fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>
             )
         }
     };
-    if interruption
-        .phase
-        .is_some_and(|phase| phase.is_activating())
-    {
+    if activating {
         message.push_str("; the host may be left between two systems, so switch again");
     }
     if interruption.left_behind {
