@@ -146,6 +146,7 @@
         default = pkgs.mkShell {
           inputsFrom = [ self.packages.${pkgs.stdenv.hostPlatform.system}.switchyard ];
           packages = [
+            pkgs.cargo-deny
             pkgs.chromium
             pkgs.clippy
             pkgs.gitMinimal
@@ -176,6 +177,26 @@
             pname = "switchyard-clippy";
             nativeBuildInputs = old.nativeBuildInputs ++ [ pkgs.clippy ];
             buildPhase = "cargo clippy --release --all-targets -- --deny warnings";
+            doCheck = false;
+            installPhase = "touch $out";
+          });
+
+          # What the program is made of: licences, duplicates and sources. Known holes need a network.
+          supply = switchyard.overrideAttrs (old: {
+            pname = "switchyard-supply";
+            src = lib.fileset.toSource {
+              root = ./.;
+              fileset = lib.fileset.unions [
+                ./Cargo.toml
+                ./Cargo.lock
+                ./deny.toml
+                ./src
+                ./tests
+                ./web/build.rs
+              ];
+            };
+            nativeBuildInputs = old.nativeBuildInputs ++ [ pkgs.cargo-deny ];
+            buildPhase = "cargo deny --offline check -D warnings licenses bans sources";
             doCheck = false;
             installPhase = "touch $out";
           });

@@ -205,6 +205,14 @@ fn launcher() -> [String; 2] {
 }
 
 #[test]
+fn unsafe_code_is_forbidden() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest: toml::Table = fs::read_to_string(manifest).unwrap().parse().unwrap();
+    let of_rustc = &manifest["lints"]["rust"];
+    assert_eq!(of_rustc["unsafe_code"].as_str(), Some("forbid"));
+}
+
+#[test]
 fn a_use_is_found_in_every_form() {
     let source = |modules: &[&str], text: &str| Source {
         path: PathBuf::new(),
