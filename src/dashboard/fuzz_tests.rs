@@ -40,7 +40,7 @@ fn any_expression_is_compiled_or_refused_within_its_memory() {
         b"(?i)[^x]*|y{3}",
         b"((a{0,9}){0,9}){0,9}",
     ];
-    fuzz("expressions", cases(2_000, 200_000), examples, |bytes| {
+    fuzz("expressions", cases(2_000, 10_000_000), examples, |bytes| {
         api::try_expression(&String::from_utf8_lossy(bytes));
     });
 }
@@ -68,7 +68,7 @@ fn any_header_and_credentials_file_is_read_or_refused() {
     ];
     fuzz(
         "headers and credentials",
-        cases(20_000, 2_000_000),
+        cases(20_000, 10_000_000),
         examples,
         |bytes| {
             auth::try_parsing(bytes);

@@ -85,7 +85,8 @@ pub(crate) fn fuzz(name: &str, cases: u64, examples: &[&[u8]], mut target: impl 
         input: Vec::new(),
     };
     let began = Instant::now();
-    let before = resident_kib();
+    forget_peak();
+    let before = kib("VmRSS:");
     for _ in 0..cases {
         mutation.next_input();
         let run = catch_unwind(AssertUnwindSafe(|| target(&mutation.input)));
@@ -96,22 +97,25 @@ pub(crate) fn fuzz(name: &str, cases: u64, examples: &[&[u8]], mut target: impl 
             );
         }
     }
-    let grown = resident_kib().saturating_sub(before);
+    let grown = kib("VmRSS:").saturating_sub(before);
+    let peak = kib("VmHWM:") / 1024;
     let seconds = began.elapsed().as_secs_f64();
     writeln!(
         std::io::stderr(),
-        "{name}: {cases} cases in {seconds:.1} s, {grown} KiB more"
+        "{name}: {cases} cases in {seconds:.1} s, {grown} KiB more, at most {peak} MiB; SWITCHYARD_SEED={seed}"
     )
     .unwrap();
     assert!(grown < MOST_GROWTH_KIB, "{name}: {grown} KiB more");
 }
 
-fn resident_kib() -> u64 {
+/// So that the peak is that of these cases, and not of what ran before; where that may not be, of both.
+fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+fn kib(of: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with(of)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 

@@ -212,32 +212,37 @@ fn any_log_that_was_left_behind_is_recovered_or_refused() {
     };
     let (whole, torn) = (join(&whole), join(&torn));
     let mut batch = Batch::default();
-    fuzz("logs", cases(3_000, 3_000_000), &[&whole, &torn], |bytes| {
-        let at = bytes
-            .first_chunk::<4>()
-            .map_or(0, |at| u32::from_le_bytes(*at) as usize);
-        let rest = bytes.get(4..).unwrap_or_default();
-        let (text, index) = rest.split_at(at.min(rest.len()));
-        std::fs::write(&log, text).unwrap();
-        std::fs::write(&idx, index).unwrap();
-        let read = |batch: &mut Batch| {
-            let Ok(reader) = LogReader::open(folder.path(), &run_id) else {
-                return;
+    fuzz(
+        "logs",
+        cases(3_000, 10_000_000),
+        &[&whole, &torn],
+        |bytes| {
+            let at = bytes
+                .first_chunk::<4>()
+                .map_or(0, |at| u32::from_le_bytes(*at) as usize);
+            let rest = bytes.get(4..).unwrap_or_default();
+            let (text, index) = rest.split_at(at.min(rest.len()));
+            std::fs::write(&log, text).unwrap();
+            std::fs::write(&idx, index).unwrap();
+            let read = |batch: &mut Batch| {
+                let Ok(reader) = LogReader::open(folder.path(), &run_id) else {
+                    return;
+                };
+                let _ = (reader.footer(), reader.total(), reader.text_len());
+                let _ = reader.read(0, 100, 10_000, batch);
+                let _ = batch.iter().count();
             };
-            let _ = (reader.footer(), reader.total(), reader.text_len());
-            let _ = reader.read(0, 100, 10_000, batch);
-            let _ = batch.iter().count();
-        };
-        read(&mut batch);
-        if let Ok(mut writer) = LogWriter::open(folder.path(), &run_id) {
-            if writer.footer().is_none() {
-                writer.push("more", Timestamp::from_millis(0), None);
-                writer.try_flush().unwrap();
-            }
-            drop(writer);
             read(&mut batch);
-        }
-    });
+            if let Ok(mut writer) = LogWriter::open(folder.path(), &run_id) {
+                if writer.footer().is_none() {
+                    writer.push("more", Timestamp::from_millis(0), None);
+                    writer.try_flush().unwrap();
+                }
+                drop(writer);
+                read(&mut batch);
+            }
+        },
+    );
 }
 
 #[test]
@@ -252,7 +257,7 @@ fn any_configuration_is_read_or_refused_with_a_reason() {
     ];
     fuzz(
         "configurations",
-        cases(5_000, 3_000_000),
+        cases(5_000, 10_000_000),
         examples,
         |bytes| {
             std::fs::write(&path, bytes).unwrap();
