@@ -7,6 +7,8 @@
 }:
 let
   inherit (lib) mkOption types;
+  cfg = config.services.switchyard.agent;
+  credentials = "/run/credentials/switchyard-agent.service";
   secrets = import ./secrets.nix { inherit lib; };
   toml = (pkgs.formats.toml { }).type;
   # A folder of the host, in quotes: a path without them would be copied into the store.
@@ -35,6 +37,20 @@ in
       description = ''
         The file with this host's token, which `switchyard token HOST` prints behind the host's name.
         systemd reads it when the agent starts; it need not be readable by anyone but root.
+        A host needs this or {option}`services.switchyard.agent.enrolmentFile`.
+      '';
+    };
+
+    enrolmentFile = mkOption {
+      type = secrets.file;
+      default = null;
+      example = "/run/secrets/switchyard-enrolment";
+      description = ''
+        A file with a secret that `switchyard admin new-enrolment` prints behind the hosts for which it is good, in place
+        of {option}`services.switchyard.agent.tokenFile`. The agent exchanges it for a token of its own, once, and
+        keeps that in {file}`token` in {option}`services.switchyard.agent.settings.state_dir`.
+        From then on the file is needed no more, and may be gone.
+        To enrol anew, remove that token and give another secret.
       '';
     };
 
@@ -224,10 +240,17 @@ in
           };
 
           token_file = mkOption {
-            type = types.str;
-            default = "/run/credentials/switchyard-agent.service/token";
+            type = types.nullOr types.str;
+            default = if cfg.tokenFile == null then null else "${credentials}/token";
             internal = true;
             description = "Set {option}`services.switchyard.agent.tokenFile`.";
+          };
+
+          enrolment_file = mkOption {
+            type = types.nullOr types.str;
+            default = if cfg.enrolmentFile == null then null else "${credentials}/enrolment";
+            internal = true;
+            description = "Set {option}`services.switchyard.agent.enrolmentFile`.";
           };
         };
       };

@@ -35,13 +35,22 @@ in
   config = lib.mkIf cfg.enable {
     assertions = [
       {
-        assertion = cfg.tokenFile != null;
+        assertion = cfg.tokenFile != null || cfg.enrolmentFile != null;
         message = ''
           ${option}.tokenFile is not set. Make a token with `switchyard token ${settings.host_id}`, put it into a
           secret of this host, and its hash into services.switchyard.dashboard.agents of the dashboard.
+          Or have the host get its token by itself, once: see ${option}.enrolmentFile.
+        '';
+      }
+      {
+        assertion = cfg.tokenFile == null || cfg.enrolmentFile == null;
+        message = ''
+          ${option}: set either tokenFile or enrolmentFile, not both. With enrolmentFile the agent gets its token
+          from the dashboard and keeps it in ${settings.state_dir}.
         '';
       }
       (secrets.outsideStore "${option}.tokenFile" cfg.tokenFile)
+      (secrets.outsideStore "${option}.enrolmentFile" cfg.enrolmentFile)
       (secrets.outsideStore "${option}.sshKeyFile" cfg.sshKeyFile)
       {
         assertion = builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,62}" settings.host_id != null;
@@ -108,7 +117,11 @@ in
         serviceConfig = {
           ExecStart = "${lib.getExe cfg.package} agent --config ${settingsFile}";
           StateDirectory = lib.removePrefix "/var/lib/" settings.state_dir;
-          LoadCredential = [ "token:${toString cfg.tokenFile}" ];
+          LoadCredential =
+            lib.optional (cfg.tokenFile != null) "token:${toString cfg.tokenFile}"
+            ++ lib.optional (cfg.enrolmentFile != null) "enrolment:${toString cfg.enrolmentFile}";
+          # In the place of a secret that is gone because the host has its token; without it systemd would not start it.
+          SetCredential = lib.mkIf (cfg.enrolmentFile != null) "enrolment:\\n";
         };
       }
       (lib.mkIf (repoDir != null) {

@@ -67,9 +67,25 @@ in
     };
   };
 
+  enrolling-agent.module = agent {
+    tokenFile = null;
+    enrolmentFile = "/run/secrets/switchyard-enrolment";
+  };
+
   no-token = {
     module = agent { tokenFile = null; };
     says = [ "switchyard token" ];
+  };
+  token-and-enrolment = {
+    module = agent { enrolmentFile = "/run/secrets/switchyard-enrolment"; };
+    says = [ "set either tokenFile or enrolmentFile" ];
+  };
+  enrolment-secret-in-the-store = {
+    module = agent {
+      tokenFile = null;
+      enrolmentFile = builtins.toFile "enrolment" "secret";
+    };
+    says = [ "agent.enrolmentFile is /nix/store" ];
   };
   secrets-in-the-store = {
     module = {

@@ -208,13 +208,34 @@ fn a_host_enrols_once_with_a_secret_and_comes_with_its_own_token_from_then_on() 
 }
 
 #[test]
+fn an_agent_without_token_and_secret_says_what_it_needs_and_takes_the_secret_once_it_is_there() {
+    let dashboard = Dashboard::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("enrolment");
+    std::fs::write(&file, "").unwrap();
+    let extra = json!({"token_file": null, "enrolment_file": file});
+    let mut agent = Agent::launch(dashboard.port, "web-1", &extra);
+    agent.process.line_with("switchyard admin new-enrolment");
+    std::fs::write(&file, "0".repeat(64)).unwrap();
+    agent
+        .process
+        .line_with("the dashboard refuses the enrolment secret in ");
+    let secret = said(&dashboard, &["new-enrolment", "web-1"]);
+    std::fs::write(&file, secret.trim().strip_prefix("web-1 ").unwrap()).unwrap();
+    agent.restart(Signal::SIGTERM);
+    dashboard.wait_for_host("web-1", "it", |host| host["online"] == true);
+}
+
+#[test]
 fn an_enrolment_secret_is_for_its_hosts_alone_and_opens_nothing_else() {
     let dashboard = Dashboard::start(&["h1"]);
-    let secret = said(&dashboard, &["new-enrolment", "web-*"]);
-    let secret = secret.trim().strip_prefix("web-* ").unwrap().to_owned();
-    let mut other = agent_with(&dashboard, &secret).unwrap();
-    other.send(&json!({"type": "register", "protocol": 1, "host_id": "db-1"}));
-    assert_eq!(other.close_code(), 4403);
+    let secret = said(&dashboard, &["new-enrolment", "web-*,h1"]);
+    let secret = secret.trim().strip_prefix("web-*,h1 ").unwrap().to_owned();
+    for host in ["db-1", "h1"] {
+        let mut other = agent_with(&dashboard, &secret).unwrap();
+        other.send(&json!({"type": "register", "protocol": 1, "host_id": host}));
+        assert_eq!(other.close_code(), 4403, "{host}");
+    }
     let users = dashboard.fetch("/api/hosts")["hosts"]
         .as_array()
         .unwrap()

@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::tls::{self, TlsError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
@@ -30,6 +30,11 @@ pub(super) enum ConnectError {
     Token { path: PathBuf, source: io::Error },
     #[error("the token file {} holds no token; write one there, as made by `switchyard token`", .0.display())]
     NoToken(PathBuf),
+    #[error(
+        "there is neither a token in {} nor a secret in {} to get one with; make one with `switchyard admin new-enrolment` on the dashboard's machine",
+        token.display(), secret.display()
+    )]
+    NoSecret { token: PathBuf, secret: PathBuf },
     #[error("cannot find the address of {host}: {source}")]
     Lookup { host: String, source: io::Error },
     #[error("cannot reach {host} port {port}: {source}")]
@@ -46,6 +51,11 @@ pub(super) enum ConnectError {
     )]
     Unauthorized(PathBuf),
     #[error(
+        "the dashboard refuses the enrolment secret in {}: it is wrong, used, or expired; make another with `switchyard admin new-enrolment`",
+        .0.display()
+    )]
+    NotEnrolled(PathBuf),
+    #[error(
         "the dashboard answers {0}; is there a Switchyard dashboard at that address, and does a proxy before it pass WebSockets on?"
     )]
     Refused(StatusCode),
@@ -58,7 +68,7 @@ pub(super) enum ConnectError {
 impl ConnectError {
     /// Whether the dashboard does not want this agent, so that there is no hurry.
     pub(super) fn is_unwanted(&self) -> bool {
-        matches!(self, Self::Unauthorized(_))
+        matches!(self, Self::Unauthorized(_) | Self::NotEnrolled(_))
             || matches!(self, Self::Refused(status) if *status == StatusCode::FORBIDDEN)
     }
 }
@@ -80,7 +90,8 @@ pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
 }
 
 async fn attempt(config: &Config) -> Result<Socket, ConnectError> {
-    let request = request(config)?;
+    let key = Key::of(config);
+    let request = request(config, &key)?;
     let connector = if config.dashboard.is_tls() {
         Connector::Rustls(Arc::new(tls::client_config(config.ca_file.as_deref())?))
     } else {
@@ -96,7 +107,7 @@ async fn attempt(config: &Config) -> Result<Socket, ConnectError> {
         Err(tungstenite::Error::Http(response))
             if response.status() == StatusCode::UNAUTHORIZED =>
         {
-            Err(ConnectError::Unauthorized(config.token_file.clone()))
+            Err(key.refused())
         }
         Err(tungstenite::Error::Io(error)) => {
             let (host, ca_file) = (config.dashboard.host(), config.ca_file.as_deref());
@@ -109,21 +120,65 @@ async fn attempt(config: &Config) -> Result<Socket, ConnectError> {
     }
 }
 
-fn request(config: &Config) -> Result<Request<()>, ConnectError> {
-    let path = match &config.enrolment_file {
-        Some(enrolment) if !config.token_file.exists() => enrolment,
-        _ => &config.token_file,
-    };
-    let token = std::fs::read_to_string(path).map_err(|source| ConnectError::Token {
-        path: path.clone(),
-        source,
-    })?;
-    let token = token.trim();
-    if token.is_empty() {
-        return Err(ConnectError::NoToken(path.clone()));
+/// What opens the dashboard's door.
+enum Key<'a> {
+    /// The host's token.
+    Token(&'a Path),
+    /// A secret with which it gets its token.
+    Enrolment { secret: &'a Path, token: &'a Path },
+}
+
+impl<'a> Key<'a> {
+    fn of(config: &'a Config) -> Self {
+        let token = &config.token_file;
+        match &config.enrolment_file {
+            Some(secret) if !token.exists() => Self::Enrolment { secret, token },
+            _ => Self::Token(token),
+        }
     }
-    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| ConnectError::NoToken(path.clone()))?;
+
+    /// Its text.
+    fn read(&self) -> Result<String, ConnectError> {
+        let (Self::Token(path) | Self::Enrolment { secret: path, .. }) = self;
+        match std::fs::read_to_string(path) {
+            Ok(text) if text.trim().is_empty() => Err(self.missing()),
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_secret() => {
+                Err(self.missing())
+            }
+            Err(source) => {
+                let path = (*path).to_owned();
+                Err(ConnectError::Token { path, source })
+            }
+        }
+    }
+
+    fn is_secret(&self) -> bool {
+        matches!(self, Self::Enrolment { .. })
+    }
+
+    /// There is nothing in its file that could be one.
+    fn missing(&self) -> ConnectError {
+        match *self {
+            Self::Token(path) => ConnectError::NoToken(path.to_owned()),
+            Self::Enrolment { secret, token } => ConnectError::NoSecret {
+                token: token.to_owned(),
+                secret: secret.to_owned(),
+            },
+        }
+    }
+
+    fn refused(&self) -> ConnectError {
+        match *self {
+            Self::Token(path) => ConnectError::Unauthorized(path.to_owned()),
+            Self::Enrolment { secret, .. } => ConnectError::NotEnrolled(secret.to_owned()),
+        }
+    }
+}
+
+fn request(config: &Config, key: &Key<'_>) -> Result<Request<()>, ConnectError> {
+    let token = key.read()?;
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| key.missing())?;
     value.set_sensitive(true);
     let mut request = config.dashboard.url().into_client_request()?;
     request.headers_mut().insert(header::AUTHORIZATION, value);
@@ -166,6 +221,7 @@ mod tests {
     #[test]
     fn there_is_no_hurry_only_after_401_and_403() {
         assert!(ConnectError::Unauthorized(PathBuf::new()).is_unwanted());
+        assert!(ConnectError::NotEnrolled(PathBuf::new()).is_unwanted());
         assert!(ConnectError::Refused(StatusCode::FORBIDDEN).is_unwanted());
         assert!(!ConnectError::Refused(StatusCode::BAD_GATEWAY).is_unwanted());
         assert!(!ConnectError::Timeout.is_unwanted());

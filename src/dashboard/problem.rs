@@ -138,7 +138,7 @@ impl IntoResponse for Problem {
 impl From<GrantError> for Problem {
     fn from(error: GrantError) -> Self {
         let status = match error {
-            GrantError::TwoAlready(_) => StatusCode::CONFLICT,
+            GrantError::TwoAlready(_) | GrantError::HasToken(_) => StatusCode::CONFLICT,
             GrantError::NoEnrolment | GrantError::OtherHost(_) => StatusCode::FORBIDDEN,
         };
         Self::new(status, error.to_string())

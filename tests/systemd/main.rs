@@ -7,6 +7,7 @@ mod cable;
 #[path = "../common/mod.rs"]
 mod common;
 mod container;
+mod enrolment;
 mod environment;
 mod lost;
 mod removed;

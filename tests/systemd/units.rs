@@ -7,16 +7,25 @@ const UNITS: &str = include_str!("../../nixos-modules/units.json");
 
 /// The agent's, on a test host.
 pub(crate) fn agent() -> String {
-    unit(
-        "agent",
-        &[
-            "ExecStart=/usr/local/bin/switchyard agent --config /etc/switchyard/agent.toml",
-            "Environment=HOME=/root",
-            "Environment=PATH=/usr/local/bin:/usr/bin:/bin",
-            "StateDirectory=switchyard-agent",
-            "LoadCredential=token:/etc/switchyard/token",
-        ],
-    )
+    agent_with(&["LoadCredential=token:/etc/switchyard/token"])
+}
+
+/// That of an agent that enrols.
+pub(crate) fn enrolling_agent() -> String {
+    agent_with(&[
+        "LoadCredential=enrolment:/etc/switchyard/enrolment",
+        "SetCredential=enrolment:\\n",
+    ])
+}
+
+fn agent_with(credentials: &[&str]) -> String {
+    let of_host = [
+        "ExecStart=/usr/local/bin/switchyard agent --config /etc/switchyard/agent.toml",
+        "Environment=HOME=/root",
+        "Environment=PATH=/usr/local/bin:/usr/bin:/bin",
+        "StateDirectory=switchyard-agent",
+    ];
+    unit("agent", &[&of_host, credentials].concat())
 }
 
 /// The dashboard's.

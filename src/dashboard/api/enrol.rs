@@ -3,7 +3,7 @@
 use super::tokens::{not_stored, show_hosts};
 use crate::dashboard::app::App;
 use crate::dashboard::audit::{Action, Note};
-use crate::dashboard::auth::{ClientAddress, Grant, Issued, SecretHash, new_token};
+use crate::dashboard::auth::{ClientAddress, SecretHash, new_token};
 use crate::dashboard::intake;
 use crate::dashboard::problem::Problem;
 use crate::protocol::{Enrolled, HostId, Register, Timestamp, close};
@@ -56,22 +56,11 @@ fn closing(code: u16, reason: &str) -> Message {
 /// Uses the secret up, and makes the host's token.
 async fn enrol(app: &Arc<App>, secret: SecretHash, register: Register) -> Result<String, Problem> {
     let host_id: HostId = register.host_id;
-    let now = Timestamp::now();
     let token = new_token().map_err(|error| Problem::internal(&error))?;
-    let credentials = &app.auth.credentials;
-    let used = credentials.enrol(secret, &host_id, now)?;
-    not_stored(app.core.state.save_revoked(secret, used).await)?;
-    let issued = Issued {
-        grant: Grant::Agent {
-            host_id: host_id.clone(),
-        },
-        expires: None,
-        created: now,
-        created_by: format!("{host_id} by enrolment"),
-    };
     let id = SecretHash::of(&token);
-    credentials.issue(id, issued.clone())?;
-    not_stored(app.core.state.save_issued(id, issued).await)?;
+    let credentials = &app.auth.credentials;
+    let enrolment = credentials.enrol(secret, &host_id, id, Timestamp::now())?;
+    not_stored(app.core.state.save_enrolment(secret, id, enrolment).await)?;
     show_hosts(app).await?;
     Ok(token)
 }

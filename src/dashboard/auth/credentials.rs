@@ -46,6 +46,15 @@ pub(crate) struct TokenView {
     revoked_by: Option<String>,
 }
 
+/// What becomes of a secret and of a host by enrolment.
+#[derive(Debug)]
+pub(crate) struct Enrolment {
+    /// Of the secret.
+    pub(crate) used: Revoked,
+    /// Of the host's token.
+    pub(crate) issued: Issued,
+}
+
 /// Why there is no new token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GrantError {
@@ -55,6 +64,8 @@ pub(crate) enum GrantError {
     NoEnrolment,
     #[error("this secret is not for {0}")]
     OtherHost(HostId),
+    #[error("{0} has a token already: revoke that first")]
+    HasToken(HostId),
 }
 
 impl Credentials {
@@ -96,10 +107,7 @@ impl Credentials {
     pub(crate) fn issue(&self, hash: SecretHash, issued: Issued) -> Result<(), GrantError> {
         self.change(|parts| {
             if let Grant::Agent { host_id } = &issued.grant {
-                let known = parts.known();
-                let agent = Holder::Agent(host_id.clone());
-                let held = known.holders.values().filter(|holder| **holder == agent);
-                if held.count() >= MOST_TOKENS_OF_A_HOST {
+                if parts.known().tokens_of(host_id) >= MOST_TOKENS_OF_A_HOST {
                     return Err(GrantError::TwoAlready(host_id.clone()));
                 }
             }
@@ -119,16 +127,18 @@ impl Credentials {
         })
     }
 
-    /// Uses an enrolment secret up for one host.
+    /// Uses an enrolment secret up for the token of one host, which must have none: whoever finds a secret for many
+    /// hosts gets no door to those that are here.
     ///
     /// # Errors
-    /// When it is not good for that, or no longer.
+    /// When it is not good for that, or no longer; then nothing is used up.
     pub(crate) fn enrol(
         &self,
         secret: SecretHash,
         host: &HostId,
+        token: SecretHash,
         now: Timestamp,
-    ) -> Result<Revoked, GrantError> {
+    ) -> Result<Enrolment, GrantError> {
         self.change(|parts| {
             let known = parts.known();
             let Some(Holder::Enrolment(scope, expires)) = known.holders.get(&secret) else {
@@ -140,10 +150,24 @@ impl Credentials {
             if !scope.has(host) {
                 return Err(GrantError::OtherHost(host.clone()));
             }
-            let by = format!("its use by {host}");
-            let used = Revoked { time: now, by };
+            if known.tokens_of(host) > 0 {
+                return Err(GrantError::HasToken(host.clone()));
+            }
+            let used = Revoked {
+                time: now,
+                by: format!("its use by {host}"),
+            };
+            let issued = Issued {
+                grant: Grant::Agent {
+                    host_id: host.clone(),
+                },
+                expires: None,
+                created: now,
+                created_by: format!("{host} by enrolment"),
+            };
             parts.ledger.revoked.insert(secret, used.clone());
-            Ok(used)
+            parts.ledger.issued.insert(token, issued.clone());
+            Ok(Enrolment { used, issued })
         })
     }
 

@@ -119,34 +119,77 @@ fn a_host_has_two_tokens_at_most_and_one_that_was_taken_back_counts_no_more() {
     assert_eq!(views.len(), 3);
 }
 
+/// A secret for these hosts, and how one of them enrols with it at a time.
+fn enrolment(
+    credentials: &Credentials,
+    hosts: &str,
+    expires: Option<i64>,
+) -> impl Fn(&str, i64) -> bool {
+    let secret = SecretHash::of(&format!("secret for {hosts}"));
+    let grant = Grant::Enrolment {
+        hosts: Scope::parse(hosts).unwrap(),
+    };
+    let expires = expires.map(Timestamp::from_millis);
+    let issued = Issued {
+        expires,
+        ..issued(grant)
+    };
+    credentials.issue(secret, issued).unwrap();
+    move |host, now| {
+        let id = HostId::new(host).unwrap();
+        let token = SecretHash::of(&format!("{host} at {now}"));
+        let enrolled = credentials.enrol(secret, &id, token, Timestamp::from_millis(now));
+        assert!(credentials.agent(secret).is_none());
+        enrolled.is_ok() && credentials.agent(token) == Some(id)
+    }
+}
+
 #[test]
 fn a_secret_enrols_one_host_of_its_pattern_once_and_in_time() {
     let (_folder, credentials) = files("", "");
     let credentials = credentials.unwrap();
-    let secret = SecretHash::of("s");
-    let hosts = Scope::parse("web-*").unwrap();
-    let expires = Some(Timestamp::from_millis(10));
-    credentials
-        .issue(
-            secret,
-            Issued {
-                expires,
-                ..issued(Grant::Enrolment { hosts })
-            },
-        )
-        .unwrap();
-    let enrol = |host: &str, now: i64| {
-        credentials
-            .enrol(
-                secret,
-                &HostId::new(host).unwrap(),
-                Timestamp::from_millis(now),
-            )
-            .is_ok()
-    };
+    let enrol = enrolment(&credentials, "web-*", Some(10));
     assert!(!enrol("db-1", 1) && !enrol("web-1", 10));
     assert!(enrol("web-1", 9) && !enrol("web-1", 9) && !enrol("web-2", 9));
-    assert!(credentials.agent(secret).is_none());
+}
+
+#[test]
+fn a_secret_opens_no_second_door_to_a_host_that_is_here() {
+    let (_folder, credentials) = files(&format!("web-1 {}\n", SecretHash::of("t")), "");
+    let credentials = credentials.unwrap();
+    let enrol = enrolment(&credentials, "web-*", None);
+    assert!(!enrol("web-1", 1), "it has a token in the file");
+    assert!(enrol("web-2", 1), "what was refused used nothing up");
+    let again = enrolment(&credentials, "web-2", None);
+    assert!(!again("web-2", 1), "it has a token by enrolment");
+    let revoked = Revoked {
+        time: Timestamp::from_millis(1),
+        by: "anna".to_owned(),
+    };
+    assert!(credentials.revoke(SecretHash::of("web-2 at 1"), revoked));
+    assert!(again("web-2", 2), "it has none any more");
+}
+
+#[test]
+fn of_hosts_that_enrol_at_once_with_the_same_secret_one_does() {
+    let (_folder, credentials) = files("", "");
+    let credentials = credentials.unwrap();
+    let secret = SecretHash::of("s");
+    let hosts = Scope::EVERY;
+    let grant = Grant::Enrolment { hosts };
+    credentials.issue(secret, issued(grant)).unwrap();
+    let enrolled = std::thread::scope(|scope| {
+        let enrol = |n: usize| {
+            let (host, token) = (format!("h{n}"), SecretHash::of(&n.to_string()));
+            let host = HostId::new(&host).unwrap();
+            credentials.enrol(secret, &host, token, Timestamp::from_millis(1))
+        };
+        let all: Vec<_> = (0..8).map(|n| scope.spawn(move || enrol(n))).collect();
+        let ended = all.into_iter().map(|thread| thread.join().unwrap());
+        ended.filter(Result::is_ok).count()
+    });
+    assert_eq!(enrolled, 1);
+    assert_eq!(credentials.hosts().len(), 1);
 }
 
 #[test]

@@ -110,6 +110,14 @@ impl Known {
         Ok(known)
     }
 
+    /// How many tokens speak for a host.
+    pub(super) fn tokens_of(&self, host: &HostId) -> usize {
+        let holders = self.holders.values();
+        holders
+            .filter(|holder| matches!(holder, Holder::Agent(of) if of == host))
+            .count()
+    }
+
     fn add(
         &mut self,
         path: &Path,

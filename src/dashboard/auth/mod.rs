@@ -21,7 +21,7 @@ mod sign_in;
 mod token;
 mod users_file;
 
-pub(crate) use credentials::{Credentials, GrantError, TokenView};
+pub(crate) use credentials::{Credentials, Enrolment, GrantError, TokenView};
 pub(crate) use grants::{Grant, Issued, Ledger, Revoked};
 pub(crate) use guard::guard;
 pub(crate) use identity::{Identity, Via};

@@ -1,5 +1,5 @@
 use super::{State, StateError};
-use crate::dashboard::auth::{Issued, Ledger, Revoked, SecretHash};
+use crate::dashboard::auth::{Enrolment, Issued, Ledger, Revoked, SecretHash};
 use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,12 +23,9 @@ impl State {
         hash: SecretHash,
         record: Issued,
     ) -> Result<(), StateError> {
-        self.save(
-            hash,
-            &record,
-            "INSERT OR REPLACE INTO issued VALUES (?1, ?2)",
-        )
-        .await
+        let row = row(hash, &record);
+        self.call(move |connection| connection.execute(ISSUE, row).map(drop))
+            .await
     }
 
     /// Remembers that a token was taken back.
@@ -37,25 +34,35 @@ impl State {
         hash: SecretHash,
         record: Revoked,
     ) -> Result<(), StateError> {
-        self.save(
-            hash,
-            &record,
-            "INSERT OR REPLACE INTO revoked VALUES (?1, ?2)",
-        )
-        .await
-    }
-
-    async fn save(
-        &self,
-        hash: SecretHash,
-        record: &impl Serialize,
-        into: &'static str,
-    ) -> Result<(), StateError> {
-        let json = serde_json::to_string(record).unwrap_or_default();
-        let row = (hash.to_string(), json);
-        self.call(move |connection| connection.execute(into, row).map(drop))
+        let row = row(hash, &record);
+        self.call(move |connection| connection.execute(REVOKE, row).map(drop))
             .await
     }
+
+    /// Remembers that a secret was used up for a token: both or neither.
+    pub(crate) async fn save_enrolment(
+        &self,
+        secret: SecretHash,
+        token: SecretHash,
+        Enrolment { used, issued }: Enrolment,
+    ) -> Result<(), StateError> {
+        let (used, issued) = (row(secret, &used), row(token, &issued));
+        self.call(move |connection| {
+            let together = connection.transaction()?;
+            together.execute(REVOKE, used)?;
+            together.execute(ISSUE, issued)?;
+            together.commit()
+        })
+        .await
+    }
+}
+
+const ISSUE: &str = "INSERT OR REPLACE INTO issued VALUES (?1, ?2)";
+const REVOKE: &str = "INSERT OR REPLACE INTO revoked VALUES (?1, ?2)";
+
+fn row(hash: SecretHash, record: &impl Serialize) -> (String, String) {
+    let json = serde_json::to_string(record).unwrap_or_default();
+    (hash.to_string(), json)
 }
 
 fn rows<T: DeserializeOwned>(
