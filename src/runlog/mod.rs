@@ -6,6 +6,7 @@
 //! constant time. The agent's spool and the dashboard's log are the same files, written by this code.
 
 mod error;
+mod files;
 mod head;
 mod place;
 mod reader;
@@ -16,9 +17,10 @@ mod tests;
 mod writer;
 
 pub use error::LogError;
+pub use files::SyncHandle;
 pub use head::{Footer, Header, RunMeta, RunResult};
 pub use reader::{Batch, LineRef, LogReader};
-pub use writer::{LogWriter, SyncHandle};
+pub use writer::LogWriter;
 
 use crate::protocol::RunId;
 use std::path::{Path, PathBuf};

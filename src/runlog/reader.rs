@@ -1,7 +1,8 @@
+use super::files::{Files, index_offset, read_at};
 use super::head::{Footer, Header};
 use super::record::{Head, RECORD_BYTES, Record};
 use super::recovery::{read_footer, read_header};
-use super::writer::{Files, STAMP_BYTES, index_offset, read_at};
+use super::writer::STAMP_BYTES;
 use super::{LogError, paths, place};
 use crate::protocol::{RunId, Seq, Timestamp};
 use std::path::Path;

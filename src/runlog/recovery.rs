@@ -1,9 +1,10 @@
 //! Brings a log that was left in the middle into order.
 
 use super::LogError;
+use super::files::{Extent, Files, index_offset, read_at};
 use super::head::{Footer, Header, MAX_FOOTER_BYTES, MAX_HEAD_BYTES};
 use super::record::{Head, RECORD_BYTES, Record, is_sealed};
-use super::writer::{Extent, Files, STAMP_BYTES, index_offset, read_at};
+use super::writer::STAMP_BYTES;
 use crate::protocol::{MAX_LINE_BYTES, Timestamp};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
