@@ -1,6 +1,7 @@
 //! Lines for which the spool has no room: they are counted, and the newest are kept in memory until there is room
 //! again, or the run is over. Then one numbered line tells how many were left out, and those that were kept follow.
 
+use super::tail::Tail;
 use crate::protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -46,6 +47,9 @@ pub(super) struct Gap {
     lines: u64,
     tail: VecDeque<Kept>,
     tail_bytes: usize,
+    /// What was given up of standard error: it may explain a failure, however much the other stream said after it.
+    #[serde(default)]
+    errors: Tail,
     /// It is being stored: whoever finds it so stores it before anything else.
     pub(super) is_closing: bool,
 }
@@ -57,6 +61,7 @@ impl Gap {
             lines: 0,
             tail: VecDeque::new(),
             tail_bytes: 0,
+            errors: Tail::default(),
             is_closing: false,
         }
     }
@@ -75,6 +80,9 @@ impl Gap {
             && let Some(oldest) = self.tail.pop_front()
         {
             self.tail_bytes -= size(&oldest.line);
+            if oldest.is_error {
+                self.errors.push(&oldest.line);
+            }
         }
     }
 
@@ -87,6 +95,14 @@ impl Gap {
     pub(super) fn notice(&self) -> Option<String> {
         let (count, cause) = (self.left_out(), self.cause.in_words());
         (count > 0).then(|| format!("[switchyard] {count} lines were left out here: {cause}"))
+    }
+
+    /// The last lines on standard error, kept or not.
+    pub(super) fn errors(&self) -> impl Iterator<Item = &str> {
+        let kept = self.tail.iter().filter(|kept| kept.is_error);
+        self.errors
+            .lines()
+            .chain(kept.map(|kept| kept.line.as_str()))
     }
 
     /// The lines that are kept, the oldest first.
@@ -147,6 +163,19 @@ mod tests {
             gap.push("", Timestamp::from_millis(0), true);
         }
         assert!(gap.tail().count() < 50_000);
+    }
+
+    #[test]
+    fn the_last_errors_are_known_however_much_came_after_them() {
+        let mut gap = Gap::new(Cause::Disk("no space".to_owned()));
+        for (line, is_error) in [("one", true), ("two", true), ("three", false)] {
+            gap.push(line, Timestamp::from_millis(0), is_error);
+        }
+        for _ in 0..100_000 {
+            gap.push("more", Timestamp::from_millis(0), false);
+        }
+        gap.push("four", Timestamp::from_millis(0), true);
+        assert_eq!(gap.errors().collect::<Vec<_>>(), ["one", "two", "four"]);
     }
 
     #[test]

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 /// How much of the log is read at once, in bytes.
 const MAX_READ_BYTES: usize = 256 * 1024;
 
-/// How far back the last lines on standard error are looked for.
-const TAIL_LINES: Seq = 2000;
+/// How far back the last lines on standard error are looked for. What was said at the very end may have been read
+/// before all that was left in the other pipe.
+const TAIL_LINES: Seq = 100_000;
 
 /// How long git and systemd may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -186,9 +187,8 @@ fn last_errors(gap: Option<&Gap>, rundir: &RunDir, from: Seq) -> Option<String> 
         }
         next = batch.first() + batch.len() as Seq;
     }
-    let kept = gap.into_iter().flat_map(Gap::tail);
-    for kept in kept.filter(|kept| kept.is_error) {
-        tail.push(&kept.line);
+    for line in gap.into_iter().flat_map(Gap::errors) {
+        tail.push(line);
     }
     tail.text()
 }

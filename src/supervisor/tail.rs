@@ -25,9 +25,14 @@ impl Tail {
         }
     }
 
+    /// The lines, the oldest first.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// The lines as one text, if they say anything.
     pub(super) fn text(&self) -> Option<String> {
-        let lines: Vec<&str> = self.lines.iter().map(String::as_str).collect();
+        let lines: Vec<&str> = self.lines().collect();
         let text = lines.join("\n");
         (!text.trim().is_empty()).then_some(text)
     }

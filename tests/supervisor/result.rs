@@ -21,6 +21,17 @@ fn the_first_failing_step_ends_the_run_with_its_code_and_its_words() {
 }
 
 #[test]
+fn what_standard_error_said_is_told_however_much_the_other_stream_says_after_it() {
+    for limit in [u64::MAX, 1000] {
+        let mut run = TestRun::new(&["echo it went wrong >&2; seq 50000; exit 7"]);
+        run.spec.max_unacknowledged = limit;
+        let ended = run.run();
+        let message = ended.message();
+        assert_eq!(message.lines().next(), Some("it went wrong"), "{message}");
+    }
+}
+
+#[test]
 fn a_program_that_is_not_there_is_127_and_named() {
     let mut run = TestRun::new(&[]);
     run.spec.steps = vec![vec!["no-such-program-anywhere".to_owned()]];

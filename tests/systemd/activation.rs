@@ -1,9 +1,9 @@
 //! Activations: where their output goes, and who may end them.
 
 use crate::common::chance::{Chance, kills};
-use crate::common::{SOON, texts};
+use crate::common::texts;
 use crate::{HOST, Scene};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What the activation prints, with whether the log has it from standard error.
@@ -18,6 +18,32 @@ fn activated(scene: &Scene, run: &str) -> Vec<(String, bool)> {
         .collect()
 }
 
+impl Scene {
+    /// Kills whoever called the activation and hears it, and waits for longer than what holds the pipes of a program
+    /// that ended is heard.
+    fn orphan_activation(&self) {
+        for program in ["nixos-rebuild", "systemd-run"] {
+            self.host.run(&["pkill", "-KILL", "-x", program]);
+        }
+        std::thread::sleep(Duration::from_secs(12));
+    }
+
+    /// The run ended with the one who called the activation, which came to its own end; gives what that wrote.
+    #[track_caller]
+    fn outlived_its_caller(&self, ended: &Value) -> String {
+        assert_eq!(
+            [&ended["status"], &ended["exit_code"]],
+            [&json!("error"), &json!(137)]
+        );
+        let wrote = self.host.read("/var/toy/activated");
+        assert!(
+            wrote.contains("restarting the following units"),
+            "it died in the middle: {wrote}"
+        );
+        wrote
+    }
+}
+
 #[test]
 fn an_activation_whose_output_is_in_the_journal_alone_arrives_whole_although_its_supervisor_is_killed()
  {
@@ -28,10 +54,7 @@ fn an_activation_whose_output_is_in_the_journal_alone_arrives_whole_although_its
     scene.host.write("/var/toy/exit-code", "4");
     scene.hold("activation");
     let run = scene.switch();
-    scene.host.await_file("/var/toy/is-activating");
-    scene
-        .dashboard
-        .wait_for_run(HOST, &run, SOON, |run| run["phase"] == "activation");
+    scene.await_activation(&run);
     scene.kill(&Scene::unit(&run));
     scene.kill("switchyard-agent.service");
     scene.release("activation");
@@ -99,10 +122,7 @@ fn a_forced_stop_ends_the_activation_itself_and_no_other_does() {
     };
     scene.hold("activation");
     let run = scene.switch();
-    scene.host.await_file("/var/toy/is-activating");
-    scene
-        .dashboard
-        .wait_for_run(HOST, &run, SOON, |run| run["phase"] == "activation");
+    scene.await_activation(&run);
     let stop = |force: bool| {
         let path = format!("/api/hosts/{HOST}/command");
         let body = json!({"command": "stop", "force": force});
@@ -139,26 +159,12 @@ fn an_activation_goes_on_and_is_heard_to_its_end_when_nixos_rebuild_is_killed() 
         scene.host.write("/var/toy/form", form);
         scene.hold("activation");
         let run = scene.switch();
-        scene.host.await_file("/var/toy/is-activating");
-        scene
-            .dashboard
-            .wait_for_run(HOST, &run, SOON, |run| run["phase"] == "activation");
-        scene.host.run(&["pkill", "-KILL", "-x", "nixos-rebuild"]);
-        scene.host.run(&["pkill", "-KILL", "-x", "systemd-run"]);
-        // Longer than what holds the pipes of a program that ended is heard.
-        std::thread::sleep(Duration::from_secs(12));
+        scene.await_activation(&run);
+        scene.orphan_activation();
         assert_eq!(scene.dashboard.run(HOST, &run)["status"], "running");
         scene.release("activation");
         let ended = scene.whole(&run);
-        assert_eq!(
-            [&ended["status"], &ended["exit_code"]],
-            [&json!("error"), &json!(137)]
-        );
-        let wrote = scene.host.read("/var/toy/activated");
-        assert!(
-            wrote.contains("restarting the following units"),
-            "it died in the middle: {wrote}"
-        );
+        let wrote = scene.outlived_its_caller(&ended);
         assert_eq!(activated(&scene, &run).len(), wrote.lines().count());
     }
 }
@@ -171,21 +177,10 @@ fn an_activation_that_has_said_nothing_when_nixos_rebuild_is_killed_is_heard_to_
     scene.hold("beginning");
     let run = scene.switch();
     scene.host.await_file("/var/toy/is-beginning");
-    scene.host.run(&["pkill", "-KILL", "-x", "nixos-rebuild"]);
-    scene.host.run(&["pkill", "-KILL", "-x", "systemd-run"]);
-    // Longer than what holds the pipes of a program that ended is heard.
-    std::thread::sleep(Duration::from_secs(12));
+    scene.orphan_activation();
     scene.release("beginning");
     let ended = scene.whole(&run);
-    assert_eq!(
-        [&ended["status"], &ended["exit_code"]],
-        [&json!("error"), &json!(137)]
-    );
-    let wrote = scene.host.read("/var/toy/activated");
-    assert!(
-        wrote.contains("restarting the following units"),
-        "it died in the middle: {wrote}"
-    );
+    scene.outlived_its_caller(&ended);
 }
 
 #[test]

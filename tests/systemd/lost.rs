@@ -99,10 +99,7 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
         .write("/var/toy/in-activation", "touch /var/toy/came-through\n");
     let run = scene.switch();
     let unit = Scene::unit(&run);
-    scene.host.await_file("/var/toy/is-activating");
-    scene
-        .dashboard
-        .wait_for_run(HOST, &run, SOON, |run| run["phase"] == "activation");
+    scene.await_activation(&run);
     let override_folder = format!("/run/systemd/system/{unit}.d");
     let never_again = format!(
         "mkdir -p {override_folder} && printf '[Service]\\nRestart=no\\n' > {override_folder}/no.conf && systemctl daemon-reload"
@@ -189,10 +186,7 @@ fn an_activation_in_which_the_host_is_restarted_is_lost_although_systemd_calls_t
     };
     scene.hold("activation");
     let run = scene.switch();
-    scene.host.await_file("/var/toy/is-activating");
-    scene
-        .dashboard
-        .wait_for_run(HOST, &run, SOON, |run| run["phase"] == "activation");
+    scene.await_activation(&run);
     scene.host.reboot();
     let ended = scene.dashboard.wait_done(HOST, &run);
     assert_eq!(ended["status"], "lost", "{ended}");

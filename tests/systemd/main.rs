@@ -56,6 +56,13 @@ impl Scene {
         self.dashboard.command(HOST, "switch")
     }
 
+    /// Waits until the run is in the midst of its activation, and the dashboard knows.
+    fn await_activation(&self, run: &str) {
+        self.host.await_file("/var/toy/is-activating");
+        self.dashboard
+            .wait_for_run(HOST, run, SOON, |run| run["phase"] == "activation");
+    }
+
     fn unit(run: &str) -> String {
         format!("switchyard-run-{run}.service")
     }
