@@ -24,8 +24,8 @@ const TOP: &[&str] = &["main", "lib", "cli", "demo"];
 fn allowed(module: &str) -> Option<Vec<&'static str>> {
     let uses: &[&str] = match module {
         "protocol" | "lifecycle" | "logging" | "config_file" | "proctree" | "ansi" => &[],
-        "runlog" | "mask" => &["protocol"],
-        "progress" => &["protocol", "ansi"],
+        "runlog" => &["protocol"],
+        "progress" | "mask" => &["protocol", "ansi"],
         "spool" => &["protocol", "runlog", "proctree", "mask"],
         "supervisor" => return Some([GROUND, &["progress"]].concat()),
         "agent" | "dashboard" => GROUND,

@@ -72,11 +72,15 @@ fn end(line: &str) -> Option<usize> {
 }
 
 /// Where the last word begins, if it looks like a line of a key: base64, and long, or alone behind the name of who
-/// writes.
+/// writes. It may be in quotes, as where a text is shown as a list of its lines.
 fn body(line: &str) -> Option<usize> {
-    let text = line.trim_end();
+    let is_quoting = |c: char| c.is_whitespace() || "\"'\\,;+".contains(c);
+    let mut text = line.trim_end_matches(is_quoting);
+    while let Some(before) = text.strip_suffix("\\n").or(text.strip_suffix("\\r")) {
+        text = before;
+    }
     let start = text.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-    let word = &text[start..];
+    let word = text[start..].trim_start_matches(['"', '\'']);
     let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=".contains(&b);
     let is_alone = matches!(
         text[..start].trim_end().bytes().last(),

@@ -68,6 +68,23 @@ impl Masker {
 
     /// The line without its secrets; never over 64 KiB.
     pub fn line<'a>(&self, state: &mut State, line: &'a str) -> Cow<'a, str> {
+        let mut masked = match crate::ansi::strip_line(line) {
+            Cow::Borrowed(line) => self.mask(state, line),
+            // An escape may stand in the midst of a secret, whose line then has none any more.
+            Cow::Owned(plain) => match self.mask(state, &plain) {
+                Cow::Owned(masked) => Cow::Owned(masked),
+                // What the escapes hide stays in the line.
+                Cow::Borrowed(_) => self.mask(&mut state.clone(), line),
+            },
+        };
+        if let Cow::Owned(text) = &mut masked {
+            text.truncate(text.floor_char_boundary(MAX_LINE_BYTES));
+        }
+        masked
+    }
+
+    /// Borrowed where there was nothing to mask.
+    fn mask<'a>(&self, state: &mut State, line: &'a str) -> Cow<'a, str> {
         let mut masked = Cow::Borrowed(line);
         if let Some(rules) = &self.defaults
             && (state.key.is_open() || rules.may_match(line))
@@ -78,9 +95,6 @@ impl Masker {
             if let Some(other) = replaced(pattern, &masked) {
                 masked = Cow::Owned(other);
             }
-        }
-        if let Cow::Owned(text) = &mut masked {
-            text.truncate(text.floor_char_boundary(MAX_LINE_BYTES));
         }
         masked
     }

@@ -8,15 +8,21 @@ use std::borrow::Cow;
 
 /// Tokens that say what they are, and the beginnings of keys and of credentials in a header. Looked for in every
 /// line, so each has at least four letters that seldom stand together.
-const MARKS: &str = "-----BEGIN |gh[pousr]_|github_pat_|glpat-|earer ";
+const MARKS: &str = "-----BEGIN |gh[pousr]_|github_pat_|glpat-|earer |uthorization: ";
 
-/// What follows `=`: in quotes, or up to a blank.
-const ASSIGNED: &str = r#"(?i)(?:token|password|passwd|secret|api[_-]?key)s?\s*=\s*(?:\\?"([^"\\]+)|'([^']+)|([^\s"'\\&;,]+))"#;
+/// The names of secrets, whatever stands before them.
+const NAMES: &str =
+    r"(?:token|password|passwd|secret|(?:secret|private|api|access)[_-]?(?:access[_-]?)?key)s?";
+/// What follows `=`: in quotes, which may be escaped themselves, or up to a blank.
+const ASSIGNED: &str = r#"\s*=\s*(?:\\"([^"\\]+)|"((?:[^"\\]|\\.)+)|'([^']+)|([^\s"']+))"#;
+/// The same in an address or a form, where `&` ends it.
+const IN_QUERY: &str = r#"=([^\s"'&]+)"#;
 /// `access-tokens = github.com=… gitlab.com=…`, in nix.conf and on command lines.
-const ACCESS_TOKENS: &str = r"access-tokens[\s=:]+(\S.*)$";
+const ACCESS_TOKENS: &str = r#"access-tokens["\s=:]+(\S.*)$"#;
 /// `https://user:password@host`.
-const IN_ADDRESS: &str = r"://[^/\s:@]*:([^/\s@]+)@";
-const BEARER: &str = r"(?i)bearer\s+([A-Za-z0-9._~+/=-]{16,})";
+const IN_ADDRESS: &str = r"://[^/\s:@]*:([^/\s]+)@";
+const IN_HEADER: &str =
+    r"(?i)(?:bearer\s+([A-Za-z0-9._~+/=-]{16,})|authorization:\s*basic\s+([A-Za-z0-9+/=]+))";
 const TOKENS: &str =
     r"(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,})";
 
@@ -27,7 +33,7 @@ const LAST_LETTERS: &[u8] = b"ndtys";
 pub(super) struct Rules {
     marks: Regex,
     /// Of lines with `=` or `@`.
-    signed: [Regex; 3],
+    signed: [Regex; 4],
     /// Of lines with a mark.
     marked: [Regex; 2],
 }
@@ -39,10 +45,11 @@ impl Rules {
             // The widest comes first: what it masked holds no `=` any more.
             signed: [
                 expression(ACCESS_TOKENS)?,
-                expression(ASSIGNED)?,
+                expression(&format!(r"(?i)(?:^|[^\w?&-])[\w.-]*{NAMES}{ASSIGNED}"))?,
+                expression(&format!(r"(?i)[?&][\w.-]*{NAMES}{IN_QUERY}"))?,
                 expression(IN_ADDRESS)?,
             ],
-            marked: [expression(TOKENS)?, expression(BEARER)?],
+            marked: [expression(TOKENS)?, expression(IN_HEADER)?],
         })
     }
 

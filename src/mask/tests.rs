@@ -22,6 +22,12 @@ fn what_is_assigned_to_a_secrets_name_is_masked() {
         ("GET /x?token=abc&page=2", "GET /x?token=***&page=2"),
         ("{\\\"token=\\\"abc\\\"", "{\\\"token=\\\"***\\\""),
         ("API_KEY=1 api-key=2", "API_KEY=*** api-key=***"),
+        ("password=a,b;c\\d rest", "password=*** rest"),
+        ("password=a&b rest", "password=*** rest"),
+        ("token=\"a\\\"b\" rest", "token=\"***\" rest"),
+        ("x?a=1&token=b&c=d", "x?a=1&token=***&c=d"),
+        ("AWS_SECRET_ACCESS_KEY=a/b+c", "AWS_SECRET_ACCESS_KEY=***"),
+        ("wg_private_key = a=", "wg_private_key = ***"),
         ("a password is asked for", "a password is asked for"),
         ("x=1 y=2", "x=1 y=2"),
         ("token=", "token="),
@@ -50,6 +56,14 @@ fn tokens_of_nix_and_in_addresses_are_masked() {
         (
             "> Authorization: Bearer 0123456789abcdef.x".to_owned(),
             "> Authorization: Bearer ***".to_owned(),
+        ),
+        (
+            "> authorization: Basic dXNlcjpwYXNz".to_owned(),
+            "> authorization: Basic ***".to_owned(),
+        ),
+        (
+            "fatal: https://bob:hunter@2@git.example.org/x: no".to_owned(),
+            "fatal: https://bob:***@git.example.org/x: no".to_owned(),
         ),
         (
             "copying path '/nix/store/x' from 'https://cache.nixos.org'".to_owned(),
@@ -85,6 +99,46 @@ fn a_private_key_is_masked_over_all_its_lines_and_other_lines_are_not() {
         masker.text(&format!("a\n-----BEGIN PRIVATE KEY-----\n{KEY}")),
         "a\n***\n***"
     );
+}
+
+#[test]
+fn colours_in_the_midst_of_a_secret_do_not_help_it_through() {
+    for line in [
+        "\x1b[1mpassword\x1b[0m=\x1b[1;32mhunter2\x1b[0m",
+        "pass\x1b[0mword=hunter2",
+        "password=hun\x1b[31mter2",
+        "password\x1b[0m=\"hun\x1b[31mter2\"",
+        "\x1b]0;password=hunter2",
+        "\x1b]0;password=hunter2\x07rest",
+    ] {
+        let got = masked(line);
+        assert!(got.contains(MASK) && !got.contains("ter2"), "{got:?}");
+    }
+    let colours = "\x1b[31;1merror:\x1b[0m nothing to hide, x=1";
+    assert_eq!(masked(colours), colours);
+    let (masker, mut state) = (masker(), State::default());
+    for line in [
+        "\x1b[35mfoo> \x1b[0m-----BEGIN \x1b[1mPRIVATE KEY-----".to_owned(),
+        format!("\x1b[35mfoo> \x1b[0m{KEY}"),
+        format!("\x1b[2m{KEY}\x1b[0m"),
+    ] {
+        let got = masker.line(&mut state, &line);
+        assert!(got.ends_with(MASK), "{got:?}");
+    }
+}
+
+#[test]
+fn a_private_key_that_is_shown_as_a_list_of_its_lines_is_masked() {
+    let (masker, mut state) = (masker(), State::default());
+    masker.line(&mut state, "\"-----BEGIN PRIVATE KEY-----\\n\" +");
+    for line in [
+        format!("  \"{KEY}\\n\" +"),
+        format!("  '{KEY}',"),
+        format!("\"{KEY}\\r\\n\""),
+    ] {
+        let got = masker.line(&mut state, &line);
+        assert!(got.ends_with(MASK) && !got.contains("MII"), "{got:?}");
+    }
 }
 
 #[test]
