@@ -2,7 +2,7 @@
 
 use super::{Record, Written};
 use serde::Serialize;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -13,19 +13,12 @@ const BATCH: usize = 64;
 /// How much of the file is read at once, in bytes.
 const PIECE_BYTES: u64 = 64 * 1024;
 
+/// How much is kept of what the disk does not take, in bytes; beyond it the newest is in our own log alone.
+const MOST_KEPT: usize = 1 << 20;
+
 /// Starts the thread, which ends when nobody can send to it any more.
 pub(super) fn start(path: &Path, mut todo: mpsc::Receiver<(Vec<u8>, Written)>) -> io::Result<()> {
-    // A link that somebody planted there leads nowhere.
-    let open = |path: &Path| {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW)
-            .open(path)
-    };
-    open(path)?;
-    let path: PathBuf = path.to_owned();
+    let mut file = Appended::open(path.to_owned())?;
     let work = move || {
         while let Some(first) = todo.blocking_recv() {
             let mut batch = vec![first];
@@ -34,14 +27,8 @@ pub(super) fn start(path: &Path, mut todo: mpsc::Receiver<(Vec<u8>, Written)>) -
             {
                 batch.push(next);
             }
-            let bytes: Vec<u8> = batch.iter().flat_map(|(line, _)| line).copied().collect();
-            // Opened anew each time, so that it may be moved away.
-            let stored = open(&path).and_then(|mut file| {
-                file.write_all(&bytes)?;
-                file.sync_data()
-            });
-            if let Err(error) = stored {
-                tracing::error!(path = %path.display(), %error, "the audit log cannot be written");
+            if let Err(error) = file.add(batch.iter().map(|(line, _)| line.as_slice())) {
+                tracing::error!(path = %file.path.display(), %error, "the audit log cannot be written");
             }
             for (_, written) in batch {
                 let _ = written.send(());
@@ -50,6 +37,64 @@ pub(super) fn start(path: &Path, mut todo: mpsc::Receiver<(Vec<u8>, Written)>) -
     };
     let thread = std::thread::Builder::new().name("audit".into());
     thread.spawn(work).map(drop)
+}
+
+/// The file, and what it has not taken yet.
+struct Appended {
+    path: PathBuf,
+    waiting: Vec<u8>,
+}
+
+impl Appended {
+    /// What was torn by a loss of power becomes a line of its own.
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = to_add().open(&path)?;
+        let mut last = [b'\n'];
+        let length = file.metadata()?.len();
+        if length > 0 {
+            file.read_exact_at(&mut last, length - 1)?;
+        }
+        let waiting = if last == *b"\n" {
+            Vec::new()
+        } else {
+            vec![b'\n']
+        };
+        Ok(Self { path, waiting })
+    }
+
+    /// Adds lines behind what waits; where the disk takes a part, the next call goes on behind that.
+    fn add<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        for line in lines {
+            if self.waiting.len() + line.len() <= MOST_KEPT {
+                self.waiting.extend_from_slice(line);
+            }
+        }
+        // Opened anew each time, so that it may be moved away.
+        let mut file = to_add().open(&self.path)?;
+        while !self.waiting.is_empty() {
+            match file.write(&self.waiting) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => drop(self.waiting.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        file.sync_data()
+    }
+}
+
+/// To add to it, or to make it.
+fn to_add() -> OpenOptions {
+    let mut options = options();
+    options.append(true).create(true).mode(0o600);
+    options
+}
+
+/// A link that somebody planted there leads nowhere.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(nix::libc::O_NOFOLLOW);
+    options
 }
 
 /// Some records, the newest first.
@@ -62,7 +107,7 @@ pub(crate) struct Page {
 
 /// The last `limit` records before the byte `before`, or before the end.
 pub(crate) fn read(path: &Path, before: Option<u64>, limit: usize) -> io::Result<Page> {
-    let file = match File::open(path) {
+    let file = match options().open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Page::default()),
         Err(error) => return Err(error),
@@ -140,13 +185,46 @@ mod tests {
         assert_eq!(numbers, (0..250).rev().collect::<Vec<_>>());
     }
 
+    const GOOD: &str = r#"{"time":"2025-12-14T10:30:00.000Z","action":"login","result":"ok"}"#;
+
+    #[test]
+    fn a_record_that_was_torn_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        std::fs::write(&path, format!("{GOOD}\n{{\"time\":")).unwrap();
+        let line = format!("{GOOD}\n");
+        let mut file = Appended::open(path.clone()).unwrap();
+        file.add([line.as_bytes()].into_iter()).unwrap();
+        assert_eq!(read(&path, None, 10).unwrap().records.len(), 2);
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_added_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let line = format!("{GOOD}\n");
+        let mut file = Appended::open(path.clone()).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        assert!(file.add([line.as_bytes()].into_iter()).is_err(), "a link");
+        file.path = "/dev/full".into();
+        let many = std::iter::repeat_n(line.as_bytes(), 100_000);
+        assert!(file.add(many).is_err());
+        assert!(file.waiting.len() <= MOST_KEPT);
+        let kept = file.waiting.len() / line.len();
+        std::fs::remove_file(&path).unwrap();
+        file.path = path.clone();
+        file.add([].into_iter()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text == line.repeat(kept) && kept > 10_000);
+    }
+
     #[test]
     fn what_is_torn_is_passed_over_and_a_file_that_is_not_there_is_empty() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
         assert!(read(&path, None, 10).unwrap().records.is_empty());
-        let good = r#"{"time":"2025-12-14T10:30:00.000Z","action":"login","result":"ok"}"#;
-        std::fs::write(&path, format!("torn\n{good}\n{{\"time\"\n{good}\nto")).unwrap();
+        std::fs::write(&path, format!("torn\n{GOOD}\n{{\"time\"\n{GOOD}\nto")).unwrap();
         assert_eq!(read(&path, None, 10).unwrap().records.len(), 2);
         assert!(read(&path, Some(3), 10).unwrap().records.is_empty());
     }
