@@ -223,6 +223,8 @@ fn who_has_one_time_codes_needs_one_and_each_is_good_once() {
     assert_problem(&login(&dashboard, "anna", "other"), 401);
     assert_eq!(attempt(&dashboard, &code).status, 204);
     assert_problem(&attempt(&dashboard, &code), 401);
+    dashboard.restart(nix::sys::signal::Signal::SIGKILL, || ());
+    assert_problem(&attempt(&dashboard, &code), 401);
     dashboard.log_in("vera", "secret");
     assert_eq!(dashboard.get("/api/me").json()["name"], "vera");
 }

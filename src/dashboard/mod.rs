@@ -42,8 +42,9 @@ use health::Health;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use state::State;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,7 @@ pub async fn run(
     let _lock = prepare(&config.data_dir)?;
     let health = Arc::new(Health::default());
     let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
-    auth.sessions.load(state.sessions().await?);
+    auth.remember_sessions(state.sessions().await?);
     auth.credentials.remember(state.ledger().await?);
     let audit = Audit::open(&config.data_dir).map_err(|source| Error::DataDir {
         path: config.data_dir.clone(),
@@ -153,8 +154,13 @@ fn prepare(data_dir: &Path) -> Result<Flock<File>, Error> {
         path: data_dir.to_owned(),
         source,
     };
-    std::fs::create_dir_all(data_dir.join("logs")).map_err(unusable)?;
-    let lock = File::create(data_dir.join("lock")).map_err(unusable)?;
+    let mut folder = DirBuilder::new();
+    let folder = folder.recursive(true).mode(0o700);
+    folder.create(data_dir.join("logs")).map_err(unusable)?;
+    let mut lock = File::options();
+    let lock = lock.write(true).create(true).truncate(false).mode(0o600);
+    let lock = lock.custom_flags(nix::libc::O_NOFOLLOW);
+    let lock = lock.open(data_dir.join("lock")).map_err(unusable)?;
     Flock::lock(lock, FlockArg::LockExclusiveNonblock)
         .map_err(|_| Error::InUse(data_dir.to_owned()))
 }

@@ -106,10 +106,10 @@ impl Credentials {
     /// When its host has two already.
     pub(crate) fn issue(&self, hash: SecretHash, issued: Issued) -> Result<(), GrantError> {
         self.change(|parts| {
-            if let Grant::Agent { host_id } = &issued.grant {
-                if parts.known().tokens_of(host_id) >= MOST_TOKENS_OF_A_HOST {
-                    return Err(GrantError::TwoAlready(host_id.clone()));
-                }
+            if let Grant::Agent { host_id } = &issued.grant
+                && parts.known().tokens_of(host_id) >= MOST_TOKENS_OF_A_HOST
+            {
+                return Err(GrantError::TwoAlready(host_id.clone()));
             }
             parts.ledger.issued.insert(hash, issued);
             Ok(())

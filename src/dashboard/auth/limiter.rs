@@ -1,5 +1,6 @@
 //! Slows down who guesses passwords: each failure makes the next attempt wait longer, for a user and for an address.
 
+use super::peer::network;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -69,11 +70,19 @@ impl Limiter {
         Ok(())
     }
 
-    /// The attempt was no guess: forgets what was counted.
+    /// The attempt was no guess: what was counted of the user is forgotten, and of the address this one alone, so that
+    /// who knows one password guesses no more of others.
     pub(super) fn succeeded(&self, user: &str, address: Option<IpAddr>) {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys(user, address) {
-            attempts.remove(&key);
+            if let Key::Address(_) = key
+                && let Some(seen) = attempts.get_mut(&key)
+                && seen.count > 1
+            {
+                seen.count -= 1;
+            } else {
+                attempts.remove(&key);
+            }
         }
     }
 }
@@ -97,17 +106,6 @@ fn keys(user: &str, address: Option<IpAddr>) -> impl Iterator<Item = Key> {
     [Some(Key::User(user.to_owned())), network]
         .into_iter()
         .flatten()
-}
-
-/// Whoever has one IPv6 address has the 2^64 of its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
 }
 
 #[cfg(test)]
@@ -159,6 +157,19 @@ mod tests {
         let of = |text: &str| Some(text.parse().unwrap());
         assert!(limiter.begin("x", of("2001:db8::ffff:1"), now).is_err());
         assert!(limiter.begin("x", of("2001:db8:0:1::1"), now).is_ok());
+    }
+
+    #[test]
+    fn a_password_that_is_known_buys_no_guesses_of_others() {
+        let limiter = Limiter::default();
+        let now = Instant::now();
+        for n in 1..FREE_FOR_ADDRESS {
+            limiter.begin(&n.to_string(), address(1), now).unwrap();
+            limiter.begin("mallory", address(1), now).unwrap();
+            limiter.succeeded("mallory", address(1));
+        }
+        limiter.begin("x", address(1), now).unwrap();
+        assert!(limiter.begin("y", address(1), now).is_err());
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub use identity::{Role, is_user_name};
 pub(crate) use known::Known;
 pub use one_time::new_totp_secret;
 pub use password::{PasswordError, hash as hash_password};
-pub(crate) use peer::{ClientAddress, Peer};
+pub(crate) use peer::{ClientAddress, Peer, network};
 pub(crate) use scope::Scope;
 pub(crate) use sessions::{Session, SessionView, Sessions};
 pub(crate) use sign_in::Attempt;
@@ -74,6 +74,14 @@ impl Auth {
             proxies: Proxies::new(&config.proxy),
             sign_in: SignIn::new(),
         })
+    }
+
+    /// Goes on with the sessions that were stored.
+    pub(crate) fn remember_sessions(&self, stored: Vec<(SecretHash, Session)>) {
+        for (_, session) in &stored {
+            self.sign_in.was_let_in(&session.user, session.created);
+        }
+        self.sessions.load(stored);
     }
 
     /// Whether browsers reach us through TLS.

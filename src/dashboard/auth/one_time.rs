@@ -10,6 +10,8 @@ use totp_rs::{Builder, Secret, Totp};
 const SECRET_BYTES: usize = 20;
 /// A clock may be off by so many steps.
 const SKEW: u16 = 1;
+/// How long a step is, in milliseconds.
+const STEP: i64 = 30_000;
 
 /// The secret that somebody's codes are made of.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,6 +66,16 @@ impl UsedCodes {
     }
 }
 
+impl UsedCodes {
+    /// Some code was used at that moment, nobody knows which: none of those that it may have been is good any more.
+    pub(super) fn was_used(&self, user: &str, at: Timestamp) {
+        let latest = at.millis().div_euclid(STEP) + i64::from(SKEW);
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = used.entry(user.to_owned()).or_default();
+        *last = (*last).max(u64::try_from(latest).unwrap_or_default());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +113,19 @@ mod tests {
         assert!(!used.take("alice", &codes, &code(9), at(300)));
         assert!(used.take("bob", &codes, &code(10), at(300)));
         assert!(used.take("alice", &codes, &code(11), at(300)));
+    }
+
+    #[test]
+    fn a_code_that_was_used_before_a_restart_is_good_no_more() {
+        let codes = OneTime::parse(SECRET).unwrap();
+        let code = |step: u64| codes.0.generate(step * 30).to_string();
+        let used = UsedCodes::default();
+        used.was_used("alice", at(300));
+        for step in [9, 10, 11] {
+            assert!(!used.take("alice", &codes, &code(step), at(310)), "{step}");
+        }
+        assert!(used.take("bob", &codes, &code(10), at(310)));
+        assert!(used.take("alice", &codes, &code(12), at(340)));
     }
 
     #[test]

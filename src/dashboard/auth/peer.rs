@@ -28,6 +28,17 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
+/// Whoever has one IPv6 address has the 2^64 of its network.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
 /// The proxies whose words count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {

@@ -61,7 +61,7 @@ impl Sessions {
     }
 
     /// Goes on with what was stored.
-    pub(crate) fn load(&self, stored: impl IntoIterator<Item = (SecretHash, Session)>) {
+    pub(super) fn load(&self, stored: impl IntoIterator<Item = (SecretHash, Session)>) {
         self.lock().extend(stored);
     }
 

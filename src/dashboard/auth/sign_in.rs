@@ -27,7 +27,6 @@ pub(super) struct SignIn {
 }
 
 /// What somebody says to be let in.
-#[derive(Debug)]
 pub(crate) struct Attempt<'a> {
     pub(crate) user: &'a str,
     pub(crate) password: String,
@@ -50,7 +49,6 @@ pub(crate) enum SignInError {
 }
 
 /// Somebody who was let in.
-#[derive(Debug)]
 pub(crate) struct SignedIn {
     /// The value of `Set-Cookie`.
     pub(crate) cookie: String,
@@ -68,6 +66,11 @@ impl SignIn {
             codes: UsedCodes::default(),
             waiting: Semaphore::new(MOST_SIGNING_IN),
         }
+    }
+
+    /// Somebody was let in before we were started: the code with which they were is used up.
+    pub(super) fn was_let_in(&self, user: &str, at: Timestamp) {
+        self.codes.was_used(user, at);
     }
 
     pub(super) fn password_checks(&self) -> u64 {
