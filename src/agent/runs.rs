@@ -13,6 +13,7 @@ use crate::spool::{self, RunDir, Spec, StopOrder};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -64,7 +65,9 @@ impl Runs {
             let path = path.to_owned();
             move |source| Error::State { path, source }
         };
-        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let mut made = fs::DirBuilder::new();
+        let made = made.recursive(true).mode(0o700).create(&folder);
+        made.map_err(at(&folder))?;
         let memory = state_dir.join("requests.json");
         let mut runs = Self {
             state_dir: state_dir.to_owned(),

@@ -56,6 +56,9 @@ fn secrets_and_state_of_both_services_are_for_root_and_themselves_alone() {
         let of_nobody = host.try_run(&["runuser", "-u", "nobody", "--", "test", "-r", path]);
         assert_eq!(of_nobody, None, "{path} can be read by others");
     }
+    for unit in [AGENT, DASHBOARD] {
+        assert_eq!(host.show(unit, "LimitCORE"), "0", "{unit} may leave a core");
+    }
 }
 
 #[test]
