@@ -217,11 +217,10 @@ impl Core {
         run.requested_by = Some(by.to_owned());
         run.queued = Some(now);
         let expires = i64::try_from(expires.as_millis()).unwrap_or(i64::MAX);
-        let expires = Some(Timestamp::from_millis(now.millis().saturating_add(expires)));
+        run.expires = Some(Timestamp::from_millis(now.millis().saturating_add(expires)));
         Ok(RunRecord {
             run,
             nonce: Some(nonce),
-            expires,
             sent: false,
             stop: None,
         })

@@ -162,6 +162,7 @@ impl Host {
                 Arc::clone(&self.watchers),
             );
             let left = record
+                .run
                 .expires
                 .map(|at| at.millis() - Timestamp::now().millis());
             let left = left.map(|left| Duration::from_millis(left.max(0).unsigned_abs()));

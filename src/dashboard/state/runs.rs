@@ -11,8 +11,6 @@ pub(crate) struct RunRecord {
     pub(crate) run: Run,
     /// With which it was asked for; unknown of runs that an agent began by itself.
     pub(crate) nonce: Option<String>,
-    /// When it expires if it has not begun.
-    pub(crate) expires: Option<Timestamp>,
     /// Whether the host may know of it.
     pub(crate) sent: bool,
     /// That somebody asked for its end.
@@ -32,7 +30,6 @@ impl RunRecord {
         Self {
             run,
             nonce: None,
-            expires: None,
             sent: true,
             stop: None,
         }
