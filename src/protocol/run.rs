@@ -147,7 +147,7 @@ pub struct Run {
     pub requested_by: Option<String>,
     /// When it was asked for.
     pub queued: Option<Timestamp>,
-    /// When it expires if it has not begun.
+    /// When it is given up, while it has not begun.
     #[serde(default)]
     pub expires: Option<Timestamp>,
     /// When it began, by the host's clock.

@@ -217,6 +217,7 @@ impl HostRuns {
                 (run.completed, run.message, run.duration_ms) = (None, None, None);
             }
             run.status = Status::Running;
+            run.expires = None;
             run.started = started.or(run.started).or_else(|| Some(Timestamp::now()));
             run.generation_before = generation.or(run.generation_before);
             record.sent = true;
