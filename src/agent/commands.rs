@@ -81,6 +81,13 @@ impl Catalogue {
         built_in.chain(added).collect()
     }
 
+    /// Whether `command` builds a generation of what is in the clone, in the built-in way.
+    pub(super) fn builds_clone(&self, command: &CommandName) -> bool {
+        let custom = self.custom.get(command);
+        matches!(command.as_str(), "switch" | "boot")
+            && custom.is_none_or(|custom| custom.steps.is_none())
+    }
+
     /// What a run of `command` does if it begins now.
     pub(super) fn plan(&self, command: &CommandName) -> Result<Plan, Refusal> {
         let custom = self.custom.get(command);

@@ -1,7 +1,8 @@
 //! What the host is, read from the places where NixOS, systemd and the kernel keep it.
 
+use super::behind::Behind;
 use super::repo;
-use crate::protocol::Facts;
+use crate::protocol::{Facts, Status, StatusReport};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,37 +12,56 @@ pub(super) struct FactsSource {
     /// `/`, except in tests.
     root: PathBuf,
     repo_dir: PathBuf,
+    behind: Behind,
 }
 
 impl FactsSource {
-    /// Of this machine and of the clone in `repo_dir`.
-    pub(super) fn new(repo_dir: &Path) -> Self {
-        Self::below(Path::new("/"), repo_dir)
+    /// Of this machine and of the clone in `repo_dir`; `state_dir` has what the agent remembers.
+    pub(super) fn new(state_dir: &Path, repo_dir: &Path) -> Self {
+        Self::below(Path::new("/"), state_dir, repo_dir)
     }
 
-    fn below(root: &Path, repo_dir: &Path) -> Self {
+    fn below(root: &Path, state_dir: &Path, repo_dir: &Path) -> Self {
         Self {
             root: root.to_owned(),
             repo_dir: repo_dir.to_owned(),
+            behind: Behind::open(state_dir, repo_dir),
         }
     }
 
     /// The facts as they are now. `commands` and `heartbeat_interval` are the caller's.
     pub(super) fn read(&self) -> Facts {
         let os_version = self.nixos_version();
+        let system = self.link("run/current-system");
+        let revision = repo::revision(&self.repo_dir);
+        let of_commit = system.as_deref().zip(revision.as_deref());
         Facts {
+            behind: of_commit.and_then(|(system, head)| self.behind.commits(system, head)),
             hostname: self.text("proc/sys/kernel/hostname"),
             host_type: os_version.is_some().then(|| "nixos".to_owned()),
             agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             nixpkgs_version: self.text("run/current-system/nixos-version"),
             kernel: self.text("proc/sys/kernel/osrelease"),
             generation: self.generation(),
-            system: self.link("run/current-system"),
-            revision: repo::revision(&self.repo_dir),
+            system,
+            revision,
             reboot_required: self.reboot_required(),
             boot_id: self.boot_id(),
             os_version: os_version.flatten(),
             ..Facts::default()
+        }
+    }
+
+    /// Takes in that a run built a generation of the clone.
+    pub(super) fn built(&mut self, report: &StatusReport) {
+        if report.status != Status::Ok {
+            return;
+        }
+        let system = report
+            .generation
+            .and_then(|number| self.link(&format!("nix/var/nix/profiles/system-{number}-link")));
+        if let Some((system, revision)) = system.zip(report.revision.clone()) {
+            self.behind.built(system, revision);
         }
     }
 
@@ -140,7 +160,7 @@ mod tests {
             "ID=debian\nVERSION_ID=\"12\"\n",
         );
         file(root.path(), "proc/sys/kernel/osrelease", "6.12.30\n");
-        let facts = FactsSource::below(root.path(), Path::new("/nowhere")).read();
+        let facts = FactsSource::below(root.path(), root.path(), Path::new("/nowhere")).read();
         let known = Facts {
             agent_version: facts.agent_version.clone(),
             kernel: Some("6.12.30".into()),
@@ -167,7 +187,7 @@ mod tests {
         system(root, "new", "/nix/store/linux-2/bzImage");
         system(root, "old", "/nix/store/linux-1/bzImage");
         link(root, "run/current-system", "/nix/store/new");
-        let source = FactsSource::below(root, Path::new("/nowhere"));
+        let source = FactsSource::below(root, root, Path::new("/nowhere"));
         let facts = source.read();
         assert_eq!(facts.os_version.as_deref(), Some("26.05"));
         assert_eq!(facts.host_type.as_deref(), Some("nixos"));

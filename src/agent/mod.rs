@@ -7,6 +7,7 @@
 //! host is; `removal` notices that the agent is to leave it.
 
 mod backoff;
+mod behind;
 mod commands;
 pub mod config;
 mod connect;
@@ -111,7 +112,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     repo::warn_of_other_owner(catalogue.repo_dir());
     let runs = span.in_scope(|| Runs::open(&config.state_dir, &host_id, launcher))?;
     let mut agent = Agent {
-        facts: FactsSource::new(catalogue.repo_dir()),
+        facts: FactsSource::new(&config.state_dir, catalogue.repo_dir()),
         sampler: Sampler::default(),
         removal: Removal::watch(launcher, runs.end()),
         runs,

@@ -2,7 +2,7 @@
 
 use super::requests::Memory;
 use super::{Agent, repo};
-use crate::protocol::{CommandRejected, CommandRequest, StatusReport, Timestamp};
+use crate::protocol::{CommandRejected, CommandRequest, RunId, StatusReport, Timestamp};
 use crate::spool::Spec;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -108,6 +108,15 @@ impl Agent {
             report.revision = report.revision.or(facts.revision);
         }
         report
+    }
+
+    /// Remembers of which commit a run built a system, if it did.
+    pub(super) fn note_built(&mut self, run_id: &RunId) {
+        if let Ok(report) = self.runs.report(run_id)
+            && self.catalogue.builds_clone(&report.command)
+        {
+            self.facts.built(&report);
+        }
     }
 
     fn reject(&self, request: &CommandRequest, reason: &str) -> Answer {

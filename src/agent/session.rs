@@ -182,6 +182,7 @@ impl Session<'_> {
             Next::Status(run_id) => {
                 // Told as over only when the next one may begin.
                 self.agent.runs.ended(&run_id);
+                self.agent.note_built(&run_id);
                 self.status(&run_id, Runs::report)
             }
         }
@@ -342,6 +343,7 @@ impl Agent {
             generation: facts.generation,
             system: facts.system,
             revision: facts.revision,
+            behind: facts.behind,
             reboot_required: facts.reboot_required,
             pending_command: live.map(|live| live.command().clone()),
             run_id: live.map(|live| live.dir().run_id().clone()),

@@ -24,6 +24,8 @@ pub struct Facts {
     pub system: Option<String>,
     /// The revision of the configuration.
     pub revision: Option<String>,
+    /// How many commits the host's clone has that its current system lacks.
+    pub behind: Option<u64>,
     /// Whether the booted kernel, initrd or systemd differ from the current system's.
     pub reboot_required: Option<bool>,
     /// The kernel's id of this boot.

@@ -148,6 +148,8 @@ pub struct Heartbeat {
     /// As in [`Facts`].
     pub revision: Option<String>,
     /// As in [`Facts`].
+    pub behind: Option<u64>,
+    /// As in [`Facts`].
     pub reboot_required: Option<bool>,
     /// The command that runs.
     pub pending_command: Option<CommandName>,

@@ -147,6 +147,9 @@ pub struct Run {
     pub requested_by: Option<String>,
     /// When it was asked for.
     pub queued: Option<Timestamp>,
+    /// When it is given up, while it has not begun.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
     /// When it began, by the host's clock.
     pub started: Option<Timestamp>,
     /// When it ended, by the host's clock.
@@ -187,6 +190,7 @@ impl Run {
             status: Status::Queued,
             requested_by: None,
             queued: None,
+            expires: None,
             started: None,
             completed: None,
             duration_ms: None,

@@ -82,7 +82,6 @@ impl Outcome {
         spec: &Spec,
         took: Duration,
     ) -> (Option<i32>, RunResult) {
-        let is_pull = spec.command.as_str() == "pull";
         let result = RunResult {
             status: self.status,
             completed: Timestamp::now(),
@@ -92,7 +91,7 @@ impl Outcome {
             duration_ms: u64::try_from(took.as_millis()).ok(),
             progress,
             generation_after: generation(),
-            revision: is_pull.then(|| revision(spec)).flatten(),
+            revision: revision(spec),
         };
         (self.exit_code, result)
     }
@@ -210,8 +209,11 @@ pub(super) fn generation() -> Option<u64> {
     number.parse().ok()
 }
 
-/// HEAD of a repository, if git says it in time.
+/// HEAD of the host's clone, if it has one and git says it in time.
 fn revision(spec: &Spec) -> Option<String> {
+    if !spec.work_dir.join(".git").exists() {
+        return None;
+    }
     let mut git = Command::new("git");
     git.arg("-C")
         .arg(&spec.work_dir)

@@ -168,7 +168,13 @@ async fn a_request_is_remembered_by_an_agent_that_was_killed() {
 #[tokio::test]
 async fn a_run_that_an_agent_took_and_did_not_begin_before_it_died_is_begun_by_the_next() {
     let fleet = Fleet::new().await;
-    let agent = fleet.agent("echo one", "");
+    let gate = fleet.path("gate");
+    fs::write(&gate, "").unwrap();
+    let script = format!(
+        "until [ -e {} ]; do sleep 0.01; done; echo one",
+        gate.display()
+    );
+    let agent = fleet.agent(&script, "");
     let (mut connection, _) = fleet.register().await;
     connection.command(RUN, "n", "switch").await;
     connection.until_end(RUN, 0).await;
@@ -183,8 +189,9 @@ async fn a_run_that_an_agent_took_and_did_not_begin_before_it_died_is_begun_by_t
         }
     }
     fs::remove_file(fleet.path("state/requests.json")).unwrap();
+    fs::remove_file(&gate).unwrap();
 
-    let _agent = fleet.agent("echo one", "");
+    let _agent = fleet.agent(&script, "");
     let (mut connection, _) = fleet.register().await;
     connection.command(RUN, "n", "switch").await;
     loop {
@@ -194,6 +201,7 @@ async fn a_run_that_an_agent_took_and_did_not_begin_before_it_died_is_begun_by_t
             break;
         }
     }
+    fs::write(&gate, "").unwrap();
     let (lines, status) = connection.until_end(RUN, 0).await;
     assert_eq!(
         (lines, &status["status"]),

@@ -4,6 +4,7 @@ use crate::common::texts;
 use crate::container::{Container, HOST};
 use crate::same_host::House;
 use crate::{Scene, restart_agent};
+use serde_json::{Value, json};
 
 const AGENT: &str = "switchyard-agent.service";
 const DASHBOARD: &str = "switchyard-dashboard.service";
@@ -110,4 +111,28 @@ fn an_agent_in_its_sandbox_knows_its_host() {
         host["kernel"].is_string() && host["boot_id"].is_string(),
         "{host}"
     );
+}
+
+#[test]
+fn a_host_tells_how_many_commits_its_system_lacks() {
+    let Some(scene) = Scene::new("behind") else {
+        return;
+    };
+    let commit = || {
+        let script = "cd /etc/nixos && git init -q && git add . && \
+            git -c user.name=n -c user.email=e commit -q --allow-empty -m m && git rev-parse HEAD";
+        scene.host.run(&["sh", "-c", script])
+    };
+    let built = commit();
+    let is_behind = |what: &str, commits: Value, revision: &str| {
+        scene.dashboard.wait_for_host(HOST, what, |host| {
+            host["behind"] == commits && host["revision"] == revision.trim()
+        })
+    };
+    is_behind("what was built elsewhere", Value::Null, &built);
+    let run = scene.switch();
+    scene.ends_well(&run);
+    is_behind("nothing lacks", json!(0), &built);
+    commit();
+    is_behind("two more commits", json!(2), &commit());
 }

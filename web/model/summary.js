@@ -68,14 +68,14 @@ export function skewText({ clock_skew_ms: skew }) {
 
 /**
  * The line of a host that does not run anything.
- * @param {Host} host @param {Clock} clock @param {number} [until] when the queued run expires, ms, where that is known
+ * @param {Host} host @param {Clock} clock
  */
-export function hostText(host, clock, until) {
+export function hostText(host, clock) {
   const run = host.run;
   const seen = host.last_seen ? `last heard ${age(clock.now() - Date.parse(host.last_seen))}` : 'never connected';
   switch (hostState(host)) {
     case 'queued':
-      return (host.online ? 'waits for the host to begin' : `waits for the host, ${seen}`) + (until ? `, until ${timeOfDay(new Date(until)).slice(0, 5)}` : '');
+      return (host.online ? 'waits for the host to begin' : `waits for the host, ${seen}`) + (run?.expires ? `, until ${timeOfDay(new Date(run.expires)).slice(0, 5)}` : '');
     case 'lost':
       if (run?.status === 'running') return `${seen} · ${run.command} may go on there`;
       return run?.status === 'lost' && host.online ? resultText(run) : seen;

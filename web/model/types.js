@@ -13,6 +13,7 @@
  * @property {Status} status
  * @property {string | null} [requested_by]
  * @property {string | null} [queued]
+ * @property {string | null} [expires] when it is given up if it has not begun
  * @property {string | null} [started]
  * @property {string | null} [completed]
  * @property {number | null} [duration_ms]
@@ -46,6 +47,7 @@
  * @property {number | null} [generation]
  * @property {string | null} [system]
  * @property {string | null} [revision]
+ * @property {number | null} [behind] how many commits of the clone the system lacks
  * @property {boolean | null} [reboot_required]
  * @property {string[] | null} [commands]
  * @property {string | null} [pending_command]

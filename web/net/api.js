@@ -14,7 +14,7 @@ export class ApiError extends Error {
 }
 
 /** How long a command waits for its host, in seconds. */
-export const EXPIRES_S = 3600;
+const EXPIRES_S = 3600;
 
 /** @param {string} part */
 const enc = encodeURIComponent;

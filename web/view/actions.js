@@ -2,7 +2,7 @@
 
 import { isBusy } from '../model/status.js';
 import { isActivating, commandLabel } from '../model/words.js';
-import { ApiError, EXPIRES_S } from '../net/api.js';
+import { ApiError } from '../net/api.js';
 import { confirm } from './confirm.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
@@ -14,8 +14,6 @@ export class Actions {
   /** Commands that were asked for and not yet answered, by host. @type {Map<string, string>} */
   #pending = new Map();
   #forbidden = false;
-  /** @type {Map<string, number>} */
-  #expires = new Map();
   /** Called when a host's pending command changed. @type {(host: string) => void} */
   onPending = () => {};
 
@@ -75,14 +73,8 @@ export class Actions {
     }
   }
 
-  /** When a run that waits is given up, ms; undefined where another asked for it. @param {Run | null | undefined} run */
-  expires(run) {
-    return run ? this.#expires.get(`${run.host_id}/${run.run_id}`) : undefined;
-  }
-
   /** @param {string} host_id @param {string} run_id @param {string} command */
   #queued(host_id, run_id, command) {
-    this.#expires.set(`${host_id}/${run_id}`, Date.now() + EXPIRES_S * 1000);
     this.#fleet.receive({ type: 'command_queued', host_id, run_id, command });
   }
 

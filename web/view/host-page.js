@@ -1,6 +1,6 @@
 /** One host: what it is, what it can do, and its runs. */
 
-import { age, dateTime, shortRevision } from '../model/format.js';
+import { age, dateTime, plural, shortRevision } from '../model/format.js';
 import { hostState, hostWord } from '../model/status.js';
 import { endText, hostText, skewText } from '../model/summary.js';
 import { runPath } from '../model/route.js';
@@ -67,7 +67,7 @@ export class HostPage extends HTMLElement {
     this.#actions.hidden = this.#state.hidden = !host;
     if (!host) return;
     this.#state.update(hostState(host), hostWord(host));
-    setText(this.#text, [hostText(host, clock, this.#context.actions.expires(host.run)), host.run ? endText(host.run, host, clock) : ''].filter(Boolean).join(' · '));
+    setText(this.#text, [hostText(host, clock), host.run ? endText(host.run, host, clock) : ''].filter(Boolean).join(' · '));
     this.#actions.update(host);
     this.#drawFacts(host);
     if (host.run) this.#runs.current(host.run);
@@ -82,7 +82,7 @@ export class HostPage extends HTMLElement {
       ['Host name', host.hostname !== host.id ? host.hostname : null],
       ['Contact', host.online ? 'connected' : host.last_seen ? age(clock.now() - Date.parse(host.last_seen)) : 'never'],
       ['Generation', host.generation?.toString()],
-      ['Revision', host.revision ? shortRevision(host.revision) : null],
+      ['Revision', host.revision && shortRevision(host.revision) + (host.behind ? `, ${plural(host.behind, 'commit')} newer than the system` : '')],
       ['NixOS', host.os_version],
       ['nixpkgs', host.nixpkgs_version],
       ['Kernel', host.kernel],

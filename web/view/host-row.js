@@ -127,7 +127,7 @@ export class HostRow extends HTMLElement {
     const { run } = host;
     const { clock } = this.#context;
     const running = hostState(host) === 'running';
-    if (!running) setText(this.#text, stripAnsi(hostText(host, clock, this.#context.actions.expires(run))));
+    if (!running) setText(this.#text, stripAnsi(hostText(host, clock)));
     setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
     const ms = run && isBusy(run) ? clock.elapsed(run, host) : null;
     // No button says so of a command from the menu.
@@ -181,6 +181,7 @@ export class HostRow extends HTMLElement {
 function revisionText(host) {
   const parts = [];
   if (host.revision) parts.push(shortRevision(host.revision));
+  if (host.behind) parts.push(`${host.behind} behind`);
   if (host.generation != null) parts.push(`gen ${host.generation}`);
   if (host.reboot_required) parts.push('reboot needed');
   const skew = skewText(host);

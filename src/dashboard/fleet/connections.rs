@@ -50,6 +50,7 @@ impl Fleet {
         facts.generation = beat.generation;
         facts.system = beat.system;
         facts.revision = beat.revision;
+        facts.behind = beat.behind;
         facts.reboot_required = beat.reboot_required;
         let changed = facts != host.stored.facts;
         let skew = beat.time.map(|time| time.millis() - now.millis());

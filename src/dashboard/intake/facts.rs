@@ -26,6 +26,7 @@ pub(super) fn shorten_all(facts: &mut Facts) {
         generation: _,
         system,
         revision,
+        behind: _,
         reboot_required: _,
         boot_id,
         heartbeat_interval: _,

@@ -11,8 +11,6 @@ pub(crate) struct RunRecord {
     pub(crate) run: Run,
     /// With which it was asked for; unknown of runs that an agent began by itself.
     pub(crate) nonce: Option<String>,
-    /// When it expires if it has not begun.
-    pub(crate) expires: Option<Timestamp>,
     /// Whether the host may know of it.
     pub(crate) sent: bool,
     /// That somebody asked for its end.
@@ -32,7 +30,6 @@ impl RunRecord {
         Self {
             run,
             nonce: None,
-            expires: None,
             sent: true,
             stop: None,
         }
@@ -96,12 +93,18 @@ impl State {
     }
 
     /// Stores what `latest` gives at the moment of writing, so that no older state can overtake a newer one.
-    pub(crate) async fn save_run(
+    /// Gives what came with it.
+    pub(crate) async fn save_run<T: Send + 'static>(
         &self,
-        latest: impl FnOnce() -> Option<RunRecord> + Send + 'static,
-    ) -> Result<(), StateError> {
-        self.call(move |connection| latest().map_or(Ok(()), |record| write(connection, &record)))
-            .await
+        latest: impl FnOnce() -> Option<(RunRecord, T)> + Send + 'static,
+    ) -> Result<Option<T>, StateError> {
+        self.call(move |connection| {
+            let latest = latest();
+            latest
+                .map(|(record, with)| write(connection, &record).map(|()| with))
+                .transpose()
+        })
+        .await
     }
 
     /// Stores runs that were found as files.

@@ -34,7 +34,7 @@ async function finish(command, status, rest) {
 }
 
 test('a host shows its facts, what needs somebody, its runs by command and result, and how long they take', async () => {
-  await world.wire.get('anna')?.connect({ generation: 41, revision: 'c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00', os_version: '26.05', kernel: '6.12.1', reboot_required: true });
+  await world.wire.get('anna')?.connect({ generation: 41, revision: 'c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00', os_version: '26.05', behind: 3, kernel: '6.12.1', reboot_required: true });
   for (let i = 0; i < 12; i++) await finish('switch', 'ok', { duration_ms: 60_000 + i * 5000, generation: 42 + i });
   const failed = await finish('switch', 'error', { duration_ms: 20_000, message: 'error: builder failed', exit_code: 1 });
   for (let i = 0; i < 3; i++) await finish('pull', 'ok', { duration_ms: 1200 });
@@ -42,7 +42,7 @@ test('a host shows its facts, what needs somebody, its runs by command and resul
   const { page, errors } = await browser.page();
   await page.goto(`${world.url}/hosts/anna`);
   await page.locator('.host-facts .alarming', { hasText: 'Rebootneeded' }).waitFor();
-  await page.getByText('c0ffee00', { exact: true }).waitFor();
+  await page.getByText('c0ffee00, 3 commits newer than the system').waitFor();
   await page.locator('.run-item').nth(15).waitFor();
   await page.getByText('How long Switch takes').waitFor();
   await page.getByText('Usually 1 min 28 s, at most 1 min 55 s, in the last 13 runs').waitFor();

@@ -112,6 +112,10 @@ test('the queue says why a run waits and until when, and several are cancelled a
   await page.goto(`${world.url}/?filter=new`);
   await row(page, 'new1').locator('button[data-command="switch"]').click();
   await row(page, 'new1').getByText(/waits for the host, never connected, until \d\d:\d\d/).waitFor();
+  const { page: elsewhere } = await browser.page();
+  await elsewhere.goto(`${world.url}/?filter=new1`);
+  await row(elsewhere, 'new1').getByText(/until \d\d:\d\d/).waitFor();
+  await elsewhere.context().close();
   await select(page, ['new2', 'new3']);
   await page.locator('sy-bulk button[data-command="pull"]').click();
   await page.locator('sy-results').getByText('2 queued').waitFor();
