@@ -1,0 +1,152 @@
+/** Who may come in: oneself for everybody; for admins of every host also tokens, sessions and the audit log. */
+
+import { hostsText, mayManage, roleText, viaText } from '../model/access.js';
+import { dateTime } from '../model/format.js';
+import { ACCESS_PATH } from '../model/route.js';
+import { AccessAudit } from './access-audit.js';
+import { AccessSessions } from './access-sessions.js';
+import { AccessTokens } from './access-tokens.js';
+import { confirm } from './confirm.js';
+import { h, setAttribute, setText } from './dom.js';
+
+/** @typedef {import('../model/access.js').Me} Me */
+
+/** @type {Record<string, {label: string, Panel: typeof AccessTokens | typeof AccessSessions | typeof AccessAudit}>} */
+const TABS = {
+  tokens: { label: 'Tokens', Panel: AccessTokens },
+  sessions: { label: 'Sessions', Panel: AccessSessions },
+  audit: { label: 'Audit log', Panel: AccessAudit },
+};
+
+const REFRESH_MS = 4000;
+/** Whoever does nothing for so long is not there: to ask on would keep their session alive. */
+const AWAY_MS = 120_000;
+
+export class AccessPage extends HTMLElement {
+  #context;
+  #facts = h('dl', { class: 'host-facts' });
+  #endMine = h('button', { type: 'button', hidden: true, onclick: () => void this.#endAllOfMine() }, 'End all my sessions…');
+  #limits = h('p', { class: 'access-limits', hidden: true });
+  #tabs = h('nav', { class: 'tabs', 'aria-label': 'Access', hidden: true });
+  #place = h('div', { class: 'access-place' });
+  /** @type {InstanceType<typeof TABS[string]['Panel']> | null} */
+  #panel = null;
+  /** @type {AbortController | null} */
+  #life = null;
+  #active = 0;
+
+  /** @param {import('./context.js').Context} context */
+  constructor(context) {
+    super();
+    this.#context = context;
+  }
+
+  connectedCallback() {
+    this.append(
+      h('header', { class: 'run-title' }, h('h1', {}, 'Access'), h('span', { class: 'gap' }), this.#endMine),
+      this.#facts, this.#limits, this.#tabs, this.#place,
+    );
+    for (const [name, { label }] of Object.entries(TABS)) {
+      const show = (/** @type {MouseEvent} */ event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        if (name !== this.#tab) history.pushState(null, '', link.href);
+        this.#show();
+      };
+      const link = h('a', { href: `${ACCESS_PATH}?tab=${name}`, 'data-tab': name, onclick: show }, label);
+      this.#tabs.append(link);
+    }
+    this.#drawMe(null);
+    this.#life = new AbortController();
+    const { signal } = this.#life;
+    const here = () => (this.#active = performance.now());
+    for (const event of ['pointermove', 'pointerdown', 'keydown', 'focusin']) addEventListener(event, here, { signal, passive: true });
+    document.addEventListener('visibilitychange', () => !document.hidden && this.#panel?.load(), { signal });
+    const timer = setInterval(() => this.#refresh(), REFRESH_MS);
+    signal.addEventListener('abort', () => clearInterval(timer));
+    here();
+    void this.#load();
+  }
+
+  disconnectedCallback() {
+    this.#life?.abort();
+  }
+
+  /** Somebody else may be signed in now. */
+  reconnected() {
+    void this.#load();
+  }
+
+  #refresh() {
+    if (!document.hidden && performance.now() - this.#active < AWAY_MS && !document.querySelector('dialog[open]')) void this.#panel?.refresh();
+  }
+
+  get #tab() {
+    const asked = new URLSearchParams(location.search).get('tab');
+    return asked && Object.hasOwn(TABS, asked) ? asked : 'tokens';
+  }
+
+  async #load() {
+    try {
+      const me = await this.#context.api.me();
+      if (!this.isConnected) return;
+      this.#drawMe(me);
+      if (mayManage(me)) this.#show();
+      else this.#panel = null;
+      if (!mayManage(me)) this.#place.replaceChildren();
+    } catch (error) {
+      this.#context.toasts.error('It could not be read who you are', error);
+    }
+  }
+
+  #show() {
+    const tab = this.#tab;
+    for (const link of this.#tabs.children) setAttribute(link, 'aria-current', /** @type {HTMLElement} */ (link).dataset.tab === tab && 'page');
+    const { Panel } = TABS[tab] ?? { Panel: AccessTokens };
+    if (this.#panel instanceof Panel) return void this.#panel.load();
+    this.#panel = new Panel(this.#context);
+    this.#place.replaceChildren(this.#panel);
+  }
+
+  /** @param {Me | null} me */
+  #drawMe(me) {
+    const facts = [
+      ['Name', me?.name],
+      ['Role', me && `${me.role}: ${roleText(me.role)}`],
+      ['Hosts', me && hostsText(me.hosts)],
+      ['Until', me && (me.expires ? dateTime(me.expires) : 'no end is set')],
+      ['Shown by', me && viaText(me.via)],
+    ];
+    for (const [i, [name, value]] of facts.entries()) {
+      const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
+      setText(/** @type {Element} */ (entry.lastElementChild), value || '…');
+    }
+    this.#endMine.hidden = me?.via !== 'session';
+    this.#tabs.hidden = !me || !mayManage(me);
+    this.#limits.hidden = !me || mayManage(me);
+    if (!me) return;
+    const why = me.role === 'admin' ? `you are an admin of ${hostsText(me.hosts)} alone` : `you are ${me.role}`;
+    setText(this.#limits, `Tokens, the sessions of others and the audit log are for admins of every host, and ${why}. Whoever keeps the dashboard’s users file can change that.`);
+  }
+
+  async #endAllOfMine() {
+    const yes = await confirm({
+      title: 'End all your sessions?',
+      text: ['You are signed out here and in every other browser, at once. API tokens stay valid.', 'Do this when a browser of yours got lost, or you signed in where you should not have.'],
+      yes: 'End all my sessions',
+      no: 'Stay signed in',
+    });
+    if (!yes) return;
+    const { api, toasts } = this.#context;
+    try {
+      const { ended } = await api.logoutAll();
+      toasts.notice(`${ended === 1 ? 'Your session is' : `Your ${ended} sessions are`} ended`);
+      // The answer is that there is no session, and the page asks to sign in.
+      await api.me().catch(() => {});
+    } catch (error) {
+      toasts.error('Your sessions were not ended', error);
+    }
+  }
+}
+
+customElements.define('sy-access', AccessPage);
