@@ -44,23 +44,25 @@ export function hostsText(hosts) {
 
 /** @type {Record<string, string>} */
 const ROLES = {
-  viewer: 'may look, and not act',
-  operator: 'may look and run commands',
-  admin: 'may look, run commands, and decide who comes in',
+  viewer: 'You may look, and not act.',
+  operator: 'You may look and run commands.',
+  admin: 'You may look and run commands.',
 };
 
-/** What somebody may do. @param {string} role */
-export function roleText(role) {
-  return ROLES[role] ?? '';
+/** What they may do, and why there is no more to see. @param {Me} me */
+export function roleText(me) {
+  if (mayManage(me)) return 'You may look, run commands, and decide who comes in.';
+  const why = me.role === 'admin' ? `you are an admin of ${hostsText(me.hosts)} alone` : `your role is ${me.role}`;
+  return `${ROLES[me.role] ?? ''} Tokens, the sessions of others and the audit log are for admins of every host, and ${why}. Whoever keeps the dashboard’s users file can change that.`;
 }
 
 /** @type {Record<string, string>} */
 const WAYS = {
   session: 'a password',
   token: 'an API token',
-  proxy: 'the proxy, which says who it is',
+  proxy: 'the proxy',
   socket: 'the socket in the data folder',
-  open: 'nothing: this dashboard has no users, and whoever reaches it is an admin',
+  open: 'nothing: there are no users',
 };
 
 /** How somebody came in. @param {string} via */

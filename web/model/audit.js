@@ -47,8 +47,9 @@ export function auditState({ action, result }) {
 }
 
 /** Who, and how they came in. @param {Audited} record */
-export function whoText({ role, via, action }) {
-  if (!role) return action === 'login' ? 'says so' : 'nobody known';
+export function whoText({ role, via, action, result }) {
+  if (!role && action === 'login') return result === 'ok' ? '' : 'says so';
+  if (!role) return action === 'enrol' ? 'the host itself' : 'nobody known';
   return via && via !== 'session' ? `${role}, by ${via}` : role;
 }
 

@@ -26,7 +26,7 @@ export class AccessPage extends HTMLElement {
   #context;
   #facts = h('dl', { class: 'host-facts' });
   #endMine = h('button', { type: 'button', hidden: true, onclick: () => void this.#endAllOfMine() }, 'End all my sessions…');
-  #limits = h('p', { class: 'access-limits', hidden: true });
+  #may = h('p', { class: 'access-may' });
   #tabs = h('nav', { class: 'tabs', 'aria-label': 'Access', hidden: true });
   #place = h('div', { class: 'access-place' });
   /** @type {InstanceType<typeof TABS[string]['Panel']> | null} */
@@ -44,7 +44,7 @@ export class AccessPage extends HTMLElement {
   connectedCallback() {
     this.append(
       h('header', { class: 'run-title' }, h('h1', {}, 'Access'), h('span', { class: 'gap' }), this.#endMine),
-      this.#facts, this.#limits, this.#tabs, this.#place,
+      this.#may, this.#facts, this.#tabs, this.#place,
     );
     for (const [name, { label }] of Object.entries(TABS)) {
       const show = (/** @type {MouseEvent} */ event) => {
@@ -112,10 +112,10 @@ export class AccessPage extends HTMLElement {
   #drawMe(me) {
     const facts = [
       ['Name', me?.name],
-      ['Role', me && `${me.role}: ${roleText(me.role)}`],
+      ['Role', me?.role],
       ['Hosts', me && hostsText(me.hosts)],
       ['Until', me && (me.expires ? dateTime(me.expires) : 'no end is set')],
-      ['Shown by', me && viaText(me.via)],
+      ['Signed in by', me && viaText(me.via)],
     ];
     for (const [i, [name, value]] of facts.entries()) {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
@@ -123,10 +123,7 @@ export class AccessPage extends HTMLElement {
     }
     this.#endMine.hidden = me?.via !== 'session';
     this.#tabs.hidden = !me || !mayManage(me);
-    this.#limits.hidden = !me || mayManage(me);
-    if (!me) return;
-    const why = me.role === 'admin' ? `you are an admin of ${hostsText(me.hosts)} alone` : `you are ${me.role}`;
-    setText(this.#limits, `Tokens, the sessions of others and the audit log are for admins of every host, and ${why}. Whoever keeps the dashboard’s users file can change that.`);
+    setText(this.#may, me ? roleText(me) : '');
   }
 
   async #endAllOfMine() {

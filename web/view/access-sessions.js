@@ -66,7 +66,8 @@ export class AccessSessions extends AccessPanel {
       setText(seen, `last seen ${age(this.context.clock.now() - Date.parse(given.seen))}`);
       element.dataset.user = given.user;
       element.dataset.current = String(given.current);
-      setText(endAll, `End all ${all.length} of ${given.user}…`);
+      setText(endAll, `End all ${all.length}…`);
+      setAttribute(endAll, 'aria-label', `End all ${all.length} sessions of ${given.user}`);
       endAll.hidden = all.length < 2 || all[0]?.id !== given.id;
       setAttribute(end, 'aria-label', `End the session of ${given.user} since ${dateTime(given.created)}`);
     };

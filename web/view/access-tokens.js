@@ -1,7 +1,7 @@
 /** Every token: what it lets in, whether it is used, and how to replace it and take it back. */
 
 import { compareTokens, expiryText, isValid, madeText, revokeQuestion, rotation, tokenName, tokenState, tokenText, useText, validOf } from '../model/access.js';
-import { age, count, plural } from '../model/format.js';
+import { count, dateTime, plural } from '../model/format.js';
 import { hostPath } from '../model/route.js';
 import { AccessPanel, KeyedList } from './access-panel.js';
 import { confirm } from './confirm.js';
@@ -54,7 +54,7 @@ export class AccessTokens extends AccessPanel {
       const text = `${tokenName(token)} ${tokenText(token)} ${madeText(token)} ${tokenState(token, now).word}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
-    setText(this.#text, `${count(valid.length)} valid · uses are known since ${age(now - Date.parse(this.#since))}`);
+    setText(this.#text, `${count(valid.length)} valid · uses are known since ${dateTime(this.#since)}`);
     setAttribute(this.#text, 'title', 'Uses are counted anew each time the dashboard starts');
     setText(this.#old, `${this.#showsOld ? 'Hide' : 'Show'} ${count(old)} revoked or expired`);
     setAttribute(this.#old, 'aria-pressed', String(this.#showsOld));

@@ -94,12 +94,14 @@ test('the token of a host is replaced without downtime, and revoking the old one
   assert.equal(fresh.closeCode, null, 'the host stays connected');
 
   await rows.getByRole('button', { name: 'Revoke' }).click();
+  await shot(page, 'access-revoke-dark');
   const asked = performance.now();
   assert.match(await agree(page, 'Revoke'), /closes at once.*It is the only one: anna is shut out/);
   assert.equal(await until('its connection closes', () => fresh.closeCode), 4403);
   assert.ok(performance.now() - asked < 2000);
   await page.getByRole('button', { name: 'Show 2 revoked or expired' }).click();
   await until('both are there as revoked', async () => (await rows.locator('sy-state', { hasText: 'revoked' }).count()) === 2);
+  await shot(page, 'access-revoked-dark');
   await assert.rejects(new WireAgent(world.port, { name: 'anna', secret }).connect(), /401/);
   assert.deepEqual(errors, []);
   await page.context().close();
@@ -180,7 +182,7 @@ test('an admin ends a session, and the other browser is signed out within a seco
 
   await signIn(other, 'bob');
   await page.mouse.move(220, 200);
-  await page.getByRole('button', { name: 'End all 2 of bob…' }).click();
+  await page.getByRole('button', { name: 'End all 2 sessions of bob' }).click();
   assert.match(await agree(page, 'End'), /bob is signed out at once, in every browser/);
   for (const one of [other, third]) await one.getByText('Your session has ended').waitFor();
   assert.equal(await page.locator('dialog.login').count(), 0);
@@ -264,8 +266,8 @@ test('an audit log of more than one page is read on to its beginning', async () 
 
 test('who is no admin of every host sees who they are, is told why there is no more, and may end all their sessions', async () => {
   const { page: vera, errors } = await open('/access', 'vera');
-  await vera.getByText('viewer: may look, and not act').waitFor();
-  await vera.getByText('are for admins of every host, and you are viewer.').waitFor();
+  await vera.getByText('You may look, and not act.').waitFor();
+  await vera.getByText('are for admins of every host, and your role is viewer.').waitFor();
   for (const broken of ['.tabs', '.token-row', '.problem', '.toast']) assert.equal(await vera.locator(broken).filter({ visible: true }).count(), 0, broken);
   await shot(vera, 'access-viewer-dark');
   const { page: web } = await open('/access?tab=audit', 'web');
@@ -311,6 +313,9 @@ test('the keyboard alone leads to the tokens, makes one and revokes it', async (
   await page.keyboard.press('Enter');
   await tokens(page, 'berta').nth(1).waitFor();
   await tabTo('Revoke the token of berta made');
+  await page.waitForResponse('**/api/tokens');
+  await page.waitForResponse('**/api/tokens');
+  assert.match(await page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? ''), /^Revoke the token of berta made/, 'a list that is read again takes no focus away');
   await page.keyboard.press('Enter');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
@@ -340,9 +345,16 @@ test('on a phone everything fits, and in light as well', async () => {
   for (const tab of ['tokens', 'sessions', 'audit']) {
     await page.goto(`${world.url}/access?tab=${tab}`);
     await page.locator('.access-row').first().waitFor();
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390, tab);
+    for (const width of [360, 390]) {
+      await page.setViewportSize({ width, height: 844 });
+      assert.equal(await page.evaluate(() => Math.max(document.documentElement.scrollWidth, .../** @type {HTMLElement[]} */ ([...document.querySelectorAll('sy-top > *')]).map((part) => part.getBoundingClientRect().right))) <= width, true, `${tab}, ${width}`);
+    }
     await shot(page, `access-${tab}-phone`);
   }
+  await page.goto(`${world.url}/access`);
+  await page.getByRole('button', { name: 'New token…' }).click();
+  await page.getByLabel('The API').check();
+  await shot(page, 'access-issue-phone');
   await page.setViewportSize({ width: 1440, height: 900 });
   await page.goto(`${world.url}/access`);
   await page.locator('.access-row').first().waitFor();

@@ -102,7 +102,9 @@ test('records of the audit log are said in words, those that failed as what they
   assert.deepEqual(auditState(record({ action: 'login', result: 'refused' })), { state: 'failed', word: 'failed' });
   assert.deepEqual(auditState(record({ result: 'refused' })), { state: 'failed', word: 'refused' });
   assert.equal(whoText(record({ via: 'token' })), 'admin, by token');
-  assert.equal(whoText(record({ role: null, action: 'login' })), 'says so');
+  assert.equal(whoText(record({ role: null, action: 'request' })), 'nobody known');
+  assert.equal(whoText(record({ role: null, action: 'login', result: 'refused' })), 'says so');
+  assert.equal(whoText(record({ role: null, action: 'login' })), '');
   assert.equal(detailText(record({ detail: 'why', left_out: 3 })), 'why · 3 more of strangers before this were only counted');
 });
 
