@@ -268,6 +268,6 @@ mod tests {
         assert!(sessions.find(bob, at(1), true).is_some());
         let ends = sessions.ends();
         assert_eq!(sessions.remove_all(None), 1);
-        assert!(ends.has_changed().unwrap() && sessions.list(at(1)).is_empty());
+        assert!(ends.has_changed().unwrap() && sessions.list(at(1), None).is_empty());
     }
 }
