@@ -31,6 +31,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention) {
                 if core.health.reason().is_some() {
                     core.probe().await;
                 }
+                store_ends(&core).await;
                 let summary = core.summary();
                 if summary != told {
                     lifecycle::notify_status(&summary);
@@ -68,6 +69,15 @@ async fn expire_runs(core: &Arc<Core>, now: Instant) {
         }
         tracing::info!(host = %host_id, run = %run_id, command = %record.run.command, "run expired");
         let _ = core.persist(host_id, run_id).await;
+    }
+}
+
+/// Stores the ends of runs that could not be when they came.
+async fn store_ends(core: &Arc<Core>) {
+    for (host_id, run_id) in core.fleet.unstored() {
+        if core.persist(&host_id, &run_id).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -229,5 +239,19 @@ mod tests {
                 record.run.status = Status::Rejected;
             });
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_end_that_could_not_be_stored_is_stored_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let run = ask(&core).await;
+        core.fleet.update_run(&host("h1"), &run, |record| {
+            record.run.status = Status::Rejected;
+        });
+        let stored = async || core.state.run(&host("h1"), &run).await.unwrap().unwrap();
+        assert_eq!(stored().await.run.status, Status::Queued);
+        store_ends(&core).await;
+        assert_eq!(stored().await.run.status, Status::Rejected);
     }
 }

@@ -100,12 +100,12 @@ impl Core {
         host_id: &HostId,
         run_id: &RunId,
     ) -> Result<(), StateError> {
-        let (core, host_id, run_id) = (Arc::clone(self), host_id.clone(), run_id.clone());
-        self.noted(
-            self.state
-                .save_run(move || core.fleet.record(&host_id, &run_id))
-                .await,
-        )
+        let (core, host, run) = (Arc::clone(self), host_id.clone(), run_id.clone());
+        let latest = move || core.fleet.to_store(&host, &run);
+        if let Some(change) = self.noted(self.state.save_run(latest).await)? {
+            self.fleet.stored(host_id, run_id, change);
+        }
+        Ok(())
     }
 
     /// Tells `health` how writing went.

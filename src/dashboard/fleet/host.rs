@@ -61,6 +61,12 @@ pub(super) struct Entry {
     pub(super) expires: Option<Instant>,
     /// The version at which the browsers are to hear that it was queued.
     pub(super) announced: u64,
+    /// How often its record changed, and which of these changes the database has.
+    pub(super) changes: u64,
+    pub(super) stored: u64,
+    /// It is over, but its log is not durable: a row that says more than the files would have its host forget
+    /// lines.
+    pub(super) held: bool,
 }
 
 impl Entry {
@@ -71,8 +77,21 @@ impl Entry {
         run
     }
 
+    /// The record, with as many lines as there are by now.
+    pub(super) fn full_record(&self) -> RunRecord {
+        RunRecord {
+            run: self.view(),
+            ..self.record.clone()
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !self.record.run.status.is_final()
+    }
+
+    /// Whether the database does not know how it ended.
+    pub(super) fn is_unstored(&self) -> bool {
+        !self.is_open() && self.stored != self.changes
     }
 }
 
@@ -152,15 +171,26 @@ impl Host {
                 tail: Arc::new(tail),
                 order,
                 announced,
+                changes: 0,
+                stored: 0,
+                held: false,
             });
         }
+        self.let_go()
+    }
+
+    /// Lets go of ended runs beyond the last few, unless their ends are known here alone; gives their ids.
+    pub(super) fn let_go(&mut self) -> Vec<RunId> {
+        let mut ended = self.runs.iter().filter(|entry| !entry.is_open()).count();
         let mut gone = Vec::new();
-        while self.runs.iter().filter(|entry| !entry.is_open()).count() > ENDED_RUNS {
-            let Some(oldest) = self.runs.iter().position(|entry| !entry.is_open()) else {
-                break;
-            };
-            gone.push(self.runs.remove(oldest).record.run.run_id);
-        }
+        self.runs.retain(|entry| {
+            let stays = ended <= ENDED_RUNS || entry.is_open() || entry.is_unstored();
+            if !stays {
+                ended -= 1;
+                gone.push(entry.record.run.run_id.clone());
+            }
+            stays
+        });
         gone
     }
 }

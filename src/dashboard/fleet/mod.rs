@@ -5,6 +5,7 @@ mod commands;
 mod connections;
 mod host;
 mod runs;
+mod stored;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ pub(crate) use runs::Followed;
 pub(crate) use tail::{Tail, Watchers};
 
 use super::state::{RunRecord, StoredHost};
-use crate::protocol::{HostId, Run, close};
+use crate::protocol::{HostId, Run, RunId, close};
 use changes::Changes;
 use host::Host;
 use std::collections::BTreeMap;
@@ -61,9 +62,16 @@ impl Inner {
         self.changes.mark(Subject::Host(host_id.clone()));
     }
 
-    fn show_run(&mut self, host_id: &HostId, run_id: &crate::protocol::RunId) {
+    fn show_run(&mut self, host_id: &HostId, run_id: &RunId) {
         self.changes
             .mark(Subject::Run(host_id.clone(), run_id.clone()));
+    }
+
+    /// These runs are no longer at hand.
+    fn forget_runs(&mut self, host_id: &HostId, gone: Vec<RunId>) {
+        for run_id in gone {
+            self.changes.forget(&Subject::Run(host_id.clone(), run_id));
+        }
     }
 }
 

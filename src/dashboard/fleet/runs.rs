@@ -1,7 +1,7 @@
 //! Runs as the intake moves them on and the browsers follow them.
 
 use super::host::Entry;
-use super::{Fleet, Subject, Tail};
+use super::{Fleet, Tail};
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{HostId, Progress, Run, RunId, Status};
 use std::sync::Arc;
@@ -41,9 +41,7 @@ impl Fleet {
             host.reserved = false;
             let gone = host.insert(record, order, announced);
             let tail = host.entry(&run_id).map(|entry| Arc::clone(&entry.tail));
-            for run_id in gone {
-                inner.changes.forget(&Subject::Run(host_id.clone(), run_id));
-            }
+            inner.forget_runs(&host_id, gone);
             inner.show_run(&host_id, &run_id);
             inner.show_host(&host_id);
             tail
@@ -60,8 +58,7 @@ impl Fleet {
             host.runs
                 .retain(|entry| entry.is_open() || entry.record.run.run_id != *run_id);
             if host.runs.len() < before {
-                let subject = Subject::Run(host_id.clone(), run_id.clone());
-                inner.changes.forget(&subject);
+                inner.forget_runs(host_id, vec![run_id.clone()]);
                 inner.show_host(host_id);
             }
         });
@@ -71,10 +68,7 @@ impl Fleet {
     pub(crate) fn record(&self, host_id: &HostId, run_id: &RunId) -> Option<RunRecord> {
         let inner = self.lock();
         let entry = inner.hosts.get(host_id)?.entry(run_id)?;
-        Some(RunRecord {
-            run: entry.view(),
-            ..entry.record.clone()
-        })
+        Some(entry.full_record())
     }
 
     /// The runs of a host that are not over, in the order in which they became known.
@@ -84,11 +78,16 @@ impl Fleet {
             return Vec::new();
         };
         let open = host.runs.iter().filter(|entry| entry.is_open());
-        open.map(|entry| RunRecord {
-            run: entry.view(),
-            ..entry.record.clone()
+        open.map(Entry::full_record).collect()
+    }
+
+    /// How many runs of a host are not over.
+    pub(crate) fn open_count(&self, host_id: &HostId) -> usize {
+        let inner = self.lock();
+        let host = inner.hosts.get(host_id);
+        host.map_or(0, |host| {
+            host.runs.iter().filter(|entry| entry.is_open()).count()
         })
-        .collect()
     }
 
     /// Whether a run is at hand and not over.
@@ -139,16 +138,14 @@ impl Fleet {
                 return None;
             }
             update(&mut entry.record);
+            entry.changes += 1;
             let run = &mut entry.record.run;
             run.phase = if run.status == Status::Running {
                 run.progress.phase()
             } else {
                 None
             };
-            let record = RunRecord {
-                run: entry.view(),
-                ..entry.record.clone()
-            };
+            let record = entry.full_record();
             inner.show_run(host_id, run_id);
             if before != record.run.status {
                 inner.show_host(host_id);

@@ -26,7 +26,7 @@ const MESSAGES_AT_ONCE: u32 = 2_000;
 const MESSAGES_A_SECOND: u32 = 50;
 /// What a run that the host begins by itself counts for; it makes files.
 pub(super) const A_RUN: u32 = 20;
-/// The most logs that are open for one host.
+/// The most runs of one host that go on, and the most logs that are open, unless a host offers more when it connects.
 pub(super) const MAX_OPEN: usize = 256;
 
 /// The runs of one host that are not acknowledged as final.
@@ -238,7 +238,7 @@ impl HostRuns {
             self.single = None;
         }
         tracing::info!(host = %self.host_id, run = %run_id, command = %report.command, status = %report.status, exit_code = ?report.exit_code, "run ended");
-        core.fleet.update_run(&self.host_id, run_id, |record| {
+        core.fleet.end_run(&self.host_id, run_id, |record| {
             if let Some(footer) = &footer {
                 footer.complete(&mut record.run);
             }
@@ -252,11 +252,11 @@ impl HostRuns {
         let ended: Vec<_> = self
             .open
             .iter()
-            // Not before: a row that says more than the files would have the agent forget lines.
             .filter(|(_, run)| run.is_durable() && !run.persisted)
             .map(|(id, _)| id.clone())
             .collect();
         for run_id in ended {
+            core.fleet.durable(&self.host_id, &run_id);
             let stored = core.persist(&self.host_id, &run_id).await;
             if let (Ok(()), Some(run)) = (stored, self.open.get_mut(&run_id)) {
                 run.persisted = true;

@@ -177,7 +177,7 @@ impl HostRuns {
         if core.fleet.record(&self.host_id, run_id).is_none() {
             let stored = core.state.run(&self.host_id, run_id).await;
             let removed = core.state.was_removed(&self.host_id, run_id).await;
-            if self.open.len() >= MAX_OPEN {
+            if self.open.len().max(core.fleet.open_count(&self.host_id)) >= MAX_OPEN {
                 tracing::warn!(host = %self.host_id, run = %run_id, "too many runs at once: passed over");
                 return false;
             }

@@ -181,6 +181,7 @@ impl HostRuns {
         if let Err(error) = ended {
             core.health.fault(error.to_string());
         }
+        core.fleet.durable(&self.host_id, run_id);
         let _ = core.persist(&self.host_id, run_id).await;
     }
 

@@ -361,3 +361,48 @@ async fn an_offer_of_hundreds_of_runs_is_answered_whole() {
         agent.wait_for_replies().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_runs_that_end_at_once_are_all_stored_as_they_ended() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    let runs: Vec<_> = (1..=12)
+        .map(|n| format!("2025-12-14T10-30-{n:02}-switch"))
+        .collect();
+    let mut acknowledged = 0;
+    for run in &runs {
+        agent.lines(run, 0, 1).await;
+        let replies = agent.status(run, "error", Some(1)).await;
+        acknowledged += replies.iter().filter(|reply| is_final_ack(reply)).count();
+    }
+    while acknowledged < runs.len() {
+        let replies = agent.wait_for_replies().await;
+        acknowledged += replies.iter().filter(|reply| is_final_ack(reply)).count();
+    }
+    for run in &runs {
+        assert_eq!(agent.stored(run).await, Status::Error, "{run}");
+    }
+    let at_hand = |run: &&String| agent.core.fleet.record(&host("h1"), &run_id(run)).is_some();
+    assert_eq!(runs.iter().filter(at_hand).count(), 4, "the rest is let go");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_end_is_stored_before_its_log_is_durable() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    for n in 1.. {
+        let run = &format!("2025-12-14T10-30-00-switch-{n}");
+        agent.lines(run, 0, 1).await;
+        let replies = agent.status(run, "ok", Some(1)).await;
+        assert_eq!(agent.shown(run), Status::Ok);
+        agent.core.persist(&host("h1"), &run_id(run)).await.unwrap();
+        let is_durable = replies.iter().any(is_final_ack);
+        let stored = agent.stored(run).await;
+        assert_eq!(stored == Status::Ok, is_durable, "{stored}");
+        if !is_durable {
+            agent.wait_for_end().await;
+            assert_eq!(agent.stored(run).await, Status::Ok);
+            break;
+        }
+    }
+}

@@ -208,6 +208,9 @@ async fn a_run_that_went_out_of_sight_is_read_to_its_end() {
     for n in 2..9 {
         Running::begin(&core, n).end();
     }
+    for (host_id, run_id) in core.fleet.unstored() {
+        core.persist(&host_id, &run_id).await.unwrap();
+    }
     assert!(core.fleet.record(&host("h1"), &first.id).is_none());
     assert_eq!(rest(&core, &mut subscription).len(), 2);
 }

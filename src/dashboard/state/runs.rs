@@ -96,12 +96,18 @@ impl State {
     }
 
     /// Stores what `latest` gives at the moment of writing, so that no older state can overtake a newer one.
-    pub(crate) async fn save_run(
+    /// Gives what came with it.
+    pub(crate) async fn save_run<T: Send + 'static>(
         &self,
-        latest: impl FnOnce() -> Option<RunRecord> + Send + 'static,
-    ) -> Result<(), StateError> {
-        self.call(move |connection| latest().map_or(Ok(()), |record| write(connection, &record)))
-            .await
+        latest: impl FnOnce() -> Option<(RunRecord, T)> + Send + 'static,
+    ) -> Result<Option<T>, StateError> {
+        self.call(move |connection| {
+            let latest = latest();
+            latest
+                .map(|(record, with)| write(connection, &record).map(|()| with))
+                .transpose()
+        })
+        .await
     }
 
     /// Stores runs that were found as files.

@@ -1,0 +1,70 @@
+//! What the database knows of the runs at hand.
+
+use super::Fleet;
+use super::host::Entry;
+use crate::dashboard::state::RunRecord;
+use crate::protocol::{HostId, RunId};
+
+impl Fleet {
+    /// Shows a run as over, as [`update_run`](Self::update_run) does, before its log is durable: it is not
+    /// stored before [`durable`](Self::durable).
+    pub(crate) fn end_run(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+        update: impl FnOnce(&mut RunRecord),
+    ) {
+        self.entry(host_id, run_id, |entry| entry.held = true);
+        self.update_run(host_id, run_id, update);
+    }
+
+    /// The whole log of a run that is over is on disk.
+    pub(crate) fn durable(&self, host_id: &HostId, run_id: &RunId) {
+        self.entry(host_id, run_id, |entry| entry.held = false);
+    }
+
+    /// What there is to store of a run, and which of its changes that is.
+    pub(crate) fn to_store(&self, host_id: &HostId, run_id: &RunId) -> Option<(RunRecord, u64)> {
+        let to_store = self.entry(host_id, run_id, |entry| {
+            let is_held = entry.held && !entry.is_open();
+            (!is_held).then(|| (entry.full_record(), entry.changes))
+        });
+        to_store.flatten()
+    }
+
+    /// Notes which change of a run the database has. Ended runs that had to wait for that are let go.
+    pub(crate) fn stored(&self, host_id: &HostId, run_id: &RunId, change: u64) {
+        let inner = &mut *self.lock();
+        let Some(host) = inner.hosts.get_mut(host_id) else {
+            return;
+        };
+        if let Some(entry) = host.entry_mut(run_id) {
+            entry.stored = entry.stored.max(change);
+        }
+        let gone = host.let_go();
+        inner.forget_runs(host_id, gone);
+    }
+
+    /// The runs whose ends could have been stored and are not.
+    pub(crate) fn unstored(&self) -> Vec<(HostId, RunId)> {
+        let inner = self.lock();
+        let entries = inner.hosts.values().flat_map(|host| &host.runs);
+        let unstored = entries.filter(|entry| entry.is_unstored() && !entry.held);
+        let ids = unstored.map(|entry| {
+            let run = &entry.record.run;
+            (run.host_id.clone(), run.run_id.clone())
+        });
+        ids.collect()
+    }
+
+    fn entry<T>(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+        with: impl FnOnce(&mut Entry) -> T,
+    ) -> Option<T> {
+        let mut inner = self.lock();
+        let host = inner.hosts.get_mut(host_id)?;
+        host.entry_mut(run_id).map(with)
+    }
+}
