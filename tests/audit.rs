@@ -113,6 +113,19 @@ fn admins_read_it_page_by_page_and_it_is_only_ever_added_to() {
     }
     seen.reverse();
     assert_eq!(seen, file(&dashboard));
+    let of =
+        |query: &str| dashboard.fetch(&format!("/api/audit?limit=1000&{query}"))["records"].clone();
+    let having = |wanted: fn(&Value) -> bool| -> Value {
+        let wanted = seen.iter().rev().filter(|record| wanted(record));
+        wanted.cloned().collect::<Vec<_>>().into()
+    };
+    assert_eq!(of("user=ANN"), having(|record| record["user"] == "anna"));
+    assert_eq!(of("host=h&user=x"), json!([]));
+    assert_eq!(
+        of("action=login&result=ok"),
+        having(|record| { record["action"] == "login" && record["result"] == "ok" })
+    );
+    assert_problem(&dashboard.get("/api/audit?action=nothing"), 400);
     dashboard.restart(nix::sys::signal::Signal::SIGKILL, || ());
     dashboard.log_in("vera", "secret");
     assert_problem(&dashboard.get("/api/audit"), 403);

@@ -140,6 +140,8 @@ fn an_admin_sees_sessions_and_ends_them_and_they_stay_ended() {
     };
     let id = of("vera").unwrap()["id"].as_str().unwrap().to_owned();
     assert_eq!(of("anna").unwrap()["address"], "127.0.0.1");
+    assert_eq!(of("anna").unwrap()["current"], true);
+    assert_eq!(of("vera").unwrap()["current"], false);
     let began = Instant::now();
     let headers = [
         ("Cookie", dashboard.cookie.clone().unwrap()),

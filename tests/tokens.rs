@@ -95,6 +95,71 @@ fn a_token_is_replaced_without_downtime_and_the_old_one_taken_back_closes_at_onc
 }
 
 #[test]
+fn whoever_replaces_a_token_sees_which_of_the_two_is_in_use() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let uses = || {
+        let answer = dashboard.fetch("/api/tokens");
+        assert!(answer["uses_since"].is_string());
+        let tokens = answer["tokens"].as_array().unwrap().clone();
+        let mut uses: Vec<_> = tokens
+            .iter()
+            .map(|token| {
+                let connected = token["connected"].as_bool().unwrap();
+                (
+                    !token["in_file"].as_bool().unwrap(),
+                    connected,
+                    token["last_used"].is_string(),
+                )
+            })
+            .collect();
+        uses.sort_unstable();
+        uses
+    };
+    assert_eq!(uses(), [(false, false, false)]);
+    let _old = Socket::agent(&dashboard, "h1");
+    let (_, made) = issue(&dashboard, &json!({"kind": "agent", "host_id": "h1"}));
+    assert_eq!(uses(), [(false, true, true), (true, false, false)]);
+    let new = agent_with(&dashboard, made["token"].as_str().unwrap()).unwrap();
+    let new = registered(new, "h1");
+    wait_for("the new one to take over", SOON, || {
+        (uses() == [(false, false, true), (true, true, true)]).then_some(())
+    });
+    drop(new);
+    wait_for("the new one to go", SOON, || {
+        (uses() == [(false, false, true), (true, false, true)]).then_some(())
+    });
+}
+
+#[test]
+fn a_token_for_the_api_tells_when_it_was_used() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let wish = json!({"kind": "api", "name": "ci", "role": "viewer", "hosts": "*"});
+    let (_, made) = issue(&dashboard, &wish);
+    let of_ci = || {
+        let tokens = dashboard.fetch("/api/tokens")["tokens"].clone();
+        let mut tokens = tokens.as_array().unwrap().iter();
+        tokens.find(|token| token["name"] == "ci").cloned().unwrap()
+    };
+    assert_eq!(of_ci()["last_used"], Value::Null);
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let headers = [("Authorization", bearer.as_str())];
+    assert_eq!(
+        dashboard.request("GET", "/api/me", &headers, b"").status,
+        200
+    );
+    assert!(of_ci()["last_used"].is_string());
+    assert_eq!(of_ci()["connected"], false);
+    let browser = Socket::open(&dashboard, "/ws/browser", &headers).unwrap();
+    wait_for("its connection", SOON, || {
+        (of_ci()["connected"] == true).then_some(())
+    });
+    drop(browser);
+    wait_for("its end", SOON, || {
+        (of_ci()["connected"] == false).then_some(())
+    });
+}
+
+#[test]
 fn the_command_line_takes_a_hosts_tokens_back_without_a_restart() {
     let dashboard = Dashboard::start(&["h1", "h2"]);
     let (lost, mut kept) = (

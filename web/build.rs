@@ -1,4 +1,5 @@
-//! Lists the files of the page, so that they become part of the program, each as it is and compressed.
+//! Lists the files of the page, so that they become part of the program, each without its comments: as it is then,
+//! and compressed.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -29,14 +30,22 @@ fn main() -> io::Result<()> {
     let mut table = String::from("&[\n");
     for (number, file) in files.iter().enumerate() {
         let name = file.strip_prefix(&root).map_err(io::Error::other)?;
+        let content = match file.extension().and_then(|kind| kind.to_str()) {
+            Some("js" | "css") => without_comments(&fs::read_to_string(file)?).into_bytes(),
+            _ => fs::read(file)?,
+        };
+        let (plain, small) = (
+            out.join(format!("{number}")),
+            out.join(format!("{number}.gz")),
+        );
+        fs::write(&small, compress(&content)?)?;
+        fs::write(&plain, content)?;
         writeln!(
             table,
             "(\"/{}\", include_bytes!({:?}), include_bytes!({:?})),",
             name.display(),
-            file.display().to_string(),
-            compress(file, &out.join(format!("{number}.gz")))?
-                .display()
-                .to_string()
+            plain.display().to_string(),
+            small.display().to_string()
         )
         .map_err(io::Error::other)?;
     }
@@ -45,11 +54,29 @@ fn main() -> io::Result<()> {
 }
 
 /// Without a time or a name in it, so that the same page makes the same program.
-fn compress(file: &Path, to: &Path) -> io::Result<PathBuf> {
+fn compress(content: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(&fs::read(file)?)?;
-    fs::write(to, encoder.finish()?)?;
-    Ok(to.to_owned())
+    encoder.write_all(content)?;
+    encoder.finish()
+}
+
+/// Comments that have lines of their own are a fifth of what would be sent. Their lines stay, empty, so that a line
+/// has the same number in the browser as here. A test compares the code that is left with that of the source.
+fn without_comments(source: &str) -> String {
+    let mut inside = false;
+    let mut code = String::with_capacity(source.len());
+    for line in source.split_inclusive('\n') {
+        let text = line.trim();
+        let begins =
+            !inside && text.starts_with("/*") && !text[2..].trim_end_matches("*/").contains("*/");
+        let one_line = !inside && text.starts_with("//");
+        let is_comment = inside || begins || one_line;
+        if inside || begins {
+            inside = !text.ends_with("*/");
+        }
+        code.push_str(if is_comment { "\n" } else { line });
+    }
+    code
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -79,6 +79,7 @@ pub(super) fn list() -> Vec<(Route, Handler)> {
     vec![
         at(anybody, "GET", "/", get(assets::page)),
         at(anybody, "GET", "/hosts/{*place}", get(assets::page)),
+        at(anybody, "GET", "/access", get(assets::page)),
         at(anybody, "GET", "/health", get(health::health)),
         at(our_page, "POST", "/api/login", post(login::login)),
         at(viewer, "POST", "/api/logout", post(login::logout)),

@@ -13,7 +13,7 @@ fn entry(route: &Route) -> Option<(u16, Access)> {
         Access::EveryHost(Role::Admin),
     );
     Some(match (route.method, route.path) {
-        ("GET", "/" | "/hosts/{*place}" | "/health") => (200, Access::Public),
+        ("GET", "/" | "/hosts/{*place}" | "/access" | "/health") => (200, Access::Public),
         ("POST", "/api/login") => (400, Access::OurPage),
         ("POST", "/api/logout") => (204, viewer),
         ("POST", "/api/logout/all") => (200, viewer),

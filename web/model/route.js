@@ -1,6 +1,8 @@
 /** The places of the page and their addresses. */
 
-/** @typedef {{name: 'fleet'} | {name: 'host', host: string} | {name: 'run', host: string, run: string}} Route */
+/** @typedef {{name: 'fleet'} | {name: 'access'} | {name: 'host', host: string} | {name: 'run', host: string, run: string}} Route */
+
+export const ACCESS_PATH = '/access';
 
 /** What is no place of ours leads to the fleet. @param {string} path @returns {Route} */
 export function parseRoute(path) {
@@ -9,7 +11,7 @@ export function parseRoute(path) {
     if (parts[2] === 'runs' && parts[3]) return { name: 'run', host: parts[1], run: parts[3] };
     return { name: 'host', host: parts[1] };
   }
-  return { name: 'fleet' };
+  return { name: path === ACCESS_PATH ? 'access' : 'fleet' };
 }
 
 /** @param {string} part */

@@ -2,6 +2,7 @@
 
 /** @typedef {import('../model/types.js').Run} Run */
 /** @typedef {import('../model/types.js').Line} Line */
+/** @typedef {import('../model/access.js').Token} Token */
 
 /** An answer that is no success, in the words of the dashboard. */
 export class ApiError extends Error {
@@ -44,9 +45,9 @@ export class Api {
     }
   }
 
-  /** @returns {Promise<void>} */
-  async checkSession() {
-    await this.#send('HEAD', '/api/hosts');
+  /** Who asks; refused without a session. @returns {Promise<import('../model/access.js').Me>} */
+  me() {
+    return this.#request('GET', '/api/me');
   }
 
   /** @param {string} user @param {string} password @param {string} [code] of those who need one */
@@ -56,6 +57,50 @@ export class Api {
 
   async logout() {
     await this.#request('POST', '/api/logout', {});
+  }
+
+  /** Ends every session of whoever asks. @returns {Promise<{ended: number}>} */
+  logoutAll() {
+    return this.#request('POST', '/api/logout/all', {});
+  }
+
+  /** @returns {Promise<{tokens: Token[], uses_since: string}>} */
+  tokens() {
+    return this.#request('GET', '/api/tokens');
+  }
+
+  /** The token is told this once. @param {object} wish @returns {Promise<{id: string, token: string}>} */
+  issueToken(wish) {
+    return this.#request('POST', '/api/tokens', wish);
+  }
+
+  /** @param {string} id @returns {Promise<void>} */
+  revokeToken(id) {
+    return this.#request('DELETE', `/api/tokens/${enc(id)}`);
+  }
+
+  /** @returns {Promise<{sessions: import('../model/access.js').Session[]}>} */
+  sessions() {
+    return this.#request('GET', '/api/sessions');
+  }
+
+  /** @param {string} id @returns {Promise<void>} */
+  endSession(id) {
+    return this.#request('DELETE', `/api/sessions/${enc(id)}`);
+  }
+
+  /** Of a user, or of everybody. @param {string} [user] @returns {Promise<{ended: number}>} */
+  endSessions(user) {
+    return this.#request('DELETE', `/api/sessions${user === undefined ? '' : `?user=${enc(user)}`}`);
+  }
+
+  /**
+   * The newest first; `filter` as it stands in an address, `before` the `next` of the page before.
+   * @param {string} filter @param {number} limit @param {number | null} before
+   * @returns {Promise<{records: import('../model/audit.js').Audited[], next: number | null}>}
+   */
+  audit(filter, limit, before) {
+    return this.#request('GET', `/api/audit?limit=${limit}${before === null ? '' : `&before=${before}`}${filter}`);
   }
 
   /**

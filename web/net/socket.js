@@ -17,6 +17,8 @@ const FIRST_DELAY = 1000;
 const MAX_DELAY = 15_000;
 /** The dashboard sends something at least every 10 s. */
 const SILENCE = 30_000;
+/** The dashboard closed it because this user may not, or no longer, be here. */
+const UNWELCOME = 4403;
 
 export class Socket {
   /** @type {Connection} */
@@ -54,7 +56,7 @@ export class Socket {
     this.#ws = ws;
     ws.onopen = () => this.#opened();
     ws.onmessage = (event) => this.#received(event.data);
-    ws.onclose = () => this.#closed();
+    ws.onclose = (event) => this.#closed(event?.code);
     this.#listenForSilence();
   }
 
@@ -134,10 +136,12 @@ export class Socket {
     }, SILENCE);
   }
 
-  #closed() {
+  /** @param {number} [code] */
+  #closed(code) {
     clearTimeout(this.#silence);
     this.#ws = null;
-    const delay = this.#delay * (0.5 + Math.random() / 2);
+    // Whoever was signed out is told at once.
+    const delay = code === UNWELCOME ? 0 : this.#delay * (0.5 + Math.random() / 2);
     this.#delay = Math.min(this.#delay * 2, MAX_DELAY);
     this.#set({ state: 'waiting', retryAt: Date.now() + delay });
     this.#retry = setTimeout(() => void this.#tryAgain(), delay);

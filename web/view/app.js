@@ -20,6 +20,7 @@ import { ThemeSwitch } from './theme-switch.js';
 import { Toasts } from './toasts.js';
 import { TopBar } from './top-bar.js';
 import { Announcer } from './announcer.js';
+import { AccessPage } from './access-page.js';
 
 export class App extends HTMLElement {
   #api = new Api();
@@ -36,7 +37,7 @@ export class App extends HTMLElement {
   #main = h('main', { id: 'main' });
   /** @type {import('./context.js').Context} */
   #context;
-  /** @type {FleetPage | HostPage | RunPage | null} */
+  /** @type {FleetPage | HostPage | RunPage | AccessPage | null} */
   #page = null;
   /** The path of the page that is shown. */
   #shown = '';
@@ -77,7 +78,7 @@ export class App extends HTMLElement {
   /** Whether it makes sense to connect; without a session the login is shown instead. */
   async #hasSession() {
     try {
-      await this.#api.checkSession();
+      this.#top.who((await this.#api.me()).name);
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return false;
     }
@@ -91,6 +92,7 @@ export class App extends HTMLElement {
     document.title = 'Sign in · Switchyard';
     this.append(new LoginPage(this.#api, this.#fleet.loaded, () => {
       this.#top.signedIn(true);
+      void this.#hasSession();
       if (this.#page) this.#socket.connect();
       else void this.#begin();
       this.#drawTitle();
@@ -152,6 +154,7 @@ export class App extends HTMLElement {
     this.#page =
       route.name === 'run' ? new RunPage(this.#context, route.host, route.run)
       : route.name === 'host' ? new HostPage(this.#context, route.host)
+      : route.name === 'access' ? new AccessPage(this.#context)
       : new FleetPage(this.#context);
     this.dataset.place = route.name;
     this.#main.replaceChildren(this.#page);
@@ -162,12 +165,12 @@ export class App extends HTMLElement {
   #drawTitle() {
     if (!this.#page) return;
     const route = parseRoute(location.pathname);
-    const host = route.name === 'fleet' ? undefined : this.#fleet.hosts.get(route.host);
+    const host = 'host' in route ? this.#fleet.hosts.get(route.host) : undefined;
     const run = route.name === 'run' ? this.#fleet.findRun(route.host, route.run) : undefined;
     const counts = countStates(this.#fleet.hosts.values());
     const state = run ? runState(run) : host ? hostState(host) : worstState(counts);
     const busy = counts.get('running') ?? 0;
-    const name = route.name === 'fleet' ? (busy > 0 ? `${busy} running` : 'Fleet') : route.name === 'host' ? route.host : `${run?.command ?? 'run'} on ${route.host}`;
+    const name = route.name === 'access' ? 'Access' : route.name === 'fleet' ? (busy > 0 ? `${busy} running` : 'Fleet') : route.name === 'host' ? route.host : `${run?.command ?? 'run'} on ${route.host}`;
     document.title = `${STATES[state].glyph} ${name} · Switchyard`;
     document.querySelector('link[rel="icon"]')?.setAttribute('href', `/icons/${state}.svg`);
   }

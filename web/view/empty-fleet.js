@@ -1,5 +1,6 @@
 /** What to do while there are no hosts. */
 
+import { ACCESS_PATH } from '../model/route.js';
 import { h } from './dom.js';
 
 export function emptyFleet() {
@@ -15,7 +16,7 @@ services.switchyard.agent.settings.dashboard = "${location.protocol === 'https:'
     step('Make a token for the host. It prints the token, and its line for the dashboard’s agents file.', 'switchyard token HOST'),
     step('Put the token into a secret of the host, and these three lines into its NixOS configuration, which imports the module of the agent.', agent),
     step('Switch to it, this once by hand.', 'nixos-rebuild switch'),
-    h('p', { class: 'quiet' }, 'To look around first, run ', h('code', {}, 'switchyard demo'), '.'),
+    h('p', { class: 'quiet' }, 'An admin can also make the token ', h('a', { href: ACCESS_PATH }, 'on the page'), '. To look around first, run ', h('code', {}, 'switchyard demo'), '.'),
   );
 }
 

@@ -1,7 +1,7 @@
-/** The bar at the top: brand, where we are, theme, sign out. */
+/** The bar at the top: brand, where we are, who we are, theme, sign out. */
 
-import { hostPath } from '../model/route.js';
-import { h } from './dom.js';
+import { ACCESS_PATH, hostPath } from '../model/route.js';
+import { h, setAttribute, setText } from './dom.js';
 
 /** @typedef {import('../model/route.js').Route} Route */
 
@@ -10,6 +10,8 @@ const SIGNED_IN = 'switchyard.signed-in';
 
 export class TopBar extends HTMLElement {
   #trail = h('nav', { class: 'trail', 'aria-label': 'Place' });
+  #name = h('span', {}, 'Access');
+  #me = h('a', { class: 'me', href: ACCESS_PATH }, h('span', { 'aria-hidden': 'true' }, '🔑'), this.#name);
   #signOut;
   #tools;
 
@@ -23,15 +25,25 @@ export class TopBar extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount > 0) return;
     const brand = h('a', { class: 'brand', href: '/' }, h('img', { src: '/icons/brand.svg', alt: '', width: 22, height: 22 }), 'Switchyard');
-    this.append(brand, this.#trail, h('span', { class: 'gap' }), ...this.#tools, this.#signOut);
+    this.append(brand, this.#trail, h('span', { class: 'gap' }), this.#me, ...this.#tools, this.#signOut);
   }
 
   /** @param {Route} route */
   trail(route) {
     const parts = [];
-    if (route.name !== 'fleet') parts.push(h('a', { href: '/' }, 'Fleet'), h('a', { href: hostPath(route.host) }, route.host));
+    if (route.name !== 'fleet') parts.push(h('a', { href: '/' }, 'Fleet'));
+    if ('host' in route) parts.push(h('a', { href: hostPath(route.host) }, route.host));
+    if (route.name === 'access') parts.push(h('span', {}, 'Access'));
     if (route.name === 'run') parts.push(h('span', {}, route.run));
     this.#trail.replaceChildren(...parts);
+  }
+
+  /** @param {string} name */
+  who(name) {
+    setText(this.#name, name);
+    const hint = `Signed in as ${name}: access and sessions`;
+    setAttribute(this.#me, 'title', hint);
+    setAttribute(this.#me, 'aria-label', hint);
   }
 
   /** @param {boolean} yes */

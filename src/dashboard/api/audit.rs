@@ -1,7 +1,8 @@
-//! `GET /api/audit?limit=&before=`: who did what, the newest first. `before` is the `next` of the page before.
+//! `GET /api/audit?limit=&before=&host=&user=&action=&result=`: who did what, the newest first. `before` is the `next`
+//! of the page before; the others leave out what is not asked for.
 
 use crate::dashboard::app::App;
-use crate::dashboard::audit::{self, Page};
+use crate::dashboard::audit::{self, Action, Filter, Page};
 use crate::dashboard::extract::Params;
 use crate::dashboard::problem::Problem;
 use axum::Json;
@@ -16,6 +17,10 @@ const MAX_LIMIT: usize = 1_000;
 pub(crate) struct Which {
     limit: Option<usize>,
     before: Option<u64>,
+    host: Option<String>,
+    user: Option<String>,
+    action: Option<Action>,
+    result: Option<String>,
 }
 
 pub(crate) async fn audit(
@@ -24,7 +29,14 @@ pub(crate) async fn audit(
 ) -> Result<Json<Page>, Problem> {
     let limit = which.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let path = app.audit.path().to_owned();
-    let read = tokio::task::spawn_blocking(move || audit::read(&path, which.before, limit));
+    let filter = Filter {
+        host: which.host,
+        user: which.user,
+        action: which.action,
+        result: which.result,
+    };
+    let read =
+        tokio::task::spawn_blocking(move || audit::read(&path, which.before, limit, &filter));
     let page = read.await.map_err(|error| Problem::internal(&error))?;
     page.map(Json).map_err(|error| Problem::internal(&error))
 }

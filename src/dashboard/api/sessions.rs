@@ -3,7 +3,7 @@
 use super::login::{Ended, store_all, stored};
 use crate::dashboard::app::App;
 use crate::dashboard::audit::{Action, Note};
-use crate::dashboard::auth::{ClientAddress, Identity, SecretHash, SessionView};
+use crate::dashboard::auth::{ClientAddress, Identity, SecretHash, SessionView, Via};
 use crate::dashboard::extract::{Ids, Params};
 use crate::dashboard::problem::Problem;
 use crate::protocol::Timestamp;
@@ -23,9 +23,13 @@ pub(crate) struct Whose {
     user: Option<String>,
 }
 
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<Sessions> {
+pub(crate) async fn list(State(app): State<Arc<App>>, identity: Identity) -> Json<Sessions> {
+    let own = match identity.via {
+        Via::Session(id) => Some(id),
+        _ => None,
+    };
     Json(Sessions {
-        sessions: app.auth.sessions.list(Timestamp::now()),
+        sessions: app.auth.sessions.list(Timestamp::now(), own),
     })
 }
 

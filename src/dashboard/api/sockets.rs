@@ -3,7 +3,7 @@
 use super::enrol;
 use crate::dashboard::app::App;
 use crate::dashboard::audit::{Action, Note};
-use crate::dashboard::auth::{ClientAddress, Identity};
+use crate::dashboard::auth::{ClientAddress, Identity, Via};
 use crate::dashboard::live::Visitor;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::serve::Connection;
@@ -53,7 +53,7 @@ pub(crate) async fn agent(
         connection.vouch();
     }
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {
-        let _counted = connection;
+        let _counted = (connection, app.auth.uses.connect(token));
         let mut changed = app.auth.changes();
         let welcome = async {
             while app.auth.holds_agent(&host_id, token) {
@@ -83,7 +83,11 @@ pub(crate) async fn browser(
         return Err(Problem::too_many(Duration::from_secs(10)));
     };
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {
-        let _counted = (connection, visit);
+        let used = match identity.via {
+            Via::Token(token) => Some(app.auth.uses.connect(token)),
+            _ => None,
+        };
+        let _counted = (connection, visit, used);
         let (allowed, welcome) = watch::channel(true);
         let active = Arc::new(AtomicBool::new(true));
         let visitor = Visitor {

@@ -21,6 +21,8 @@ use std::sync::Arc;
 #[derive(Serialize)]
 pub(crate) struct Tokens {
     tokens: Vec<TokenView>,
+    /// Since when uses are known.
+    uses_since: Timestamp,
 }
 
 /// What is asked for: `{"kind": "agent", "host_id"}`, `{"kind": "api", "name", "role", "hosts"}` or
@@ -40,7 +42,8 @@ struct Made {
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<Tokens> {
     Json(Tokens {
-        tokens: app.auth.credentials.tokens(),
+        tokens: app.auth.credentials.tokens(&app.auth.uses),
+        uses_since: app.auth.uses.since(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The file: one thread adds to it; readers go through it from its end.
 
-use super::{Record, Written};
+use super::{Filter, Record, Written};
 use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 const BATCH: usize = 64;
 /// How much of the file is read at once, in bytes.
 const PIECE_BYTES: u64 = 64 * 1024;
+/// How much of it one request goes through, in bytes; the page then says where to go on.
+const MOST_BYTES: u64 = 8 << 20;
 
 /// How much is kept of what the disk does not take, in bytes; beyond it the newest is in our own log alone.
 const MOST_KEPT: usize = 1 << 20;
@@ -105,19 +107,25 @@ pub(crate) struct Page {
     next: Option<u64>,
 }
 
-/// The last `limit` records before the byte `before`, or before the end.
-pub(crate) fn read(path: &Path, before: Option<u64>, limit: usize) -> io::Result<Page> {
+/// The last `limit` records that are asked for, before the byte `before` or before the end.
+pub(crate) fn read(
+    path: &Path,
+    before: Option<u64>,
+    limit: usize,
+    filter: &Filter,
+) -> io::Result<Page> {
     let file = match options().open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Page::default()),
         Err(error) => return Err(error),
     };
     let length = file.metadata()?.len();
-    let mut start = before.unwrap_or(length).min(length);
+    let end_of_all = before.unwrap_or(length).min(length);
+    let mut start = end_of_all;
     let mut page = Page::default();
     // The beginning of the earliest line that is at hand may not be.
     let mut held: Vec<u8> = Vec::new();
-    while start > 0 && page.records.len() < limit {
+    while start > 0 && page.records.len() < limit && end_of_all - start < MOST_BYTES {
         let from = start.saturating_sub(PIECE_BYTES);
         let mut piece = vec![0; usize::try_from(start - from).unwrap_or_default()];
         file.read_exact_at(&mut piece, from)?;
@@ -131,8 +139,9 @@ pub(crate) fn read(path: &Path, before: Option<u64>, limit: usize) -> io::Result
                 None => break,
             };
             // What is torn or strange is passed over.
+            let record = serde_json::from_slice::<Record>(&piece[line_start..end]);
             page.records
-                .extend(serde_json::from_slice::<Record>(&piece[line_start..end]));
+                .extend(record.into_iter().filter(|record| filter.wants(record)));
             end = line_start;
             page.next = Some(from + end as u64).filter(|next| *next > 0);
             if end == 0 {
@@ -142,7 +151,7 @@ pub(crate) fn read(path: &Path, before: Option<u64>, limit: usize) -> io::Result
         held = piece;
         held.truncate(end);
     }
-    if page.records.len() < limit {
+    if page.records.len() < limit && start == 0 {
         page.next = None;
     }
     Ok(page)
@@ -167,7 +176,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut before = None;
         loop {
-            let page = read(audit.path(), before, 100).unwrap();
+            let page = read(audit.path(), before, 100, &Filter::default()).unwrap();
             assert!(page.records.len() <= 100);
             seen.extend(page.records);
             match page.next {
@@ -195,7 +204,13 @@ mod tests {
         let line = format!("{GOOD}\n");
         let mut file = Appended::open(path.clone()).unwrap();
         file.add([line.as_bytes()].into_iter()).unwrap();
-        assert_eq!(read(&path, None, 10).unwrap().records.len(), 2);
+        assert_eq!(
+            read(&path, None, 10, &Filter::default())
+                .unwrap()
+                .records
+                .len(),
+            2
+        );
     }
 
     #[test]
@@ -223,9 +238,38 @@ mod tests {
     fn what_is_torn_is_passed_over_and_a_file_that_is_not_there_is_empty() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
-        assert!(read(&path, None, 10).unwrap().records.is_empty());
+        let read = |before| super::read(&path, before, 10, &Filter::default()).unwrap();
+        assert!(read(None).records.is_empty());
         std::fs::write(&path, format!("torn\n{GOOD}\n{{\"time\"\n{GOOD}\nto")).unwrap();
-        assert_eq!(read(&path, None, 10).unwrap().records.len(), 2);
-        assert!(read(&path, Some(3), 10).unwrap().records.is_empty());
+        assert_eq!(read(None).records.len(), 2);
+        assert!(read(Some(3)).records.is_empty());
+    }
+
+    #[test]
+    fn what_is_rare_is_found_over_several_requests_and_nothing_else_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let record = |user: &str| {
+            format!(
+                r#"{{"time":"2025-12-14T10:30:00.000Z","user":"{user}","action":"login","result":"ok"}}"#
+            ) + "\n"
+        };
+        let many = record("somebody").repeat(2 * MOST_BYTES as usize / record("somebody").len());
+        std::fs::write(&path, record("Rare") + &many).unwrap();
+        let rare = Filter {
+            user: Some("rar".to_owned()),
+            ..Filter::default()
+        };
+        let (mut before, mut found, mut requests) = (None, 0, 0);
+        loop {
+            let page = read(&path, before, 10, &rare).unwrap();
+            (found, requests) = (found + page.records.len(), requests + 1);
+            match page.next {
+                Some(next) => before = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, 1);
+        assert!((2..=4).contains(&requests), "{requests}");
     }
 }

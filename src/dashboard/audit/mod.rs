@@ -3,8 +3,10 @@
 
 mod budget;
 mod file;
+mod filter;
 
 pub(crate) use file::{Page, read};
+pub(crate) use filter::Filter;
 
 use super::auth::{ClientAddress, Identity};
 use crate::protocol::{CommandName, HostId, RunId, Timestamp};

@@ -4,6 +4,7 @@ use super::grants::{Grant, Issued, Ledger, Revoked};
 use super::identity::{Identity, Via};
 use super::known::{Holder, Known, Password, Person};
 use super::token::SecretHash;
+use super::uses::Uses;
 use crate::config_file::ConfigError;
 use crate::protocol::{HostId, Timestamp};
 use serde::Serialize;
@@ -44,6 +45,10 @@ pub(crate) struct TokenView {
     created_by: Option<String>,
     revoked: Option<Timestamp>,
     revoked_by: Option<String>,
+    /// Whether somebody is connected by it now.
+    connected: bool,
+    /// None where it was not, as far as [`Uses`] goes back.
+    last_used: Option<Timestamp>,
 }
 
 /// What becomes of a secret and of a host by enrolment.
@@ -180,7 +185,7 @@ impl Credentials {
     }
 
     /// Every token there is or was.
-    pub(crate) fn tokens(&self) -> Vec<TokenView> {
+    pub(crate) fn tokens(&self, uses: &Uses) -> Vec<TokenView> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let revoked = |id: &SecretHash| parts.ledger.revoked.get(id).cloned();
         let in_files = parts.files.holders.iter().map(|(id, holder)| {
@@ -201,6 +206,7 @@ impl Credentials {
                     None => (None, None),
                 };
                 let id = *id;
+                let used = uses.of(id);
                 TokenView {
                     id,
                     grant,
@@ -210,6 +216,8 @@ impl Credentials {
                     created_by,
                     revoked,
                     revoked_by,
+                    connected: used.is_some_and(|used| used.connections > 0),
+                    last_used: used.map(|used| used.last),
                 }
             })
             .collect();

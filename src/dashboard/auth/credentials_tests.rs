@@ -111,7 +111,7 @@ fn a_host_has_two_tokens_at_most_and_one_that_was_taken_back_counts_no_more() {
         "a reload does not bring it back"
     );
     credentials.issue(SecretHash::of("third"), agent()).unwrap();
-    let views = credentials.tokens();
+    let views = credentials.tokens(&Uses::new(Timestamp::from_millis(0)));
     assert_eq!(
         views.iter().filter(|view| view.revoked.is_some()).count(),
         1

@@ -116,6 +116,7 @@ impl Auth {
             return Err(Problem::misdirected());
         }
         if by_token.is_some() {
+            token.inspect(|hash| self.uses.used(*hash, now));
             return Ok(by_token);
         }
         let named = self.proxies.user(asked.peer, asked.headers);

@@ -20,6 +20,7 @@ mod sessions;
 mod sign_in;
 mod token;
 mod users_file;
+mod uses;
 
 pub(crate) use credentials::{Credentials, Enrolment, GrantError, TokenView};
 pub(crate) use grants::{Grant, Issued, Ledger, Revoked};
@@ -45,6 +46,7 @@ use peer::Proxies;
 use sign_in::SignIn;
 use std::sync::Arc;
 use tokio::sync::watch;
+use uses::Uses;
 
 /// The name of the cookie,
 const COOKIE: &str = "switchyard";
@@ -58,6 +60,8 @@ pub(crate) struct Auth {
     pub(crate) credentials: Credentials,
     /// Who is signed in.
     pub(crate) sessions: Sessions,
+    /// How tokens are used.
+    pub(crate) uses: Arc<Uses>,
     origins: OriginRules,
     proxies: Proxies,
     sign_in: SignIn,
@@ -70,6 +74,7 @@ impl Auth {
         Ok(Self {
             credentials: Credentials::load(agents, users)?,
             sessions: Sessions::new(config.sessions),
+            uses: Arc::new(Uses::new(Timestamp::now())),
             origins: OriginRules::new(config.public_url.clone()),
             proxies: Proxies::new(&config.proxy),
             sign_in: SignIn::new(),

@@ -36,6 +36,8 @@ pub(crate) struct SessionView {
     created: Timestamp,
     seen: Timestamp,
     address: Option<IpAddr>,
+    /// Whether it is that of whoever looks.
+    current: bool,
 }
 
 /// All sessions.
@@ -123,8 +125,8 @@ impl Sessions {
         Some(session.clone())
     }
 
-    /// Every living session, the latest first.
-    pub(crate) fn list(&self, now: Timestamp) -> Vec<SessionView> {
+    /// Every living session, the latest first, for whoever is in by `own`.
+    pub(crate) fn list(&self, now: Timestamp, own: Option<SecretHash>) -> Vec<SessionView> {
         let mut all = self.all(now);
         all.sort_by_key(|(_, session)| std::cmp::Reverse(session.created));
         let view = |(id, session): (SecretHash, Session)| SessionView {
@@ -133,6 +135,7 @@ impl Sessions {
             created: session.created,
             seen: session.seen,
             address: session.address,
+            current: own == Some(id),
         };
         all.into_iter().map(view).collect()
     }
@@ -265,6 +268,6 @@ mod tests {
         assert!(sessions.find(bob, at(1), true).is_some());
         let ends = sessions.ends();
         assert_eq!(sessions.remove_all(None), 1);
-        assert!(ends.has_changed().unwrap() && sessions.list(at(1)).is_empty());
+        assert!(ends.has_changed().unwrap() && sessions.list(at(1), None).is_empty());
     }
 }

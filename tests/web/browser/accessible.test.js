@@ -73,7 +73,7 @@ test('every text on screen is readable, in both themes and on every place', asyn
   const { page } = await browser.page();
   for (const colorScheme of /** @type {const} */ (['dark', 'light'])) {
     await page.emulateMedia({ colorScheme });
-    for (const path of ['/', '/hosts/anna', `/hosts/anna/runs/${failed}#L3`, `/hosts/anna/runs/${failed}?q=something`]) {
+    for (const path of ['/', '/access', '/access?tab=audit', '/hosts/anna', `/hosts/anna/runs/${failed}#L3`, `/hosts/anna/runs/${failed}?q=something`]) {
       await page.goto(world.url + path);
       await page.locator('sy-state').first().waitFor();
       if (path.includes('/runs/')) await seesLine(page.locator('sy-log'), 'it is broken');
@@ -83,9 +83,31 @@ test('every text on screen is readable, in both themes and on every place', asyn
   await page.context().close();
 });
 
+test('the dialogs of tokens are readable in both themes, and everything in them has a name', async () => {
+  const { page } = await browser.page();
+  for (const colorScheme of /** @type {const} */ (['dark', 'light'])) {
+    await page.emulateMedia({ colorScheme });
+    await page.goto(`${world.url}/access`);
+    await page.getByRole('button', { name: 'New token…' }).click();
+    for (const kind of ['Enrolment', 'The API', 'A host']) {
+      await page.getByLabel(kind).check();
+      assert.deepEqual(await unreadable(page), [], `${kind}, ${colorScheme}`);
+      assert.equal(await page.locator('.fields :is(input, select)').evaluateAll((all) => all.every((one) => (/** @type {HTMLInputElement} */ (one).labels?.length ?? 0) > 0)), true);
+    }
+    await page.getByLabel('Host', { exact: true }).fill(`new-${colorScheme}`);
+    await page.getByRole('button', { name: 'Make token' }).click();
+    await page.getByText('This is the one time it is shown').waitFor();
+    assert.deepEqual(await unreadable(page), [], colorScheme);
+    await page.getByRole('button', { name: 'I have stored it' }).click();
+    await page.getByRole('button', { name: `Revoke the token of new-${colorScheme}` }).click();
+    assert.deepEqual(await unreadable(page), [], colorScheme);
+  }
+  await page.context().close();
+});
+
 test('everything that can be acted on has a name, and no place has two main headings', async () => {
   const { page } = await browser.page();
-  for (const path of ['/', '/hosts/anna', `/hosts/anna/runs/${failed}?q=something`]) {
+  for (const path of ['/', '/access', '/access?tab=audit', '/hosts/anna', `/hosts/anna/runs/${failed}?q=something`]) {
     await page.goto(world.url + path);
     await page.locator('sy-state').first().waitFor();
     const nameless = await page.evaluate(() =>

@@ -1,8 +1,11 @@
 /** What the page weighs and how soon it is there, measured by the browser. */
 
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
 import { launch, row } from './support/browser.js';
 import { World } from './support/world.js';
 
@@ -52,6 +55,26 @@ test('the page is under 100 KB, comes compressed, is not sent twice, and shows i
     assert.doesNotMatch(policy, /unsafe/);
   } finally {
     await browser.close();
+    await world.end();
+  }
+});
+
+test('what is served is the source to the letter, but for comments', async () => {
+  const web = fileURLToPath(new URL('../../../web/', import.meta.url));
+  const world = await World.start([]);
+  try {
+    const code = (/** @type {string} */ source) => ts.transpileModule(source, { compilerOptions: { removeComments: true, target: ts.ScriptTarget.ESNext, module: ts.ModuleKind.ESNext } }).outputText;
+    const style = (/** @type {string} */ source) => source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/\n\s*(?=\n)/g, '');
+    const files = readdirSync(web, { recursive: true, encoding: 'utf8' }).filter((file) => /\.(js|css|svg|html)$/.test(file));
+    assert.ok(files.length > 80);
+    for (const file of files) {
+      const source = readFileSync(web + file, 'utf8');
+      const served = await (await fetch(`${world.url}/${file}`)).text();
+      const plain = file.endsWith('.js') ? code : file.endsWith('.css') ? style : String;
+      assert.equal(plain(served), plain(source), file);
+      assert.equal(served.split('\n').length, source.split('\n').length, `${file}: a line has one number in both`);
+    }
+  } finally {
     await world.end();
   }
 });

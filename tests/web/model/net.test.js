@@ -12,7 +12,7 @@ class FakeWebSocket {
   onopen = null;
   /** @type {((event: {data: string}) => void) | null} */
   onmessage = null;
-  /** @type {(() => void) | null} */
+  /** @type {((event?: {code: number}) => void) | null} */
   onclose = null;
   /** @param {string} text */
   send(text) {
@@ -38,6 +38,31 @@ function fakeSocket() {
 
 /** @param {string} text */
 const line = (text) => ({ line: text, timestamp: '2026-01-01T00:00:00.000Z', is_error: false });
+
+test('who is no longer welcome is asked at once who they are, and not after a while', async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  try {
+    const { socket, last } = fakeSocket();
+    let asked = 0;
+    socket.mayRetry = async () => {
+      asked += 1;
+      return false;
+    };
+    socket.connect();
+    last().onopen?.();
+    last().onclose?.({ code: 4403 });
+    mock.timers.tick(1);
+    assert.equal(asked, 1);
+    socket.connect();
+    last().onopen?.();
+    last().onclose?.({ code: 1006 });
+    mock.timers.tick(499);
+    assert.equal(asked, 1);
+    socket.close();
+  } finally {
+    mock.timers.reset();
+  }
+});
 
 test('after a break a log goes on with the line behind the last one', async () => {
   mock.timers.enable({ apis: ['setTimeout', 'Date'] });

@@ -31,7 +31,7 @@ export async function launch(...flags) {
      */
     async page(options) {
       const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'dark', ...options });
-      if (WEB) await context.route(/^[^?#]*(\/|\.(js|css|svg)|\/hosts\/[^?#]*)$/, (route) => fromFolder(route, WEB));
+      if (WEB) await context.route(/^[^?#]*(\/|\.(js|css|svg)|\/hosts\/[^?#]*|\/access(\?[^#]*)?)$/, (route) => fromFolder(route, WEB));
       const page = await context.newPage();
       page.setDefaultTimeout(15_000);
       /** @type {string[]} */

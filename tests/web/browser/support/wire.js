@@ -13,6 +13,8 @@ export function wireToken(name) {
 export class WireAgent {
   /** The command it was sent last. @type {{run_id: string, command: string, nonce: string} | null} */
   command = null;
+  /** How the dashboard closed the connection. @type {number | null} */
+  closeCode = null;
   /** What it does when it is told to stop. @type {() => void} */
   onStop = () => this.end('stopped', { exit_code: null });
   /** @type {import('node:stream').Duplex | null} */
@@ -104,6 +106,7 @@ export class WireAgent {
       const kind = (this.#read[0] ?? 0) & 15;
       const payload = this.#read.subarray(at, at + size);
       this.#read = this.#read.subarray(at + size);
+      if (kind === 8) this.closeCode = payload.readUInt16BE(0);
       if (kind === 9) this.#frame(10, payload);
       if (kind === 1) for (const message of [JSON.parse(payload.toString())].flat()) this.#take(message);
       if (this.#read.length < 2) return;

@@ -25,9 +25,9 @@ done 3<>"$1"
 const COMMANDS = ['pull', 'switch', 'test', 'update', 'boot', 'build', 'rollback'];
 
 /**
- * `users` is the password of the user `ada`, `role` what she is if not an admin, `more` of the configuration, `data` a folder for the dashboard's data, `environments` more of
+ * `users` is the password of the user `ada`, `role` what she is if not an admin, `others` more users with that password and what they are, `more` of the configuration, `data` a folder for the dashboard's data, `environments` more of
  * the environment of some agents, `wire` the names of hosts whose agents are in the test itself.
- * @typedef {{users?: string, role?: string, more?: string, data?: string, wire?: string[], environments?: Record<string, Record<string, string>>}} Options
+ * @typedef {{users?: string, role?: string, others?: Record<string, string>, more?: string, data?: string, wire?: string[], environments?: Record<string, Record<string, string>>}} Options
  */
 
 export class World {
@@ -50,8 +50,9 @@ export class World {
     writeFileSync(join(world.dir, 'agents'), [...agents, ...wire].map(({ line }) => `${line}\n`).join(''), { mode: 0o600 });
     let config = `listen = "127.0.0.1:${world.port}"\ndata_dir = "${data}"\nagents_file = "${world.dir}/agents"\n`;
     if (options.users) {
-      const hash = execFileSync(PROGRAM, ['passwd'], { input: `${options.users}\n`, encoding: 'utf8' }).trim();
-      writeFileSync(join(world.dir, 'users'), `ada ${options.role ?? 'admin'} ${hash}\n`, { mode: 0o600 });
+      const hashOf = () => execFileSync(PROGRAM, ['passwd'], { input: `${options.users}\n`, encoding: 'utf8' }).trim();
+      const users = Object.entries({ ada: options.role ?? 'admin', ...options.others });
+      writeFileSync(join(world.dir, 'users'), users.map(([name, role]) => `${name} ${role.replace(/^\w+/, `$& ${hashOf()}`)}\n`).join(''), { mode: 0o600 });
       config += `users_file = "${world.dir}/users"\n`;
     }
     writeFileSync(join(world.dir, 'dashboard.toml'), config + (options.more ?? ''));

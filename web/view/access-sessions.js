@@ -1,0 +1,109 @@
+/** Who is signed in, since when and from where, and how to end that. */
+
+import { age, dateTime, plural } from '../model/format.js';
+import { AccessPanel, KeyedList } from './access-panel.js';
+import { confirm } from './confirm.js';
+import { h, setAttribute, setText } from './dom.js';
+import { StateBadge } from './state-badge.js';
+
+/** @typedef {import('../model/access.js').Session} Session */
+
+export class AccessSessions extends AccessPanel {
+  /** @type {Session[]} */
+  #sessions = [];
+  #text = h('span', { class: 'quiet' });
+  #everybody = h('button', { type: 'button', onclick: () => void this.#endAll() }, 'End all of everybody…');
+  #list = h('ul', { class: 'access-list', role: 'list', 'aria-label': 'Sessions' });
+  #rows = new KeyedList(this.#list, (/** @type {Session} */ session) => session.id, () => this.#row());
+  #none = h('p', { class: 'nothing', hidden: true }, 'Nobody is signed in with a password. API tokens and users that a proxy names have no sessions.');
+
+  connectedCallback() {
+    this.begin('the sessions', h('div', { class: 'access-bar' }, this.#text, h('span', { class: 'gap' }), this.#everybody), this.#list, this.#none);
+  }
+
+  /** @override */
+  async read() {
+    const { sessions } = await this.context.api.sessions();
+    return () => {
+      this.#sessions = sessions;
+      const users = new Set(sessions.map(({ user }) => user)).size;
+      setText(this.#text, `${plural(sessions.length, 'session')} of ${plural(users, 'user')}`);
+      this.#everybody.disabled = sessions.length === 0;
+      this.#none.hidden = sessions.length > 0;
+      // The user with the latest session comes first, with all of theirs.
+      const order = [...new Set(sessions.map(({ user }) => user))];
+      this.#rows.draw([...sessions].sort((a, b) => order.indexOf(a.user) - order.indexOf(b.user)));
+    };
+  }
+
+  /** @param {string} user */
+  #of(user) {
+    return this.#sessions.filter((session) => session.user === user);
+  }
+
+  #row() {
+    const state = new StateBadge();
+    const user = h('bdi', { class: 'name' });
+    const from = h('span', { class: 'quiet' });
+    const since = h('span', { class: 'quiet' });
+    const seen = h('span', {});
+    /** @type {Session} */
+    let session;
+    const endAll = h('button', { type: 'button', onclick: () => void this.#endAll(session.user) });
+    const end = h('button', { type: 'button', class: 'stop', onclick: () => void this.#end(session) }, 'End…');
+    const element = h(
+      'li',
+      { class: 'access-row session-row' },
+      state, h('span', { class: 'what' }, user, from), h('span', { class: 'made' }, since), h('span', { class: 'use' }, seen), h('span', { class: 'row-buttons' }, endAll, end),
+    );
+    const show = (/** @type {Session} */ given) => {
+      session = given;
+      const all = this.#of(given.user);
+      state.update(given.current ? 'ok' : 'idle', given.current ? 'this one' : 'signed in');
+      setText(user, given.user);
+      setText(from, `from ${given.address ?? 'somewhere unknown'}`);
+      setText(since, `since ${dateTime(given.created)}`);
+      setText(seen, `last seen ${age(this.context.clock.now() - Date.parse(given.seen))}`);
+      element.dataset.user = given.user;
+      element.dataset.current = String(given.current);
+      setText(endAll, `End all ${all.length}…`);
+      setAttribute(endAll, 'aria-label', `End all ${all.length} sessions of ${given.user}`);
+      endAll.hidden = all.length < 2 || all[0]?.id !== given.id;
+      setAttribute(end, 'aria-label', `End the session of ${given.user} since ${dateTime(given.created)}`);
+    };
+    return { element, show };
+  }
+
+  /** @param {Session} session */
+  async #end(session) {
+    const { api } = this.context;
+    const whose = session.current ? 'your own session, here' : `this session of ${session.user}`;
+    const text = session.current ? 'You are signed out of this browser at once.' : `The browser at ${session.address ?? 'the other end'} is signed out at once, whatever it shows.`;
+    await this.#ask(`End ${whose}?`, [text, 'Runs go on. Who knows the password can sign in again.'], () => api.endSession(session.id));
+  }
+
+  /** @param {string} [user] everybody's without one */
+  async #endAll(user) {
+    const { api } = this.context;
+    const own = user === undefined || this.#of(user).some(({ current }) => current);
+    const text = [
+      user === undefined ? 'Everybody is signed out at once, in every browser.' : `${user} is signed out at once, in every browser.`,
+      ...(own ? ['That includes you, here.'] : []),
+      'Runs go on, API tokens stay valid, and who knows the password can sign in again.',
+    ];
+    await this.#ask(user === undefined ? 'End all sessions of everybody?' : `End all sessions of ${user}?`, text, () => api.endSessions(user));
+  }
+
+  /** @param {string} title @param {string[]} text @param {() => Promise<unknown>} end */
+  async #ask(title, text, end) {
+    if (!(await confirm({ title, text, yes: 'End', no: 'Keep' }))) return;
+    try {
+      await end();
+    } catch (error) {
+      this.context.toasts.error('It was not ended', error);
+    }
+    await this.load();
+  }
+}
+
+customElements.define('sy-sessions', AccessSessions);
