@@ -1,5 +1,6 @@
 //! Slows down who guesses passwords: each failure makes the next attempt wait longer, for a user and for an address.
 
+use super::peer::network;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -97,17 +98,6 @@ fn keys(user: &str, address: Option<IpAddr>) -> impl Iterator<Item = Key> {
     [Some(Key::User(user.to_owned())), network]
         .into_iter()
         .flatten()
-}
-
-/// Whoever has one IPv6 address has the 2^64 of its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
 }
 
 #[cfg(test)]

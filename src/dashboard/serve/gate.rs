@@ -1,5 +1,6 @@
 //! Counts connections, and lets in no more than there may be.
 
+use crate::dashboard::auth::network;
 use crate::dashboard::config::Limits;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -113,17 +114,6 @@ impl Drop for Inside {
 
 fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
     counts.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whoever has one IPv6 address has the 2^64 of its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
 }
 
 #[cfg(test)]
