@@ -1,5 +1,5 @@
 //! How much a peer may ask for: so much at once, and then so much a second. Who asks for more waits, and is not
-//! put out: that its next message is read later is all it feels.
+//! put out: that its next message is read later, or its request refused for a while, is all it feels.
 
 use std::time::{Duration, Instant};
 
@@ -31,12 +31,23 @@ impl Allowance {
         self.left -= f64::from(much);
     }
 
-    /// When the peer may go on; none where it may at once.
-    pub(crate) fn wait(&mut self, now: Instant) -> Option<Instant> {
+    /// How much is not there that was at first.
+    pub(crate) fn spent(&mut self, now: Instant) -> f64 {
+        self.fill(now);
+        self.at_once - self.left
+    }
+
+    fn fill(&mut self, now: Instant) {
         let since = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.filled = now;
+        // Whoever asks may have looked at the clock before somebody else did.
+        self.filled = self.filled.max(now);
         let most = LONGEST.as_secs_f64() * self.a_second;
         self.left = (self.left + since * self.a_second).clamp(-most, self.at_once);
+    }
+
+    /// When the peer may go on; none where it may at once.
+    pub(crate) fn wait(&mut self, now: Instant) -> Option<Instant> {
+        self.fill(now);
         (self.left < 0.0).then(|| now + Duration::from_secs_f64(-self.left / self.a_second))
     }
 }

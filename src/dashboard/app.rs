@@ -3,17 +3,17 @@
 use super::audit::Audit;
 use super::auth::Auth;
 use super::core::Core;
+use super::rates::Rates;
+use super::searches::Searches;
 use super::visits::Visits;
 use crate::protocol::HostId;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
-/// How many searches run at once; each takes a core.
-const MOST_SEARCHES: usize = 2;
-
-/// How many searches run or wait to.
-const MOST_SEARCHERS: usize = 32;
+/// The most pages that one user may have open,
+const MOST_PAGES: usize = 200;
+/// and the most answers that may be under way to them: each holds up to a few MiB in memory.
+const MOST_ANSWERS: usize = 64;
 
 /// The dashboard, as its requests see it.
 #[derive(Debug)]
@@ -23,11 +23,13 @@ pub(crate) struct App {
     /// What it works on.
     pub(crate) core: Arc<Core>,
     /// Lets few searches run at a time.
-    pub(crate) searches: Semaphore,
-    /// Lets few searches run or wait.
-    pub(crate) searchers: Semaphore,
+    pub(crate) searches: Searches,
     /// How many pages each user has open.
     pub(crate) visits: Visits,
+    /// How many answers are under way to each user.
+    pub(crate) answers: Visits,
+    /// How often everybody may ask.
+    pub(crate) rates: Arc<Rates>,
     /// Who did what.
     pub(crate) audit: Audit,
 }
@@ -37,9 +39,10 @@ impl App {
         Self {
             auth,
             core,
-            searches: Semaphore::new(MOST_SEARCHES),
-            searchers: Semaphore::new(MOST_SEARCHERS),
-            visits: Visits::default(),
+            searches: Searches::default(),
+            visits: Visits::at_most(MOST_PAGES),
+            answers: Visits::at_most(MOST_ANSWERS),
+            rates: Arc::default(),
             audit,
         }
     }

@@ -1,6 +1,7 @@
 //! The dashboard: takes what the agents send, stores it, and shows it to browsers.
 
 mod allowance;
+mod answer;
 mod api;
 mod app;
 mod assets;
@@ -17,8 +18,10 @@ mod health;
 mod intake;
 mod live;
 mod problem;
+mod rates;
 mod router;
 pub mod routes;
+mod searches;
 pub mod serve;
 mod startup;
 mod state;

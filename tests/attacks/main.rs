@@ -1,12 +1,16 @@
 //! What strangers, hosts, pages of others and dashboards in wrong hands may try.
 #![cfg(test)]
 
+mod askers;
 #[path = "../common/mod.rs"]
 mod common;
+mod crowd;
 mod dashboards;
 mod files;
 mod hosts;
 mod pages;
 mod requests;
+mod searches;
 mod strangers;
 mod support;
+mod visitors;

@@ -137,12 +137,30 @@ impl Process {
 
     /// Resident memory, in KiB, now.
     pub(crate) fn rss_kib(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory, in KiB, since [`forget_peak`](Self::forget_peak).
+    pub(crate) fn peak_kib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Measures the peak from now on.
+    pub(crate) fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many files and connections it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .unwrap()
+            .count()
     }
 }
 

@@ -180,10 +180,16 @@ export class Api {
       init.headers = { Accept: 'application/json', 'Content-Type': 'application/json' };
     }
     let answer;
-    try {
-      answer = await this.#fetch(path, init);
-    } catch {
-      throw new ApiError(0, 'No connection', 'The dashboard did not answer. Check the network, then try again.');
+    for (;;) {
+      try {
+        answer = await this.#fetch(path, init);
+      } catch {
+        throw new ApiError(0, 'No connection', 'The dashboard did not answer. Check the network, then try again.');
+      }
+      // Nothing was done yet: it is asked again when it may be. Who guesses passwords is told instead.
+      if (answer.status !== 429 || path === '/api/login') break;
+      const seconds = Number(answer.headers.get('Retry-After')) || 1;
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     }
     if (answer.ok) return answer;
     if (answer.status === 401 && path !== '/api/login') this.onUnauthorized();

@@ -12,6 +12,7 @@ use crate::dashboard::auth::Identity;
 use crate::dashboard::extract::{Ids, Params};
 use crate::dashboard::problem::Problem;
 use crate::protocol::Seq;
+use crate::runlog::{LogError, LogReader};
 use axum::Json;
 use axum::extract::State;
 use regex::{Regex, RegexBuilder};
@@ -26,10 +27,11 @@ const LONGEST_QUERY: usize = 1_000;
 const MAX_REGEX_BYTES: usize = 1024 * 1024;
 /// How much text of lines one answer holds, in bytes, but for its last line.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// How long a search waits for those before it,
-const PATIENCE: Duration = Duration::from_secs(30);
-/// and how long it may take then.
+/// How long a search may take, once it is its turn.
 const WITHIN: Duration = Duration::from_secs(20);
+
+/// After so many bytes it is asked whether the search may go on; an expression can take some microseconds for each.
+const ASK_EVERY: usize = 4 * 1024;
 
 /// What to look for.
 #[derive(Deserialize)]
@@ -61,7 +63,7 @@ struct Match {
 
 pub(crate) async fn search(
     State(app): State<Arc<App>>,
-    _: Identity,
+    identity: Identity,
     Ids(path): Ids<RunPath>,
     Params(query): Params<Query>,
 ) -> Result<Json<Found>, Problem> {
@@ -69,45 +71,27 @@ pub(crate) async fn search(
     let Some(reader) = logs::open(&app, &path).await? else {
         return Ok(Json(Found::default()));
     };
-    let Ok(_one_who_waits) = app.searchers.try_acquire() else {
+    let Some(turn) = app.searches.turn(&identity.name).await else {
         return Err(Problem::unavailable("too many searches are going on"));
     };
-    let Ok(Ok(_one_of_few)) = tokio::time::timeout(PATIENCE, app.searches.acquire()).await else {
-        return Err(Problem::unavailable("too many searches are going on"));
-    };
-    let mut found = Found::default();
-    let mut lines = logs::blocking(move || {
-        let total = reader.total()?;
-        Ok(Lines::new(reader, 0, total))
+    // Dropped with this future, when the client goes away.
+    let wanted = Arc::new(());
+    let still = Arc::downgrade(&wanted);
+    let end = Instant::now() + WITHIN;
+    let looked = logs::blocking(move || {
+        // The next search begins when the thread is free again, whether or not anybody waits for this one.
+        let _turn = turn;
+        let looks_on = || Instant::now() < end && still.strong_count() > 0;
+        query.look(&expression, reader, looks_on)
     })
     .await?;
-    let query = Arc::new(query);
-    let end = Instant::now() + WITHIN;
-    // A piece at a time: when the client goes away, this ends with the piece at hand.
-    loop {
-        let (expression, query) = (expression.clone(), query.clone());
-        let more;
-        (lines, found, more) = logs::blocking(move || {
-            let batch = lines.read()?;
-            for line in batch.into_iter().flat_map(|batch| batch.iter()) {
-                if expression.is_match(&strip_line(line.line)) {
-                    found.add(line.seq, line.line, &query);
-                }
-            }
-            let more = batch.is_some();
-            Ok((lines, found, more))
-        })
-        .await?;
-        if !more {
-            return Ok(Json(found));
-        }
-        if Instant::now() > end {
-            return Err(Problem::unavailable(format!(
-                "the search took over {} s: look for something simpler",
-                WITHIN.as_secs()
-            )));
-        }
-    }
+    drop(wanted);
+    looked.map(Json).ok_or_else(|| {
+        Problem::unavailable(format!(
+            "the search took over {} s: look for something simpler",
+            WITHIN.as_secs()
+        ))
+    })
 }
 
 impl Query {
@@ -120,6 +104,34 @@ impl Query {
             from: 0,
             limit: None,
         }
+    }
+
+    /// Looks through a whole log, for as long as it may; none where that was not long enough.
+    fn look(
+        &self,
+        expression: &Regex,
+        reader: LogReader,
+        looks_on: impl Fn() -> bool,
+    ) -> Result<Option<Found>, LogError> {
+        let mut found = Found::default();
+        let total = reader.total()?;
+        let mut lines = Lines::new(reader, 0, total);
+        let mut unasked = 0;
+        while let Some(batch) = lines.read()? {
+            for line in batch.iter() {
+                unasked += 1 + line.line.len();
+                if unasked > ASK_EVERY {
+                    if !looks_on() {
+                        return Ok(None);
+                    }
+                    unasked = 0;
+                }
+                if expression.is_match(&strip_line(line.line)) {
+                    found.add(line.seq, line.line, self);
+                }
+            }
+        }
+        Ok(Some(found))
     }
 
     pub(super) fn expression(&self) -> Result<Regex, Problem> {

@@ -27,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// makes small frames dear, less makes large ones so.
 const READ_BYTES: usize = 16 * 1024;
 
+/// The most that waits to be sent, in bytes. Without a limit a peer that pings and takes no answer has them pile up.
+const MAX_UNSENT_BYTES: usize = 4 * MAX_FRAME_BYTES;
+
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 pub(crate) async fn agent(
@@ -92,6 +95,8 @@ pub(crate) async fn browser(
         let active = Arc::new(AtomicBool::new(true));
         let visitor = Visitor {
             welcome,
+            name: identity.name.clone(),
+            rates: Arc::clone(&app.rates),
             scope: identity.scope.clone(),
             active: Arc::clone(&active),
         };
@@ -119,6 +124,7 @@ fn limited(upgrade: Upgrade) -> Result<WebSocketUpgrade, Problem> {
     let upgrade = upgrade.map_err(|error| Problem::bad_request(error.to_string()))?;
     Ok(upgrade
         .read_buffer_size(READ_BYTES)
+        .max_write_buffer_size(MAX_UNSENT_BYTES)
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES))
 }

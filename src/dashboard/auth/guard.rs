@@ -1,14 +1,17 @@
 //! Stands before every route: host, proxies, origin, who it is, and whether they may do that there.
 
-use super::identity::Identity;
+use super::identity::{Identity, Via};
 use super::origin::is_forwarded;
-use super::{Auth, Peer, bearer, cookie};
+use super::{Auth, ClientAddress, Peer, bearer, cookie};
+use crate::dashboard::answer;
 use crate::dashboard::app::App;
 use crate::dashboard::assets;
 use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::problem::Problem;
+use crate::dashboard::rates::{FILE, REQUEST, Who};
 use crate::dashboard::routes::{self, Access};
 use crate::dashboard::serve::Connection;
+use crate::dashboard::visits::Visit;
 use crate::protocol::{HostId, Timestamp};
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
@@ -16,23 +19,28 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const BROWSERS: &str = "/ws/browser";
 const AGENTS: &str = "/ws/agent";
+const HEALTH: &str = "/health";
 
 /// Lets a request pass with its [`Identity`], or answers in its place.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut response = match checked(&app, &mut parts).await {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Ok(visit) => {
+            let response = next.run(Request::from_parts(parts, body)).await;
+            answer::under_way(response, visit)
+        }
         Err(problem) => problem.into_response(),
     };
     assets::secure(response.headers_mut(), app.auth.is_behind_tls());
     response
 }
 
-/// Puts what is found out into the request's extensions.
-async fn checked(app: &App, parts: &mut Parts) -> Result<(), Problem> {
+/// Puts what is found out into the request's extensions; gives the place that the answer takes.
+async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem> {
     let place = parts.extensions.get::<MatchedPath>().cloned();
     let path = place.as_ref().map_or(parts.uri.path(), MatchedPath::as_str);
     let asked = Asked {
@@ -54,6 +62,11 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<(), Problem> {
         }
         Err(problem) => (None, Some(problem)),
     };
+    if let Some(who) = app.auth.who(&asked, identity.as_ref(), address)
+        && let Err(wait) = app.rates.ask(&who, asked.counts_for(), Instant::now())
+    {
+        return Err(Problem::too_many(wait).because("too many requests: wait"));
+    }
     if let Some(problem) = problem {
         if changes {
             let detail = format!("{} {}: {}", parts.method, path, problem.detail());
@@ -67,7 +80,15 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<(), Problem> {
         return Err(problem);
     }
     parts.extensions.insert(address);
+    let mut visit = None;
     if let Some(identity) = identity {
+        if identity.via != Via::Socket {
+            let Some(begun) = app.answers.begin(&identity.name) else {
+                let problem = Problem::too_many(Duration::from_secs(1));
+                return Err(problem.because("too many answers are under way: take those first"));
+            };
+            visit = Some(begun);
+        }
         // Before the handler, whatever it asks of the path: a host out of sight does not exist.
         if !identity.scope.is_every()
             && let Ok(params) = RawPathParams::from_request_parts(parts, &()).await
@@ -81,7 +102,7 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<(), Problem> {
         }
         parts.extensions.insert(identity);
     }
-    Ok(())
+    Ok(visit)
 }
 
 /// What of a request decides whether it may pass.
@@ -95,6 +116,22 @@ struct Asked<'a> {
 }
 
 impl Auth {
+    /// Whose requests are counted; nobody's are of whom the data folder is, nor of strangers who share an address
+    /// with many.
+    fn who(
+        &self,
+        asked: &Asked<'_>,
+        identity: Option<&Identity>,
+        address: ClientAddress,
+    ) -> Option<Who> {
+        if let Some(identity) = identity {
+            return (identity.via != Via::Socket).then(|| Who::User(identity.name.clone()));
+        }
+        let host = bearer(asked.headers).and_then(|hash| self.credentials.agent(hash));
+        let stranger = || self.proxies.network(address).map(Who::Network);
+        host.map(Who::Host).or_else(stranger)
+    }
+
     /// Who asks, where that matters or is known; or why they may not.
     fn admit(&self, asked: &Asked<'_>, now: Timestamp) -> Result<Option<Identity>, Problem> {
         if asked.peer == Some(Peer::Socket) {
@@ -111,7 +148,7 @@ impl Auth {
         let is_agent = token.is_some_and(|hash| {
             self.credentials.agent(hash).is_some() || self.credentials.enrols(hash, now)
         });
-        let trusted = by_token.is_some() || is_agent || asked.path == "/health";
+        let trusted = by_token.is_some() || is_agent || asked.path == HEALTH;
         if !trusted && !self.origins.accepts_host(asked.headers) {
             return Err(Problem::misdirected());
         }
@@ -146,6 +183,14 @@ impl Auth {
 }
 
 impl Asked<'_> {
+    fn counts_for(&self) -> u32 {
+        if self.access == Access::Public && self.path != HEALTH {
+            FILE
+        } else {
+            REQUEST
+        }
+    }
+
     fn changes_something(&self) -> bool {
         !matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }

@@ -58,6 +58,14 @@ impl Proxies {
         self.trusted.contains(&address)
     }
 
+    /// The network of a client that has not shown who it is; none where many share the address, because it is
+    /// that of a proxy or of this machine.
+    pub(super) fn network(&self, ClientAddress(address): ClientAddress) -> Option<IpAddr> {
+        address
+            .filter(|address| !address.is_loopback() && !self.trusts(*address))
+            .map(network)
+    }
+
     /// The newest address in `X-Forwarded-For` that is no proxy of ours, if the request comes through one.
     pub(super) fn client(&self, peer: Option<Peer>, headers: &HeaderMap) -> ClientAddress {
         let Some(Peer::Address(address)) = peer else {
@@ -153,6 +161,18 @@ mod tests {
         assert_eq!(client("192.0.2.1", &["1.1.1.1", "10.0.0.1"]), "10.0.0.1");
         assert_eq!(client("192.0.2.1", &["nonsense"]), "192.0.2.1");
         assert_eq!(client("192.0.2.1", &["::ffff:10.0.0.1"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client_and_proxies_and_loopback_are_none() {
+        let network = |text: &str| proxies().network(ClientAddress(Some(text.parse().unwrap())));
+        let of = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(network("198.51.100.9"), of("198.51.100.9"));
+        assert_eq!(network("2001:db8::1:2:3:4"), of("2001:db8::"));
+        for many in ["127.0.0.1", "::1", "192.0.2.1"] {
+            assert_eq!(network(many), None, "{many}");
+        }
+        assert_eq!(proxies().network(ClientAddress(None)), None);
     }
 
     #[test]

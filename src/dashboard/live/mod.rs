@@ -1,6 +1,7 @@
 //! What browsers are sent: the state of the fleet as it changes, and the lines of the runs they watch.
 
 mod frame;
+mod messages;
 mod session;
 mod subscription;
 #[cfg(test)]
@@ -10,8 +11,9 @@ pub(crate) use session::serve;
 
 use super::auth::Scope;
 use super::fleet::HostView;
+use super::rates::Rates;
 use crate::protocol::{CommandName, HostId, Run, RunId, Seq, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;
@@ -21,6 +23,10 @@ use tokio::sync::watch;
 pub(crate) struct Visitor {
     /// Turns false when they may no longer.
     pub(crate) welcome: watch::Receiver<bool>,
+    /// Their name, under which their messages are counted
+    pub(crate) name: String,
+    /// here.
+    pub(crate) rates: Arc<Rates>,
     /// Which hosts they see.
     pub(crate) scope: Scope,
     /// Set whenever they do something.
@@ -59,24 +65,10 @@ enum ToBrowser<'a> {
     },
 }
 
-/// `subscribe`, from a browser.
-#[derive(Debug, Deserialize)]
-struct Subscribe {
-    sub: Option<String>,
-    host_id: HostId,
-    run_id: Option<RunId>,
-    from: Option<i64>,
-}
-
-/// `unsubscribe`, from a browser.
-#[derive(Debug, Deserialize)]
-struct Unsubscribe {
-    sub: String,
-}
-
 /// Reads bytes as every message there is.
 #[cfg(test)]
 pub(super) fn try_parsing(bytes: &[u8]) {
-    let _ = serde_json::from_slice::<Subscribe>(bytes);
-    let _ = serde_json::from_slice::<Unsubscribe>(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = messages::read(text);
+    }
 }

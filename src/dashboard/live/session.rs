@@ -2,18 +2,20 @@
 //! one frame, and rests for a tenth of a second.
 
 use super::frame::Frame;
+use super::messages::{self, Subscribe, Wish};
 use super::subscription::Subscription;
-use super::{Subscribe, ToBrowser, Unsubscribe, Visitor};
+use super::{ToBrowser, Visitor};
 use crate::dashboard::allowance::Allowance;
 use crate::dashboard::auth::Scope;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::News;
 use crate::dashboard::intake;
-use crate::protocol::{BrowserMessage, Timestamp, close, split};
+use crate::dashboard::rates::{REQUEST, Rates, Who};
+use crate::protocol::{Timestamp, close};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use serde::de::IgnoredAny;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,9 +30,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(1);
 /// How many news are written before the room in the frame is looked at again.
 const NEWS_AT_A_TIME: usize = 16;
-/// The longest name of a subscription, in bytes.
-const MAX_SUB_BYTES: usize = 256;
 const MAX_SUBSCRIPTIONS: usize = 1_000;
+/// How many logs stay open for one browser; those of other subscriptions are opened when there is more in them.
+const MAX_OPEN: usize = 8;
 /// How many messages a browser may send.
 const MESSAGES_AT_ONCE: u32 = 2_000;
 const MESSAGES_A_SECOND: u32 = 100;
@@ -45,6 +47,8 @@ enum End {
 pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) {
     let Visitor {
         welcome,
+        name,
+        rates,
         scope,
         active,
     } = visitor;
@@ -62,7 +66,10 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) 
         frame: Frame::default(),
         seen: 0,
         heard: Instant::now(),
+        wishes: VecDeque::new(),
         allowance: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
+        who: Who::Page(name),
+        rates,
         turn: 0,
     };
     if let End::Close(code, reason) = browser.talk(welcome).await {
@@ -87,8 +94,13 @@ struct Browser {
     /// The version of the fleet that the browser has.
     seen: u64,
     heard: Instant,
+    /// What it sent and was not looked at yet: never more than one frame.
+    wishes: VecDeque<Wish>,
     /// Of messages.
     allowance: Allowance,
+    /// Of messages as well, for all the pages of this user.
+    who: Who,
+    rates: Arc<Rates>,
     /// Which subscription comes first in the next frame, so that each has its turn.
     turn: usize,
 }
@@ -104,26 +116,30 @@ impl Browser {
         loop {
             let ready = sent + REST;
             let core = Arc::clone(&self.core);
-            let now = std::time::Instant::now();
-            let rest = self.allowance.wait(now).map(Instant::from_std);
+            let rest = self.rest();
+            // Its answers must have room: who asks faster than it reads waits.
+            let listens = rest.is_none() && self.frame.has_room();
             tokio::select! {
                 biased;
                 () = core.shutdown.wait() => return End::Close(close::GOING_AWAY, "the dashboard ends"),
                 () = unwelcome(&mut welcome) => {
                     return End::Close(close::FORBIDDEN, "signed out, or no longer allowed");
                 }
-                // Its answers must have room: who asks faster than it reads waits.
-                received = self.stream.next(), if rest.is_none() && self.frame.has_room() => {
+                () = std::future::ready(()), if listens && !self.wishes.is_empty() => {
+                    self.grant().await;
+                    more = true;
+                }
+                received = self.stream.next(), if listens && self.wishes.is_empty() => {
                     self.heard = Instant::now();
                     match received {
                         Some(Ok(Message::Text(text))) => {
                             self.active.store(true, Ordering::Relaxed);
-                            if let Err(end) = self.receive(&text).await {
-                                return end;
+                            match messages::read(&text) {
+                                Ok(wishes) => self.wishes = wishes.into(),
+                                Err(reason) => return End::Close(close::MALFORMED, reason),
                             }
-                            more = true;
                         }
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => self.spend(),
                         Some(Ok(Message::Binary(_))) => return End::Close(close::MALFORMED, "a binary frame"),
                         Some(Err(error)) if intake::is_too_big(&error) => return End::Close(close::TOO_BIG, "a frame is over 1 MiB"),
                         _ => return End::Gone,
@@ -185,6 +201,11 @@ impl Browser {
             more = self.fill_news();
         }
         let count = self.subscriptions.len();
+        let mut open = self
+            .subscriptions
+            .iter()
+            .filter(|one| one.is_open())
+            .count();
         let mut batch = crate::runlog::Batch::default();
         let mut failed = Vec::new();
         self.turn = self.turn.wrapping_add(1);
@@ -194,7 +215,14 @@ impl Browser {
                 more = true;
                 break;
             }
-            match subscription.fill(&self.core, &mut self.frame, &mut batch) {
+            let was_open = subscription.is_open();
+            let filled = subscription.fill(&self.core, &mut self.frame, &mut batch);
+            open = open - usize::from(was_open) + usize::from(subscription.is_open());
+            if subscription.is_open() && open > MAX_OPEN {
+                subscription.close();
+                open -= 1;
+            }
+            match filled {
                 Ok(left) => more |= left,
                 Err(error) => {
                     tracing::warn!(host = %subscription.host_id, %error, "a log cannot be shown");
@@ -259,35 +287,33 @@ impl Browser {
         }
     }
 
-    async fn receive(&mut self, text: &str) -> Result<(), End> {
-        let malformed = |_| End::Close(close::MALFORMED, "malformed");
-        let messages = split(text).map_err(|_| End::Close(close::MALFORMED, "malformed"))?;
-        for message in messages {
-            self.allowance.spend(1);
-            match BrowserMessage::of(&message.kind) {
-                Some(BrowserMessage::Subscribe) => {
-                    let wish: Subscribe = serde_json::from_str(message.json).map_err(malformed)?;
-                    if wish
-                        .sub
-                        .as_ref()
-                        .is_some_and(|sub| sub.len() > MAX_SUB_BYTES)
-                    {
-                        return Err(End::Close(close::MALFORMED, "a sub is over 256 bytes"));
-                    }
-                    self.subscribe(wish).await;
-                }
-                Some(BrowserMessage::Unsubscribe) => {
-                    let wish: Unsubscribe =
-                        serde_json::from_str(message.json).map_err(malformed)?;
-                    self.subscriptions
-                        .retain(|subscription| subscription.sub != wish.sub);
-                }
-                None => {
-                    serde_json::from_str::<IgnoredAny>(message.json).map_err(malformed)?;
-                }
-            }
+    /// When the next message may be looked at; none where at once.
+    fn rest(&mut self) -> Option<Instant> {
+        let now = std::time::Instant::now();
+        let own = self.allowance.wait(now);
+        let shared = self.rates.wait(&self.who, now);
+        own.max(shared).map(Instant::from_std)
+    }
+
+    fn spend(&mut self) {
+        self.allowance.spend(1);
+        self.rates
+            .spend(&self.who, REQUEST, std::time::Instant::now());
+    }
+
+    /// Does what the next message asks for.
+    async fn grant(&mut self) {
+        let Some(wish) = self.wishes.pop_front() else {
+            return;
+        };
+        self.spend();
+        match wish {
+            Wish::Subscribe(wish) => self.subscribe(wish).await,
+            Wish::Unsubscribe(wish) => self
+                .subscriptions
+                .retain(|subscription| subscription.sub != wish.sub),
+            Wish::Unknown => {}
         }
-        Ok(())
     }
 
     async fn subscribe(&mut self, wish: Subscribe) {
@@ -316,12 +342,10 @@ impl Browser {
                 });
                 self.subscriptions.push(subscription);
             }
-            // Thousands of mistakes in one message are not all answered.
-            Err(detail) if self.frame.has_room() => self.frame.push(&ToBrowser::Error {
+            Err(detail) => self.frame.push(&ToBrowser::Error {
                 sub: Some(&sub),
                 detail: &detail,
             }),
-            Err(_) => {}
         }
     }
 }

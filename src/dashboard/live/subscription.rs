@@ -1,7 +1,7 @@
 //! One log that a browser watches, and the place up to which it has it.
 
-use super::Subscribe;
 use super::frame::{Frame, Source};
+use super::messages::Subscribe;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Followed, Tail};
 use crate::protocol::{HostId, Run, RunId, Seq};
@@ -158,6 +158,19 @@ impl Subscription {
             if written < batch.len() {
                 return Ok(true);
             }
+        }
+    }
+
+    /// Whether its log is open; that takes two files.
+    pub(super) fn is_open(&self) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|current| current.reader.is_some())
+    }
+
+    /// Closes its log, until there is more to read in it.
+    pub(super) fn close(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.reader = None;
         }
     }
 

@@ -1,5 +1,5 @@
-use super::Subscribe;
 use super::frame::Frame;
+use super::messages::Subscribe;
 use super::subscription::Subscription;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Tail;

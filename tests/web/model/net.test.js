@@ -176,3 +176,62 @@ test('no answer is an error that says what to do', async () => {
   });
   await assert.rejects(api.runs('a', 10), /did not answer. Check the network/);
 });
+
+/** An answer to who asks too often. */
+const tooMany = () => new Response(JSON.stringify({ title: 'Too Many Requests', status: 429, detail: 'wait' }), { status: 429, headers: { 'Retry-After': '3' } });
+
+test('who asks too often waits as long as the dashboard says, and asks again', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    let asked = 0;
+    const api = new Api(async () => (++asked < 3 ? tooMany() : new Response('{"runs": []}')));
+    const answer = api.runs('a', 10);
+    for (const expected of [1, 2]) {
+      await settled();
+      assert.equal(asked, expected);
+      mock.timers.tick(2999);
+      await settled();
+      assert.equal(asked, expected, 'not too soon');
+      mock.timers.tick(1);
+    }
+    assert.deepEqual(await answer, { runs: [] });
+    assert.equal(asked, 3);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('who guesses passwords too often is told so', async () => {
+  const api = new Api(async () => tooMany());
+  await assert.rejects(api.login('a', 'b'), (error) => error instanceof ApiError && error.status === 429);
+});
+
+test('a page of a log that is refused for a while is fetched later, and is no problem', async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  try {
+    const { socket, last } = fakeSocket();
+    socket.connect();
+    let asked = 0;
+    const lines = Array.from({ length: 1000 }, (_, i) => line(String(i)));
+    const api = new Api(async () => (++asked < 2 ? tooMany() : new Response(JSON.stringify({ first: 0, total: 5000, lines }))));
+    const source = new LogSource(socket, api, 'h', 'r');
+    last().onopen?.();
+    last().say({ type: 'subscribed', sub: last().sent[0].sub, from: 4000, total: 5000 });
+    source.need(10, 20);
+    await settled();
+    assert.deepEqual([asked, source.problem, source.model.get(10)], [1, '', undefined]);
+    mock.timers.tick(3000);
+    await settled();
+    assert.deepEqual([asked, source.problem, source.model.get(10)?.line], [2, '', '10']);
+    source.close();
+    socket.close();
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+/** Lets everything go on that waits for no timer. */
+async function settled() {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+}
