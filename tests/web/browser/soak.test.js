@@ -93,10 +93,10 @@ test('minutes with a fleet of 50 at work: the heap is flat, no task is long, and
       const lines = host.run ? `${new Intl.NumberFormat('en').format(host.run.lines)} lines` : '';
       await until(`the row of ${host.id} says ${lines}`, async () => (await about.locator('.errors').textContent()) === lines);
       const state = host.run ? (host.run.status === 'error' ? 'failed' : host.run.status) : 'idle';
-      assert.equal(await about.getAttribute('data-state'), state);
+      await until(`${host.id} is shown as ${state}`, async () => (await about.getAttribute('data-state')) === state);
     }
     const ok = list.filter((host) => host.run?.status === 'ok').length;
-    if (ok > 0) assert.equal(await fleet.locator('.count[data-state="ok"] .n').textContent(), String(ok));
+    if (ok > 0) await until(`${ok} are counted as ok`, async () => (await fleet.locator('.count[data-state="ok"] .n').textContent()) === String(ok));
     assert.deepEqual(errors, []);
   } finally {
     await browser.close();
