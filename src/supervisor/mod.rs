@@ -118,20 +118,18 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
     let rundir = RunDir::at(rundir).ok_or_else(|| Error::NoRunDir(rundir.to_owned()))?;
     let spec = read_spec(&rundir)?;
     let hold = Hold::take(&rundir)?;
-    match LogWriter::open(rundir.path(), rundir.run_id()) {
-        Ok(writer) if writer.footer().is_some() => {
+    let child = hold.previous.and_then(|previous| previous.child);
+    match settle::begun(&rundir)? {
+        Some(writer) if writer.footer().is_some() => {
             // systemd takes a service that ends before it is ready for a failure, and starts it again, for ever.
             lifecycle::notify_ready("the run is over");
             // The one before may have been killed before it did that.
             Ok(writer.sync_handle().sync()?)
         }
-        Ok(writer) if fd_store::is_there() => {
-            let child = hold.previous.and_then(|previous| previous.child);
-            execute(&rundir, &spec, Some(writer), child)
-        }
-        Ok(_) => settle::settle_held(&rundir, &hold),
-        Err(error) if error.is_not_found() => execute(&rundir, &spec, None, None),
-        Err(error) => Err(error.into()),
+        Some(writer) if fd_store::is_there() => execute(&rundir, &spec, Some(writer), child),
+        // A program begins behind the header of its log.
+        None if child.is_none() => execute(&rundir, &spec, None, None),
+        _ => settle::settle_held(&rundir, &hold),
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
 }
 
 /// The log of a run that had begun. One whose header was never whole is removed.
-fn begun(rundir: &RunDir) -> Result<Option<LogWriter>, Error> {
+pub(super) fn begun(rundir: &RunDir) -> Result<Option<LogWriter>, Error> {
     match LogWriter::open(rundir.path(), rundir.run_id()) {
         Ok(writer) => Ok(Some(writer)),
         Err(error) if error.is_not_found() => Ok(None),

@@ -87,8 +87,13 @@ fn every_program_is_started_once_however_often_the_supervisor_is_killed() {
         run.check("T2.sh", "echo failing >&2; exit 3");
         let (ended, kills) = run_with_kills(&run, &mut chance, Duration::from_millis(200));
         killed += kills;
-        let started = fs::read_to_string(&file).unwrap();
-        assert_eq!(started.lines().collect::<Vec<_>>(), names);
+        let started = fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(
+            started.lines().collect::<Vec<_>>(),
+            names,
+            "{:?}",
+            ended.footer
+        );
         let mut lines = names;
         lines.push("check".to_owned());
         assert_eq!(ended.of_stream(false), lines);
@@ -136,6 +141,19 @@ fn phases_and_counts_are_those_of_a_run_that_nobody_disturbed() {
             (phases.collect::<Vec<_>>(), progress)
         };
         assert_eq!(progress(&ended), progress(&undisturbed));
+    }
+}
+
+#[test]
+fn a_run_begins_whose_supervisor_was_killed_before_its_log_had_a_header() {
+    for header in ["", "# Command: swi"] {
+        let run = TestRun::new(&["echo one"]);
+        fs::create_dir_all(run.rundir.path()).unwrap();
+        let name = format!("{}.log", run.rundir.run_id());
+        fs::write(run.rundir.path().join(name), header).unwrap();
+        let ended = run.end(Manager::new(&run).start(&run));
+        assert_eq!(ended.of_stream(false), ["one"]);
+        assert_eq!(ended.footer.exit_code, Some(0));
     }
 }
 
