@@ -37,8 +37,8 @@ impl Standing {
         let Some(checkpoint) = Checkpoint::load(rundir).map_err(at)? else {
             return Self::fresh(rundir).map_err(at);
         };
-        let is_started = waiter::claim(rundir, checkpoint.launch)
-            .is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists);
+        let is_started =
+            waiter::forestall(rundir, checkpoint.launch).is_ok_and(|forestalled| !forestalled);
         let (capture, entries) = Capture::open(rundir.path(), checkpoint.capture).map_err(at)?;
         let decoding = checkpoint.decoding.clone();
         let standing = Self {

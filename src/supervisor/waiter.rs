@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -45,10 +45,22 @@ pub(super) enum End {
 ///
 /// # Errors
 /// Of the kind `AlreadyExists` when another has it.
-pub(super) fn claim(rundir: &RunDir, launch: u32) -> io::Result<()> {
+fn claim(rundir: &RunDir, launch: u32) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     options.open(rundir.program(launch)).map(drop)
+}
+
+/// Takes that right for a supervisor. Says whether no waiter has it, nor ever will.
+///
+/// What it leaves is a link, which is made in one step: whoever finds it after the death of this supervisor as well
+/// does not take it for a waiter that began.
+pub(super) fn forestall(rundir: &RunDir, launch: u32) -> io::Result<bool> {
+    let path = rundir.program(launch);
+    match symlink(".", &path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(path.is_symlink()),
+        made => made.map(|()| true),
+    }
 }
 
 /// What is known of a launch; `None` where its waiter has written nothing.
@@ -63,8 +75,10 @@ pub(super) fn last_end(rundir: &RunDir) -> Option<End> {
 
 /// Takes the right to start what a dead supervisor was about to start: a waiter that has not begun yet gives up.
 pub(super) fn claim_next(rundir: &RunDir) {
-    if let Err(error) = claim(rundir, launches(rundir) + 1) {
-        tracing::warn!(%error, "a program may yet be started");
+    match forestall(rundir, launches(rundir) + 1) {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("a program begins in this very moment"),
+        Err(error) => tracing::warn!(%error, "a program may yet be started"),
     }
 }
 

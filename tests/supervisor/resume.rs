@@ -4,7 +4,8 @@ use crate::chance::{Chance, kills};
 use crate::manager::Manager;
 use crate::support::{Ended, TestRun, process_in, until};
 use nix::sys::signal::Signal;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::time::{Duration, Instant};
 use switchyard::proctree::ProcessId;
 use switchyard::protocol::Status;
@@ -179,6 +180,42 @@ fn the_exit_code_of_a_program_is_known_that_ended_while_no_supervisor_was_there(
     assert_eq!(ended.of_stream(false), ["before", "after"]);
     assert_eq!(ended.footer.exit_code, Some(42));
     assert_eq!(ended.footer.result.status, Status::Error);
+}
+
+#[test]
+fn a_program_is_started_though_two_supervisors_were_killed_just_before_that() {
+    let mut run = TestRun::new(&["read x < $GATE; echo one"]);
+    let gate = run.path("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    run.spec
+        .environment
+        .push(("GATE".to_owned(), gate.display().to_string()));
+    let manager = Manager::new(&run);
+    let mut first = manager.start(&run);
+    let launched = run.rundir.program(1);
+    let process = |name: &str| {
+        let launched = fs::read(&launched).unwrap_or_default();
+        let launched: serde_json::Value = serde_json::from_slice(&launched).unwrap_or_default();
+        ProcessId::of(i32::try_from(launched[name]["pid"].as_i64()?).unwrap())
+    };
+    until("the program", || process("program").is_some());
+    let processes = ["waiter", "program"].map(|name| process(name).unwrap());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    for process in processes {
+        process.signal(Signal::SIGKILL);
+        until("its death", || !process.is_alive());
+    }
+    // As if the first had died before its waiter began, and the second right behind its claim.
+    fs::remove_file(&launched).unwrap();
+    std::os::unix::fs::symlink(".", &launched).unwrap();
+
+    // Open for reading, too: where nobody else reads, this does not wait for ever.
+    let open = File::options().read(true).write(true).open(&gate);
+    open.as_ref().unwrap().write_all(b"go\n").unwrap();
+    let ended = run.end(manager.start(&run));
+    assert_eq!(ended.of_stream(false), ["one"]);
+    assert_eq!(ended.footer.exit_code, Some(0));
 }
 
 #[test]
