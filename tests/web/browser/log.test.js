@@ -194,6 +194,8 @@ test('a phase leads to its first line', async () => {
   berta.many(1, 800);
   await until('the lines of the evaluation are there', async () => (await berta.run()).lines === 801);
   berta.err("building '/nix/store/00000000000000000000000000000000-a.drv'...");
+  // Between standard error and standard output there is no order.
+  await until('the first line of the build is there', async () => (await berta.run()).lines === 802);
   berta.many(801, 1500);
   await page.goto(`${world.url}/hosts/berta/runs/${id}`);
   const building = page.locator('.phases button', { hasText: 'Building' });
