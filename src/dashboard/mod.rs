@@ -19,6 +19,7 @@ mod intake;
 mod live;
 mod problem;
 mod rates;
+mod retention;
 mod router;
 pub mod routes;
 mod searches;

@@ -1,7 +1,7 @@
 //! An agent in wrong hands, with its token.
 
 use crate::common::{Answer, Dashboard, SOON, Socket, measured, sha256_hex, wait_for};
-use crate::support::{RUN, begin, dial, with_users};
+use crate::support::{RUN, begin, dial, end, output, with_users};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -128,4 +128,51 @@ fn a_host_that_begins_runs_without_end_opens_few_files() {
     agent.send(&json!({"type": "heartbeat", "host_id": "h1", "revision": "later"}));
     assert_eq!(dashboard.get("/health").status, 200);
     assert!(open() < 256 * 2 + 100, "{}", open());
+}
+
+#[test]
+fn a_host_that_fills_the_disk_pushes_out_its_own_history_and_nobody_elses() {
+    const MOST: u64 = 20_000_000;
+    let extra = format!("[retention]\nmax_bytes = {MOST}\n");
+    let dashboard = Dashboard::start_with(&["h1", "h2"], &extra, &[]);
+    let of = |host: &str, mut message: Value| {
+        message["host_id"] = host.into();
+        message
+    };
+    let mut honest = Socket::agent(&dashboard, "h2");
+    honest.send(&of("h2", begin(RUN)));
+    honest.send(&of("h2", output(RUN, 0, &["kept"])));
+    honest.send(&of("h2", end(RUN, 1)));
+    honest.wait_for("the final ack", |message| message["final"] == true);
+    let line = "x".repeat(500);
+    let mut hostile = Socket::agent(&dashboard, "h1");
+    let runs: Vec<String> = (10..60)
+        .map(|n| format!("2025-12-14T11-30-{n}-switch"))
+        .collect();
+    for run in &runs {
+        hostile.send(&begin(run));
+        for first in (0..8_000).step_by(1_000) {
+            hostile.send(&output(run, first, &vec![line.as_str(); 1_000]));
+        }
+        hostile.send(&end(run, 8_000));
+        hostile.wait_for("the final ack", |message| message["final"] == true);
+    }
+    let taken = || -> u64 {
+        let folder = dashboard.data_dir().join("logs/h1");
+        let files = std::fs::read_dir(folder).unwrap();
+        files
+            .filter_map(|file| Some(file.ok()?.metadata().ok()?.len()))
+            .sum()
+    };
+    measured(&format!(
+        "a host that writes {} MB where 20 MB may be stored: {} MB at its end",
+        runs.len() * 4,
+        taken() / 1_000_000
+    ));
+    wait_for("its history to go", SOON, || {
+        (taken() <= MOST).then_some(())
+    });
+    assert_eq!(dashboard.lines("h2", RUN).len(), 1);
+    let last = runs.last().unwrap();
+    assert_eq!(dashboard.lines("h1", last).len(), 8_000, "its newest stay");
 }
