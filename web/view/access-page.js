@@ -35,6 +35,7 @@ export class AccessPage extends HTMLElement {
   #life = null;
   #active = 0;
   #who = '';
+  #refreshing = false;
 
   /** @param {import('./context.js').Context} context */
   constructor(context) {
@@ -63,7 +64,7 @@ export class AccessPage extends HTMLElement {
     const here = () => (this.#active = performance.now());
     for (const event of ['pointermove', 'pointerdown', 'keydown', 'focusin']) addEventListener(event, here, { signal, passive: true });
     document.addEventListener('visibilitychange', () => !document.hidden && this.#panel?.refresh(), { signal });
-    const timer = setInterval(() => this.#refresh(), REFRESH_MS);
+    const timer = setInterval(() => void this.#refresh(), REFRESH_MS);
     signal.addEventListener('abort', () => clearInterval(timer));
     here();
     void this.#load();
@@ -78,8 +79,12 @@ export class AccessPage extends HTMLElement {
     void this.#load();
   }
 
-  #refresh() {
-    if (!document.hidden && performance.now() - this.#active < AWAY_MS && !document.querySelector('dialog[open]')) void this.#panel?.refresh();
+  /** A dashboard that is slow is not asked again meanwhile. */
+  async #refresh() {
+    if (this.#refreshing || document.hidden || performance.now() - this.#active > AWAY_MS || document.querySelector('dialog[open]')) return;
+    this.#refreshing = true;
+    await this.#panel?.refresh();
+    this.#refreshing = false;
   }
 
   get #tab() {
