@@ -108,7 +108,7 @@ fn a_search_that_takes_too_long_is_ended_and_keeps_nobody_else_from_searching() 
 
     // Whoever hangs up is not searched for any longer, and leaves no thread behind.
     drop(waiting);
-    wait_for("the threads to be free", SOON, || {
+    wait_for("the threads to be free", WITHIN / 2, || {
         (load(&dashboard) < 0.2).then_some(())
     });
 }
