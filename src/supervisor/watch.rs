@@ -59,10 +59,19 @@ impl Watch {
         std::mem::take(&mut self.changed)
     }
 
-    /// Takes an order back that is not obeyed, so that no later supervisor obeys it.
+    /// Takes an order back that is not obeyed, so that no later supervisor obeys it. One with force that came in its
+    /// place meanwhile stays, and is found by the next question.
     pub(super) fn refuse(&self) {
+        let refused = self.order_path.with_extension("refused");
         // A signal left no file.
-        let _ = std::fs::remove_file(&self.order_path);
+        if std::fs::rename(&self.order_path, &refused).is_err() {
+            return;
+        }
+        let came_meanwhile = spool::read_json::<StopOrder>(&refused);
+        let _ = match came_meanwhile {
+            Ok(Some(order)) if order.force => std::fs::rename(&refused, &self.order_path),
+            _ => std::fs::remove_file(&refused),
+        };
     }
 
     /// An order that came since the last call. A signal is one too, without force and without a name.
@@ -109,4 +118,35 @@ fn drained(bytes: &mut UnixStream) -> bool {
         some = true;
     }
     some
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_is_refused_is_gone_but_not_one_with_force_that_has_taken_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("2025-12-14T10-30-00-switch");
+        std::fs::create_dir(&path).unwrap();
+        let rundir = RunDir::at(&path).unwrap();
+        let mut watch = Watch::new(&rundir).unwrap();
+        let give = |force| {
+            let order = StopOrder {
+                requested_by: None,
+                force,
+            };
+            spool::write_json(&rundir.stop(), &order).unwrap();
+        };
+        give(false);
+        assert!(watch.order().is_some_and(|order| !order.force));
+        watch.refuse();
+        assert!(watch.order().is_none() && !rundir.stop().exists());
+        give(false);
+        assert!(watch.order().is_some());
+        give(true);
+        watch.refuse();
+        assert!(watch.order().is_some_and(|order| order.force));
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1);
+    }
 }
