@@ -126,9 +126,16 @@ pub async fn run(
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
+    let local = serve::bind_local(&config.data_dir);
     logging::announce(&format!("listening on http://{address}"));
     lifecycle::notify_ready(&core.summary());
-    let serving = serve::serve(listener, &config, router::router(&app), shutdown.clone());
+    let serving = serve::serve(
+        listener,
+        local,
+        &config,
+        router::router(&app),
+        shutdown.clone(),
+    );
     tokio::select! {
         served = serving => served?,
         () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}

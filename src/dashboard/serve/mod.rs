@@ -7,6 +7,7 @@ mod socket;
 
 pub(crate) use gate::Connection;
 pub use socket::SOCKET;
+pub(super) use socket::bind as bind_local;
 
 use super::auth::Peer;
 use super::config::Config;
@@ -42,12 +43,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Serves until `shutdown`, and then until every request is answered.
 pub(super) async fn serve(
     listener: TcpListener,
+    local: Option<UnixListener>,
     config: &Config,
     router: Router,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let gate = Gate::new(config.limits, &config.proxy.trusted);
-    let local = socket::bind(&config.data_dir);
     let (ending, ends) = watch::channel(false);
     let mut connections = JoinSet::new();
     loop {

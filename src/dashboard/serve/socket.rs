@@ -10,7 +10,7 @@ use tokio::net::UnixListener;
 pub const SOCKET: &str = "control";
 
 /// Opens it; without it the dashboard works as well.
-pub(super) fn bind(data_dir: &Path) -> Option<UnixListener> {
+pub(in crate::dashboard) fn bind(data_dir: &Path) -> Option<UnixListener> {
     match try_bind(data_dir) {
         Ok(listener) => Some(listener),
         Err(error) => {
