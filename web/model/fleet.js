@@ -47,7 +47,13 @@ export class Fleet {
     return current?.run_id === runId ? current : this.#runs.get(`${hostId}/${runId}`);
   }
 
-  /** A run as it is now, from the wire or from an answer. @param {Run} run */
+  /** A run as an answer has it. What a message has said since it was asked for is newer. @param {Run} run @param {Run | undefined} known what was known of it then */
+  answered(run, known) {
+    const now = this.findRun(run.host_id, run.run_id);
+    if (!now || now === known) this.run(run);
+  }
+
+  /** A run as it is now. @param {Run} run */
   run(run) {
     const host = this.hosts.get(run.host_id);
     if (host && isLatest(run, host.run)) this.hosts.set(host.id, { ...host, run });

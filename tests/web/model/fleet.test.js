@@ -35,6 +35,21 @@ test('an update of a run shows at its host unless a later one has begun', () => 
   assert.equal(fleet.findRun('a', '2026-01-01T10-00-00-switch')?.status, 'ok');
 });
 
+test('an answer is older than what a message has said since it was asked for', () => {
+  const fleet = new Fleet();
+  fleet.answered(run({ done: 1 }), undefined);
+  assert.equal(fleet.findRun('a', run().run_id)?.done, 1);
+  fleet.receive({ type: 'hosts', hosts: [host('a', { run: run({ done: 2 }) })] });
+  fleet.answered(run({ done: 1 }), undefined);
+  assert.equal(fleet.hosts.get('a')?.run?.done, 2);
+  const known = fleet.findRun('a', run().run_id);
+  fleet.answered(run({ done: 3 }), known);
+  assert.equal(fleet.hosts.get('a')?.run?.done, 3);
+  fleet.receive({ type: 'run_update', run: run({ status: 'ok' }) });
+  fleet.answered(run({ done: 4 }), known);
+  assert.equal(fleet.hosts.get('a')?.run?.status, 'ok');
+});
+
 test('a run that is already known is not queued again', () => {
   const fleet = new Fleet();
   fleet.receive({ type: 'hosts', hosts: [host('a', { run: run() })] });
