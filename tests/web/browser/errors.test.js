@@ -115,6 +115,10 @@ test('a run that retention has removed says so', async () => {
     world.host('anna').many(1, 100);
     world.host('anna').exit(0);
     await world.host('anna').ended('ok');
+    // The newest of a host stays.
+    await world.host('anna').start('switch');
+    world.host('anna').exit(0);
+    await world.host('anna').ended('ok');
     await world.stopDashboard();
     await world.startDashboard();
     await until('it is removed', async () => (await fetch(`${world.url}/api/hosts/anna/runs/${run}`)).status === 404);

@@ -78,6 +78,18 @@ const INTENTS = {
   'the button': { why: /^paused$/, act: (page) => page.getByText('Follow', { exact: true }).click() },
 };
 
+/** Where the log is scrolled to, once nothing moves it any more. @param {import('playwright-core').Page} page */
+const stillTop = (page) =>
+  page.locator('.log-scroll').evaluate(async (scroller) => {
+    let top = scroller.scrollTop;
+    for (let frames = 0; frames < 5; frames++) {
+      await new Promise(requestAnimationFrame);
+      if (scroller.scrollTop !== top) frames = 0;
+      top = scroller.scrollTop;
+    }
+    return top;
+  });
+
 for (const [name, { why, act }] of Object.entries(INTENTS)) {
   test(`following pauses by ${name}; what comes is counted, and End goes on`, async () => {
     const { page, box } = await open();
@@ -86,7 +98,7 @@ for (const [name, { why, act }] of Object.entries(INTENTS)) {
     await act(page, box);
     await until('it is paused', async () => !(await follows(page)));
     const before = lines;
-    const top = await page.locator('.log-scroll').evaluate((scroller) => scroller.scrollTop);
+    const top = await stillTop(page);
     await more(137);
     await page.getByText(`▼ ${lines - before} new`, { exact: true }).waitFor();
     assert.match((await page.locator('.pill-why').textContent()) ?? '', why);

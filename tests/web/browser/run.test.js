@@ -134,6 +134,7 @@ test('a burst of 100,000 lines leaves few nodes, follows its end, and its beginn
 test('several hosts are commanded at once, and one that is busy says why not', async () => {
   const { page } = await browser.page();
   await start('anna', 'build');
+  await world.host('anna').ended('running');
   await page.goto(world.url);
   for (const name of ['anna', 'clara', 'dora']) await row(page, name).locator('input[type="checkbox"]').check();
   await page.getByText('3 hosts selected').waitFor();

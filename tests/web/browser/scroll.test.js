@@ -116,6 +116,7 @@ for (const scale of [1, 2]) {
     test('the first line in view stays when lines are loaded before it, when the window changes, and with wrapping', async () => {
       const page = await open('#L700001');
       await isInView(page, 700_000);
+      await until('the page around is there', async () => (await page.locator('.log-row.hole').count()) === 0);
       const before = await firstInView(page);
       assert.equal(before.text, `line ${before.seq + 1}`);
       // The pages above come later.
