@@ -1,4 +1,4 @@
-use crate::support::{Fleet, appears};
+use crate::support::{Fleet, appears, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -58,13 +58,12 @@ async fn a_run_that_ended_without_an_agent_is_offered_with_its_result() {
     connection.command(RUN, "n", "switch").await;
     connection.expect("status").await;
     agent.kill();
-    let supervisor = pid_in(&fleet, "/supervisor/pid");
     fs::write(fleet.path("go"), "").unwrap();
     let log = fleet.rundir(RUN).join(format!("{RUN}.log"));
-    while !fs::read_to_string(&log).unwrap().contains("# Result:") {
-        assert!(kill(Pid::from_raw(supervisor), None).is_ok(), "it died");
-        tokio::task::yield_now().await;
-    }
+    until("the end of the run", || {
+        fs::read_to_string(&log).unwrap().contains("# Result:")
+    })
+    .await;
     let _agent = fleet.agent(script, "");
     let (mut connection, register) = fleet.register().await;
     assert_eq!(register["runs"][0]["status"], "error");
@@ -178,8 +177,13 @@ async fn a_run_that_an_agent_took_and_did_not_begin_before_it_died_is_begun_by_t
     let (mut connection, _) = fleet.register().await;
     connection.command(RUN, "n", "switch").await;
     connection.until_end(RUN, 0).await;
+    let supervisor = ProcessId::of(pid_in(&fleet, "/supervisor/pid"));
     agent.kill();
     drop(connection);
+    until("the end of its supervisor", || {
+        !supervisor.is_some_and(ProcessId::is_alive)
+    })
+    .await;
     // As it was before the supervisor started: nothing but the request.
     for entry in fs::read_dir(fleet.rundir(RUN)).unwrap() {
         let entry = entry.unwrap();

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// An agent of one host.
 pub(crate) struct Agent {
@@ -111,7 +112,13 @@ impl Agent {
     /// The agent again, from a copy of the binary that is removed once it is connected.
     pub(crate) fn start_again_from_a_removed_program(&mut self) {
         let program = self.dir.path().join("program");
-        fs::copy(env!("CARGO_BIN_EXE_switchyard"), &program).unwrap();
+        // By another process: a program that this one holds open for writing, and its children by inheritance, cannot
+        // be started.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_switchyard"))
+            .arg(&program)
+            .status();
+        assert!(copied.unwrap().success());
         let config = self.dir.path().join("agent.toml");
         let arguments = ["agent", "--config", config.to_str().unwrap()];
         self.process = Process::start_program(&program, self.dir.path(), &arguments, &[]);

@@ -34,6 +34,11 @@ fn kill_supervisor(agent: &Agent, run: &str, life: Duration) {
         let json: Value = serde_json::from_slice(&fs::read(&file).ok()?).ok()?;
         json["supervisor"]["pid"].as_i64()
     });
+    // Before its log is begun a run has not begun.
+    let log = file.with_file_name(format!("{run}.log"));
+    wait_for("its log", SOON, || {
+        (fs::metadata(&log).ok()?.len() > 0).then_some(())
+    });
     std::thread::sleep(life);
     kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
 }

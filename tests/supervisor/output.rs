@@ -130,15 +130,20 @@ fn steps_have_no_input_and_run_in_the_repository_with_the_environment() {
 #[test]
 fn a_full_disk_ends_in_a_clear_status_and_the_child_is_not_held_up() {
     let bytes = 200_000;
-    let script =
-        format!("echo small; sleep 0.3; head -c {bytes} /dev/zero; echo; sleep 0.5; echo end >&2");
-    let run = TestRun::new(&[&script]);
+    let script = format!(
+        "echo small; while [ ! -e go ]; do sleep 0.01; done; head -c {bytes} /dev/zero; echo; sleep 0.5; echo end >&2"
+    );
+    let mut run = TestRun::new(&[&script]);
+    run.spec.work_dir = run.folder.path().to_owned();
     // Files may grow to 64 KiB, in units of 512 bytes.
     let limited = r#"trap '' XFSZ; ulimit -f 128; exec "$0" "$@""#;
     let mut shell = Command::new("/bin/sh");
     let supervise = run.command(env!("CARGO_BIN_EXE_switchyard"));
     shell.args(["-c", limited]).arg(supervise.get_program());
-    let ended = run.end(shell.args(supervise.get_args()).spawn().unwrap());
+    let supervisor = shell.args(supervise.get_args()).spawn().unwrap();
+    run.await_line("small");
+    fs::write(run.path("go"), "").unwrap();
+    let ended = run.end(supervisor);
     assert_eq!(ended.footer.result.status, Status::Error);
     assert_eq!(ended.footer.exit_code, Some(0));
     let [small, notice, rest] = &ended.of_stream(false)[..] else {

@@ -53,18 +53,18 @@ fn a_child_ended_by_a_signal_has_128_and_its_number() {
 #[test]
 fn a_timeout_is_124() {
     let mut run = TestRun::new(&["echo begun; sleep 60", "echo never"]);
-    run.spec.timeout = Some(1);
+    run.spec.timeout = Some(3);
     let ended = run.run();
     assert_eq!(ended.footer.exit_code, Some(124));
     assert_eq!(ended.footer.result.status, Status::Error);
     assert_eq!(ended.of_stream(false), ["begun"]);
-    assert!(ended.message().contains("timeout of 1 s"));
+    assert!(ended.message().contains("timeout of 3 s"));
 }
 
 #[test]
 fn a_timeout_does_not_fire_in_mid_activation() {
-    let mut run = TestRun::new(&["echo activating the configuration... >&2; sleep 2; echo done"]);
-    run.spec.timeout = Some(1);
+    let mut run = TestRun::new(&["echo activating the configuration... >&2; sleep 5; echo done"]);
+    run.spec.timeout = Some(3);
     let ended = run.run();
     assert_eq!(ended.footer.exit_code, Some(0));
     assert_eq!(ended.of_stream(false), ["done"]);

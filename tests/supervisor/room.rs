@@ -101,10 +101,12 @@ fn a_spool_goes_on_once_the_dashboard_has_acknowledged() {
     let said = NamedTempFile::new().unwrap();
     let supervisor = start_into(&run, &said);
     await_gap(&said);
-    let stored = run.lines().len() as u64;
-    spool::note_acknowledged(&run.rundir, stored).unwrap();
     fs::write(run.path("go"), "").unwrap();
-    run.await_line("line 100001");
+    until("a later line", || {
+        let lines = run.lines();
+        spool::note_acknowledged(&run.rundir, lines.len() as u64).unwrap();
+        lines.iter().any(|(line, _)| line == "line 100001")
+    });
     fs::write(run.path("enough"), "").unwrap();
     let mut ended = run.end(supervisor);
     let (total, _) = ended.lines.pop().unwrap();

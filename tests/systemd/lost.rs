@@ -8,13 +8,18 @@ use serde_json::Value;
 const ACTIVATION: &str = "nixos-rebuild-switch-to-configuration.service";
 
 impl Scene {
-    /// Begins a switch, and waits until the lines of half its build have arrived.
+    /// Begins a switch, and waits until the lines of half its build, which are 200, have arrived.
     fn half_built(&self) -> String {
         self.hold("build");
         let run = self.switch();
         self.host.await_file("/var/toy/is-building");
-        self.dashboard
-            .wait_for_run(HOST, &run, SOON, |run| run["lines"].as_u64() >= Some(200));
+        wait_for("half the build", SOON, || {
+            let lines = self.dashboard.lines(HOST, &run);
+            lines
+                .iter()
+                .any(|line| line.line == "toy-system> before 200")
+                .then_some(())
+        });
         run
     }
 
