@@ -72,13 +72,6 @@ impl RunId {
         })
     }
 
-    /// Orders the runs of a host in time: runs begin with their second, and of two in one second, and of one command,
-    /// the longer id is the later one.
-    pub fn in_time(&self) -> (&str, usize, &str) {
-        const SECOND: usize = "2025-12-14T10-30-00".len();
-        (&self.0[..SECOND], self.0.len(), &self.0)
-    }
-
     /// The command that the id names.
     pub fn command(&self) -> &str {
         Self::parts(&self.0).unwrap_or_default()

@@ -15,6 +15,9 @@ export class Fleet {
   #incoming = null;
   /** @type {Map<string, Run>} */
   #runs = new Map();
+  /** When each run as it is known was told or asked for, by a count of such moments. @type {WeakMap<Run, number>} */
+  #since = new WeakMap();
+  #moments = 0;
   /** @type {Set<(hostId: string | null) => void>} */
   #listeners = new Set();
 
@@ -47,14 +50,20 @@ export class Fleet {
     return current?.run_id === runId ? current : this.#runs.get(`${hostId}/${runId}`);
   }
 
-  /** A run as an answer has it. What a message has said since it was asked for is newer. @param {Run} run @param {Run | undefined} known what was known of it then */
-  answered(run, known) {
-    const now = this.findRun(run.host_id, run.run_id);
-    if (!now || now === known) this.run(run);
+  /** A run is asked for now: to be given with the answer. */
+  asks() {
+    return ++this.#moments;
   }
 
-  /** A run as it is now. @param {Run} run */
-  run(run) {
+  /** A run as an answer has it, unless something newer has come since it was asked for. @param {Run} run @param {number} asked */
+  answered(run, asked) {
+    const known = this.findRun(run.host_id, run.run_id);
+    if (!known || (this.#since.get(known) ?? 0) <= asked) this.run(run, asked);
+  }
+
+  /** A run as it was told, or as it was when it was asked for. @param {Run} run @param {number} [since] */
+  run(run, since = ++this.#moments) {
+    this.#since.set(run, since);
     const host = this.hosts.get(run.host_id);
     if (host && isLatest(run, host.run)) this.hosts.set(host.id, { ...host, run });
     this.#remember(run);
@@ -64,7 +73,10 @@ export class Fleet {
   /** @param {{hosts: Host[], more?: boolean}} message */
   #list(message) {
     const incoming = (this.#incoming ??= new Map());
-    for (const host of message.hosts) incoming.set(host.id, host);
+    for (const host of message.hosts) {
+      incoming.set(host.id, host);
+      this.#told(host);
+    }
     if (message.more) return;
     this.hosts = incoming;
     this.#incoming = null;
@@ -75,6 +87,7 @@ export class Fleet {
   /** @param {Host} host */
   #host(host) {
     this.#incoming?.set(host.id, host);
+    this.#told(host);
     const isNew = !this.hosts.has(host.id);
     this.hosts.set(host.id, host);
     if (host.run) this.#remember(host.run);
@@ -85,6 +98,11 @@ export class Fleet {
   #queued({ host_id, run_id, command, requested_by }) {
     if (this.findRun(host_id, run_id)) return;
     this.run({ host_id, run_id, command, requested_by, status: 'queued' });
+  }
+
+  /** @param {Host} host */
+  #told(host) {
+    if (host.run) this.#since.set(host.run, ++this.#moments);
   }
 
   /** @param {Run} run */

@@ -35,7 +35,8 @@ export class AccessPage extends HTMLElement {
   #life = null;
   #active = 0;
   #who = '';
-  #refreshing = false;
+  /** Whose answer is waited for. @type {InstanceType<typeof TABS[string]['Panel']> | null} */
+  #refreshing = null;
 
   /** @param {import('./context.js').Context} context */
   constructor(context) {
@@ -81,10 +82,11 @@ export class AccessPage extends HTMLElement {
 
   /** A dashboard that is slow is not asked again meanwhile. */
   async #refresh() {
-    if (this.#refreshing || document.hidden || performance.now() - this.#active > AWAY_MS || document.querySelector('dialog[open]')) return;
-    this.#refreshing = true;
-    await this.#panel?.refresh();
-    this.#refreshing = false;
+    const panel = this.#panel;
+    if (!panel || panel === this.#refreshing || document.hidden || performance.now() - this.#active > AWAY_MS || document.querySelector('dialog[open]')) return;
+    this.#refreshing = panel;
+    await panel.refresh();
+    if (this.#refreshing === panel) this.#refreshing = null;
   }
 
   get #tab() {

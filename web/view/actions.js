@@ -92,9 +92,9 @@ export class Actions {
 
   /** The answer may be here before the news that the activation has begun. @param {Run} run */
   async #hasBegunToActivate(run) {
-    const known = this.#fleet.findRun(run.host_id, run.run_id);
+    const asked = this.#fleet.asks();
     const now = await this.#api.run(run.host_id, run.run_id).catch(() => null);
-    if (now) this.#fleet.answered(now, known);
+    if (now) this.#fleet.answered(now, asked);
     return now !== null && isActivating(now);
   }
 

@@ -110,8 +110,8 @@ export class RunPage extends HTMLElement {
 
   async #load() {
     try {
-      const known = this.#run;
-      this.#context.fleet.answered(await this.#context.api.run(this.#host, this.#runId), known);
+      const asked = this.#context.fleet.asks();
+      this.#context.fleet.answered(await this.#context.api.run(this.#host, this.#runId), asked);
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) {
         this.#missing.replaceChildren(`Nothing to show: ${error.message}. `, h('a', { href: hostPath(this.#host) }, `The other runs of ${this.#host}`));

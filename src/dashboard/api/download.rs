@@ -162,12 +162,19 @@ fn latest(folder: &Path) -> Result<Option<RunId>, LogError> {
         if let Some(run) = stem.and_then(|stem| RunId::new(stem).ok())
             && latest
                 .as_ref()
-                .is_none_or(|latest| latest.in_time() < run.in_time())
+                .is_none_or(|latest| order(latest) < order(&run))
         {
             latest = Some(run);
         }
     }
     Ok(latest)
+}
+
+/// Runs begin with their second; of two in one second, and of one command, the longer id is the later one.
+fn order(run: &RunId) -> (&str, usize, &str) {
+    const SECOND: usize = "2025-12-14T10-30-00".len();
+    let id = run.as_str();
+    (&id[..SECOND], id.len(), id)
 }
 
 #[cfg(test)]

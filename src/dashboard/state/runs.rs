@@ -186,53 +186,67 @@ impl State {
         .await
     }
 
-    /// Ended runs of all hosts, oldest first: host, run, and when it was asked for.
-    pub(crate) async fn oldest_ended(
+    /// Ended runs of all hosts that were asked for before this, oldest first.
+    pub(crate) async fn ended_before(
         &self,
+        before: Timestamp,
         limit: usize,
-    ) -> Result<Vec<(HostId, RunId, Timestamp)>, StateError> {
+    ) -> Result<Vec<(HostId, RunId)>, StateError> {
         self.call(move |connection| {
             let mut some = connection.prepare_cached(
-                "SELECT host_id, run_id, at FROM runs WHERE open = 0 ORDER BY at, run_id LIMIT ?1",
+                "SELECT host_id, run_id FROM runs WHERE open = 0 AND at < ?1 ORDER BY at, run_id LIMIT ?2",
             )?;
-            let rows = some.query_map([limit as i64], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get::<_, String>(1)?,
-                    row.get(2)?,
-                ))
+            let rows = some.query_map(params![before.millis(), limit as i64], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
             })?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            let ids = |(host, run, at): (String, String, i64)| {
-                Some((
-                    HostId::new(&host).ok()?,
-                    RunId::new(&run).ok()?,
-                    Timestamp::from_millis(at),
-                ))
+            let ids = |(host, run): (String, String)| {
+                Some((HostId::new(&host).ok()?, RunId::new(&run).ok()?))
             };
             Ok(rows.into_iter().filter_map(ids).collect())
         })
         .await
     }
 
-    /// Forgets a run, but for the fact that there was one.
+    /// Ended runs of a host, oldest first.
+    pub(crate) async fn ended_of(
+        &self,
+        host_id: &HostId,
+        limit: usize,
+    ) -> Result<Vec<RunId>, StateError> {
+        let host = host_id.to_string();
+        self.call(move |connection| {
+            let mut some = connection.prepare_cached(
+                "SELECT run_id FROM runs WHERE host_id = ?1 AND open = 0 ORDER BY at, run_id LIMIT ?2",
+            )?;
+            let rows = some.query_map(params![host, limit as i64], |row| row.get::<_, String>(0))?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            Ok(rows.iter().filter_map(|run| RunId::new(run).ok()).collect())
+        })
+        .await
+    }
+
+    /// Forgets a run that is over, but for the fact that there was one; `false` if it is not, or not known.
     pub(crate) async fn remove_run(
         &self,
         host_id: &HostId,
         run_id: &RunId,
-    ) -> Result<(), StateError> {
+    ) -> Result<bool, StateError> {
         let id = (host_id.to_string(), run_id.to_string());
         self.call(move |connection| {
             let transaction = connection.transaction()?;
-            transaction.execute(
-                "INSERT OR IGNORE INTO removed VALUES (?1, ?2)",
+            let removed = transaction.execute(
+                "DELETE FROM runs WHERE host_id = ?1 AND run_id = ?2 AND open = 0",
                 (&id.0, &id.1),
             )?;
-            transaction.execute(
-                "DELETE FROM runs WHERE host_id = ?1 AND run_id = ?2",
-                (&id.0, &id.1),
-            )?;
-            transaction.commit()
+            if removed > 0 {
+                transaction.execute(
+                    "INSERT OR IGNORE INTO removed VALUES (?1, ?2)",
+                    (&id.0, &id.1),
+                )?;
+            }
+            transaction.commit()?;
+            Ok(removed > 0)
         })
         .await
     }

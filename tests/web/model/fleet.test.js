@@ -35,19 +35,34 @@ test('an update of a run shows at its host unless a later one has begun', () => 
   assert.equal(fleet.findRun('a', '2026-01-01T10-00-00-switch')?.status, 'ok');
 });
 
-test('an answer is older than what a message has said since it was asked for', () => {
+test('an answer is older than what has come since it was asked for', () => {
   const fleet = new Fleet();
-  fleet.answered(run({ done: 1 }), undefined);
-  assert.equal(fleet.findRun('a', run().run_id)?.done, 1);
+  const shown = () => fleet.findRun('a', run().run_id);
+  const first = fleet.asks();
+  fleet.answered(run({ done: 1 }), first);
+  assert.equal(shown()?.done, 1);
+  const second = fleet.asks();
   fleet.receive({ type: 'hosts', hosts: [host('a', { run: run({ done: 2 }) })] });
-  fleet.answered(run({ done: 1 }), undefined);
-  assert.equal(fleet.hosts.get('a')?.run?.done, 2);
-  const known = fleet.findRun('a', run().run_id);
-  fleet.answered(run({ done: 3 }), known);
-  assert.equal(fleet.hosts.get('a')?.run?.done, 3);
+  fleet.answered(run({ done: 1 }), second);
+  assert.equal(shown()?.done, 2);
+  const [third, fourth] = [fleet.asks(), fleet.asks()];
+  fleet.answered(run({ done: 4 }), fourth);
+  fleet.answered(run({ done: 3 }), third);
+  assert.equal(shown()?.done, 4, 'the order in which they were asked for counts');
+  const fifth = fleet.asks();
   fleet.receive({ type: 'run_update', run: run({ status: 'ok' }) });
-  fleet.answered(run({ done: 4 }), known);
+  fleet.answered(run({ done: 5 }), fifth);
   assert.equal(fleet.hosts.get('a')?.run?.status, 'ok');
+});
+
+test('a run that ended while nobody was told, and is no longer the last of its host, is shown as the answer has it', () => {
+  const fleet = new Fleet();
+  fleet.answered(run(), fleet.asks());
+  fleet.receive({ type: 'hosts', hosts: [host('a', { run: run() })] });
+  const asked = fleet.asks();
+  fleet.receive({ type: 'hosts', hosts: [host('a', { run: run({ run_id: '2026-01-01T11-00-00-switch' }) })] });
+  fleet.answered(run({ status: 'ok' }), asked);
+  assert.equal(fleet.findRun('a', run().run_id)?.status, 'ok');
 });
 
 test('a run that is already known is not queued again', () => {

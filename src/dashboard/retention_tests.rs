@@ -1,0 +1,214 @@
+//! What goes, and what stays.
+
+use super::*;
+use crate::dashboard::intake::HostRuns;
+use crate::dashboard::state::RunRecord;
+use crate::dashboard::testing::{host, open, parsed, switch};
+use crate::protocol::{Run, Status};
+use serde_json::json;
+
+async fn retain(core: &Arc<Core>, limits: Retention) {
+    Retaining::new(limits).turn(core, Instant::now()).await;
+}
+
+fn days(days: u64, max_bytes: u64) -> Retention {
+    Retention { days, max_bytes }
+}
+
+/// Ended runs of `h1` asked for so many days ago, with 1,000 bytes of log each.
+async fn ended(core: &Arc<Core>, days: &[i64]) -> Vec<RunId> {
+    ended_of(core, "h1", days).await
+}
+
+async fn ended_of(core: &Arc<Core>, id: &str, days: &[i64]) -> Vec<RunId> {
+    let dir = core.log_dir(&host(id));
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut ids = Vec::new();
+    for age in days {
+        let at = Timestamp::from_millis(Timestamp::now().millis() - age * DAY_MS);
+        let (of, id) = (host(id), RunId::compose(at, &switch(), 1));
+        let mut run = Run::queued(id.clone(), of.clone(), switch());
+        (run.status, run.queued) = (Status::Ok, Some(at));
+        let record = RunRecord::of(run);
+        core.state.import(vec![record.clone()]).await.unwrap();
+        core.fleet.add_run(record);
+        std::fs::write(runlog::paths(&dir, &id).0, [0; 1000]).unwrap();
+        ids.push(id);
+    }
+    ids
+}
+
+async fn left(core: &Arc<Core>) -> Vec<RunId> {
+    left_of(core, "h1").await
+}
+
+async fn left_of(core: &Arc<Core>, id: &str) -> Vec<RunId> {
+    let runs = core.state.runs(&host(id), None, 100).await.unwrap();
+    let runs: Vec<_> = runs.into_iter().map(|record| record.run.run_id).collect();
+    let files = std::fs::read_dir(core.log_dir(&host(id))).unwrap();
+    assert_eq!(files.count(), runs.len());
+    runs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_removes_the_oldest_and_their_hosts_are_told_that_they_are_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let ids = ended(&core, &[9, 5, 3, 1]).await;
+    retain(&core, days(0, 0)).await;
+    assert_eq!(left(&core).await.len(), 4);
+    retain(&core, days(7, 0)).await;
+    assert_eq!(
+        left(&core).await,
+        [&ids[3], &ids[2], &ids[1]].map(Clone::clone)
+    );
+    retain(&core, days(0, 1_500)).await;
+    assert_eq!(left(&core).await, [ids[3].clone()]);
+
+    let mut runs = HostRuns::new(host("h1"), core.log_dir(&host("h1")));
+    let offer = json!([{"run_id": ids[0], "command": "switch", "status": "ok", "lines": 7}]);
+    let register = json!({"protocol": 1, "host_id": "h1", "runs": offer});
+    let register = serde_json::from_value(register).unwrap();
+    runs.register(&core, register).await.unwrap();
+    let answers = parsed(&runs.take_replies());
+    assert_eq!(answers[0]["resume"], json!([]));
+    assert_eq!(answers[1]["final"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_that_takes_most_pushes_out_its_own_history_and_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let quiet = ended_of(&core, "h2", &[300, 200]).await;
+    let many: Vec<i64> = (1..=20).rev().collect();
+    let loud = ended_of(&core, "h1", &many).await;
+    retain(&core, days(0, 10_000)).await;
+    assert_eq!(left_of(&core, "h2").await.len(), quiet.len());
+    let kept: Vec<_> = loud.iter().rev().take(8).cloned().collect();
+    assert_eq!(left(&core).await, kept, "its newest");
+    // Of two that take as much, each gives as much.
+    retain(&core, days(0, 2_000)).await;
+    assert_eq!(left(&core).await, kept[..1]);
+    assert_eq!(left_of(&core, "h2").await, quiet[1..]);
+}
+
+/// Makes a run of `h1` that goes on, with so many bytes of log.
+async fn going_on(core: &Arc<Core>, bytes: usize) -> RunId {
+    let id = RunId::compose(Timestamp::from_millis(0), &switch(), 1);
+    let mut run = Run::queued(id.clone(), host("h1"), switch());
+    run.status = Status::Running;
+    let record = RunRecord::of(run);
+    core.state.import(vec![record]).await.unwrap();
+    let dir = core.log_dir(&host("h1"));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(runlog::paths(&dir, &id).0, vec![0; bytes]).unwrap();
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_stays_and_takes_at_most_half_from_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let quiet = ended_of(&core, "h2", &[8, 7, 6, 5, 4, 3, 2, 1]).await;
+    let long = going_on(&core, 3_000).await;
+    retain(&core, days(0, 9_000)).await;
+    assert_eq!(
+        left_of(&core, "h2").await.len(),
+        6,
+        "there is room for both"
+    );
+    going_on(&core, 50_000).await;
+    retain(&core, days(0, 9_000)).await;
+    assert_eq!(left(&core).await, [long]);
+    let kept: Vec<_> = quiet.iter().rev().take(4).cloned().collect();
+    assert_eq!(left_of(&core, "h2").await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_hosts_that_give_nothing_however_many_the_others_lose_no_more_than_half() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let quiet = ended_of(&core, "h2", &[8, 7, 6, 5, 4, 3, 2, 1]).await;
+    going_on(&core, 50_000).await;
+    let newest = ended_of(&core, "h3", &[1]).await;
+    let (log, _) = runlog::paths(&core.log_dir(&host("h3")), &newest[0]);
+    std::fs::write(log, vec![0; 20_000]).unwrap();
+    retain(&core, days(0, 9_000)).await;
+    assert_eq!(left_of(&core, "h3").await, newest);
+    let kept: Vec<_> = quiet.iter().rev().take(4).cloned().collect();
+    assert_eq!(left_of(&core, "h2").await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_and_runs_that_give_nothing_keep_no_others_from_giving() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    for n in 0..RUNS_AT_A_TIME + 10 {
+        let dir = core.log_dir(&host(&format!("n{n}")));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("left-behind"), [0; 4_000]).unwrap();
+    }
+    ended(&core, &[5, 4, 3, 2, 1]).await;
+    assert!(!by_size(&core, 5_000).await, "it is looked again at once");
+    assert_eq!(left(&core).await.len(), 2, "half of it is for them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_began_goes_with_the_runs_of_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let ids = ended(&core, &[4, 3, 2, 1]).await;
+    for (id, status) in [(&ids[0], Status::Expired), (&ids[3], Status::Rejected)] {
+        let mut record = core.state.run(&host("h1"), id).await.unwrap().unwrap();
+        record.run.status = status;
+        core.state.import(vec![record]).await.unwrap();
+        std::fs::remove_file(runlog::paths(&core.log_dir(&host("h1")), id).0).unwrap();
+    }
+    retain(&core, days(0, 1_000)).await;
+    let runs = core.state.runs(&host("h1"), None, 100).await.unwrap();
+    let runs: Vec<_> = runs.into_iter().map(|record| record.run.run_id).collect();
+    assert_eq!(
+        runs,
+        [ids[3].clone(), ids[2].clone()],
+        "the newest with a log"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_again_is_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let ids = ended(&core, &[2, 1]).await;
+    let mut record = core.state.run(&host("h1"), &ids[0]).await.unwrap().unwrap();
+    record.run.status = Status::Running;
+    core.state.import(vec![record]).await.unwrap();
+    assert_eq!(remove(&core, &host("h1"), &ids[0]).await, Some(0));
+    assert_eq!(left(&core).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_run_of_a_host_stays_however_much_it_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let ids = ended(&core, &[3, 2, 1]).await;
+    retain(&core, days(0, 1)).await;
+    assert_eq!(left(&core).await, ids[2..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn much_that_comes_is_looked_at_before_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let mut retaining = Retaining::new(days(0, 3_200));
+    let now = Instant::now();
+    retaining.turn(&core, now).await;
+    ended(&core, &[5, 4, 3, 2, 1]).await;
+    core.counters
+        .bytes_received
+        .fetch_add(199, Ordering::Relaxed);
+    retaining.turn(&core, now).await;
+    assert_eq!(left(&core).await.len(), 5);
+    core.counters.bytes_received.fetch_add(1, Ordering::Relaxed);
+    retaining.turn(&core, now).await;
+    assert_eq!(left(&core).await.len(), 3);
+}
