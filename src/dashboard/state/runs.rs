@@ -308,8 +308,13 @@ mod tests {
     async fn the_id_of_a_removed_run_is_not_given_again() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(&dir.path().join("db")).unwrap();
-        let first = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
-        state.remove_run(&host("h1"), &first.run_id).await.unwrap();
+        let mut first = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
+        let removed = state.remove_run(&host("h1"), &first.run_id).await.unwrap();
+        assert!(!removed, "it is not over");
+        first.status = Status::Ok;
+        let over = RunRecord::of(first.clone());
+        state.import(vec![over]).await.unwrap();
+        assert!(state.remove_run(&host("h1"), &first.run_id).await.unwrap());
         assert!(state.was_removed(&host("h1"), &first.run_id).await.unwrap());
         let second = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
         assert_ne!(first.run_id, second.run_id);
