@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 const RUN: &str = "2025-12-14T10-30-00-switch";
 
@@ -90,8 +91,11 @@ fn what_a_failed_sync_may_have_lost_is_written_again_before_it_is_acknowledged()
     await_message(&mut agent, "ack", 10);
     fs::write(&fail, "").unwrap();
     send(&mut agent, 10);
-    // `/health` says so too, until it is tried again, which is within a second.
-    dashboard.process.line_with("cannot store");
+    // It says so until it tries again, which may be soon: asked without a pause.
+    let began = Instant::now();
+    while dashboard.get("/health").status != 503 {
+        assert!(began.elapsed() < SOON, "no word of the failure");
+    }
     await_message(&mut agent, "resume", 20);
     send(&mut agent, 20);
     await_message(&mut agent, "ack", 30);

@@ -65,6 +65,7 @@ fn a_token_is_replaced_without_downtime_and_the_old_one_taken_back_closes_at_onc
         .iter()
         .find(|token| token["in_file"] == true)
         .unwrap();
+    let began = Instant::now();
     let path = format!("/api/tokens/{}", in_file["id"].as_str().unwrap());
     let origin = dashboard.origin();
     assert_eq!(
@@ -73,7 +74,6 @@ fn a_token_is_replaced_without_downtime_and_the_old_one_taken_back_closes_at_onc
             .status,
         204
     );
-    let began = Instant::now();
     assert_eq!(old.close_code(), 4403);
     assert!(
         began.elapsed() < Duration::from_secs(1),

@@ -206,7 +206,7 @@ fn a_link_that_is_down_for_longer_than_the_ping_limit_is_lost_contact_and_no_fai
     network.link("h1", "down");
     let down = Instant::now();
     let said = agent.process.said();
-    wait_for("the host to be offline", Duration::from_secs(40), || {
+    wait_for("the host to be offline", Duration::from_secs(32), || {
         (dashboard.host("h1")["online"] == false).then_some(())
     });
     assert!(

@@ -130,7 +130,7 @@ test('a token for the API works with the role, hosts and expiry it was given, un
   const ask = () => fetch(`${world.url}/api/me`, { headers: { Authorization: `Bearer ${secret}` } });
   assert.deepEqual(await (await ask()).json().then(({ name, role, hosts }) => ({ name, role, hosts })), { name: 'ci', role: 'operator', hosts: 'web-*,berta' });
   await page.mouse.move(200, 200);
-  await row.getByText(/^used (just now|\d+ s ago)/).waitFor();
+  await row.getByText('used just now').waitFor();
   await row.getByRole('button', { name: 'Revoke' }).click();
   assert.match(await agree(page, 'Revoke'), /Revoke the API token of ci\?/);
   await row.waitFor({ state: 'detached' });

@@ -40,8 +40,9 @@ test('a full disk of the dashboard is said on every place, and no more once ther
     const free = statfsSync(disk);
     try {
       writeFileSync(ballast, Buffer.alloc((free.bfree - 4) * free.bsize));
-    } catch {
+    } catch (error) {
       // The dashboard has written meanwhile, and the disk is full all the same.
+      assert.equal(/** @type {NodeJS.ErrnoException} */ (error).code, 'ENOSPC');
     }
     world.host('anna').drip(1001, 3000);
     await banner.getByText(/The dashboard cannot store: .*No space left/).waitFor();
