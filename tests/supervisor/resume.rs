@@ -6,6 +6,7 @@ use crate::support::{Ended, TestRun, process_in, until};
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use switchyard::proctree::ProcessId;
 use switchyard::protocol::Status;
@@ -158,15 +159,20 @@ fn a_run_begins_whose_supervisor_was_killed_before_its_log_had_a_header() {
     }
 }
 
-#[test]
-fn the_exit_code_of_a_program_is_known_that_ended_while_no_supervisor_was_there() {
-    let run = TestRun::new(&["echo before; read x < $GATE; echo after; exit 42"]);
-    let mut run = run;
+/// A run whose program reads `$GATE`, and so waits until something is written there.
+fn gated(script: &str) -> (TestRun, PathBuf) {
+    let mut run = TestRun::new(&[script]);
     let gate = run.path("gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
     run.spec
         .environment
         .push(("GATE".to_owned(), gate.display().to_string()));
+    (run, gate)
+}
+
+#[test]
+fn the_exit_code_of_a_program_is_known_that_ended_while_no_supervisor_was_there() {
+    let (run, gate) = gated("echo before; read x < $GATE; echo after; exit 42");
     let manager = Manager::new(&run);
     let mut supervisor = manager.start(&run);
     run.await_line("before");
@@ -184,12 +190,7 @@ fn the_exit_code_of_a_program_is_known_that_ended_while_no_supervisor_was_there(
 
 #[test]
 fn a_program_is_started_though_two_supervisors_were_killed_just_before_that() {
-    let mut run = TestRun::new(&["read x < $GATE; echo one"]);
-    let gate = run.path("gate");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    run.spec
-        .environment
-        .push(("GATE".to_owned(), gate.display().to_string()));
+    let (run, gate) = gated("read x < $GATE; echo one");
     let manager = Manager::new(&run);
     let mut first = manager.start(&run);
     let launched = run.rundir.program(1);
@@ -231,12 +232,7 @@ fn a_supervisor_that_is_started_again_for_a_run_that_is_over_does_not_fail() {
 
 #[test]
 fn a_program_goes_on_and_its_end_is_seen_when_its_waiter_is_killed() {
-    let mut run = TestRun::new(&["echo before; read x < $GATE; echo after; exit 42"]);
-    let gate = run.path("gate");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    run.spec
-        .environment
-        .push(("GATE".to_owned(), gate.display().to_string()));
+    let (run, gate) = gated("echo before; read x < $GATE; echo after; exit 42");
     let supervisor = run.start();
     run.await_line("before");
     until("the waiter's word for the program", || {
@@ -256,15 +252,11 @@ fn a_program_goes_on_and_its_end_is_seen_when_its_waiter_is_killed() {
 
 #[test]
 fn a_run_is_lost_with_all_its_lines_when_supervisor_and_waiter_are_killed() {
-    let mut run =
-        TestRun::new(&["echo $$ > $PID; echo before; read x < $GATE; echo after; exit 42"]);
-    let (gate, pid) = (run.path("gate"), run.path("pid"));
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    for (name, path) in [("GATE", &gate), ("PID", &pid)] {
-        run.spec
-            .environment
-            .push((name.to_owned(), path.display().to_string()));
-    }
+    let (mut run, gate) = gated("echo $$ > $PID; echo before; read x < $GATE; echo after; exit 42");
+    let pid = run.path("pid");
+    run.spec
+        .environment
+        .push(("PID".to_owned(), pid.display().to_string()));
     let manager = Manager::new(&run);
     let mut supervisor = manager.start(&run);
     run.await_line("before");
