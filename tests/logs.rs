@@ -53,6 +53,7 @@ fn finish(log: &mut LogWriter) {
         duration_ms: Some(75_012),
         progress: Progress::default(),
         generation_after: None,
+        cause: Vec::new(),
         revision: None,
     };
     log.flush().unwrap();

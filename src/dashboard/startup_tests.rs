@@ -29,6 +29,7 @@ fn log(dir: &Path, id: &str, end: Option<Status>) -> LogWriter {
     log.flush().unwrap();
     if let Some(status) = end {
         let result = RunResult {
+            cause: Vec::new(),
             status,
             completed: Timestamp::from_millis(1_765_708_202_000),
             message: Some("m".into()),
@@ -101,6 +102,7 @@ async fn a_run_that_the_database_holds_for_running_ends_as_its_footer_says() {
     let mut writer = log(dir.path(), RUN, None);
     drop(open(dir.path()).await);
     let result = RunResult {
+        cause: Vec::new(),
         status: Status::Error,
         completed: Timestamp::from_millis(0),
         message: None,

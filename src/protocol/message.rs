@@ -1,6 +1,6 @@
 //! The messages between agent and dashboard. Read the `type` with [`split`](super::split), then the struct.
 
-use super::{CommandName, Facts, HostId, Metrics, Progress, RunId, Seq, Status, Timestamp};
+use super::{Cause, CommandName, Facts, HostId, Metrics, Progress, RunId, Seq, Status, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 
@@ -242,6 +242,13 @@ pub struct StatusReport {
     pub exit_code: Option<i32>,
     /// What to tell the user.
     pub message: Option<String>,
+    /// Why the run failed, the most important cause first; empty unless it did.
+    #[serde(
+        default,
+        deserialize_with = "super::causes",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub cause: Vec<Cause>,
     /// How many lines there are.
     pub lines: Option<Seq>,
     /// When it began.

@@ -3,6 +3,7 @@
 //! Field names are fixed; receivers ignore fields and message types they do not know, and an absent
 //! field equals null. Times are RFC 3339 in UTC with milliseconds.
 
+mod cause;
 mod command;
 mod frame;
 mod host;
@@ -12,6 +13,7 @@ mod message;
 mod run;
 mod time;
 
+pub use cause::{Cause, CauseKind, MAX_CAUSES, causes};
 pub use command::{CommandName, InvalidCommand};
 pub use frame::{FrameError, MAX_FRAME_BYTES, RawMessage, split};
 pub use host::{Facts, Metrics};

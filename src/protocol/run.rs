@@ -1,6 +1,6 @@
 //! A run's states and its progress.
 
-use super::{CommandName, HostId, RunId, Seq, Timestamp};
+use super::{Cause, CommandName, HostId, RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -160,6 +160,9 @@ pub struct Run {
     pub exit_code: Option<i32>,
     /// What to tell the user.
     pub message: Option<String>,
+    /// Why it failed, the most important cause first; empty unless it did.
+    #[serde(default, deserialize_with = "super::causes")]
+    pub cause: Vec<Cause>,
     /// How many lines there are.
     pub lines: Seq,
     /// How many of them came from standard error; unknown where the index was rebuilt.
@@ -196,6 +199,7 @@ impl Run {
             duration_ms: None,
             exit_code: None,
             message: None,
+            cause: Vec::new(),
             lines: 0,
             errors: Some(0),
             phase: None,

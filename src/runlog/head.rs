@@ -1,6 +1,6 @@
 //! The lines of a log that are not output: header and footer, for people first and for programs in JSON.
 
-use crate::protocol::{CommandName, HostId, Progress, Run, Seq, Status, Timestamp};
+use crate::protocol::{Cause, CommandName, HostId, Progress, Run, Seq, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How much of a file is looked at for a header, in bytes,
@@ -52,6 +52,13 @@ pub struct RunResult {
     pub completed: Timestamp,
     /// What to tell the user.
     pub message: Option<String>,
+    /// Why the run failed, the most important cause first; empty unless it did.
+    #[serde(
+        default,
+        deserialize_with = "crate::protocol::causes",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub cause: Vec<Cause>,
     /// How many lines the log has.
     pub lines: Seq,
     /// How many of them came from standard error; unknown where the index was rebuilt.
@@ -102,6 +109,7 @@ impl Footer {
         run.status = result.status;
         run.completed = Some(result.completed);
         run.message = result.message;
+        run.cause = result.cause;
         run.duration_ms = result.duration_ms;
         run.exit_code = self.exit_code;
         run.lines = result.lines;

@@ -36,6 +36,7 @@ fn result() -> RunResult {
         duration_ms: Some(75_012),
         progress: Progress::default(),
         generation_after: Some(42),
+        cause: Vec::new(),
         revision: None,
     }
 }

@@ -86,6 +86,7 @@ impl Outcome {
             status: self.status,
             completed: Timestamp::now(),
             message: self.message.map(bounded),
+            cause: Vec::new(),
             lines: 0,
             errors: None,
             duration_ms: u64::try_from(took.as_millis()).ok(),

@@ -189,6 +189,7 @@ fn result(status: Status, message: String, progress: Progress) -> RunResult {
         status,
         completed: Timestamp::now(),
         message: Some(message),
+        cause: Vec::new(),
         lines: 0,
         errors: None,
         duration_ms: None,

@@ -1,6 +1,6 @@
 //! What a host says of itself is kept in memory and sent to every browser, so it has bounds.
 
-use crate::protocol::Facts;
+use crate::protocol::{Cause, Facts, MAX_CAUSES};
 
 /// The longest fact, in bytes; a store path has about 100.
 const LONGEST: usize = 1_024;
@@ -11,6 +11,16 @@ const MOST_COMMANDS: usize = 200;
 pub(super) fn shorten(fact: &mut Option<String>) {
     if let Some(text) = fact {
         text.truncate(text.floor_char_boundary(LONGEST));
+    }
+}
+
+/// Cuts causes that are too many or too long.
+pub(super) fn shorten_causes(causes: &mut Vec<Cause>) {
+    causes.truncate(MAX_CAUSES);
+    for cause in causes {
+        shorten(&mut cause.name);
+        let end = cause.summary.floor_char_boundary(LONGEST);
+        cause.summary.truncate(end);
     }
 }
 

@@ -220,6 +220,7 @@ impl HostRuns {
             status: report.status,
             completed,
             message: report.message.clone(),
+            cause: report.cause.clone(),
             lines: 0,
             errors: None,
             duration_ms: report.duration_ms.or(so_far),

@@ -86,6 +86,7 @@ impl HostRuns {
                 self.own(&report.host_id)?;
                 report.message = report.message.map(shortened);
                 facts::shorten(&mut report.revision);
+                facts::shorten_causes(&mut report.cause);
                 match report.run_id.clone() {
                     Some(run_id) => self.status(core, &run_id, report).await,
                     None => single::status(self, core, report).await,

@@ -162,6 +162,7 @@ impl HostRuns {
             status: Status::Lost,
             exit_code: None,
             message: Some(why.to_owned()),
+            cause: Vec::new(),
             lines: None,
             started: None,
             completed: None,
