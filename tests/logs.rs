@@ -33,6 +33,9 @@ fn begin(dashboard: &Dashboard) -> LogWriter {
             queued: None,
             started: Timestamp::parse("2025-12-14T10:30:00.123Z").unwrap(),
             generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
         },
     };
     LogWriter::create(&logs, &run(), &header).unwrap()
@@ -53,6 +56,7 @@ fn finish(log: &mut LogWriter) {
         duration_ms: Some(75_012),
         progress: Progress::default(),
         generation_after: None,
+        system_after: None,
         cause: Vec::new(),
         revision: None,
     };

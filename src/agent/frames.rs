@@ -67,6 +67,9 @@ mod tests {
             queued: None,
             started: at,
             generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
         };
         let header = Header {
             command: command.clone(),

@@ -249,6 +249,7 @@ impl Runs {
             completed: result.map(|result| result.completed),
             duration_ms: result.and_then(|result| result.duration_ms),
             generation: result.and_then(|result| result.generation_after),
+            system: result.and_then(|result| result.system_after.clone()),
             revision: result.and_then(|result| result.revision.clone()),
         })
     }
@@ -269,6 +270,7 @@ impl Runs {
             completed: None,
             duration_ms: None,
             generation: header.meta.generation_before,
+            system: None,
             revision: None,
         })
     }

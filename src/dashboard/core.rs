@@ -216,6 +216,7 @@ impl Core {
         );
         run.requested_by = Some(by.to_owned());
         run.queued = Some(now);
+        run.number = self.state.next_number();
         let expires = i64::try_from(expires.as_millis()).unwrap_or(i64::MAX);
         run.expires = Some(Timestamp::from_millis(now.millis().saturating_add(expires)));
         Ok(RunRecord {

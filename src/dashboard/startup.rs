@@ -35,8 +35,10 @@ pub(super) async fn show(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<()
         }
     }
     core.state.import(settled).await?;
+    let mut deployments = core.state.deployments().await?;
+    deployments.retain(|record| is_new(&record.run.host_id));
     core.fleet.set_hosts(hosts);
-    core.fleet.remember(remembered, runs);
+    core.fleet.remember(remembered, runs, &deployments);
     Ok(())
 }
 
@@ -117,6 +119,9 @@ fn begun(run_id: &RunId, host_id: &HostId, header: &Header) -> RunRecord {
     run.queued = meta.queued;
     run.started = Some(meta.started);
     run.generation_before = meta.generation_before;
+    run.number = meta.number;
+    run.then.clone_from(&meta.then);
+    run.after.clone_from(&meta.after);
     RunRecord {
         nonce: meta.nonce.clone(),
         ..RunRecord::of(run)

@@ -20,6 +20,9 @@ fn log(dir: &Path, id: &str, end: Option<Status>) -> LogWriter {
             queued: None,
             started: Timestamp::from_millis(1_765_708_200_123),
             generation_before: Some(41),
+            number: 0,
+            then: None,
+            after: None,
         },
     };
     let mut log = LogWriter::create(&dir, &run_id(id), &header).unwrap();
@@ -38,6 +41,7 @@ fn log(dir: &Path, id: &str, end: Option<Status>) -> LogWriter {
             duration_ms: Some(1),
             progress: Default::default(),
             generation_after: Some(42),
+            system_after: None,
             revision: Some("r".into()),
         };
         log.finish(Some(0), result).unwrap();
@@ -111,6 +115,7 @@ async fn a_run_that_the_database_holds_for_running_ends_as_its_footer_says() {
         duration_ms: None,
         progress: Default::default(),
         generation_after: None,
+        system_after: None,
         revision: None,
     };
     writer.finish(Some(3), result).unwrap();
@@ -146,6 +151,33 @@ async fn a_host_that_comes_back_finds_its_queued_run() {
     let register = serde_json::from_value(register).unwrap();
     runs.register(&core, register).await.unwrap();
     assert_eq!(parsed(&runs.take_replies())[1]["run_id"], run.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deployment_outlives_its_run() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, Some(Status::Ok));
+    let core = open(dir.path()).await;
+    let register = json!({"protocol": 1, "host_id": "h1"});
+    let register = serde_json::from_value(register).unwrap();
+    // What is known of the host is stored when it registers.
+    HostRuns::new(host("h1"), core.log_dir(&host("h1")))
+        .register(&core, register)
+        .await
+        .unwrap();
+    core.state
+        .remove_run(&host("h1"), &run_id(RUN))
+        .await
+        .unwrap();
+    let core = open(dir.path()).await;
+    let shown = serde_json::to_value(core.fleet.host(&host("h1"))).unwrap();
+    assert_eq!(
+        [
+            &shown["deployment"]["run_id"],
+            &shown["deployment"]["generation"]
+        ],
+        [&json!(RUN), &json!(42)]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,6 +170,9 @@ mod tests {
             queued: None,
             started: Timestamp::from_millis(0),
             generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
         };
         let header = Header {
             command: switch(),

@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// The commands that activate a system or set the boot default, custom ones of these names included.
+pub(crate) const DEPLOYING: [&str; 4] = ["switch", BOOT, "test", "rollback"];
+const BOOT: &str = "boot";
+
 /// The name of a command: `[a-z][a-z_-]{0,30}`, never `stop`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -28,6 +32,16 @@ impl CommandName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the command activates a system or sets the boot default.
+    pub fn deploys(&self) -> bool {
+        DEPLOYING.contains(&self.as_str())
+    }
+
+    /// Whether the command changes the system of the next boot and not the running one.
+    pub fn is_boot(&self) -> bool {
+        self.as_str() == BOOT
     }
 }
 

@@ -259,6 +259,9 @@ pub struct StatusReport {
     pub duration_ms: Option<u64>,
     /// The system profile's generation.
     pub generation: Option<u64>,
+    /// The store path of the system after the run: the one of the next boot for `boot`, else the running one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// The configuration's revision.
     pub revision: Option<String>,
 }

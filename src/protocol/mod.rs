@@ -5,6 +5,7 @@
 
 mod cause;
 mod command;
+mod deployment;
 mod frame;
 mod host;
 mod ids;
@@ -15,6 +16,7 @@ mod time;
 
 pub use cause::{Cause, CauseKind, MAX_CAUSES, causes};
 pub use command::{CommandName, InvalidCommand};
+pub use deployment::Deployment;
 pub use frame::{FrameError, MAX_FRAME_BYTES, RawMessage, split};
 pub use host::{Facts, Metrics};
 pub use ids::{HostId, InvalidHostId, InvalidRunId, RunId, Seq, nonce};

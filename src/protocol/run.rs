@@ -143,6 +143,16 @@ pub struct Run {
     pub command: CommandName,
     /// Where it stands.
     pub status: Status,
+    /// Orders the runs: grows from run to run as the dashboard learns of them, whatever the clocks say. 0 for
+    /// runs from before it was counted.
+    #[serde(default)]
+    pub number: u64,
+    /// The command to start once this run was `ok`.
+    #[serde(default)]
+    pub then: Option<CommandName>,
+    /// The run before it, which had it as `then`.
+    #[serde(default)]
+    pub after: Option<RunId>,
     /// Who asked.
     pub requested_by: Option<String>,
     /// When it was asked for.
@@ -176,6 +186,9 @@ pub struct Run {
     pub generation_before: Option<u64>,
     /// And after it.
     pub generation_after: Option<u64>,
+    /// The store path of the system after it: the one of the next boot for `boot`, else the running one.
+    #[serde(default)]
+    pub system_after: Option<String>,
     /// The configuration's revision after it.
     pub revision: Option<String>,
     /// Whether the index was lost and made anew, so that times are good to the second and streams unknown.
@@ -191,6 +204,9 @@ impl Run {
             host_id,
             command,
             status: Status::Queued,
+            number: 0,
+            then: None,
+            after: None,
             requested_by: None,
             queued: None,
             expires: None,
@@ -206,6 +222,7 @@ impl Run {
             progress: Progress::default(),
             generation_before: None,
             generation_after: None,
+            system_after: None,
             revision: None,
             index_rebuilt: false,
         }

@@ -1,6 +1,6 @@
 //! The lines of a log that are not output: header and footer, for people first and for programs in JSON.
 
-use crate::protocol::{Cause, CommandName, HostId, Progress, Run, Seq, Status, Timestamp};
+use crate::protocol::{Cause, CommandName, HostId, Progress, Run, RunId, Seq, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How much of a file is looked at for a header, in bytes,
@@ -32,6 +32,21 @@ pub struct RunMeta {
     pub started: Timestamp,
     /// The system profile's generation before it.
     pub generation_before: Option<u64>,
+    /// The run's place in the order of runs; 0 on hosts, which do not count them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u64,
+    /// The command to start once this run was `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<CommandName>,
+    /// The run before it, which had it as `then`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<RunId>,
+}
+
+/// Whether a field has its default and is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the log of an ended run ends with.
@@ -70,6 +85,9 @@ pub struct RunResult {
     pub progress: Progress,
     /// The system profile's generation after it.
     pub generation_after: Option<u64>,
+    /// The store path of the system after it: the one of the next boot for `boot`, else the running one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_after: Option<String>,
     /// The configuration's revision after it.
     pub revision: Option<String>,
 }
@@ -116,6 +134,7 @@ impl Footer {
         run.errors = result.errors;
         run.progress = result.progress;
         run.generation_after = result.generation_after;
+        run.system_after = result.system_after;
         run.revision = result.revision;
         run.phase = None;
     }

@@ -22,6 +22,9 @@ fn header() -> Header {
             queued: Some(at("2025-12-14T10:29:59.876Z")),
             started: at("2025-12-14T10:30:00.123Z"),
             generation_before: Some(41),
+            number: 0,
+            then: None,
+            after: None,
         },
     }
 }
@@ -36,6 +39,7 @@ fn result() -> RunResult {
         duration_ms: Some(75_012),
         progress: Progress::default(),
         generation_after: Some(42),
+        system_after: None,
         cause: Vec::new(),
         revision: None,
     }

@@ -198,6 +198,9 @@ fn create(rundir: &RunDir, spec: &Spec) -> Result<LogWriter, LogError> {
             queued: Some(spec.queued),
             started: Timestamp::now(),
             generation_before: spec.generation_before,
+            number: 0,
+            then: None,
+            after: None,
         },
     };
     reserve::keep(rundir);

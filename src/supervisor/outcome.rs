@@ -6,7 +6,7 @@ use super::program::{Cause, Interruption};
 use super::recorder::{LeftOut, Recorder};
 use super::tail::{self, Tail};
 use super::{Error, command};
-use crate::protocol::{Phase, Progress, Seq, Status, Timestamp};
+use crate::protocol::{CommandName, Phase, Progress, Seq, Status, Timestamp};
 use crate::runlog::{Batch, LogReader, LogWriter, RunResult};
 use crate::spool::{RunDir, Spec};
 use std::fs;
@@ -92,6 +92,7 @@ impl Outcome {
             duration_ms: u64::try_from(took.as_millis()).ok(),
             progress,
             generation_after: generation(),
+            system_after: system(&spec.command),
             revision: revision(spec),
         };
         (self.exit_code, result)
@@ -208,6 +209,16 @@ pub(super) fn generation() -> Option<u64> {
     let name = link.file_name()?.to_str()?;
     let number = name.strip_prefix("system-")?.strip_suffix("-link")?;
     number.parse().ok()
+}
+
+/// The store path of the system that a command leaves: of the next boot after `boot`, else the running one.
+pub(super) fn system(command: &CommandName) -> Option<String> {
+    let system = if command.is_boot() {
+        fs::canonicalize("/nix/var/nix/profiles/system")
+    } else {
+        fs::read_link("/run/current-system")
+    };
+    system.ok()?.into_os_string().into_string().ok()
 }
 
 /// HEAD of the host's clone, if it has one and git says it in time.

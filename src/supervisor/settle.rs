@@ -88,6 +88,7 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
     tracing::error!(run = %rundir.run_id(), "{status}: {message}");
     let result = RunResult {
         generation_after: outcome::generation(),
+        system_after: outcome::system(&writer.header().command),
         ..result(status, message, progress)
     };
     outcome::store(writer, (exit_code, result))
@@ -195,6 +196,7 @@ fn result(status: Status, message: String, progress: Progress) -> RunResult {
         duration_ms: None,
         progress,
         generation_after: None,
+        system_after: None,
         revision: None,
     }
 }

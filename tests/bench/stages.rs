@@ -121,6 +121,9 @@ fn log(dir: &Path) -> LogWriter {
             queued: None,
             started: Timestamp::now(),
             generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
         },
     };
     LogWriter::create(dir, &run_id(), &header).unwrap()

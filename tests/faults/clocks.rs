@@ -152,6 +152,59 @@ fn a_dashboard_whose_clock_jumps_an_hour_ends_no_session_no_run_and_no_log() {
 }
 
 #[test]
+fn the_latest_run_is_the_one_that_was_asked_for_last_whatever_the_clock_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(environment) = clock(dir.path(), "+7200") else {
+        return;
+    };
+    let mut dashboard = Dashboard::start_in(environment, "127.0.0.1", &["h1"], "", &[]);
+    let _agent = Agent::start(&dashboard, "h1", "echo done");
+    let mut runs = Vec::new();
+    let mut deploy = |dashboard: &Dashboard| {
+        let run = dashboard.command("h1", "switch");
+        dashboard.wait_done("h1", &run);
+        runs.insert(0, run.clone());
+        let host = dashboard.wait_for_host("h1", "the end", |host| host["run"]["run_id"] == *run);
+        assert_eq!(host["deployment"]["run_id"], *run);
+        runs.clone()
+    };
+    let listed = |dashboard: &Dashboard, query: &str| -> Vec<String> {
+        let runs = dashboard.fetch(&format!("/api/hosts/h1/runs{query}"))["runs"].take();
+        let ids = runs.as_array().unwrap().iter();
+        ids.map(|run| run["run_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    deploy(&dashboard);
+    for offset in ["+3600", "+0"] {
+        set(dir.path(), offset);
+        deploy(&dashboard);
+    }
+    let runs = deploy(&dashboard);
+    assert!(runs[3] > runs[0], "the clock was not set back");
+    let database = dashboard.data_dir().join("switchyard.sqlite");
+    for is_lost in [false, true] {
+        assert_eq!(listed(&dashboard, ""), runs);
+        for (index, before) in runs.iter().enumerate() {
+            let page = listed(&dashboard, &format!("?limit=2&before={before}"));
+            let rest = &runs[index + 1..];
+            assert_eq!(page, rest[..rest.len().min(2)]);
+        }
+        let host = dashboard.host("h1");
+        assert_eq!(host["run"]["run_id"], *runs[0]);
+        assert_eq!(host["deployment"]["run_id"], *runs[0]);
+        dashboard.restart(nix::sys::signal::Signal::SIGKILL, || {
+            if is_lost {
+                return;
+            }
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(format!("{}{end}", database.display()));
+            }
+        });
+    }
+    assert_eq!(listed(&dashboard, ""), runs);
+}
+
+#[test]
 fn how_long_a_run_took_is_never_taken_between_two_clocks() {
     let dashboard = Dashboard::start(&["h1"]);
     let mut agent = Socket::agent(&dashboard, "h1");

@@ -174,6 +174,9 @@ fn a_log(dir: &std::path::Path, run_id: &RunId, whole: bool) -> (Vec<u8>, Vec<u8
         queued: Some(time),
         started: time,
         generation_before: Some(41),
+        number: 0,
+        then: None,
+        after: None,
     };
     let header = Header {
         command: switchyard::protocol::CommandName::new("switch").unwrap(),

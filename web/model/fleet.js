@@ -124,5 +124,9 @@ export class Fleet {
 
 /** Whether `run` is the one to show of its host: ids begin with the time. @param {Run} run @param {Run | null | undefined} shown */
 function isLatest(run, shown) {
-  return !shown || run.run_id === shown.run_id || run.run_id.slice(0, 19) >= shown.run_id.slice(0, 19);
+  if (!shown || run.run_id === shown.run_id) return true;
+  // Clocks jump: a run's number is what orders it. Runs from before it was counted have 0, and only a time.
+  const [number, known] = [run.number, shown.number];
+  if (number !== undefined && known !== undefined && number !== known) return number > known;
+  return run.run_id.slice(0, 19) >= shown.run_id.slice(0, 19);
 }

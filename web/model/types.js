@@ -11,6 +11,7 @@
  * @property {string} host_id
  * @property {string} command
  * @property {Status} status
+ * @property {number} [number] orders the runs, whatever the clocks say; 0 of old ones
  * @property {string | null} [requested_by]
  * @property {string | null} [queued]
  * @property {string | null} [expires] when it is given up if it has not begun

@@ -34,6 +34,7 @@ impl Fleet {
                 facts: register.facts.clone(),
                 last_seen: Some(now),
                 clock_skew_ms: register.time.map(|time| time.millis() - now.millis()),
+                deployed: host.stored.deployed.take(),
             };
             let stored = host.stored.clone();
             inner.show_host(host_id);

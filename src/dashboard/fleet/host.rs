@@ -1,6 +1,8 @@
 use super::tail::{Tail, Watchers};
 use crate::dashboard::state::{RunRecord, StoredHost};
-use crate::protocol::{CommandName, Facts, HostId, Metrics, Run, RunId, Status, Timestamp};
+use crate::protocol::{
+    CommandName, Deployment, Facts, HostId, Metrics, Run, RunId, Status, Timestamp,
+};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ pub(crate) struct HostView {
     pending_command: Option<CommandName>,
     metrics: Option<Metrics>,
     run: Option<Run>,
+    deployment: Option<Deployment>,
 }
 
 impl HostView {
@@ -124,12 +127,22 @@ impl Host {
             pending_command: self.pending_command.clone(),
             metrics: self.metrics.clone(),
             run: self.shown().map(Entry::view),
+            deployment: self
+                .stored
+                .deployed
+                .as_ref()
+                .map(|deployed| deployed.deployment.clone()),
         }
     }
 
     /// The current run, or else the latest.
     pub(super) fn shown(&self) -> Option<&Entry> {
-        self.current().or(self.runs.last())
+        self.current().or(self.latest())
+    }
+
+    /// The newest run, whatever became known last: a lost one may end much later.
+    fn latest(&self) -> Option<&Entry> {
+        self.runs.iter().max_by_key(|entry| entry.record.rank())
     }
 
     /// The run that goes on, or else is queued.
@@ -183,9 +196,13 @@ impl Host {
     /// Lets go of ended runs beyond the last few, unless their ends are known here alone; gives their ids.
     pub(super) fn let_go(&mut self) -> Vec<RunId> {
         let mut ended = self.runs.iter().filter(|entry| !entry.is_open()).count();
+        let latest = self.latest().map(|entry| entry.order);
         let mut gone = Vec::new();
         self.runs.retain(|entry| {
-            let stays = ended <= ENDED_RUNS || entry.is_open() || entry.is_unstored();
+            let stays = Some(entry.order) == latest
+                || ended <= ENDED_RUNS
+                || entry.is_open()
+                || entry.is_unstored();
             if !stays {
                 ended -= 1;
                 gone.push(entry.record.run.run_id.clone());

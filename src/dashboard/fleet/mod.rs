@@ -114,11 +114,22 @@ impl Fleet {
     }
 
     /// Takes in what the database remembers; what it says of hosts that no longer exist is passed over.
-    pub(crate) fn remember(&self, hosts: Vec<(HostId, StoredHost)>, runs: Vec<RunRecord>) {
+    /// `deployments` are the newest that the runs tell of.
+    pub(crate) fn remember(
+        &self,
+        hosts: Vec<(HostId, StoredHost)>,
+        runs: Vec<RunRecord>,
+        deployments: &[RunRecord],
+    ) {
         self.change(|inner| {
             for (id, stored) in hosts {
                 if let Some(host) = inner.hosts.get_mut(&id) {
                     host.stored = stored;
+                }
+            }
+            for record in deployments {
+                if let Some(host) = inner.hosts.get_mut(&record.run.host_id) {
+                    host.stored.note_deployment(record);
                 }
             }
         });

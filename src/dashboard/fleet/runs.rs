@@ -132,7 +132,8 @@ impl Fleet {
         update: impl FnOnce(&mut RunRecord),
     ) -> Option<RunRecord> {
         self.change(|inner| {
-            let entry = inner.hosts.get_mut(host_id)?.entry_mut(run_id)?;
+            let host = inner.hosts.get_mut(host_id)?;
+            let entry = host.entry_mut(run_id)?;
             let before = entry.record.run.status;
             if before.is_final() && before != Status::Lost {
                 return None;
@@ -146,6 +147,7 @@ impl Fleet {
                 None
             };
             let record = entry.full_record();
+            host.stored.note_deployment(&record);
             inner.show_run(host_id, run_id);
             if before != record.run.status {
                 inner.show_host(host_id);

@@ -2,7 +2,7 @@
 
 use super::Fleet;
 use super::host::Entry;
-use crate::dashboard::state::RunRecord;
+use crate::dashboard::state::{RunRecord, ToStore};
 use crate::protocol::{HostId, RunId};
 
 impl Fleet {
@@ -24,12 +24,19 @@ impl Fleet {
     }
 
     /// What there is to store of a run, and which of its changes that is.
-    pub(crate) fn to_store(&self, host_id: &HostId, run_id: &RunId) -> Option<(RunRecord, u64)> {
-        let to_store = self.entry(host_id, run_id, |entry| {
-            let is_held = entry.held && !entry.is_open();
-            (!is_held).then(|| (entry.full_record(), entry.changes))
-        });
-        to_store.flatten()
+    pub(crate) fn to_store(&self, host_id: &HostId, run_id: &RunId) -> Option<(ToStore, u64)> {
+        let inner = self.lock();
+        let host = inner.hosts.get(host_id)?;
+        let entry = host.entry(run_id)?;
+        let is_held = entry.held && !entry.is_open();
+        (!is_held).then(|| {
+            let is_deployed = !entry.is_open() && host.stored.is_deployed_by(run_id);
+            let to_store = ToStore {
+                record: entry.full_record(),
+                host: is_deployed.then(|| host.stored.clone()),
+            };
+            (to_store, entry.changes)
+        })
     }
 
     /// Notes which change of a run the database has. Ended runs that had to wait for that are let go.

@@ -226,6 +226,7 @@ impl HostRuns {
             duration_ms: report.duration_ms.or(so_far),
             progress: record.run.progress,
             generation_after: report.generation,
+            system_after: report.system.clone(),
             revision: report.revision.clone(),
         };
         if run.log.footer().is_none() {

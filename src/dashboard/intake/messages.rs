@@ -86,6 +86,7 @@ impl HostRuns {
                 self.own(&report.host_id)?;
                 report.message = report.message.map(shortened);
                 facts::shorten(&mut report.revision);
+                facts::shorten(&mut report.system);
                 facts::shorten_causes(&mut report.cause);
                 match report.run_id.clone() {
                     Some(run_id) => self.status(core, &run_id, report).await,
@@ -185,7 +186,7 @@ impl HostRuns {
             self.allowance.spend(A_RUN);
             let record = match (stored, removed) {
                 (Ok(Some(record)), _) if record.run.status == Status::Lost => record,
-                (Ok(None), Ok(false)) => begun_by_itself(&self.host_id, run_id, command),
+                (Ok(None), Ok(false)) => begun_by_itself(core, &self.host_id, run_id, command),
                 (Ok(_), Ok(_)) => return false,
                 _ => return true,
             };
@@ -324,12 +325,14 @@ impl HostRuns {
 
 /// A run that began without anybody here asking for it.
 pub(super) fn begun_by_itself(
+    core: &Core,
     host_id: &HostId,
     run_id: &RunId,
     command: &CommandName,
 ) -> RunRecord {
     let mut run = Run::queued(run_id.clone(), host_id.clone(), command.clone());
     run.status = Status::Running;
+    run.number = core.state.next_number();
     RunRecord::of(run)
 }
 

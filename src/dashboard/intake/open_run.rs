@@ -217,6 +217,9 @@ fn header(record: &RunRecord) -> Header {
         queued: run.queued,
         started: run.started.unwrap_or_else(Timestamp::now),
         generation_before: run.generation_before,
+        number: run.number,
+        then: run.then.clone(),
+        after: run.after.clone(),
     };
     Header {
         command: run.command.clone(),

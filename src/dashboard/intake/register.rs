@@ -103,7 +103,7 @@ impl HostRuns {
                 return Offer::Settled;
             }
             None => {
-                let mut record = begun_by_itself(&self.host_id, run_id, &offer.command);
+                let mut record = begun_by_itself(core, &self.host_id, run_id, &offer.command);
                 record.run.started = offer.started;
                 record.nonce = offer.nonce.clone();
                 record
@@ -168,6 +168,7 @@ impl HostRuns {
             completed: None,
             duration_ms: None,
             generation: None,
+            system: None,
             revision: None,
         };
         let ended = tokio::task::block_in_place(|| {

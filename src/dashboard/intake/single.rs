@@ -84,7 +84,7 @@ async fn run_of(runs: &mut HostRuns, core: &Arc<Core>, command: &CommandName) ->
         None => {
             let now = Timestamp::now();
             let run_id = RunId::compose(now, command, 1);
-            let mut record = begun_by_itself(&runs.host_id, &run_id, command);
+            let mut record = begun_by_itself(core, &runs.host_id, &run_id, command);
             record.run.started = Some(now);
             let added = core
                 .noted(core.state.add_runs(vec![record]).await)

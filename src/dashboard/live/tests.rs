@@ -34,6 +34,9 @@ impl Running {
             queued: None,
             started,
             generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
         };
         let header = Header {
             command: switch(),

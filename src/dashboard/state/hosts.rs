@@ -1,5 +1,7 @@
+use super::runs::RunRecord;
 use super::{State, StateError};
-use crate::protocol::{Facts, HostId, Timestamp};
+use crate::protocol::{Deployment, Facts, HostId, RunId, Timestamp};
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 /// What is remembered of a host.
@@ -10,6 +12,36 @@ pub(crate) struct StoredHost {
     pub(crate) facts: Facts,
     pub(crate) last_seen: Option<Timestamp>,
     pub(crate) clock_skew_ms: Option<i64>,
+    #[serde(default)]
+    pub(crate) deployed: Option<Deployed>,
+}
+
+/// The last run that activated a system or set the boot default. Kept beside the runs, as retention may take it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deployed {
+    /// The run's place among all runs, as [`RunRecord::rank`] has it.
+    rank: (u64, i64, RunId),
+    pub(crate) deployment: Deployment,
+}
+
+impl StoredHost {
+    /// Takes in that a run ended, unless it is no deployment or an older one than is known.
+    pub(crate) fn note_deployment(&mut self, record: &RunRecord) {
+        let rank = record.rank();
+        let is_newer =
+            |known: &Deployed| known.deployment.run_id == record.run.run_id || known.rank < rank;
+        if let Some(deployment) = Deployment::of(&record.run)
+            && self.deployed.as_ref().is_none_or(is_newer)
+        {
+            self.deployed = Some(Deployed { rank, deployment });
+        }
+    }
+
+    /// Whether this run is the deployment.
+    pub(crate) fn is_deployed_by(&self, run_id: &RunId) -> bool {
+        let deployed = self.deployed.as_ref();
+        deployed.is_some_and(|deployed| deployed.deployment.run_id == *run_id)
+    }
 }
 
 impl State {
@@ -37,15 +69,18 @@ impl State {
         host_id: &HostId,
         host: &StoredHost,
     ) -> Result<(), StateError> {
-        let (id, json) = (
-            host_id.to_string(),
-            serde_json::to_string(host).unwrap_or_default(),
-        );
-        self.call(move |connection| {
-            let mut save =
-                connection.prepare_cached("INSERT OR REPLACE INTO hosts VALUES (?1, ?2)")?;
-            save.execute((id, json)).map(drop)
-        })
-        .await
+        let (host_id, host) = (host_id.clone(), host.clone());
+        self.call(move |connection| write(connection, &host_id, &host))
+            .await
     }
+}
+
+pub(super) fn write(
+    connection: &Connection,
+    host_id: &HostId,
+    host: &StoredHost,
+) -> rusqlite::Result<()> {
+    let json = serde_json::to_string(host).unwrap_or_default();
+    let mut save = connection.prepare_cached("INSERT OR REPLACE INTO hosts VALUES (?1, ?2)")?;
+    save.execute((host_id.as_str(), json)).map(drop)
 }

@@ -9,10 +9,12 @@ mod sessions;
 mod tokens;
 
 pub(crate) use hosts::StoredHost;
-pub(crate) use runs::{RunRecord, StopWish};
+pub(crate) use runs::{RunRecord, StopWish, ToStore};
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many requests may wait for the thread; more make their senders wait.
@@ -25,6 +27,8 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(crate) struct State {
     path: PathBuf,
     work: mpsc::Sender<Work>,
+    /// The highest number that a run has.
+    numbers: Arc<AtomicU64>,
 }
 
 /// What can go wrong with the database.
@@ -60,6 +64,10 @@ impl State {
     /// Opens or makes the database.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         let mut connection = schema::open(path)?;
+        let last = schema::last_number(&connection).map_err(|source| StateError::Sqlite {
+            path: path.to_owned(),
+            source,
+        })?;
         let (work, mut todo) = mpsc::channel::<Work>(QUEUE);
         let thread = std::thread::Builder::new().name("state".into());
         let serve = move || {
@@ -71,6 +79,7 @@ impl State {
         Ok(Self {
             path: path.to_owned(),
             work,
+            numbers: Arc::new(AtomicU64::new(last)),
         })
     }
 

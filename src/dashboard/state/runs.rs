@@ -1,8 +1,10 @@
+use super::hosts::{self, StoredHost};
 use super::{State, StateError};
-use crate::protocol::{HostId, Run, RunId, Status, Timestamp};
+use crate::protocol::{Deployment, HostId, Run, RunId, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 /// A run, and what only the dashboard needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +17,14 @@ pub(crate) struct RunRecord {
     pub(crate) sent: bool,
     /// That somebody asked for its end.
     pub(crate) stop: Option<StopWish>,
+}
+
+/// What is stored of a run at once.
+#[derive(Debug)]
+pub(crate) struct ToStore {
+    pub(crate) record: RunRecord,
+    /// Its host, where the run is its deployment.
+    pub(crate) host: Option<StoredHost>,
 }
 
 /// Somebody asked for the end of a run.
@@ -41,6 +51,11 @@ impl RunRecord {
             .or(self.run.started)
             .map_or(0, Timestamp::millis)
     }
+
+    /// The run's place among all runs: greater for a newer one.
+    pub(crate) fn rank(&self) -> (u64, i64, RunId) {
+        (self.run.number, self.at(), self.run.run_id.clone())
+    }
 }
 
 fn read(json: &str) -> Option<RunRecord> {
@@ -51,14 +66,19 @@ fn write(connection: &Connection, record: &RunRecord) -> rusqlite::Result<()> {
     let run = &record.run;
     let open = matches!(run.status, Status::Queued | Status::Running);
     let json = serde_json::to_string(record).unwrap_or_default();
-    let mut save =
-        connection.prepare_cached("INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut save = connection.prepare_cached(
+        "INSERT INTO runs(host_id, run_id, at, open, record, number, deployed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT(host_id, run_id) DO UPDATE SET at = excluded.at, open = excluded.open,
+             record = excluded.record, number = excluded.number, deployed = excluded.deployed",
+    )?;
     save.execute(params![
         run.host_id.as_str(),
         run.run_id.as_str(),
         record.at(),
         open,
-        json
+        json,
+        run.number.cast_signed(),
+        Deployment::of(run).is_some()
     ])
     .map(drop)
 }
@@ -96,19 +116,28 @@ impl State {
     /// Gives what came with it.
     pub(crate) async fn save_run<T: Send + 'static>(
         &self,
-        latest: impl FnOnce() -> Option<(RunRecord, T)> + Send + 'static,
+        latest: impl FnOnce() -> Option<(ToStore, T)> + Send + 'static,
     ) -> Result<Option<T>, StateError> {
         self.call(move |connection| {
-            let latest = latest();
-            latest
-                .map(|(record, with)| write(connection, &record).map(|()| with))
-                .transpose()
+            let Some((ToStore { record, host }, with)) = latest() else {
+                return Ok(None);
+            };
+            let transaction = connection.transaction()?;
+            write(&transaction, &record)?;
+            if let Some(host) = host {
+                hosts::write(&transaction, &record.run.host_id, &host)?;
+            }
+            transaction.commit()?;
+            Ok(Some(with))
         })
         .await
     }
 
     /// Stores runs that were found as files.
     pub(crate) async fn import(&self, records: Vec<RunRecord>) -> Result<(), StateError> {
+        if let Some(highest) = records.iter().map(|record| record.run.number).max() {
+            self.numbers.fetch_max(highest, Ordering::Relaxed);
+        }
         self.call(move |connection| {
             let transaction = connection.transaction()?;
             for record in &records {
@@ -146,10 +175,13 @@ impl State {
         self.call(move |connection| {
             let mut some = connection.prepare_cached(
                 "SELECT record FROM runs WHERE host_id = ?1 AND (?2 IS NULL OR
-                     (at, run_id) < (SELECT at, run_id FROM runs WHERE host_id = ?1 AND run_id = ?2))
-                 ORDER BY at DESC, run_id DESC LIMIT ?3",
+                     (number, at, run_id) <
+                     (SELECT number, at, run_id FROM runs WHERE host_id = ?1 AND run_id = ?2))
+                 ORDER BY number DESC, at DESC, run_id DESC LIMIT ?3",
             )?;
-            let rows = some.query_map(params![host, before, limit as i64], |row| row.get::<_, String>(0))?;
+            let rows = some.query_map(params![host, before, limit as i64], |row| {
+                row.get::<_, String>(0)
+            })?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
             Ok(rows.iter().filter_map(|json| read(json)).collect())
         })
@@ -161,15 +193,39 @@ impl State {
         self.call(|connection| {
             let mut some = connection.prepare_cached(
                 "SELECT record FROM runs WHERE open = 1 UNION
-                 SELECT (SELECT record FROM runs WHERE host_id = h.host_id ORDER BY at DESC, run_id DESC LIMIT 1)
+                 SELECT (SELECT record FROM runs WHERE host_id = h.host_id
+                         ORDER BY number DESC, at DESC, run_id DESC LIMIT 1)
                  FROM (SELECT DISTINCT host_id FROM runs) h",
             )?;
-            let rows = some.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let rows = some
+                .query_map([], |row| row.get::<_, String>(0))?
+                .collect::<Result<Vec<_>, _>>()?;
             let mut records: Vec<_> = rows.iter().filter_map(|json| read(json)).collect();
-            records.sort_by_key(|record| (record.at(), record.run.run_id.clone()));
+            records.sort_by_key(RunRecord::rank);
             Ok(records)
         })
         .await
+    }
+
+    /// Of every host the newest run that activated a system or set the boot default.
+    pub(crate) async fn deployments(&self) -> Result<Vec<RunRecord>, StateError> {
+        self.call(|connection| {
+            let mut some = connection.prepare_cached(
+                "SELECT (SELECT record FROM runs WHERE host_id = h.host_id AND deployed = 1
+                         ORDER BY number DESC, at DESC, run_id DESC LIMIT 1)
+                 FROM (SELECT DISTINCT host_id FROM runs WHERE deployed = 1) h",
+            )?;
+            let rows = some
+                .query_map([], |row| row.get::<_, String>(0))?
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(rows.iter().filter_map(|json| read(json)).collect())
+        })
+        .await
+    }
+
+    /// The number of the next run: higher than that of every run before.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The ids of all runs of a host that are known, or (`true`) were removed.
@@ -217,7 +273,7 @@ impl State {
         let host = host_id.to_string();
         self.call(move |connection| {
             let mut some = connection.prepare_cached(
-                "SELECT run_id FROM runs WHERE host_id = ?1 AND open = 0 ORDER BY at, run_id LIMIT ?2",
+                "SELECT run_id FROM runs WHERE host_id = ?1 AND open = 0 ORDER BY number, at, run_id LIMIT ?2",
             )?;
             let rows = some.query_map(params![host, limit as i64], |row| row.get::<_, String>(0))?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
