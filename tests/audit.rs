@@ -5,7 +5,10 @@ mod common;
 
 use common::{Dashboard, SOON, assert_problem, wait_for};
 use serde_json::{Value, json};
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 fn dashboard() -> Dashboard {
     let users = [
@@ -143,4 +146,132 @@ fn a_file_that_is_moved_away_is_begun_anew() {
     wait_for("the new file", SOON, || {
         (file(&dashboard).len() == 1).then_some(())
     });
+}
+
+/// Sends a request, and hangs up at this moment without taking an answer.
+fn send_and_hang_up(dashboard: &Dashboard, path: &str, body: &Value, moment: impl FnOnce()) {
+    let mut stream = TcpStream::connect(("127.0.0.1", dashboard.port)).unwrap();
+    let (origin, cookie) = (dashboard.origin(), dashboard.cookie.as_deref().unwrap());
+    let (body, port) = (body.to_string(), dashboard.port);
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: {origin}\r\nCookie: {cookie}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    moment();
+    stream.shutdown(std::net::Shutdown::Both).unwrap();
+}
+
+fn records_of(dashboard: &Dashboard, action: &str) -> Vec<Value> {
+    let all = file(dashboard).into_iter();
+    all.filter(|record| record["action"] == action).collect()
+}
+
+#[test]
+fn a_bulk_whose_client_hangs_up_half_way_is_done_whole_and_written_down() {
+    let names: Vec<String> = (0..300).map(|n| format!("h{n}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let users = [("anna", "admin", Dashboard::password_hash("secret"))];
+    let mut dashboard = Dashboard::start_with(&hosts, "", &users);
+    dashboard.log_in("anna", "secret");
+    let bulk = json!({"hosts": hosts, "command": "switch"});
+    send_and_hang_up(&dashboard, "/api/commands", &bulk, || {
+        dashboard.wait_for_host("h0", "the run of the first", |host| !host["run"].is_null());
+    });
+    let record = wait_for("the record of the bulk", SOON, || {
+        records_of(&dashboard, "command").into_iter().next()
+    });
+    assert_eq!(record["hosts"].as_array().unwrap().len(), 300);
+    assert_eq!(record["result"], "ok");
+}
+
+#[test]
+fn there_are_as_many_records_as_tokens_whenever_the_client_hangs_up() {
+    let users = [("anna", "admin", Dashboard::password_hash("secret"))];
+    let mut dashboard = Dashboard::start_with(&["h1"], "", &users);
+    dashboard.log_in("anna", "secret");
+    let made = || {
+        let tokens = dashboard.fetch("/api/tokens")["tokens"].clone();
+        let all = tokens.as_array().unwrap().iter();
+        all.filter(|token| token["kind"] == "api").count()
+    };
+    for n in 0..60 {
+        let name = format!("bot{n}");
+        let grant = json!({"kind": "api", "name": name, "role": "viewer", "hosts": "*"});
+        // Before, while or after the deed is done.
+        let moment = || std::thread::sleep(Duration::from_micros(100 * n));
+        send_and_hang_up(&dashboard, "/api/tokens", &grant, moment);
+    }
+    assert!(made() > 0);
+    wait_for("as many records as tokens", SOON, || {
+        (records_of(&dashboard, "issue_token").len() == made()).then_some(())
+    });
+}
+
+#[test]
+fn a_request_for_several_hosts_is_one_record_that_names_them() {
+    let users = [("anna", "admin", Dashboard::password_hash("secret"))];
+    let mut dashboard = Dashboard::start_with(&["h1", "h2", "h3"], "", &users);
+    dashboard.log_in("anna", "secret");
+    dashboard.command("h2", "switch");
+    let bulk = json!({"hosts": ["h1", "h2", "h3"], "command": "pull"});
+    assert_eq!(dashboard.post("/api/commands", &bulk).status, 207);
+    let records = file(&dashboard);
+    let record = records.last().unwrap();
+    assert_eq!(records.len(), 3, "sign-in, one command, one bulk");
+    assert_eq!(record["hosts"], json!(["h1", "h3"]));
+    assert!(record["run_id"].as_str().unwrap().ends_with("-pull"));
+    let detail = record["detail"].as_str().unwrap();
+    assert!(detail.starts_with("refused for 1 host: h2: "), "{detail}");
+    for (host, count) in [("h3", 1), ("h2", 1), ("h1", 1), ("h4", 0)] {
+        let found = dashboard.fetch(&format!("/api/audit?host={host}"));
+        assert_eq!(found["records"].as_array().unwrap().len(), count, "{host}");
+    }
+}
+
+#[test]
+fn what_somebody_is_refused_again_and_again_is_counted_and_not_written() {
+    let mut dashboard = dashboard();
+    dashboard.log_in("vera", "secret");
+    let command = json!({"command": "switch"});
+    for _ in 0..400 {
+        assert_problem(&dashboard.post("/api/hosts/h1/command", &command), 403);
+    }
+    let written = file(&dashboard).len();
+    // A sign-in, a hundred refusals, and one more every ten seconds.
+    assert!((101..200).contains(&written), "{written}");
+    dashboard.log_in("anna", "secret");
+    dashboard.command("h1", "switch");
+    assert_eq!(file(&dashboard).last().unwrap()["action"], "command");
+}
+
+#[test]
+fn a_log_that_somebody_changed_is_found_out() {
+    let mut dashboard = dashboard();
+    dashboard.log_in("anna", "secret");
+    dashboard.command("h1", "switch");
+    dashboard.restart(nix::sys::signal::Signal::SIGKILL, || ());
+    dashboard.log_in("anna", "secret");
+    dashboard.command("h1", "stop");
+    let folder = dashboard.data_dir();
+    let verify = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"));
+        command.args(["admin", "--data-dir"]).arg(&folder);
+        let output = command.args(["audit", "--verify"]).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, said) = verify();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("4 records, 3 of them chained"), "{said}");
+    let path = folder.join("audit.log");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("anna", "vera", 1)).unwrap();
+    let (code, said) = verify();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("audit.log:2: this record does not follow"),
+        "{said}"
+    );
 }

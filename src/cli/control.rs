@@ -49,6 +49,9 @@ pub(super) enum Wish {
         /// How many
         #[arg(long, default_value_t = 100)]
         limit: u32,
+        /// Read the files of the log instead, and check that no record was changed, removed or added since
+        #[arg(long, conflicts_with = "limit")]
+        verify: bool,
     },
 }
 
@@ -60,7 +63,8 @@ pub(super) fn ask(data_dir: &Path, wish: &Wish) -> Result<(), Failure> {
     match wish {
         Wish::Tokens => each(&get("/api/tokens")?["tokens"]),
         Wish::Sessions => each(&get("/api/sessions")?["sessions"]),
-        Wish::Audit { limit } => each(&get(&format!("/api/audit?limit={limit}"))?["records"]),
+        Wish::Audit { verify: true, .. } => verify(data_dir),
+        Wish::Audit { limit, .. } => each(&get(&format!("/api/audit?limit={limit}"))?["records"]),
         Wish::NewToken { host } => {
             let wish = json!({"kind": "agent", "host_id": host});
             told(&request("POST", "/api/tokens", &wish)?, host)
@@ -88,6 +92,21 @@ pub(super) fn ask(data_dir: &Path, wish: &Wish) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// Checks the files of the audit log, with the dashboard or without it.
+fn verify(data_dir: &Path) -> Result<(), Failure> {
+    let found = switchyard::dashboard::verify_audit_log(data_dir)?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "the audit log is whole: {} records, {} of them chained, {} unreadable",
+        found.records, found.chained, found.unreadable
+    )?;
+    if let Some(last) = found.last {
+        writeln!(out, "last hash: {last}")?;
+    }
+    Ok(())
 }
 
 /// The ids of the tokens that are meant, which must be there.

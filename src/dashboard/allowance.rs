@@ -31,6 +31,20 @@ impl Allowance {
         self.left -= f64::from(much);
     }
 
+    /// Takes so much if all of it is there.
+    ///
+    /// # Errors
+    /// With how long it takes until it is.
+    pub(crate) fn spend_all(&mut self, much: u32, now: Instant) -> Result<(), Duration> {
+        self.fill(now);
+        let missing = f64::from(much) - self.left;
+        if missing > 0.0 {
+            return Err(Duration::from_secs_f64(missing / self.a_second));
+        }
+        self.spend(much);
+        Ok(())
+    }
+
     /// How much is not there that was at first.
     pub(crate) fn spent(&mut self, now: Instant) -> f64 {
         self.fill(now);

@@ -1,14 +1,16 @@
 //! What every request may need.
 
 use super::audit::Audit;
-use super::auth::Auth;
+use super::auth::{Auth, Identity, Via};
 use super::core::Core;
-use super::rates::Rates;
+use super::problem::Problem;
+use super::rates::{REQUEST, Rates, Who};
 use super::searches::Searches;
 use super::visits::Visits;
 use crate::protocol::HostId;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The most pages that one user may have open,
 const MOST_PAGES: usize = 200;
@@ -45,6 +47,32 @@ impl App {
             rates: Arc::default(),
             audit,
         }
+    }
+
+    /// Takes so many records from somebody's share of the audit log, before what they record is done.
+    ///
+    /// # Errors
+    /// 429 when that is more than is left of it.
+    pub(crate) fn charge_deeds(&self, identity: &Identity, records: u32) -> Result<(), Problem> {
+        if identity.via == Via::Socket {
+            return Ok(());
+        }
+        self.charge(&Who::Deeds(identity.name.clone()), records)
+    }
+
+    /// Takes a record from what somebody may sign in, which leaves them what they may do.
+    ///
+    /// # Errors
+    /// 429 when nothing is left of it.
+    pub(crate) fn charge_sign_in(&self, user: &str) -> Result<(), Problem> {
+        self.charge(&Who::SignIns(user.to_owned()), 1)
+    }
+
+    fn charge(&self, who: &Who, records: u32) -> Result<(), Problem> {
+        let charged = self.rates.charge(who, records * REQUEST, Instant::now());
+        charged.map_err(|wait| {
+            Problem::too_many(wait).because("too many changes in a short time: wait")
+        })
     }
 
     /// The folder of a host's logs.

@@ -6,6 +6,9 @@ use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+/// Smallest size that the audit log may be limited to, in bytes.
+const MIN_AUDIT_BYTES: u64 = 1 << 20;
+
 /// The dashboard's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -27,6 +30,8 @@ pub struct Config {
     pub proxy: ProxyConfig,
     /// How much of everything there may be.
     pub limits: Limits,
+    /// How large the audit log may be.
+    pub audit: AuditLimits,
 }
 
 /// How long a session lasts.
@@ -80,6 +85,20 @@ impl Default for Limits {
     }
 }
 
+/// How large the audit log may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditLimits {
+    /// All its files together, in bytes, at least 1 MiB; the oldest go first.
+    pub max_bytes: u64,
+}
+
+impl Default for AuditLimits {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30 }
+    }
+}
+
 /// How long logs are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +144,8 @@ struct File {
     proxy: ProxyTable,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    audit: AuditLimits,
 }
 
 #[derive(Default, Deserialize)]
@@ -167,6 +188,7 @@ impl Config {
             sessions: file.sessions,
             proxy: proxy(file.proxy, &source)?,
             limits: file.limits,
+            audit: file.audit,
         };
         config.check(&source)?;
         Ok(config)
@@ -186,6 +208,11 @@ impl Config {
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(source.invalid(key, "0 lets nobody in", "give at least 1"));
+        }
+        if self.audit.max_bytes < MIN_AUDIT_BYTES {
+            let problem = format!("{} bytes hold no log", self.audit.max_bytes);
+            let remedy = format!("give at least {MIN_AUDIT_BYTES}");
+            return Err(source.invalid("audit.max_bytes", problem, remedy));
         }
         if self.users_file.is_some() {
             return Ok(());
@@ -379,6 +406,8 @@ mod tests {
                 .starts_with("x.toml:2: limits.strangers: 0")
         );
         assert!(load("[sessions]\nidle = 0\n").is_err());
+        let error = load("[audit]\nmax_bytes = 1000\n").unwrap_err();
+        assert!(error.starts_with("x.toml:2: audit.max_bytes: 1000 bytes"));
         let error = load("[proxy]\nuser_header = \"X-User\"\n").unwrap_err();
         assert!(
             error.starts_with("x.toml:2: proxy.user_header: nobody may"),

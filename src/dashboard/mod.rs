@@ -8,6 +8,7 @@ mod assets;
 mod audit;
 pub mod auth;
 mod chores;
+mod completion;
 pub mod config;
 mod core;
 mod extract;
@@ -31,6 +32,7 @@ mod syncer;
 mod testing;
 mod visits;
 
+pub use audit::{Verified, VerifyError, verify as verify_audit_log};
 pub use state::StateError;
 
 use crate::config_file::ConfigError;
@@ -105,10 +107,11 @@ pub async fn run(
     let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
     auth.remember_sessions(state.sessions().await?);
     auth.credentials.remember(state.ledger().await?);
-    let audit = Audit::open(&config.data_dir).map_err(|source| Error::DataDir {
-        path: config.data_dir.clone(),
-        source,
-    })?;
+    let audit =
+        Audit::open(&config.data_dir, config.audit.max_bytes).map_err(|source| Error::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        })?;
     let syncer = Syncer::start(Arc::clone(&health))?;
     let core = Arc::new(Core::new(
         state,

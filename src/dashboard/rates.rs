@@ -17,6 +17,10 @@ pub(crate) enum Who {
     User(String),
     /// and by messages over all their WebSockets together.
     Page(String),
+    /// Somebody known, by what they do and is written down: one for each record of the audit log.
+    Deeds(String),
+    /// Somebody who signed in.
+    SignIns(String),
     /// A host that connects.
     Host(HostId),
     /// Those of an address, or of an IPv6 network of 64 bits, who have not shown who they are.
@@ -37,6 +41,9 @@ impl Who {
             Self::User(_) => (3_000, 200),
             // A page that shows 50 running hosts sends 100 a second.
             Self::Page(_) => (10_000, 1_000),
+            // 190 MB of the audit log a day at most. A script may send a command to each of some thousand hosts.
+            Self::Deeds(_) => (10_000, 5),
+            Self::SignIns(_) => (1_000, 1),
             // An agent waits a second at least before it comes back.
             Self::Host(_) => (600, 5),
             // Many people may share an address, and this is the page for a hundred of them.
@@ -74,6 +81,14 @@ impl Rates {
             tracing::warn!(?who, refused = table.refused, "too many requests");
         }
         Err(at.saturating_duration_since(now))
+    }
+
+    /// Takes so much from somebody if all of it is there.
+    ///
+    /// # Errors
+    /// With how long they must wait until it is.
+    pub(crate) fn charge(&self, who: &Who, much: u32, now: Instant) -> Result<(), Duration> {
+        self.table().of(who, now).spend_all(much, now)
     }
 
     /// Takes so much from somebody, whether it is there or not.
@@ -144,6 +159,19 @@ mod tests {
         let later = now + Duration::from_secs(1);
         let second = (0..1_000).filter(|_| ask(&rates, &user("alice"), later).is_ok());
         assert!((190..=201).contains(&second.count()));
+    }
+
+    #[test]
+    fn what_is_charged_is_there_or_nothing_is_taken() {
+        let rates = Rates::default();
+        let (who, now) = (Who::Deeds("alice".to_owned()), Instant::now());
+        rates.charge(&who, 90_000, now).unwrap();
+        let wait = rates.charge(&who, 20_000, now).unwrap_err();
+        assert!(wait.as_secs() >= 199, "{wait:?}");
+        rates.charge(&who, 10_000, now).unwrap();
+        assert!(rates.charge(&who, REQUEST, now).is_err());
+        let later = now + Duration::from_secs(1);
+        assert!(rates.charge(&who, REQUEST, later).is_ok());
     }
 
     #[test]

@@ -134,6 +134,7 @@ async fn serve(options: &Options, folder: &Path, shutdown: &Shutdown) -> Result<
         sessions: dashboard::config::SessionLimits::default(),
         proxy: dashboard::config::ProxyConfig::default(),
         limits: dashboard::config::Limits::default(),
+        audit: dashboard::config::AuditLimits::default(),
     };
     let ending = shutdown.clone();
     parts.spawn(async move { Ok(dashboard::run(listener, config, ending).await?) });

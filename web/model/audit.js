@@ -15,6 +15,7 @@ import { commandLabel } from './words.js';
  * @property {string | null} command
  * @property {string} result
  * @property {string | null} detail
+ * @property {string[]} [hosts] those of a request for several
  * @property {number} [left_out]
  *
  * @typedef {{host: string, user: string, action: string, result: string}} Filter
@@ -53,9 +54,15 @@ export function whoText({ role, via, action, result }) {
   return via && via !== 'session' ? `${role}, by ${via}` : role;
 }
 
+/** The hosts of a request for several. @param {Audited} record */
+export function hostsText({ hosts = [] }) {
+  if (hosts.length === 0) return '';
+  return hosts.length === 1 ? hosts[0] : `${hosts.length} hosts`;
+}
+
 /** Reasons, and what was left out before it. @param {Audited} record */
 export function detailText({ detail, left_out }) {
-  const rest = left_out ? `${left_out} more of strangers before this were only counted` : '';
+  const rest = left_out ? `${left_out} more failed attempts before this were counted, not listed` : '';
   return [detail, rest].filter(Boolean).join(' · ');
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn audit(
     Params(which): Params<Which>,
 ) -> Result<Json<Page>, Problem> {
     let limit = which.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
-    let path = app.audit.path().to_owned();
+    let folder = app.audit.folder().to_owned();
     let filter = Filter {
         host: which.host,
         user: which.user,
@@ -36,7 +36,7 @@ pub(crate) async fn audit(
         result: which.result,
     };
     let read =
-        tokio::task::spawn_blocking(move || audit::read(&path, which.before, limit, &filter));
+        tokio::task::spawn_blocking(move || audit::read(&folder, which.before, limit, &filter));
     let page = read.await.map_err(|error| Problem::internal(&error))?;
     page.map(Json).map_err(|error| Problem::internal(&error))
 }

@@ -14,6 +14,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,10 @@ const MAX_HOSTS: usize = 10_000;
 /// and the bytes that name them.
 pub(crate) const MAX_BULK_BYTES: usize = 1 << 20;
 const STOP: &str = "stop";
+/// How many runs are asked to stop at a time: their ends are stored together.
+const STOPS_AT_ONCE: usize = 64;
+/// So many ids of hosts take as much of the audit log as a record without them.
+const HOSTS_A_RECORD: u32 = 10;
 
 #[derive(Deserialize)]
 pub(crate) struct Wish {
@@ -110,21 +115,20 @@ pub(crate) async fn bulk(
         }
     };
     let valid: Vec<HostId> = wish.hosts.iter().flat_map(|id| named(id)).collect();
-    let runs = if wish.command == STOP {
-        let mut runs = Vec::with_capacity(valid.len());
-        for id in &valid {
-            runs.push(app.core.stop(id, stop_wish(&identity, wish.force)).await);
-        }
-        runs
+    charge_bulk(&app, &identity, valid.len())?;
+    let runs: Vec<_> = if wish.command == STOP {
+        let stops = valid.clone().into_iter().map(|id| {
+            let (app, wish) = (&app, stop_wish(&identity, wish.force));
+            async move { app.core.stop(&id, wish).await }
+        });
+        stream::iter(stops).buffered(STOPS_AT_ONCE).collect().await
     } else {
         let command = command_name(&wish.command)?;
         app.core
             .enqueue(&valid, &command, &identity.name, expiry(wish.expires)?)
             .await
     };
-    for (id, run) in valid.iter().zip(&runs) {
-        note(&app, &identity, address, id, &wish.command, run).await;
-    }
+    note_bulk(&app, &identity, address, &wish.command, &valid, &runs).await;
     let mut runs = runs.into_iter();
     let results = wish.hosts.iter().map(|id| match named(id) {
         Ok(_) => runs
@@ -154,15 +158,7 @@ async fn note(
     command: &str,
     run: &Result<Run, CommandError>,
 ) {
-    let action = if command == STOP {
-        Action::Stop
-    } else {
-        Action::Command
-    };
-    let mut note = Note::of(Some(identity), address, action).host(host);
-    if let Ok(command) = CommandName::new(command) {
-        note = note.command(&command);
-    }
+    let note = note_of(identity, address, command).host(host);
     match run {
         Ok(run) => {
             app.audit
@@ -171,6 +167,63 @@ async fn note(
         }
         Err(error) => app.audit.refused(note, error.to_string()).await,
     }
+}
+
+/// Writes down one record for a request for several hosts: for which of them it was taken, and how many refused it.
+async fn note_bulk(
+    app: &App,
+    identity: &Identity,
+    address: ClientAddress,
+    command: &str,
+    hosts: &[HostId],
+    runs: &[Result<Run, CommandError>],
+) {
+    if let ([host], [run]) = (hosts, runs) {
+        return note(app, identity, address, host, command, run).await;
+    }
+    let taken: Vec<&Run> = runs.iter().flatten().collect();
+    let mut refusals = hosts
+        .iter()
+        .zip(runs)
+        .filter_map(|(host, run)| run.as_ref().err().map(|error| format!("{host}: {error}")));
+    let first = refusals.next();
+    let note = note_of(identity, address, command);
+    let why = first.map(|first| match refusals.count() {
+        0 => format!("refused for 1 host: {first}"),
+        more => format!("refused for {} hosts, first {first}", more + 1),
+    });
+    if taken.is_empty() {
+        let why = why.unwrap_or_else(|| "no host was named".to_owned());
+        return app.audit.refused(note, why).await;
+    }
+    let mut note = note.hosts(taken.iter().map(|run| run.host_id.clone()).collect());
+    // The runs of one request nearly always have one id.
+    if taken.iter().all(|run| run.run_id == taken[0].run_id) {
+        note = note.run(&taken[0].run_id);
+    }
+    if let Some(why) = why {
+        note = note.detail(&why);
+    }
+    app.audit.done(note).await;
+}
+
+fn note_of(identity: &Identity, address: ClientAddress, command: &str) -> Note {
+    let action = if command == STOP {
+        Action::Stop
+    } else {
+        Action::Command
+    };
+    let note = Note::of(Some(identity), address, action);
+    match CommandName::new(command) {
+        Ok(command) => note.command(&command),
+        Err(_) => note,
+    }
+}
+
+/// Takes what the hosts of a bulk add to the audit log from the user's share of it, before anything is done.
+fn charge_bulk(app: &App, identity: &Identity, hosts: usize) -> Result<(), Problem> {
+    let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
+    app.charge_deeds(identity, hosts / HOSTS_A_RECORD)
 }
 
 fn unanswered(id: &str) -> BulkResult {

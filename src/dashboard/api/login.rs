@@ -43,6 +43,11 @@ pub(crate) async fn login(
             return Err(error.into());
         }
     };
+    if let Err(problem) = app.charge_sign_in(&login.user) {
+        app.auth.sessions.remove(signed_in.id);
+        app.audit.refused(note, problem.detail().to_owned()).await;
+        return Err(problem);
+    }
     if let Some(before) = signed_in.before {
         stored(app.core.state.remove_session(before).await);
     }

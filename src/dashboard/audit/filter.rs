@@ -19,7 +19,11 @@ impl Filter {
         };
         self.action.is_none_or(|action| action == record.action)
             && self.result.as_ref().is_none_or(|of| *of == record.result)
-            && has(&self.host, record.host_id.as_ref().map(HostId::as_str))
+            && (has(&self.host, record.host_id.as_ref().map(HostId::as_str))
+                || record
+                    .hosts
+                    .iter()
+                    .any(|host| has(&self.host, Some(host.as_str()))))
             && has(&self.user, record.user.as_deref())
     }
 }

@@ -82,6 +82,9 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
     parts.extensions.insert(address);
     let mut visit = None;
     if let Some(identity) = identity {
+        if asked.changes_something() {
+            app.charge_deeds(&identity, 1)?;
+        }
         if identity.via != Via::Socket {
             let Some(begun) = app.answers.begin(&identity.name) else {
                 let problem = Problem::too_many(Duration::from_secs(1));

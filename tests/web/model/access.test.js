@@ -105,7 +105,7 @@ test('records of the audit log are said in words, those that failed as what they
   assert.equal(whoText(record({ role: null, action: 'request' })), 'nobody known');
   assert.equal(whoText(record({ role: null, action: 'login', result: 'refused' })), 'says so');
   assert.equal(whoText(record({ role: null, action: 'login' })), '');
-  assert.equal(detailText(record({ detail: 'why', left_out: 3 })), 'why · 3 more of strangers before this were only counted');
+  assert.equal(detailText(record({ detail: 'why', left_out: 3 })), 'why · 3 more failed attempts before this were counted, not listed');
 });
 
 test('what is asked of the audit log stands in the address, and nonsense in there is nothing', () => {
