@@ -99,6 +99,22 @@ in
             '';
           };
 
+          proxy.trusted = mkOption {
+            type = types.listOf types.str;
+            default = lib.optionals (
+              cfg.settings.public_url != null && !(cfg.settings.proxy ? user_header)
+            ) [
+              "127.0.0.1"
+              "::1"
+            ];
+            defaultText = lib.literalMD "this machine, if `public_url` is set and `proxy.user_header` is not";
+            example = [ "192.0.2.1" ];
+            description = ''
+              The addresses of reverse proxies, whose `X-Forwarded-For` is believed. Without it all who come through a
+              proxy count as one address, and one of them who guesses passwords makes the others wait.
+            '';
+          };
+
           retention.days = mkOption {
             type = types.ints.unsigned;
             default = 0;

@@ -270,3 +270,93 @@ fn ten_thousand_guesses_get_a_handful_of_looks_and_are_counted_in_the_log() {
         audit.len()
     ));
 }
+
+/// Posts to `/api/login` as a proxy on this machine would, for somebody at this address.
+fn login_through_proxy(
+    dashboard: &Dashboard,
+    address: &str,
+    cookie: &str,
+    user: &str,
+    password: &str,
+) -> Answer {
+    let body = json!({"user": user, "password": password}).to_string();
+    let headers = [
+        ("Origin", dashboard.origin()),
+        ("Content-Type", "application/json".to_owned()),
+        ("X-Forwarded-For", address.to_owned()),
+        ("Cookie", cookie.to_owned()),
+    ];
+    let headers = headers
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    dashboard.request("POST", "/api/login", &headers, body.as_bytes())
+}
+
+#[test]
+fn a_stranger_who_guesses_keeps_nobody_out_who_comes_from_elsewhere() {
+    let dashboard = dashboard("[proxy]\ntrusted = [\"127.0.0.1\"]\n", false);
+    let guess =
+        |address: &str| login_through_proxy(&dashboard, address, "", "anna", "guess").status;
+    let refused = (0..50).filter(|_| guess("192.0.2.7") == 429).count();
+    assert!(refused >= 40, "{refused} of 50 guesses told to wait");
+    let in_from = |address: &str, user: &str, password: &str| {
+        login_through_proxy(&dashboard, address, "", user, password).status
+    };
+    assert_eq!(in_from("192.0.2.8", "anna", "other"), 204);
+    assert_eq!(in_from("192.0.2.8", "vera", "secret"), 204);
+}
+
+#[test]
+fn a_browser_that_signed_in_before_is_let_in_while_everybody_else_there_must_wait() {
+    let dashboard = dashboard("", false);
+    let first = login(&dashboard, "anna", "other");
+    let cookies: Vec<String> = first
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|value| {
+            value
+                .to_str()
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    let known = cookies
+        .iter()
+        .find(|cookie| cookie.starts_with("switchyard-device="))
+        .unwrap();
+    for _ in 0..100 {
+        login(&dashboard, "anna", "guess");
+        login(&dashboard, "vera", "guess");
+    }
+    assert_eq!(login(&dashboard, "anna", "other").status, 429);
+    let with_cookie = |user: &str, password: &str| {
+        login_through_proxy(&dashboard, "", known, user, password).status
+    };
+    assert_eq!(with_cookie("anna", "other"), 204);
+    assert_eq!(
+        with_cookie("vera", "secret"),
+        429,
+        "it is known to anna alone"
+    );
+    // It opens nothing by itself, and a thief of it gets as few guesses as anybody.
+    let wrong = (0..20)
+        .filter(|_| with_cookie("anna", "guess") == 401)
+        .count();
+    assert!((1..=8).contains(&wrong), "{wrong}");
+    let answer = dashboard.request("GET", "/api/hosts", &[("Cookie", known)], b"");
+    assert_eq!(answer.status, 401);
+}
+
+#[test]
+fn whoever_set_up_a_proxy_without_trusting_it_is_told_what_to_set() {
+    let dashboard = dashboard("", false);
+    for _ in 0..3 {
+        login_through_proxy(&dashboard, "192.0.2.7", "", "anna", "other");
+    }
+    let line = dashboard.process.line_with("proxy.trusted");
+    assert!(line.contains("address=127.0.0.1"), "{line}");
+}

@@ -17,6 +17,11 @@ const MOST_PAGES: usize = 200;
 /// and the most answers that may be under way to them: each holds up to a few MiB in memory.
 const MOST_ANSWERS: usize = 64;
 
+/// Most requests that change something which a network of strangers may have under way: each may be slow.
+const MAX_OF_STRANGERS: usize = 16;
+/// The same of all strangers together whose networks cannot be told apart.
+const MAX_OF_UNKNOWN_STRANGERS: usize = 256;
+
 /// The dashboard, as its requests see it.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -30,6 +35,10 @@ pub(crate) struct App {
     pub(crate) visits: Visits,
     /// How many answers are under way to each user.
     pub(crate) answers: Visits,
+    /// How many requests that change something each network of strangers has under way,
+    pub(crate) strangers: Visits,
+    /// and those of strangers who share an address with many, together.
+    pub(crate) unknown_strangers: Visits,
     /// How often everybody may ask.
     pub(crate) rates: Arc<Rates>,
     /// Who did what.
@@ -44,6 +53,8 @@ impl App {
             searches: Searches::default(),
             visits: Visits::at_most(MOST_PAGES),
             answers: Visits::at_most(MOST_ANSWERS),
+            strangers: Visits::at_most(MAX_OF_STRANGERS),
+            unknown_strangers: Visits::at_most(MAX_OF_UNKNOWN_STRANGERS),
             rates: Arc::default(),
             audit,
         }

@@ -100,9 +100,14 @@ pub async fn run(
     config: Config,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let auth = Auth::load(&config)?;
+    let mut auth = Auth::load(&config)?;
     raise_file_limit();
     let _lock = prepare(&config.data_dir)?;
+    auth.load_devices(&config.data_dir)
+        .map_err(|source| Error::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        })?;
     let health = Arc::new(Health::default());
     let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
     auth.remember_sessions(state.sessions().await?);

@@ -9,7 +9,7 @@ use crate::dashboard::state::StateError;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{AppendHeaders, IntoResponse};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -55,8 +55,8 @@ pub(crate) async fn login(
         stored(app.core.state.save_session(signed_in.id, session).await);
     }
     app.audit.done(note).await;
-    let cookie = [(header::SET_COOKIE, signed_in.cookie)];
-    Ok((StatusCode::NO_CONTENT, cookie))
+    let cookies = signed_in.cookies.map(|cookie| (header::SET_COOKIE, cookie));
+    Ok((StatusCode::NO_CONTENT, AppendHeaders(cookies)))
 }
 
 pub(crate) async fn logout(

@@ -81,6 +81,17 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
     }
     parts.extensions.insert(address);
     let mut visit = None;
+    if identity.is_none() && asked.changes_something() {
+        let place = match app.auth.proxies.network(address) {
+            Some(network) => app.strangers.begin(&network.to_string()),
+            None => app.unknown_strangers.begin(""),
+        };
+        let Some(place) = place else {
+            let problem = Problem::too_many(Duration::from_secs(1));
+            return Err(problem.because("too many requests are under way from there: wait"));
+        };
+        visit = Some(place);
+    }
     if let Some(identity) = identity {
         if asked.changes_something() {
             app.charge_deeds(&identity, 1)?;

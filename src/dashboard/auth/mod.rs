@@ -6,6 +6,7 @@
 mod agents_file;
 mod credentials;
 mod credentials_file;
+mod device;
 mod grants;
 mod guard;
 mod identity;
@@ -41,9 +42,12 @@ use super::problem::Problem;
 use crate::config_file::ConfigError;
 use crate::protocol::{HostId, Timestamp};
 use axum::http::{HeaderMap, header};
+use device::Devices;
 use origin::{OriginRules, is_at_loopback, secure_cookies};
 use peer::Proxies;
 use sign_in::SignIn;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 use uses::Uses;
@@ -69,6 +73,7 @@ pub(crate) struct Auth {
 
 impl Auth {
     /// Reads the files that `config` names.
+    /// No browser is known before [`load_devices`](Self::load_devices).
     pub(crate) fn load(config: &Config) -> Result<Self, ConfigError> {
         let (agents, users) = (config.agents_file.as_deref(), config.users_file.as_deref());
         Ok(Self {
@@ -79,6 +84,15 @@ impl Auth {
             proxies: Proxies::new(&config.proxy),
             sign_in: SignIn::new(),
         })
+    }
+
+    /// Knows the browsers again in which somebody signed in before.
+    ///
+    /// # Errors
+    /// When the key in the data folder can neither be read nor made.
+    pub(crate) fn load_devices(&mut self, data_dir: &Path) -> io::Result<()> {
+        self.sign_in.use_devices(Devices::load(data_dir)?);
+        Ok(())
     }
 
     /// Goes on with the sessions that were stored.

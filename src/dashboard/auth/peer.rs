@@ -7,6 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 pub(crate) struct Proxies {
     trusted: Vec<IpAddr>,
     user_header: Option<HeaderName>,
+    /// Whether somebody was told of a proxy that is not believed.
+    warned: Arc<AtomicBool>,
 }
 
 impl Proxies {
@@ -51,6 +55,7 @@ impl Proxies {
         Self {
             trusted: config.trusted.iter().map(IpAddr::to_canonical).collect(),
             user_header: config.user_header.clone(),
+            warned: Arc::default(),
         }
     }
 
@@ -76,6 +81,9 @@ impl Proxies {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .collect();
+        if !lines.is_empty() && address.is_loopback() && !self.trusts(address) {
+            self.warn_of_untrusted(address);
+        }
         let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
         let mut client = address;
         for hop in hops {
@@ -88,6 +96,16 @@ impl Proxies {
             client = before.to_canonical();
         }
         ClientAddress(Some(client))
+    }
+
+    /// Says once that a proxy on this machine is not believed: everybody behind it counts as one then.
+    fn warn_of_untrusted(&self, address: IpAddr) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %address,
+                "a proxy on this machine says for whom it asks, and is not believed: all who come through it count as                  one address; set `proxy.trusted` in the configuration"
+            );
+        }
     }
 
     /// Whom the proxy says it is.

@@ -1,18 +1,24 @@
 //! Signing in with a password.
 
-use super::limiter::Limiter;
+use super::device::{self, Devices};
+use super::limiter::{Guesser, Limiter};
 use super::one_time::UsedCodes;
 use super::password::Passwords;
-use super::{Auth, SecretHash, Via, cookie, is_user_name, set_cookie};
+use super::{Auth, SecretHash, Via, cookie, is_user_name, network, set_cookie};
 use crate::dashboard::problem::Problem;
+use crate::dashboard::visits::{Visit, Visits};
 use crate::protocol::Timestamp;
 use axum::http::HeaderMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How many people may wait for their password to be checked.
-const MOST_SIGNING_IN: usize = 32;
+/// How many people may wait for their password to be checked: of strangers in all,
+const MAX_STRANGERS: usize = 32;
+/// of them from one network,
+const MAX_FROM_NETWORK: usize = 4;
+/// and of those whose browser is known.
+const MAX_KNOWN: usize = 8;
 
 /// A longer password is none; keeps the work of hashing it small.
 const LONGEST_PASSWORD: usize = 4096;
@@ -23,7 +29,16 @@ pub(super) struct SignIn {
     limiter: Limiter,
     passwords: Passwords,
     codes: UsedCodes,
-    waiting: Semaphore,
+    devices: Devices,
+    strangers: Semaphore,
+    by_network: Visits,
+    known: Semaphore,
+}
+
+/// A place among those whose password is checked, until it is dropped.
+struct Turn<'a> {
+    _one_of_few: SemaphorePermit<'a>,
+    _near: Option<Visit>,
 }
 
 /// What somebody says to be let in.
@@ -50,8 +65,8 @@ pub(crate) enum SignInError {
 
 /// Somebody who was let in.
 pub(crate) struct SignedIn {
-    /// The value of `Set-Cookie`.
-    pub(crate) cookie: String,
+    /// The values of `Set-Cookie`: of the session, and of the browser.
+    pub(crate) cookies: [String; 2],
     /// The session.
     pub(crate) id: SecretHash,
     /// The one that the same browser had before, and which is over.
@@ -64,8 +79,39 @@ impl SignIn {
             limiter: Limiter::default(),
             passwords: Passwords::new(),
             codes: UsedCodes::default(),
-            waiting: Semaphore::new(MOST_SIGNING_IN),
+            devices: Devices::new(""),
+            strangers: Semaphore::new(MAX_STRANGERS),
+            by_network: Visits::at_most(MAX_FROM_NETWORK),
+            known: Semaphore::new(MAX_KNOWN),
         }
+    }
+
+    /// Checks the cookies of browsers with these.
+    pub(super) fn use_devices(&mut self, devices: Devices) {
+        self.devices = devices;
+    }
+
+    /// A place among those whose password is checked; none when there are too many.
+    fn turn(&self, who: Guesser<'_>) -> Option<Turn<'_>> {
+        if who.device.is_some() {
+            let permit = self.known.try_acquire().ok()?;
+            return Some(Turn {
+                _one_of_few: permit,
+                _near: None,
+            });
+        }
+        let near = match who.address {
+            // Behind loopback many may sit, if the proxy there is not trusted to tell them apart.
+            Some(address) if !address.is_loopback() => {
+                Some(self.by_network.begin(&network(address).to_string())?)
+            }
+            _ => None,
+        };
+        let permit = self.strangers.try_acquire().ok()?;
+        Some(Turn {
+            _one_of_few: permit,
+            _near: near,
+        })
     }
 
     /// Somebody was let in before we were started: the code with which they were is used up.
@@ -85,19 +131,28 @@ impl Auth {
     /// When user, password or code is wrong, which take the same time; after too many attempts.
     pub(crate) async fn sign_in(&self, attempt: Attempt<'_>) -> Result<SignedIn, SignInError> {
         let door = &self.sign_in;
-        let Ok(_one_of_few) = door.waiting.try_acquire() else {
+        let Attempt { user, address, .. } = attempt;
+        let known = self.credentials.password(user);
+        let device = device::cookie(attempt.headers).zip(known.as_ref());
+        let device = device.and_then(|(cookie, known)| {
+            let password = SecretHash::of(&known.phc);
+            door.devices.find(cookie, user, password, Timestamp::now())
+        });
+        let guesser = Guesser {
+            // What cannot be a name is one name, so that no text fills the memory.
+            user: if is_user_name(user) { user } else { "" },
+            address,
+            device,
+        };
+        let Some(_turn) = door.turn(guesser) else {
             return Err(SignInError::Wait(Duration::from_secs(1)));
         };
-        let Attempt { user, address, .. } = attempt;
-        // What cannot be a name is one name, so that no text fills the memory.
-        let counted = if is_user_name(user) { user } else { "" };
         door.limiter
-            .begin(counted, address, Instant::now())
+            .begin(guesser, Instant::now())
             .map_err(SignInError::Wait)?;
         if attempt.password.len() > LONGEST_PASSWORD {
             return Err(SignInError::Wrong);
         }
-        let known = self.credentials.password(user);
         let hash = known.as_ref().map(|known| known.phc.clone());
         let stand_in = self.credentials.stand_in();
         let right = door.passwords.check(hash, stand_in, attempt.password).await;
@@ -116,13 +171,21 @@ impl Auth {
         if known.person.identity(via, now).is_none() {
             return Err(SignInError::Wrong);
         }
-        door.limiter.succeeded(counted, address);
+        door.limiter.succeeded(guesser);
         // Whoever planted the cookie that came along must not be in with us.
         let before = cookie(attempt.headers).filter(|id| self.sessions.remove(*id).is_some());
         let hash = SecretHash::of(&known.phc);
         let (cookie, id) = self.sessions.create(user, hash, address, now)?;
-        let cookie = set_cookie(&cookie, attempt.headers, self.sessions.lifetime());
-        Ok(SignedIn { cookie, id, before })
+        let device = door.devices.issue(user, hash, now)?;
+        let cookies = [
+            set_cookie(&cookie, attempt.headers, self.sessions.lifetime()),
+            device::set_cookie(&device, attempt.headers),
+        ];
+        Ok(SignedIn {
+            cookies,
+            id,
+            before,
+        })
     }
 }
 

@@ -47,13 +47,15 @@ impl Gate {
     /// Lets a connection in, unless there are too many.
     pub(super) fn enter(&self, address: IpAddr) -> Option<Connection> {
         let address = address.to_canonical();
-        let speaks_for_many = address.is_loopback() || self.proxies.contains(&address);
+        // Behind a proxy that is trusted, strangers are counted by request.
+        let is_proxy = self.proxies.contains(&address);
+        let speaks_for_many = address.is_loopback() || is_proxy;
         let network = (!speaks_for_many).then(|| network(address));
         let mut counts = lock(&self.counts);
         let near = network.and_then(|network| counts.by_network.get(&network).copied());
         let limits = self.limits;
         if counts.all >= limits.connections
-            || counts.strangers >= limits.strangers
+            || (!is_proxy && counts.strangers >= limits.strangers)
             || near.unwrap_or(0) >= limits.connections_per_address
         {
             counts.refused += 1;
@@ -63,24 +65,29 @@ impl Gate {
             }
             return None;
         }
-        Some(self.count(counts, network))
+        Some(self.count(counts, network, !is_proxy))
     }
 
     /// Lets a connection in that no stranger can make.
     pub(super) fn enter_unchecked(&self) -> Connection {
-        self.count(lock(&self.counts), None)
+        self.count(lock(&self.counts), None, true)
     }
 
-    fn count(&self, mut counts: MutexGuard<'_, Counts>, network: Option<IpAddr>) -> Connection {
+    fn count(
+        &self,
+        mut counts: MutexGuard<'_, Counts>,
+        network: Option<IpAddr>,
+        is_stranger: bool,
+    ) -> Connection {
         counts.all += 1;
-        counts.strangers += 1;
+        counts.strangers += usize::from(is_stranger);
         if let Some(network) = network {
             *counts.by_network.entry(network).or_default() += 1;
         }
         Connection(Arc::new(Inside {
             counts: Arc::clone(&self.counts),
             network,
-            is_stranger: AtomicBool::new(true),
+            is_stranger: AtomicBool::new(is_stranger),
         }))
     }
 }
@@ -145,6 +152,15 @@ mod tests {
         assert!(from(&gate, "127.0.0.1").is_none());
         drop(one);
         assert!(from(&gate, "127.0.0.1").is_some());
+    }
+
+    #[test]
+    fn connections_of_a_trusted_proxy_are_no_strangers() {
+        let gate = gate(10, 10, 1);
+        let held: Vec<_> = (0..5).map(|_| from(&gate, "192.0.2.1")).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(from(&gate, "198.51.100.1").is_some());
+        assert!(from(&gate, "198.51.100.1").is_none());
     }
 
     #[test]
