@@ -29,6 +29,9 @@ const PING: Duration = Duration::from_secs(10);
 /// A peer that is silent for longer is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// A dashboard that only says that it is there and never registers this host is left after this.
+const REGISTRATION_LIMIT: Duration = Duration::from_secs(600);
+
 /// Answers that wait for the socket; while there are more, nothing is read.
 const ANSWERS: usize = 64;
 
@@ -124,8 +127,7 @@ impl Session<'_> {
         let mut pings = interval(PING);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ping_due = false;
-        let mut heard = Instant::now();
-        let began = heard;
+        let mut patience = Patience::new(Instant::now());
         loop {
             if self.agent.may_leave() {
                 return End::Removed;
@@ -133,12 +135,13 @@ impl Session<'_> {
             let due = self.follower.due().map(Instant::from_std);
             let now = Instant::now();
             let lines_due = due.is_some_and(|due| due <= now);
-            let deadline = if self.registered { heard } else { began } + SILENCE;
+            let deadline = patience.deadline(self.registered);
             tokio::select! {
                 () = shutdown.wait() => return End::Shutdown,
                 () = sleep_until(deadline) => return End::Silent,
                 incoming = stream.next(), if self.answers.len() < ANSWERS => {
-                    heard = Instant::now();
+                    let is_ping = matches!(incoming, Some(Ok(Message::Ping(_))));
+                    patience.heard(Instant::now(), is_ping);
                     match incoming {
                         Some(Ok(message)) => {
                             if let Err(end) = self.receive(message).await {
@@ -352,6 +355,40 @@ impl Agent {
     }
 }
 
+/// How long a connection is waited for.
+struct Patience {
+    began: Instant,
+    heard: Instant,
+    pinged: Instant,
+}
+
+impl Patience {
+    fn new(now: Instant) -> Self {
+        let (began, heard, pinged) = (now, now, now);
+        Self {
+            began,
+            heard,
+            pinged,
+        }
+    }
+
+    fn heard(&mut self, now: Instant, is_ping: bool) {
+        self.heard = now;
+        if is_ping {
+            self.pinged = now;
+        }
+    }
+
+    /// When the peer counts as gone. One that has not registered this host must say by itself, with a ping, that
+    /// others are before it: what only answers our pings may be no dashboard at all.
+    fn deadline(&self, is_registered: bool) -> Instant {
+        if is_registered {
+            return self.heard + SILENCE;
+        }
+        (self.pinged + SILENCE).min(self.began + REGISTRATION_LIMIT)
+    }
+}
+
 fn read<'a, T: serde::Deserialize<'a>>(json: &'a str) -> Result<T, End> {
     serde_json::from_str(json).map_err(|error| End::Malformed(error.to_string()))
 }
@@ -372,6 +409,20 @@ async fn until(due: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dashboard_that_pings_is_waited_for_and_one_that_only_answers_is_not() {
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let mut patience = Patience::new(began);
+        patience.heard(after(20), false);
+        assert_eq!(patience.deadline(false), after(30));
+        assert_eq!(patience.deadline(true), after(50));
+        patience.heard(after(25), true);
+        assert_eq!(patience.deadline(false), after(55));
+        patience.heard(after(590), true);
+        assert_eq!(patience.deadline(false), began + REGISTRATION_LIMIT);
+    }
 
     #[test]
     fn there_is_no_hurry_only_where_the_dashboard_does_not_want_the_agent() {

@@ -3,7 +3,7 @@
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::Health;
 use super::intake::HostRuns;
-use super::state::{RunRecord, State, StateError, StopWish};
+use super::state::{Lane, RunRecord, State, StateError, StopWish};
 use super::syncer::Syncer;
 use crate::lifecycle::{Guests, Shutdown};
 use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
@@ -100,9 +100,18 @@ impl Core {
         host_id: &HostId,
         run_id: &RunId,
     ) -> Result<(), StateError> {
+        self.persist_in(Lane::Run, host_id, run_id).await
+    }
+
+    async fn persist_in(
+        self: &Arc<Self>,
+        lane: Lane,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<(), StateError> {
         let (core, host, run) = (Arc::clone(self), host_id.clone(), run_id.clone());
         let latest = move || core.fleet.to_store(&host, &run);
-        if let Some(change) = self.noted(self.state.save_run(latest).await)? {
+        if let Some(change) = self.noted(self.state.save_run(lane, latest).await)? {
             self.fleet.stored(host_id, run_id, change);
         }
         Ok(())
@@ -237,7 +246,9 @@ impl Core {
         let run_id = record.run.run_id.clone();
         tracing::info!(host = %host_id, run = %run_id, command = %record.run.command, cancelled = effect == StopEffect::Cancelled, "stop asked for");
         let (core, host_id) = (Arc::clone(self), host_id.clone());
-        let stored = tokio::spawn(async move { core.persist(&host_id, &run_id).await }).await;
+        let stored =
+            tokio::spawn(async move { core.persist_in(Lane::Request, &host_id, &run_id).await })
+                .await;
         let stored = stored.unwrap_or(Err(StateError::Closed));
         stored.map_err(|error| CommandError::NotStored(error.to_string()))?;
         Ok(record.run)

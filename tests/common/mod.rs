@@ -18,6 +18,7 @@ mod log;
 mod process;
 mod skip;
 mod socket;
+mod sync_gate;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Answer, Client, assert_problem};
@@ -27,6 +28,7 @@ pub(crate) use log::{Line, LogFile, texts};
 pub(crate) use process::{Process, alive};
 pub(crate) use skip::skip;
 pub(crate) use socket::{Socket, Watch};
+pub(crate) use sync_gate::SyncGate;
 
 use std::path::Path;
 use std::process::Command;

@@ -153,6 +153,19 @@ impl Socket {
         panic!("waited {SOON:?} for {what}");
     }
 
+    /// Whether a ping comes within `limit`, before anything else that is no answer to ours.
+    #[track_caller]
+    pub(crate) fn hears_ping(&mut self, limit: Duration) -> bool {
+        self.socket.get_ref().set_read_timeout(Some(limit)).unwrap();
+        loop {
+            match self.socket.read() {
+                Ok(Message::Pong(_)) => {}
+                Ok(message) => return message.is_ping(),
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// The code with which the dashboard hangs up.
     #[track_caller]
     pub(crate) fn close_code(mut self) -> u16 {

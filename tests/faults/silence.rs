@@ -83,6 +83,20 @@ fn an_agent_leaves_a_dashboard_that_is_silent_for_30_s_and_its_run_goes_on() {
             .send(Message::text(message.to_string()))
             .unwrap();
     }
+    let busy = Peer::new();
+    let of_busy = busy.agent(&json!({}));
+    let mut busy_socket = busy.connection();
+    let registered_late = std::thread::spawn(move || {
+        for _ in 0..11 {
+            std::thread::sleep(Duration::from_secs(3));
+            busy_socket.send(Message::Ping(Vec::new().into())).unwrap();
+        }
+        let registered = json!({"type": "registered", "host_id": "h1"});
+        busy_socket
+            .send(Message::text(registered.to_string()))
+            .unwrap();
+        busy_socket
+    });
     stopped.process.signal(Signal::SIGSTOP);
     let since = Instant::now();
     let silent = "nothing was heard from the dashboard for 30 s";
@@ -97,7 +111,12 @@ fn an_agent_leaves_a_dashboard_that_is_silent_for_30_s_and_its_run_goes_on() {
     ] {
         after_silence(name, since, || agent.process.times_said(silent) == 1);
     }
-    drop((mute_socket, deaf_socket));
+    let busy_socket = registered_late.join().unwrap();
+    wait_for("its turn", SILENCE, || {
+        (of_busy.process.times_said("connected to") == 1).then_some(())
+    });
+    assert_eq!(of_busy.process.times_said("disconnected"), 0);
+    drop((mute_socket, deaf_socket, busy_socket));
     mute.connection();
     deaf.connection();
     let written = fast.written().len();

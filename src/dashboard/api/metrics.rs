@@ -14,6 +14,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
     let (hosts, online) = core.fleet.count();
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let counters = &core.counters;
+    let writes = core.state.write_counters();
     let rows = [
         (
             "switchyard_hosts",
@@ -62,6 +63,18 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
             "counter",
             "Bytes in frames from agents.",
             count(&counters.bytes_received),
+        ),
+        (
+            "switchyard_database_writes_total",
+            "counter",
+            "Changes written to the database.",
+            count(&writes.jobs),
+        ),
+        (
+            "switchyard_database_commits_total",
+            "counter",
+            "Transactions that these changes took, each a sync of the disk.",
+            count(&writes.commits),
         ),
         (
             "switchyard_frames_sent_total",

@@ -22,12 +22,12 @@ impl Fleet {
         Some(epoch)
     }
 
-    /// Shows a host as online, with what it said of itself.
+    /// Takes in what a host says of itself; it is online only [once it is told](Self::registered) that it is
+    /// registered.
     pub(crate) fn register(&self, host_id: &HostId, register: &Register) -> Option<StoredHost> {
         self.change(|inner| {
             let host = inner.hosts.get_mut(host_id)?;
             let now = Timestamp::now();
-            host.online = true;
             host.pending_command = None;
             host.stored = StoredHost {
                 protocol: Some(register.protocol),
@@ -40,6 +40,19 @@ impl Fleet {
             inner.show_host(host_id);
             Some(stored)
         })
+    }
+
+    /// Shows a host as online that was told that it is registered, unless a newer connection took over.
+    pub(crate) fn registered(&self, host_id: &HostId, epoch: u64) {
+        self.change(|inner| {
+            let Some(host) = inner.hosts.get_mut(host_id) else {
+                return;
+            };
+            if matches!(host.link, Some((newest, _)) if newest == epoch) {
+                host.online = true;
+                inner.show_host(host_id);
+            }
+        });
     }
 
     /// Takes in how a host is. Gives what is to be remembered when a fact changed.

@@ -6,7 +6,7 @@ use super::open_run::RETRY;
 use super::{Violation, single};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Errand;
-use crate::dashboard::state::RunRecord;
+use crate::dashboard::state::{Known, RunRecord};
 use crate::protocol::{
     Ack, AgentMessage, CommandName, CommandRejected, CommandRequest, Heartbeat, HostId, Output,
     OutputHead, ProgressReport, RawMessage, Run, RunId, Status, StatusReport, StopRequest,
@@ -177,18 +177,17 @@ impl HostRuns {
             return true;
         }
         if core.fleet.record(&self.host_id, run_id).is_none() {
-            let stored = core.state.run(&self.host_id, run_id).await;
-            let removed = core.state.was_removed(&self.host_id, run_id).await;
+            let known = core.state.known_run(&self.host_id, run_id).await;
             if self.open.len().max(core.fleet.open_count(&self.host_id)) >= MAX_OPEN {
                 tracing::warn!(host = %self.host_id, run = %run_id, "too many runs at once: passed over");
                 return false;
             }
             self.allowance.spend(A_RUN);
-            let record = match (stored, removed) {
-                (Ok(Some(record)), _) if record.run.status == Status::Lost => record,
-                (Ok(None), Ok(false)) => begun_by_itself(core, &self.host_id, run_id, command),
-                (Ok(_), Ok(_)) => return false,
-                _ => return true,
+            let record = match known {
+                Ok(Known::Run(record)) if record.run.status == Status::Lost => *record,
+                Ok(Known::Nothing) => begun_by_itself(core, &self.host_id, run_id, command),
+                Ok(Known::Run(_) | Known::Removed) => return false,
+                Err(_) => return true,
             };
             core.fleet.add_run(record);
         }

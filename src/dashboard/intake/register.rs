@@ -5,7 +5,7 @@ use super::host_runs::HostRuns;
 use super::messages::begun_by_itself;
 use super::{Violation, single};
 use crate::dashboard::core::Core;
-use crate::dashboard::state::RunRecord;
+use crate::dashboard::state::{Known, RunRecord};
 use crate::protocol::{
     Ack, OfferedRun, Register, Registered, ResumeFrom, RunId, Status, StatusReport,
 };
@@ -86,28 +86,19 @@ impl HostRuns {
     async fn offered(&mut self, core: &Arc<Core>, offer: &OfferedRun) -> Offer {
         let run_id = &offer.run_id;
         let known = match core.fleet.record(&self.host_id, run_id) {
-            Some(record) => Some(record),
-            None => match core.state.run(&self.host_id, run_id).await {
-                Ok(found) => found,
-                Err(_) => return Offer::Refused,
-            },
+            Some(record) => Ok(Known::Run(Box::new(record))),
+            None => core.state.known_run(&self.host_id, run_id).await,
         };
         let record = match known {
-            Some(record) => record,
-            None if core
-                .state
-                .was_removed(&self.host_id, run_id)
-                .await
-                .unwrap_or(false) =>
-            {
-                return Offer::Settled;
-            }
-            None => {
+            Ok(Known::Run(record)) => *record,
+            Ok(Known::Removed) => return Offer::Settled,
+            Ok(Known::Nothing) => {
                 let mut record = begun_by_itself(core, &self.host_id, run_id, &offer.command);
                 record.run.started = offer.started;
                 record.nonce = offer.nonce.clone();
                 record
             }
+            Err(_) => return Offer::Refused,
         };
         if record.nonce.is_some() && offer.nonce.is_some() && record.nonce != offer.nonce {
             tracing::warn!(host = %self.host_id, run = %run_id, "the host holds another run of this id; left alone");

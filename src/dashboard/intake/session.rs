@@ -5,6 +5,7 @@ use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Errand, Link};
 use crate::protocol::{HostId, Register, close, split};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout, timeout_at};
 
 const PING_EVERY: Duration = Duration::from_secs(10);
+/// The same for a peer that waits until others before it are registered.
+const WAIT_PING_EVERY: Duration = Duration::from_secs(3);
 /// A peer from which no byte came for so long is gone; so is one that takes none.
 const SILENCE: Duration = Duration::from_secs(30);
 /// More errands than one host can have at a time.
@@ -142,11 +145,23 @@ async fn registered(
     let mut runs = tokio::select! {
         runs = slot.lock_owned() => runs,
         code = told(&mut closing) => return End::Close(code, GONE.into()),
+        never = keep_waiting(socket) => match never {},
     };
-    tracing::info!(host = %host_id, version = ?register.facts.agent_version, "host registered");
+    let version = register.facts.agent_version.clone();
+    let registered = tokio::select! {
+        registered = runs.register(core, register) => registered,
+        never = keep_waiting(socket) => match never {},
+    };
     let mut heard = Instant::now();
-    let end = match runs.register(core, register).await {
-        Ok(()) => talk(core, &mut runs, socket, &mut todo, &mut closing, &mut heard).await,
+    let end = match registered {
+        Ok(()) => match send_replies(core, &mut runs, socket, &mut closing, heard).await {
+            Ok(()) => {
+                tracing::info!(host = %host_id, ?version, "host registered");
+                core.fleet.registered(host_id, epoch);
+                talk(core, &mut runs, socket, &mut todo, &mut closing, &mut heard).await
+            }
+            Err(end) => end,
+        },
         Err(violation) => violation.into(),
     };
     runs.disconnected(core).await;
@@ -162,6 +177,39 @@ async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
         Ok(code) => code.unwrap_or(close::REPLACED),
         Err(_) => close::FORBIDDEN,
     }
+}
+
+/// Tells a peer that it is waited for others before it: when thousands come back at once, its turn may take longer
+/// than it would wait for somebody who is silent.
+async fn keep_waiting(socket: &mut WebSocket) -> Infallible {
+    let mut pings = interval(WAIT_PING_EVERY);
+    pings.reset();
+    loop {
+        pings.tick().await;
+        if socket
+            .send(Message::Ping(Default::default()))
+            .await
+            .is_err()
+        {
+            // It is gone, which is noticed when it is its turn.
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Sends what is there for the agent.
+async fn send_replies(
+    core: &Core,
+    runs: &mut HostRuns,
+    socket: &mut WebSocket,
+    closing: &mut watch::Receiver<Option<u16>>,
+    heard: Instant,
+) -> Result<(), End> {
+    for reply in runs.take_replies() {
+        let reply = Message::Text(reply.into());
+        send(core, socket, reply, closing, heard).await?;
+    }
+    Ok(())
 }
 
 /// A peer that takes nothing must not keep out the connection that replaces it, nor hold up the end. While it
@@ -194,11 +242,8 @@ async fn talk(
     let bell = runs.bell();
     let mut pings = interval(PING_EVERY);
     loop {
-        for reply in runs.take_replies() {
-            let reply = Message::Text(reply.into());
-            if let Err(end) = send(core, socket, reply, closing, *heard).await {
-                return end;
-            }
+        if let Err(end) = send_replies(core, runs, socket, closing, *heard).await {
+            return end;
         }
         let turn = runs.next_turn().map(Instant::from_std);
         let rest = runs.rests().map(Instant::from_std);

@@ -1,5 +1,5 @@
 use super::runs::RunRecord;
-use super::{State, StateError};
+use super::{Lane, State, StateError};
 use crate::protocol::{Deployment, Facts, HostId, RunId, Timestamp};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ impl StoredHost {
 impl State {
     /// All hosts that ever registered.
     pub(crate) async fn hosts(&self) -> Result<Vec<(HostId, StoredHost)>, StateError> {
-        self.call(|connection| {
+        self.read(|connection| {
             let mut all = connection.prepare_cached("SELECT host_id, record FROM hosts")?;
             let rows = all.query_map([], |row| {
                 Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
@@ -70,7 +70,7 @@ impl State {
         host: &StoredHost,
     ) -> Result<(), StateError> {
         let (host_id, host) = (host_id.clone(), host.clone());
-        self.call(move |connection| write(connection, &host_id, &host))
+        self.write(Lane::Host, move |connection| write(connection, &host_id, &host))
             .await
     }
 }

@@ -1,5 +1,5 @@
 use super::hosts::{self, StoredHost};
-use super::{State, StateError};
+use super::{Lane, State, StateError};
 use crate::protocol::{Deployment, HostId, Run, RunId, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,20 @@ pub(crate) struct ToStore {
     /// Its host, where the run is its deployment.
     pub(crate) host: Option<StoredHost>,
 }
+
+/// What the database says of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// There is such a run.
+    Run(Box<RunRecord>),
+    /// There was one, which retention took.
+    Removed,
+    /// There never was one.
+    Nothing,
+}
+
+const RUN: &str = "SELECT record FROM runs WHERE host_id = ?1 AND run_id = ?2";
+const REMOVED: &str = "SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2";
 
 /// Somebody asked for the end of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +104,6 @@ impl State {
         mut records: Vec<RunRecord>,
     ) -> Result<Vec<RunRecord>, StateError> {
         self.call(move |connection| {
-            let transaction = connection.transaction()?;
             for record in &mut records {
                 let when = record.run.queued.unwrap_or_else(Timestamp::now);
                 let mut attempt = 1;
@@ -99,14 +112,13 @@ impl State {
                     let id = (record.run.host_id.as_str(), record.run.run_id.as_str());
                     let taken = "SELECT 1 FROM runs WHERE host_id = ?1 AND run_id = ?2
                                  UNION ALL SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2";
-                    if !transaction.prepare_cached(taken)?.exists(id)? {
+                    if !connection.prepare_cached(taken)?.exists(id)? {
                         break;
                     }
                     attempt += 1;
                 }
-                write(&transaction, record)?;
+                write(connection, record)?;
             }
-            transaction.commit()?;
             Ok(records)
         })
         .await
@@ -116,18 +128,17 @@ impl State {
     /// Gives what came with it.
     pub(crate) async fn save_run<T: Send + 'static>(
         &self,
+        lane: Lane,
         latest: impl FnOnce() -> Option<(ToStore, T)> + Send + 'static,
     ) -> Result<Option<T>, StateError> {
-        self.call(move |connection| {
+        self.write(lane, move |connection| {
             let Some((ToStore { record, host }, with)) = latest() else {
                 return Ok(None);
             };
-            let transaction = connection.transaction()?;
-            write(&transaction, &record)?;
+            write(connection, &record)?;
             if let Some(host) = host {
-                hosts::write(&transaction, &record.run.host_id, &host)?;
+                hosts::write(connection, &record.run.host_id, &host)?;
             }
-            transaction.commit()?;
             Ok(Some(with))
         })
         .await
@@ -139,11 +150,9 @@ impl State {
             self.numbers.fetch_max(highest, Ordering::Relaxed);
         }
         self.call(move |connection| {
-            let transaction = connection.transaction()?;
-            for record in &records {
-                write(&transaction, record)?;
-            }
-            transaction.commit()
+            records
+                .iter()
+                .try_for_each(|record| write(connection, record))
         })
         .await
     }
@@ -155,9 +164,8 @@ impl State {
         run_id: &RunId,
     ) -> Result<Option<RunRecord>, StateError> {
         let id = (host_id.to_string(), run_id.to_string());
-        self.call(move |connection| {
-            let mut one = connection
-                .prepare_cached("SELECT record FROM runs WHERE host_id = ?1 AND run_id = ?2")?;
+        self.read(move |connection| {
+            let mut one = connection.prepare_cached(RUN)?;
             let json: Option<String> = one.query_row(id, |row| row.get(0)).optional()?;
             Ok(json.and_then(|json| read(&json)))
         })
@@ -172,7 +180,7 @@ impl State {
         limit: usize,
     ) -> Result<Vec<RunRecord>, StateError> {
         let (host, before) = (host_id.to_string(), before.map(RunId::to_string));
-        self.call(move |connection| {
+        self.read(move |connection| {
             let mut some = connection.prepare_cached(
                 "SELECT record FROM runs WHERE host_id = ?1 AND (?2 IS NULL OR
                      (number, at, run_id) <
@@ -190,7 +198,7 @@ impl State {
 
     /// Of every host the runs that are not over, and the newest one.
     pub(crate) async fn open_and_latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
-        self.call(|connection| {
+        self.read(|connection| {
             let mut some = connection.prepare_cached(
                 "SELECT record FROM runs WHERE open = 1 UNION
                  SELECT (SELECT record FROM runs WHERE host_id = h.host_id
@@ -234,7 +242,7 @@ impl State {
         host_id: &HostId,
     ) -> Result<HashMap<String, bool>, StateError> {
         let host = host_id.to_string();
-        self.call(move |connection| {
+        self.read(move |connection| {
             let all = "SELECT run_id, 0 FROM runs WHERE host_id = ?1 UNION ALL SELECT run_id, 1 FROM removed WHERE host_id = ?1";
             let mut all = connection.prepare_cached(all)?;
             all.query_map([host], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
@@ -248,7 +256,7 @@ impl State {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<(HostId, RunId)>, StateError> {
-        self.call(move |connection| {
+        self.read(move |connection| {
             let mut some = connection.prepare_cached(
                 "SELECT host_id, run_id FROM runs WHERE open = 0 AND at < ?1 ORDER BY at, run_id LIMIT ?2",
             )?;
@@ -271,7 +279,7 @@ impl State {
         limit: usize,
     ) -> Result<Vec<RunId>, StateError> {
         let host = host_id.to_string();
-        self.call(move |connection| {
+        self.read(move |connection| {
             let mut some = connection.prepare_cached(
                 "SELECT run_id FROM runs WHERE host_id = ?1 AND open = 0 ORDER BY number, at, run_id LIMIT ?2",
             )?;
@@ -290,19 +298,41 @@ impl State {
     ) -> Result<bool, StateError> {
         let id = (host_id.to_string(), run_id.to_string());
         self.call(move |connection| {
-            let transaction = connection.transaction()?;
-            let removed = transaction.execute(
+            let removed = connection.execute(
                 "DELETE FROM runs WHERE host_id = ?1 AND run_id = ?2 AND open = 0",
                 (&id.0, &id.1),
             )?;
             if removed > 0 {
-                transaction.execute(
+                connection.execute(
                     "INSERT OR IGNORE INTO removed VALUES (?1, ?2)",
                     (&id.0, &id.1),
                 )?;
             }
-            transaction.commit()?;
             Ok(removed > 0)
+        })
+        .await
+    }
+
+    /// What is known of a run that an agent speaks of.
+    pub(crate) async fn known_run(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<Known, StateError> {
+        let id = (host_id.to_string(), run_id.to_string());
+        self.read_for_agent(move |connection| {
+            let mut one = connection.prepare_cached(RUN)?;
+            let json: Option<String> =
+                one.query_row((&id.0, &id.1), |row| row.get(0)).optional()?;
+            if let Some(record) = json.and_then(|json| read(&json)) {
+                return Ok(Known::Run(Box::new(record)));
+            }
+            let is_removed = connection.prepare_cached(REMOVED)?.exists((&id.0, &id.1))?;
+            Ok(if is_removed {
+                Known::Removed
+            } else {
+                Known::Nothing
+            })
         })
         .await
     }
@@ -314,12 +344,8 @@ impl State {
         run_id: &RunId,
     ) -> Result<bool, StateError> {
         let id = (host_id.to_string(), run_id.to_string());
-        self.call(move |connection| {
-            connection
-                .prepare_cached("SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2")?
-                .exists(id)
-        })
-        .await
+        self.read(move |connection| connection.prepare_cached(REMOVED)?.exists(id))
+            .await
     }
 }
 

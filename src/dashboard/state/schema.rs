@@ -1,6 +1,7 @@
 use super::StateError;
 use rusqlite::Connection;
 use std::path::Path;
+use std::sync::Arc;
 
 const VERSION: i64 = 3;
 
@@ -44,13 +45,14 @@ END;
 pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
     let sqlite = |source| StateError::Sqlite {
         path: path.to_owned(),
-        source,
+        source: Arc::new(source),
     };
     let connection = Connection::open(path).map_err(sqlite)?;
     // FULL: what was answered with 202 is on disk even when the power goes.
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -1000; PRAGMA busy_timeout = 5000;")
         .map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(64);
     let found: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(sqlite)?;
@@ -79,7 +81,7 @@ pub(super) fn last_number(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(last.unwrap_or(0).max(0).unsigned_abs())
 }
 
-pub(super) fn write_version(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn write_version(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA user_version = {VERSION};"))
 }
 

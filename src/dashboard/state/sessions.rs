@@ -6,7 +6,7 @@ const SAVE: &str = "INSERT OR REPLACE INTO sessions VALUES (?1, ?2)";
 impl State {
     /// Who was signed in.
     pub(crate) async fn sessions(&self) -> Result<Vec<(SecretHash, Session)>, StateError> {
-        self.call(|connection| {
+        self.read(|connection| {
             let mut all = connection.prepare("SELECT id, record FROM sessions")?;
             let rows = all.query_map([], |row| {
                 Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
@@ -46,15 +46,12 @@ impl State {
         sessions: impl FnOnce() -> Vec<(SecretHash, Session)> + Send + 'static,
     ) -> Result<(), StateError> {
         self.call(move |connection| {
-            let transaction = connection.transaction()?;
-            transaction.execute("DELETE FROM sessions", [])?;
-            {
-                let mut save = transaction.prepare_cached(SAVE)?;
-                for (id, session) in &sessions() {
-                    save.execute(row(*id, session))?;
-                }
+            connection.execute("DELETE FROM sessions", [])?;
+            let mut save = connection.prepare_cached(SAVE)?;
+            for (id, session) in &sessions() {
+                save.execute(row(*id, session))?;
             }
-            transaction.commit()
+            Ok(())
         })
         .await
     }

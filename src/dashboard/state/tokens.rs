@@ -8,7 +8,7 @@ use std::collections::HashMap;
 impl State {
     /// Every token that the dashboard made, and every one that was taken back.
     pub(crate) async fn ledger(&self) -> Result<Ledger, StateError> {
-        self.call(|connection| {
+        self.read(|connection| {
             Ok(Ledger {
                 issued: rows(connection, "SELECT hash, record FROM issued")?,
                 revoked: rows(connection, "SELECT hash, record FROM revoked")?,
@@ -48,10 +48,8 @@ impl State {
     ) -> Result<(), StateError> {
         let (used, issued) = (row(secret, &used), row(token, &issued));
         self.call(move |connection| {
-            let together = connection.transaction()?;
-            together.execute(REVOKE, used)?;
-            together.execute(ISSUE, issued)?;
-            together.commit()
+            connection.execute(REVOKE, used)?;
+            connection.execute(ISSUE, issued).map(drop)
         })
         .await
     }

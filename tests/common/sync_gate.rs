@@ -1,0 +1,92 @@
+//! A disk that takes its time: syncs are counted, slowed down, and held up while a gate is closed.
+
+use super::{has, skip};
+use std::fs;
+use std::process::Command;
+
+const LIBRARY: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static void wait_for_disk(int fd) {
+  char link[64], file[4200], path[4096] = "";
+  const char *dir = getenv("SYNC_GATE"), *delay = getenv("SYNC_DELAY_US");
+  if (!dir) return;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  readlink(link, path, sizeof path - 1);
+  snprintf(file, sizeof file, "%s/%s", dir, strstr(path, ".sqlite") ? "database" : "logs");
+  int count = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (count >= 0) { write(count, ".", 1); close(count); }
+  snprintf(file, sizeof file, "%s/closed", dir);
+  while (access(file, F_OK) == 0) usleep(2000);
+  if (delay) usleep(atoi(delay));
+}
+#define SLOW(name) int name(int fd) { \
+  wait_for_disk(fd); \
+  int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, #name); \
+  return next(fd); }
+SLOW(fsync)
+SLOW(fdatasync)
+SLOW(syncfs)
+"#;
+
+/// Stands between a dashboard and its disk.
+pub(crate) struct SyncGate(tempfile::TempDir);
+
+impl SyncGate {
+    /// An open gate; `None` where there is no C compiler, which was said.
+    pub(crate) fn new() -> Option<Self> {
+        if !has("cc") {
+            skip("there is no C compiler");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (source, library) = (dir.path().join("gate.c"), dir.path().join("gate.so"));
+        fs::write(&source, LIBRARY).unwrap();
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-w", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status();
+        assert!(built.unwrap().success());
+        Some(Self(dir))
+    }
+
+    /// What a dashboard needs in its environment to stand behind it; each sync takes so long.
+    pub(crate) fn environment(&self, delay_us: u32) -> Vec<(&'static str, String)> {
+        let path = |name: &str| self.0.path().join(name).display().to_string();
+        vec![
+            ("LD_PRELOAD", path("gate.so")),
+            ("SYNC_GATE", self.0.path().display().to_string()),
+            ("SYNC_DELAY_US", delay_us.to_string()),
+        ]
+    }
+
+    /// From now on no sync returns.
+    pub(crate) fn close(&self) {
+        fs::write(self.0.path().join("closed"), "").unwrap();
+    }
+
+    /// From now on they return again.
+    pub(crate) fn open(&self) {
+        fs::remove_file(self.0.path().join("closed")).unwrap();
+    }
+
+    /// How many syncs of the database were begun.
+    pub(crate) fn database_syncs(&self) -> u64 {
+        self.syncs("database")
+    }
+
+    /// How many syncs of logs, their folders and their file system were begun.
+    pub(crate) fn log_syncs(&self) -> u64 {
+        self.syncs("logs")
+    }
+
+    fn syncs(&self, of: &str) -> u64 {
+        fs::metadata(self.0.path().join(of)).map_or(0, |file| file.len())
+    }
+}

@@ -1,0 +1,81 @@
+//! All agents that come back at once, on a disk that takes its time.
+#![cfg(test)]
+
+mod common;
+
+use common::{Dashboard, SOON, Socket, SyncGate, wait_for};
+use serde_json::json;
+
+fn register(host: &str) -> serde_json::Value {
+    json!({"type": "register", "protocol": 1, "host_id": host, "hostname": host, "host_type": "nixos",
+           "agent_version": "test", "heartbeat_interval": 5, "commands": ["switch"], "runs": []})
+}
+
+fn online(dashboard: &Dashboard) -> u64 {
+    let metrics = String::from_utf8(dashboard.get("/metrics").body).unwrap();
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("switchyard_hosts_online "));
+    line.unwrap().parse().unwrap()
+}
+
+/// Waits until the dashboard waits for its disk.
+fn wait_until_held(gate: &SyncGate, before: u64) {
+    wait_for("a sync", SOON, || {
+        (gate.database_syncs() > before).then_some(())
+    });
+}
+
+#[test]
+fn registrations_that_come_together_share_their_syncs_and_requests_do_not_wait_for_them() {
+    let Some(gate) = SyncGate::new() else { return };
+    let names: Vec<String> = (0..300).map(|n| format!("h{n}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let dashboard = Dashboard::start_in(gate.environment(20_000), "127.0.0.1", &hosts, "", &[]);
+    let mut agents: Vec<Socket> = (hosts.iter())
+        .map(|host| Socket::unregistered_agent(&dashboard, host))
+        .collect();
+    gate.close();
+    let before = gate.database_syncs();
+    for (agent, host) in agents.iter_mut().zip(&hosts) {
+        agent.send(&register(host));
+    }
+    wait_until_held(&gate, before);
+    // The disk takes nothing: whatever is answered now waits for no registration.
+    for host in &hosts[..20] {
+        assert_eq!(
+            dashboard.get(&format!("/api/hosts/{host}/runs")).status,
+            200
+        );
+    }
+    assert_eq!(dashboard.get("/api/hosts").status, 200);
+    gate.open();
+    for agent in &mut agents {
+        agent.wait_for("registered", |message| message["type"] == "registered");
+    }
+    let syncs = gate.database_syncs() - before;
+    assert!(syncs <= 100, "{syncs} syncs for {} hosts", hosts.len());
+    wait_for("all of them", SOON, || {
+        (online(&dashboard) == 300).then_some(())
+    });
+}
+
+#[test]
+fn a_host_is_online_once_it_is_registered_and_not_before() {
+    let Some(gate) = SyncGate::new() else { return };
+    let dashboard = Dashboard::start_in(gate.environment(0), "127.0.0.1", &["h1"], "", &[]);
+    let mut agent = Socket::unregistered_agent(&dashboard, "h1");
+    gate.close();
+    let before = gate.database_syncs();
+    agent.send(&register("h1"));
+    wait_until_held(&gate, before);
+    assert_eq!(dashboard.host("h1")["online"], false);
+    assert_eq!(online(&dashboard), 0);
+    // Its turn has not come, which it is told: it would take silence for the end.
+    assert!(agent.hears_ping(SOON), "it was not told to wait");
+    assert_eq!(online(&dashboard), 0);
+    gate.open();
+    agent.wait_for("registered", |message| message["type"] == "registered");
+    dashboard.wait_for_host("h1", "it", |host| host["online"] == true);
+    assert_eq!(online(&dashboard), 1);
+}
