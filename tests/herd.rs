@@ -5,6 +5,7 @@ mod common;
 
 use common::{Dashboard, SOON, Socket, SyncGate, wait_for};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 fn register(host: &str) -> serde_json::Value {
     json!({"type": "register", "protocol": 1, "host_id": host, "hostname": host, "host_type": "nixos",
@@ -78,4 +79,36 @@ fn a_host_is_online_once_it_is_registered_and_not_before() {
     agent.wait_for("registered", |message| message["type"] == "registered");
     dashboard.wait_for_host("h1", "it", |host| host["online"] == true);
     assert_eq!(online(&dashboard), 1);
+}
+
+#[test]
+fn metrics_of_many_hosts_cost_a_browser_one_frame_a_second() {
+    let names: Vec<String> = (0..20).map(|n| format!("h{n}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let dashboard = Dashboard::start(&hosts);
+    let mut agents: Vec<Socket> = (hosts.iter())
+        .map(|host| Socket::agent(&dashboard, host))
+        .collect();
+    let mut browser = Socket::browser(&dashboard);
+    let began = Instant::now();
+    let mut frames = 0;
+    let mut updates = 0;
+    let (mut cpu, mut beats) = (0, (0..hosts.len()).cycle());
+    while began.elapsed() < Duration::from_secs(4) {
+        let n = beats.next().unwrap();
+        cpu += 1;
+        agents[n].send(
+            &json!({"type": "heartbeat", "host_id": hosts[n], "metrics": {"cpu": cpu % 100}}),
+        );
+        if let Some(frame) = browser.try_frame(Duration::from_millis(10)) {
+            frames += 1;
+            updates += frame.len();
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    assert!(updates >= hosts.len(), "{updates} updates");
+    assert!(
+        frames as f64 <= seconds + 3.0,
+        "{frames} frames in {seconds:.1} s"
+    );
 }

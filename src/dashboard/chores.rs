@@ -1,5 +1,6 @@
 //! What has to be done now and then: queued runs expire, old logs go.
 
+use super::clock::ClockCheck;
 use super::config::Retention;
 use super::core::Core;
 use super::retention::Retaining;
@@ -14,14 +15,17 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Does the chores until the dashboard ends.
-pub(super) async fn run(core: Arc<Core>, retention: Retention) {
+pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockCheck) {
     let mut expire = interval(EXPIRE_EVERY);
-    let mut retaining = Retaining::new(retention);
+    let mut retaining = Retaining::new(retention, Instant::now());
     let mut told = String::new();
     expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = expire.tick() => {
+                if clock.look(&core).await {
+                    core.fleet.set_expiries();
+                }
                 expire_runs(&core, Instant::now()).await;
                 if core.health.reason().is_some() {
                     core.probe().await;
@@ -42,6 +46,9 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention) {
 /// Ends the runs for which their hosts did not come in time. One that was sent and not answered waits until
 /// its host is in contact: it may have begun.
 async fn expire_runs(core: &Arc<Core>, now: Instant) {
+    if !core.clock.is_believed() {
+        return;
+    }
     for record in core.fleet.overdue(now, GRACE) {
         let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
         if record.sent && !core.fleet.is_online(host_id) {
@@ -98,6 +105,21 @@ mod tests {
                 record.run.status = Status::Rejected;
             });
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_run_expires_by_a_clock_that_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let run = ask(&core).await;
+        let now = Timestamp::now();
+        core.clock.doubt_for_test(now, now);
+        expire_runs(&core, Instant::now() + Duration::from_secs(7_200)).await;
+        let record = core.fleet.record(&host("h1"), &run).unwrap();
+        assert_eq!(record.run.status, Status::Queued);
+        core.fleet.set_expiries();
+        let left = core.fleet.time_left(&host("h1"), &run).unwrap();
+        assert!(left > Duration::from_secs(3_000), "{left:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

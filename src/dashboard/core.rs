@@ -1,5 +1,7 @@
 //! What every part of the dashboard works on.
 
+use super::clock::ClockTrust;
+use super::disk_work::DiskWork;
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::Health;
 use super::intake::HostRuns;
@@ -10,7 +12,7 @@ use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,8 +29,12 @@ pub(crate) struct Core {
     pub(crate) shutdown: Shutdown,
     /// The connections of agents and browsers.
     pub(crate) guests: Guests,
-    /// The last append to a log had to wait.
-    pub(crate) disk_is_slow: AtomicBool,
+    /// Whether anything is to be ended by the clock.
+    pub(crate) clock: Arc<ClockTrust>,
+    /// Appends to logs.
+    pub(crate) writes: DiskWork,
+    /// Reads of logs for browsers.
+    pub(crate) reads: DiskWork,
     slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
 }
 
@@ -61,8 +67,9 @@ impl Core {
         syncer: Syncer,
         health: Arc<Health>,
         shutdown: Shutdown,
+        clock: Arc<ClockTrust>,
     ) -> Self {
-        let (fleet, counters, guests, disk_is_slow, slots) = Default::default();
+        let (fleet, counters, guests, writes, reads, slots) = Default::default();
         Self {
             fleet,
             state,
@@ -72,7 +79,9 @@ impl Core {
             counters,
             shutdown,
             guests,
-            disk_is_slow,
+            clock,
+            writes,
+            reads,
             slots,
         }
     }
@@ -143,7 +152,10 @@ impl Core {
     /// How the dashboard is, in words.
     pub(crate) fn summary(&self) -> String {
         let (hosts, online) = self.fleet.count();
-        let summary = format!("{online} of {hosts} hosts online");
+        let mut summary = format!("{online} of {hosts} hosts online");
+        if let Some(doubt) = self.clock.doubt() {
+            summary += &format!("; {doubt}");
+        }
         match self.health.reason() {
             Some(reason) => format!("{summary}; cannot store: {reason}"),
             None => summary,

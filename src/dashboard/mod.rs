@@ -8,9 +8,11 @@ mod assets;
 mod audit;
 pub mod auth;
 mod chores;
+mod clock;
 mod completion;
 pub mod config;
 mod core;
+mod disk_work;
 mod extract;
 mod fleet;
 #[cfg(test)]
@@ -42,6 +44,7 @@ use crate::protocol::Timestamp;
 use app::App;
 use audit::Audit;
 use auth::Auth;
+use clock::ClockCheck;
 use config::Config;
 use core::Core;
 use health::Health;
@@ -124,10 +127,12 @@ pub async fn run(
         syncer,
         health,
         shutdown.clone(),
+        Arc::clone(&auth.sessions.clock),
     ));
     startup::load(&core, auth.credentials.hosts()).await?;
+    let clock = ClockCheck::start(&core).await;
     let app = Arc::new(App::new(auth, Arc::clone(&core), audit));
-    let chores = tokio::spawn(chores::run(Arc::clone(&core), config.retention));
+    let chores = tokio::spawn(chores::run(Arc::clone(&core), config.retention, clock));
     tokio::spawn(reload(Arc::clone(&app), signal(SignalKind::hangup())?));
     tokio::spawn(store_sessions(Arc::clone(&app)));
 

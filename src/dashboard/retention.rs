@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(600);
+const QUIET_AFTER_START: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 86_400_000;
 /// How many runs go before other chores have their turn.
 const RUNS_AT_A_TIME: usize = 1_000;
@@ -23,6 +24,8 @@ const LATEST: usize = 100;
 #[derive(Debug)]
 pub(super) struct Retaining {
     limits: Retention,
+    /// Before it nothing goes by its age: a clock may be set only some time after boot.
+    by_age_from: Instant,
     /// When to look again; none: at once.
     next: Option<Instant>,
     /// How much had come from all hosts when it was looked last.
@@ -38,9 +41,10 @@ struct Held {
 }
 
 impl Retaining {
-    pub(super) fn new(limits: Retention) -> Self {
+    pub(super) fn new(limits: Retention, started: Instant) -> Self {
         Self {
             limits,
+            by_age_from: started + QUIET_AFTER_START,
             next: None,
             received: 0,
         }
@@ -56,7 +60,8 @@ impl Retaining {
         let mut more = false;
         if is_time {
             self.next = Some(now + EVERY);
-            more |= days > 0 && by_age(core, days).await;
+            let may_go_by_age = now >= self.by_age_from && core.clock.is_believed();
+            more |= days > 0 && may_go_by_age && by_age(core, days).await;
         }
         if max_bytes > 0 && (is_time || much_came) {
             self.received = received;
@@ -68,26 +73,55 @@ impl Retaining {
     }
 }
 
-/// Removes ended runs that are older, the oldest first; `true` if there may be more of them.
+/// Removes ended runs that are older, the oldest first, without the newest of each host; `true` if there may be more
+/// of them.
 async fn by_age(core: &Arc<Core>, days: u64) -> bool {
     let age = i64::try_from(days)
         .unwrap_or(i64::MAX)
         .saturating_mul(DAY_MS);
     let oldest_kept = Timestamp::from_millis(Timestamp::now().millis().saturating_sub(age));
-    let old = core.state.ended_before(oldest_kept, RUNS_AT_A_TIME).await;
-    let Ok(old) = old else {
-        return false;
-    };
-    let is_full = old.len() == RUNS_AT_A_TIME;
-    for (host_id, run_id) in old {
-        if core.fleet.is_open(&host_id, &run_id) {
-            continue;
+    let mut newest: BTreeMap<HostId, Option<RunId>> = BTreeMap::new();
+    let (mut kept, mut removed) = (0, 0);
+    while removed < RUNS_AT_A_TIME {
+        let old = core.state.ended_before(oldest_kept, kept, RUNS_AT_A_TIME);
+        let Ok(old) = old.await else {
+            return false;
+        };
+        let is_last = old.len() < RUNS_AT_A_TIME;
+        for (host_id, run_id) in old {
+            if !newest.contains_key(&host_id) {
+                let Some(found) = newest_with_log(core, &host_id).await else {
+                    return false;
+                };
+                newest.insert(host_id.clone(), found);
+            }
+            let is_newest = newest.get(&host_id).and_then(Option::as_ref) == Some(&run_id);
+            if is_newest || core.fleet.is_open(&host_id, &run_id) {
+                kept += 1;
+                continue;
+            }
+            let may_go = !core.shutdown.is_triggered() && core.clock.is_believed();
+            if !may_go || remove(core, &host_id, &run_id).await.is_none() {
+                return false;
+            }
+            removed += 1;
         }
-        if core.shutdown.is_triggered() || remove(core, &host_id, &run_id).await.is_none() {
+        if is_last {
             return false;
         }
     }
-    is_full
+    true
+}
+
+/// The newest run of a host that has a log; none where the database cannot be read.
+async fn newest_with_log(core: &Core, host_id: &HostId) -> Option<Option<RunId>> {
+    let latest = core.state.runs(host_id, None, LATEST).await.ok()?;
+    let dir = core.log_dir(host_id);
+    let newest = tokio::task::spawn_blocking(move || {
+        let mut ids = latest.into_iter().map(|record| record.run.run_id);
+        ids.find(|id| runlog::paths(&dir, id).0.exists())
+    });
+    newest.await.ok()
 }
 
 /// Removes runs of the hosts that take most, oldest first, until all together take no more than this; `true` if there
@@ -145,16 +179,10 @@ fn who_gives(hosts: &BTreeMap<HostId, Held>, max_bytes: u64) -> Option<HostId> {
 
 /// The ended runs of a host, the oldest last, without its newest; none where they cannot be read.
 async fn can_give(core: &Arc<Core>, host_id: &HostId) -> Option<Vec<RunId>> {
-    let latest = core.state.runs(host_id, None, LATEST).await.ok()?;
     // More than may go at a time, for some are at hand.
     let ended = core.state.ended_of(host_id, 2 * RUNS_AT_A_TIME).await;
     let mut ended = ended.ok()?;
-    let dir = core.log_dir(host_id);
-    let newest = tokio::task::spawn_blocking(move || {
-        let mut ids = latest.into_iter().map(|record| record.run.run_id);
-        ids.find(|id| runlog::paths(&dir, id).0.exists())
-    });
-    let newest = newest.await.ok()?;
+    let newest = newest_with_log(core, host_id).await?;
     ended.retain(|run_id| Some(run_id) != newest.as_ref());
     ended.reverse();
     Some(ended)

@@ -8,7 +8,9 @@ use crate::protocol::{Run, Status};
 use serde_json::json;
 
 async fn retain(core: &Arc<Core>, limits: Retention) {
-    Retaining::new(limits).turn(core, Instant::now()).await;
+    let started = Instant::now();
+    let mut retaining = Retaining::new(limits, started);
+    retaining.turn(core, started + QUIET_AFTER_START).await;
 }
 
 fn days(days: u64, max_bytes: u64) -> Retention {
@@ -199,7 +201,7 @@ async fn the_newest_run_of_a_host_stays_however_much_it_takes() {
 async fn much_that_comes_is_looked_at_before_its_time() {
     let dir = tempfile::tempdir().unwrap();
     let core = open(dir.path()).await;
-    let mut retaining = Retaining::new(days(0, 3_200));
+    let mut retaining = Retaining::new(days(0, 3_200), Instant::now());
     let now = Instant::now();
     retaining.turn(&core, now).await;
     ended(&core, &[5, 4, 3, 2, 1]).await;
@@ -211,4 +213,46 @@ async fn much_that_comes_is_looked_at_before_its_time() {
     core.counters.bytes_received.fetch_add(1, Ordering::Relaxed);
     retaining.turn(&core, now).await;
     assert_eq!(left(&core).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_by_age_just_after_the_start_nor_by_a_clock_that_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let ids = ended(&core, &[900, 500, 400]).await;
+    let started = Instant::now();
+    let mut retaining = Retaining::new(days(90, 0), started);
+    retaining.turn(&core, started).await;
+    assert_eq!(left(&core).await.len(), 3, "just after the start");
+    let now = Timestamp::now();
+    core.clock.doubt_for_test(now, now);
+    retain(&core, days(90, 0)).await;
+    assert_eq!(left(&core).await.len(), 3, "by a clock that is wrong");
+    let core = open(dir.path()).await;
+    retain(&core, days(90, 0)).await;
+    assert_eq!(left(&core).await, [ids[2].clone()], "once it is right");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_log_of_each_host_outlives_its_age() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let first = ended(&core, &[500, 400]).await;
+    let other = ended_of(&core, "h2", &[300, 200]).await;
+    // It never began, so it is no log that somebody could read.
+    let mut record = core
+        .state
+        .run(&host("h1"), &first[0])
+        .await
+        .unwrap()
+        .unwrap();
+    let at = Timestamp::from_millis(Timestamp::now().millis() - 350 * DAY_MS);
+    record.run.run_id = RunId::compose(at, &switch(), 1);
+    (record.run.status, record.run.queued) = (Status::Expired, Some(at));
+    core.state.import(vec![record]).await.unwrap();
+    retain(&core, days(90, 0)).await;
+    let runs = core.state.runs(&host("h1"), None, 100).await.unwrap();
+    assert!(runs.iter().any(|record| record.run.run_id == first[1]));
+    assert!(runs.iter().all(|record| record.run.run_id != first[0]));
+    assert_eq!(left_of(&core, "h2").await, [other[1].clone()]);
 }

@@ -30,7 +30,14 @@ pub(crate) async fn open(dir: &Path) -> Arc<Core> {
     let health = Arc::new(Health::default());
     let state = State::open(&dir.join("switchyard.sqlite")).unwrap();
     let syncer = Syncer::start(Arc::clone(&health)).unwrap();
-    let core = core::Core::new(state, dir.join("logs"), syncer, health, Shutdown::new());
+    let core = core::Core::new(
+        state,
+        dir.join("logs"),
+        syncer,
+        health,
+        Shutdown::new(),
+        Arc::default(),
+    );
     let core = Arc::new(core);
     startup::load(&core, [host("h1")].into()).await.unwrap();
     core

@@ -1,7 +1,7 @@
 //! Clocks that are wrong, or jump. Order comes from `seq`, durations from a clock that only goes on.
 
 use crate::child::{Child, Pace};
-use crate::common::{Agent, Dashboard, SOON, Socket, skip};
+use crate::common::{Agent, Dashboard, SOON, Socket, skip, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -221,4 +221,60 @@ fn how_long_a_run_took_is_never_taken_between_two_clocks() {
     let host = dashboard.wait_for_host("h1", "the end", |host| host["run"]["status"] == "ok");
     let took = host["run"]["duration_ms"].as_i64().unwrap();
     assert!(took < 30_000, "{took} ms");
+}
+
+#[test]
+fn a_dashboard_that_starts_with_a_wrong_clock_deletes_and_ends_nothing_and_says_so_until_it_is_right()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(environment) = clock(dir.path(), "+0") else {
+        return;
+    };
+    let users = [("ada", "admin", Dashboard::password_hash("secret"))];
+    let retention = "[retention]\ndays = 1\n";
+    let mut dashboard =
+        Dashboard::start_in(environment, "127.0.0.1", &["h1", "away"], retention, &users);
+    dashboard.log_in("ada", "secret");
+    let mut agent = Socket::agent(&dashboard, "h1");
+    let mut ran = Vec::new();
+    for command in ["test", "switch"] {
+        agent.send(
+            &json!({"type": "output", "host_id": "h1", "command": command, "line": "only", "is_error": false}),
+        );
+        agent.send(
+            &json!({"type": "status", "host_id": "h1", "command": command, "status": "ok", "exit_code": 0}),
+        );
+        let host = dashboard.wait_for_host("h1", "the end", |host| {
+            host["run"]["command"] == command && host["run"]["status"] == "ok"
+        });
+        ran.push(host["run"]["run_id"].as_str().unwrap().to_owned());
+    }
+    let queued = dashboard.command("away", "switch");
+    drop(agent);
+    dashboard.wait_for_host("h1", "its absence", |host| host["online"] == false);
+    let warned = |dashboard: &Dashboard| {
+        let answer = dashboard.get("/health");
+        assert_eq!(answer.status, 200);
+        let health: Value = serde_json::from_slice(&answer.body).unwrap();
+        health["warnings"][0].as_str().map(ToOwned::to_owned)
+    };
+    assert_eq!(warned(&dashboard), None);
+    for wrong in ["+34560000", "-34560000"] {
+        dashboard.restart(nix::sys::signal::Signal::SIGTERM, || {
+            set(dir.path(), wrong);
+        });
+        let warning = warned(&dashboard).expect("a warning");
+        assert!(warning.contains("clock"), "{warning}");
+        // The chores look at the queue and the logs every second.
+        std::thread::sleep(Duration::from_secs(3));
+        for run in &ran {
+            assert_eq!(dashboard.log("h1", run).lines, ["only"]);
+        }
+        set(dir.path(), "+0");
+        wait_for("the clock to be believed", SOON, || {
+            warned(&dashboard).is_none().then_some(())
+        });
+        assert_eq!(dashboard.run("away", &queued)["status"], "queued");
+        assert_eq!(dashboard.run("h1", &ran[0])["status"], "ok");
+    }
 }

@@ -7,7 +7,13 @@ use axum::response::IntoResponse;
 use std::sync::Arc;
 
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
+    let doubt = app.core.clock.doubt();
     match app.core.health.reason() {
+        None if let Some(doubt) = doubt => {
+            let warnings = [doubt.to_string()];
+            let health = serde_json::json!({ "status": "ok", "warnings": warnings });
+            Ok(axum::Json(health))
+        }
         None => Ok(axum::Json(serde_json::json!({ "status": "ok" }))),
         Some(why) => Err(Problem::unavailable(why)),
     }

@@ -41,6 +41,12 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
             u64::from(core.health.reason().is_none()),
         ),
         (
+            "switchyard_clock_believed",
+            "gauge",
+            "1 while the clock is believed, and things may end by it.",
+            u64::from(core.clock.is_believed()),
+        ),
+        (
             "switchyard_password_checks_total",
             "counter",
             "Passwords that were hashed to compare them.",

@@ -148,6 +148,7 @@ impl Auth {
 
     /// Who asks, where that matters or is known; or why they may not.
     fn admit(&self, asked: &Asked<'_>, now: Timestamp) -> Result<Option<Identity>, Problem> {
+        let now = self.sessions.clock.not_before(now);
         if asked.peer == Some(Peer::Socket) {
             return Ok(Some(Identity::socket()));
         }

@@ -127,6 +127,7 @@ impl Auth {
 
     /// The hash of an enrolment secret that is good for some host.
     pub(crate) fn enrolment(&self, headers: &HeaderMap, now: Timestamp) -> Option<SecretHash> {
+        let now = self.sessions.clock.not_before(now);
         bearer(headers).filter(|hash| self.credentials.enrols(*hash, now))
     }
 
@@ -137,6 +138,7 @@ impl Auth {
 
     /// Whether somebody may still be here. To ask is no use of their session; that is `active`.
     pub(crate) fn holds(&self, identity: &Identity, active: bool, now: Timestamp) -> bool {
+        let now = self.sessions.clock.not_before(now);
         let present = match identity.via {
             Via::Open | Via::Socket => return true,
             Via::Token(hash) => self.credentials.user(hash, now),

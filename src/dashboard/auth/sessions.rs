@@ -1,12 +1,13 @@
 //! Who is signed in. A session is a random cookie of which only the hash is kept.
 
 use super::token::{SecretHash, new_token};
+use crate::dashboard::clock::ClockTrust;
 use crate::dashboard::config::SessionLimits;
 use crate::protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// The most there are at a time; the one unused for longest makes room.
@@ -44,6 +45,8 @@ pub(crate) struct SessionView {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     limits: SessionLimits,
+    /// A session that is over by a clock that is not believed opens nothing, and is kept.
+    pub(crate) clock: Arc<ClockTrust>,
     held: Mutex<HashMap<SecretHash, Session>>,
     ends: watch::Sender<()>,
 }
@@ -70,7 +73,7 @@ impl Sessions {
     /// Everything that lives, to store.
     pub(crate) fn all(&self, now: Timestamp) -> Vec<(SecretHash, Session)> {
         let mut held = self.lock();
-        held.retain(|_, session| session.lives(self.limits, now));
+        self.forget_ended(&mut held, now);
         held.iter().map(|(id, held)| (*id, held.clone())).collect()
     }
 
@@ -92,7 +95,7 @@ impl Sessions {
     ) -> Result<(String, SecretHash), getrandom::Error> {
         let cookie = new_token()?;
         let mut held = self.lock();
-        held.retain(|_, session| session.lives(self.limits, now));
+        self.forget_ended(&mut held, now);
         if held.len() >= MOST {
             let oldest = held.iter().min_by_key(|(_, session)| session.seen);
             if let Some(id) = oldest.map(|(id, _)| *id) {
@@ -115,12 +118,20 @@ impl Sessions {
     pub(super) fn find(&self, id: SecretHash, now: Timestamp, use_of_it: bool) -> Option<Session> {
         let mut held = self.lock();
         let session = held.get_mut(&id)?;
+        let is_believed = self.clock.is_believed();
         if !session.lives(self.limits, now) {
-            held.remove(&id);
+            if is_believed {
+                held.remove(&id);
+            }
             return None;
         }
-        if use_of_it {
-            session.seen = session.seen.max(now);
+        if is_believed {
+            // One that began by a clock that was ahead does not last until that time comes.
+            session.created = session.created.min(now);
+            session.seen = session.seen.min(now);
+            if use_of_it {
+                session.seen = now;
+            }
         }
         Some(session.clone())
     }
@@ -163,6 +174,12 @@ impl Sessions {
     /// Changes whenever a session was ended.
     pub(super) fn ends(&self) -> watch::Receiver<()> {
         self.ends.subscribe()
+    }
+
+    fn forget_ended(&self, held: &mut HashMap<SecretHash, Session>, now: Timestamp) {
+        if self.clock.is_believed() {
+            held.retain(|_, session| session.lives(self.limits, now));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SecretHash, Session>> {
@@ -211,6 +228,29 @@ mod tests {
         let (sessions, id) = begun();
         assert!(sessions.find(id, at(12 * HOUR), true).is_none());
         assert!(sessions.all(at(0)).is_empty());
+    }
+
+    #[test]
+    fn a_session_that_is_over_by_a_wrong_clock_opens_nothing_and_lives_when_it_is_right() {
+        let (sessions, id) = begun();
+        let now = at(400 * 24 * HOUR);
+        sessions.clock.doubt_for_test(at(0), now);
+        assert!(sessions.find(id, now, true).is_none());
+        assert_eq!(sessions.all(now).len(), 1, "it is stored");
+        sessions
+            .create("bob", SecretHash::of("p"), None, now)
+            .unwrap();
+        assert!(sessions.find(id, at(HOUR), true).is_some());
+    }
+
+    #[test]
+    fn a_session_that_began_by_a_clock_that_was_ahead_lasts_no_longer_than_others() {
+        let sessions = Sessions::default();
+        let (_, id) = sessions
+            .create("alice", SecretHash::of("p"), None, at(400 * 24 * HOUR))
+            .unwrap();
+        assert!(sessions.find(id, at(0), false).is_some());
+        assert!(sessions.find(id, at(12 * HOUR), false).is_none());
     }
 
     #[test]

@@ -77,15 +77,18 @@ impl Fleet {
         let due = host
             .metrics_shown
             .is_none_or(|at| at.elapsed() >= METRICS_EVERY);
-        if changed || busy || due {
-            host.metrics_shown = Some(Instant::now());
-            let stored = changed.then(|| host.stored.clone());
-            inner.show_host(host_id);
-            drop(inner);
-            self.browsers.wake();
-            return stored;
+        if !(changed || busy || due) {
+            return None;
         }
-        None
+        host.metrics_shown = Some(Instant::now());
+        let stored = changed.then(|| host.stored.clone());
+        inner.show_host(host_id);
+        drop(inner);
+        // Metrics alone wake nobody: browsers look for them once a second.
+        if changed || busy {
+            self.browsers.wake();
+        }
+        stored
     }
 
     /// Takes in what the end of a run says of a host. Gives what is to be remembered when a fact changed.

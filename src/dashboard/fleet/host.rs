@@ -98,6 +98,12 @@ impl Entry {
     }
 }
 
+/// When a queued run expires, by a clock that never jumps.
+pub(super) fn expiry(run: &Run) -> Option<Instant> {
+    let left = run.expires?.millis() - Timestamp::now().millis();
+    Instant::now().checked_add(Duration::from_millis(left.max(0).unsigned_abs()))
+}
+
 /// A host at hand.
 #[derive(Debug, Default)]
 pub(super) struct Host {
@@ -174,13 +180,8 @@ impl Host {
                 record.run.errors,
                 Arc::clone(&self.watchers),
             );
-            let left = record
-                .run
-                .expires
-                .map(|at| at.millis() - Timestamp::now().millis());
-            let left = left.map(|left| Duration::from_millis(left.max(0).unsigned_abs()));
             self.runs.push(Entry {
-                expires: left.and_then(|left| Instant::now().checked_add(left)),
+                expires: expiry(&record.run),
                 record,
                 tail: Arc::new(tail),
                 order,

@@ -17,7 +17,7 @@ pub(crate) use runs::Followed;
 pub(crate) use tail::{Tail, Watchers};
 
 use super::state::{RunRecord, StoredHost};
-use crate::protocol::{HostId, Run, RunId, close};
+use crate::protocol::{HostId, Run, RunId, Timestamp, close};
 use changes::Changes;
 use host::Host;
 use std::collections::BTreeMap;
@@ -169,7 +169,39 @@ impl Fleet {
         )
     }
 
-    /// Wakes `bell` at every change of hosts and runs.
+    /// The newest time at which this dashboard heard of a host or took a command, by its own clock.
+    pub(crate) fn newest_time(&self) -> Option<Timestamp> {
+        let inner = self.lock();
+        let times = inner.hosts.values().flat_map(|host| {
+            let queued = host.runs.iter().filter_map(|entry| entry.record.run.queued);
+            queued.chain(host.stored.last_seen)
+        });
+        times.max()
+    }
+
+    /// Whether most of the hosts that are online have our time, give or take so many milliseconds. None where no host
+    /// said its time.
+    pub(crate) fn most_have_our_time(&self, tolerance_ms: i64) -> Option<bool> {
+        let inner = self.lock();
+        let online = inner.hosts.values().filter(|host| host.online);
+        let (mut all, mut agree) = (0, 0);
+        for skew in online.filter_map(|host| host.stored.clock_skew_ms) {
+            all += 1;
+            agree += usize::from(skew.saturating_abs() <= tolerance_ms);
+        }
+        (all > 0).then(|| 2 * agree > all)
+    }
+
+    /// Computes anew when queued runs expire, once the clock is right.
+    pub(crate) fn set_expiries(&self) {
+        for host in self.lock().hosts.values_mut() {
+            for entry in &mut host.runs {
+                entry.expires = host::expiry(&entry.record.run);
+            }
+        }
+    }
+
+    /// Wakes `bell` at every change of hosts and runs that is more than metrics.
     pub(crate) fn watch(&self, bell: &Arc<Notify>) {
         self.browsers.add(bell);
     }

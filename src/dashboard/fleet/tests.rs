@@ -191,6 +191,25 @@ fn of_ended_runs_only_the_last_few_stay_at_hand_and_open_ones_all() {
 }
 
 #[test]
+fn metrics_alone_wake_no_browser_and_what_else_a_heartbeat_says_does() {
+    use futures_util::FutureExt;
+    let fleet = fleet();
+    let bell = Arc::new(Notify::new());
+    fleet.watch(&bell);
+    let rang = || bell.notified().now_or_never().is_some();
+    let beat = |cpu: f64, command: Option<&str>| {
+        let beat = json!({"host_id": "h1", "metrics": {"cpu": cpu}, "pending_command": command});
+        fleet.heartbeat(&host("h1"), serde_json::from_value(beat).unwrap());
+    };
+    let (_, seen) = fleet.hosts();
+    beat(1.0, None);
+    assert!(!rang(), "woken by metrics");
+    assert_eq!(fleet.news(seen, 10).0.len(), 1, "and yet they are there");
+    beat(2.0, Some("switch"));
+    assert!(rang());
+}
+
+#[test]
 fn metrics_alone_are_shown_once_a_second() {
     let fleet = fleet();
     let beat = |cpu| {

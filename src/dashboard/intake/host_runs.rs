@@ -284,16 +284,22 @@ impl HostRuns {
         if let Some((_, run_id)) = self.unsent.take_if(|(at, _)| now >= *at) {
             self.begin(core, &run_id).await;
         }
-        tokio::task::block_in_place(|| self.retry(core, now));
-    }
-
-    fn retry(&mut self, core: &Core, now: Instant) {
-        let mut ready: Vec<RunId> = Vec::new();
         for (run_id, run) in &mut self.open {
             if run.shown.1 != run.tail.lines() && now >= run.shown.0 + SHOW_EVERY {
                 run.shown = (now, run.tail.lines());
                 core.fleet.show_lines(&self.host_id, run_id);
             }
+        }
+        let stalled = self.open.values().filter_map(|run| run.stalled_until);
+        let mut failed = stalled.chain(self.unopened.values().copied());
+        if failed.any(|until| now >= until) {
+            core.writes.block(|| self.retry(core, now)).await;
+        }
+    }
+
+    fn retry(&mut self, core: &Core, now: Instant) {
+        let mut ready: Vec<RunId> = Vec::new();
+        for (run_id, run) in &mut self.open {
             if run.recovers(core, &self.dir, run_id, now) {
                 ready.push(run_id.clone());
             }

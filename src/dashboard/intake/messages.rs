@@ -14,11 +14,8 @@ use crate::protocol::{
 };
 use serde::de::IgnoredAny;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// An append that takes longer waits for the disk.
-const SLOW: Duration = Duration::from_millis(10);
 /// What is kept of what a host says to a user, in bytes,
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 /// and of the phases of a run.
@@ -52,7 +49,7 @@ impl HostRuns {
                         self.take_up(core, &output.run_id, &output.command, None)
                             .await;
                     }
-                    return self.append(core, &output);
+                    return core.writes.run(|| self.output(core, &output)).await;
                 }
                 if serde_json::from_str::<OutputHead>(message.json)?
                     .run_id
@@ -108,20 +105,6 @@ impl HostRuns {
         }
     }
 
-    /// Stores lines. That takes microseconds, less than to hand the other tasks of this thread to another
-    /// one; but where the disk is behind they shall not wait for it.
-    fn append(&mut self, core: &Core, output: &Output<'_>) -> Result<(), Violation> {
-        let began = Instant::now();
-        let stored = if core.disk_is_slow.load(Ordering::Relaxed) {
-            tokio::task::block_in_place(|| self.output(core, output))
-        } else {
-            self.output(core, output)
-        };
-        core.disk_is_slow
-            .store(began.elapsed() > SLOW, Ordering::Relaxed);
-        stored
-    }
-
     pub(super) fn own(&self, host_id: &HostId) -> Result<(), Violation> {
         if *host_id == self.host_id {
             Ok(())
@@ -159,7 +142,8 @@ impl HostRuns {
                 let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
             }
             run.result = Some(report);
-            tokio::task::block_in_place(|| self.end_if_whole(core, run_id));
+            let ending = || self.end_if_whole(core, run_id);
+            core.writes.run(ending).await;
             self.acknowledge(core).await;
         }
     }
@@ -224,12 +208,13 @@ impl HostRuns {
             record.sent = true;
         })?;
         tracing::info!(host = %self.host_id, run = %run_id, command = %record.run.command, "run goes on");
-        let rebuilt = tokio::task::block_in_place(|| {
+        let opening = || {
             self.opened(core, &record).is_some_and(|open| {
                 open.revive(core);
                 open.log.index_rebuilt()
             })
-        });
+        };
+        let rebuilt = core.writes.block(opening).await;
         if rebuilt {
             core.fleet.update_run(&self.host_id, run_id, |record| {
                 record.run.index_rebuilt = true;

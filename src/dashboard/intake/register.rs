@@ -162,7 +162,7 @@ impl HostRuns {
             system: None,
             revision: None,
         };
-        let ended = tokio::task::block_in_place(|| {
+        let ending = || {
             if self.opened(core, &record).is_none() {
                 return Ok(());
             }
@@ -170,8 +170,8 @@ impl HostRuns {
             // Nobody waits for its acknowledgement.
             let open = self.open.remove(run_id);
             open.map_or(Ok(()), |open| open.log.sync_handle().sync())
-        });
-        if let Err(error) = ended {
+        };
+        if let Err(error) = core.writes.block(ending).await {
             core.health.fault(error.to_string());
         }
         core.fleet.durable(&self.host_id, run_id);

@@ -31,7 +31,7 @@ pub(super) async fn output(
             output.timestamp.unwrap_or_else(Timestamp::now),
             output.is_error,
         );
-        tokio::task::block_in_place(|| run.store(core));
+        core.writes.run(|| run.store(core)).await;
     }
     Ok(())
 }

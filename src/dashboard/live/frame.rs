@@ -35,6 +35,11 @@ impl Frame {
         self.json.is_empty()
     }
 
+    /// How long it is so far, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.json.len()
+    }
+
     /// Whether another message may be begun.
     pub(super) fn has_room(&self) -> bool {
         self.json.len() < ROOM

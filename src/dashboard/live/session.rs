@@ -1,8 +1,9 @@
-//! The connection of a browser. It holds no lines: it wakes, reads what the browser lacks from the logs, sends
-//! one frame, and rests for a tenth of a second.
+//! The connection of a browser. It holds no lines: it wakes, reads what the browser lacks from the logs, and sends
+//! one frame when its pace allows.
 
 use super::frame::Frame;
 use super::messages::{self, Subscribe, Wish};
+use super::pace::{Pace, Waiting};
 use super::subscription::Subscription;
 use super::{ToBrowser, Visitor};
 use crate::dashboard::allowance::Allowance;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
-/// At most 10 frames a second.
+/// Between the frames with all hosts, at the beginning.
 const REST: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
@@ -61,7 +62,9 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) 
         active,
         sink,
         stream,
-        bell: Arc::new(Notify::new()),
+        fleet_bell: Arc::default(),
+        lines_bell: Arc::default(),
+        pace: Pace::new(Instant::now()),
         subscriptions: Vec::new(),
         frame: Frame::default(),
         seen: 0,
@@ -88,7 +91,11 @@ struct Browser {
     active: Arc<AtomicBool>,
     sink: SplitSink<WebSocket, Message>,
     stream: SplitStream<WebSocket>,
-    bell: Arc<Notify>,
+    /// Rings when hosts or runs change by more than metrics.
+    fleet_bell: Arc<Notify>,
+    /// Rings when a log grows.
+    lines_bell: Arc<Notify>,
+    pace: Pace,
     subscriptions: Vec<Subscription>,
     frame: Frame,
     /// The version of the fleet that the browser has.
@@ -111,10 +118,14 @@ impl Browser {
             return end;
         }
         let mut pings = interval(TICK);
-        let mut sent = Instant::now();
-        let mut more = true;
+        let began = Instant::now();
+        let mut waiting = Waiting {
+            lines: true,
+            news: true,
+        };
         loop {
-            let ready = sent + REST;
+            let due = self.pace.due(waiting, Instant::now());
+            let quiet_since = self.pace.last().unwrap_or(began);
             let core = Arc::clone(&self.core);
             let rest = self.rest();
             // Its answers must have room: who asks faster than it reads waits.
@@ -127,7 +138,7 @@ impl Browser {
                 }
                 () = std::future::ready(()), if listens && !self.wishes.is_empty() => {
                     self.grant().await;
-                    more = true;
+                    waiting.lines = true;
                 }
                 received = self.stream.next(), if listens && self.wishes.is_empty() => {
                     self.heard = Instant::now();
@@ -156,22 +167,24 @@ impl Browser {
                         return end;
                     }
                 }
-                () = self.bell.notified(), if !more => more = true,
-                () = sleep_until(ready), if more => {
-                    more = tokio::task::block_in_place(|| self.fill());
-                    if !self.frame.is_empty() {
-                        if let Err(end) = self.send_frame().await {
-                            return end;
-                        }
-                        sent = Instant::now();
-                    }
-                }
-                () = sleep_until(sent + TICK), if !more => {
-                    self.frame.push(&ToBrowser::Tick { time: Timestamp::now() });
-                    if let Err(end) = self.send_frame().await {
+                () = self.lines_bell.notified(), if !waiting.lines => waiting.lines = true,
+                () = self.fleet_bell.notified(), if !waiting.news => waiting.news = true,
+                () = sleep_until(due) => {
+                    let answers = !self.frame.is_empty();
+                    let (lines, left) = core.reads.run(|| self.fill()).await;
+                    waiting = left;
+                    self.pace.looked(Instant::now());
+                    if !self.frame.is_empty()
+                        && let Err(end) = self.send_frame(lines || answers).await
+                    {
                         return end;
                     }
-                    sent = Instant::now();
+                }
+                () = sleep_until(quiet_since + TICK) => {
+                    self.frame.push(&ToBrowser::Tick { time: Timestamp::now() });
+                    if let Err(end) = self.send_frame(false).await {
+                        return end;
+                    }
                 }
             }
         }
@@ -179,14 +192,14 @@ impl Browser {
 
     /// All hosts, first of all.
     async fn greet(&mut self) -> Result<(), End> {
-        self.core.fleet.watch(&self.bell);
+        self.core.fleet.watch(&self.fleet_bell);
         let (mut hosts, seen) = self.core.fleet.hosts();
         hosts.retain(|host| self.scope.has(host.id()));
         self.seen = seen;
         let mut rest = hosts.as_slice();
         loop {
             rest = &rest[self.frame.push_hosts(rest)..];
-            self.send_frame().await?;
+            self.send_frame(false).await?;
             if rest.is_empty() {
                 return Ok(());
             }
@@ -194,12 +207,17 @@ impl Browser {
         }
     }
 
-    /// Writes what the browser lacks into the frame; `true` if there is more.
-    fn fill(&mut self) -> bool {
-        let mut more = true;
-        while more && self.frame.has_room() {
-            more = self.fill_news();
+    /// Writes what the browser lacks into the frame; gives whether there are lines in it, and what is left.
+    fn fill(&mut self) -> (bool, Waiting) {
+        let mut left = Waiting {
+            lines: false,
+            news: true,
+        };
+        while left.news && self.frame.has_room() {
+            left.news = self.fill_news();
         }
+        // News leave half of the frame to lines.
+        let before = self.frame.len();
         let count = self.subscriptions.len();
         let mut open = self
             .subscriptions
@@ -211,8 +229,8 @@ impl Browser {
         self.turn = self.turn.wrapping_add(1);
         for i in 0..count {
             let subscription = &mut self.subscriptions[(i + self.turn) % count];
-            if !self.frame.has_room() {
-                more = true;
+            if !self.frame.has_room_for_lines() {
+                left.lines = true;
                 break;
             }
             let was_open = subscription.is_open();
@@ -223,7 +241,7 @@ impl Browser {
                 open -= 1;
             }
             match filled {
-                Ok(left) => more |= left,
+                Ok(more) => left.lines |= more,
                 Err(error) => {
                     tracing::warn!(host = %subscription.host_id, %error, "a log cannot be shown");
                     let detail = format!("the log cannot be read: {error}");
@@ -237,7 +255,7 @@ impl Browser {
         }
         self.subscriptions
             .retain(|subscription| !failed.contains(&subscription.sub));
-        more
+        (self.frame.len() > before, left)
     }
 
     /// Some of what changed in the fleet; `true` if there is more.
@@ -259,7 +277,7 @@ impl Browser {
         more
     }
 
-    async fn send_frame(&mut self) -> Result<(), End> {
+    async fn send_frame(&mut self, with_lines: bool) -> Result<(), End> {
         let text = self.frame.finish();
         let began = Instant::now();
         self.core
@@ -267,6 +285,7 @@ impl Browser {
             .frames_sent
             .fetch_add(1, Ordering::Relaxed);
         self.send(Message::Text(text.into())).await?;
+        self.pace.sent(with_lines, Instant::now());
         if began.elapsed() > SLOW {
             for subscription in &mut self.subscriptions {
                 subscription.jump(&self.core);
@@ -326,7 +345,9 @@ impl Browser {
             Err(format!("there is no host {}", wish.host_id))
         } else {
             // Rings before the place is found, so that no line comes in between unheard.
-            self.core.fleet.watch_output(&wish.host_id, &self.bell);
+            self.core
+                .fleet
+                .watch_output(&wish.host_id, &self.lines_bell);
             Subscription::new(&self.core, wish).await
         };
         match made {

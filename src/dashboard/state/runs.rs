@@ -250,17 +250,22 @@ impl State {
         .await
     }
 
-    /// Ended runs of all hosts that were asked for before this, oldest first.
+    /// Ended runs of all hosts that were asked for before this, oldest first, without the newest run of each host
+    /// and without the first `skip`.
     pub(crate) async fn ended_before(
         &self,
         before: Timestamp,
+        skip: usize,
         limit: usize,
     ) -> Result<Vec<(HostId, RunId)>, StateError> {
         self.read(move |connection| {
             let mut some = connection.prepare_cached(
-                "SELECT host_id, run_id FROM runs WHERE open = 0 AND at < ?1 ORDER BY at, run_id LIMIT ?2",
+                "SELECT host_id, run_id FROM runs r WHERE open = 0 AND at < ?1 AND EXISTS
+                     (SELECT 1 FROM runs n WHERE n.host_id = r.host_id AND (n.at, n.run_id) > (r.at, r.run_id))
+                 ORDER BY at, run_id LIMIT ?2 OFFSET ?3",
             )?;
-            let rows = some.query_map(params![before.millis(), limit as i64], |row| {
+            let bounds = params![before.millis(), limit as i64, skip as i64];
+            let rows = some.query_map(bounds, |row| {
                 Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
             })?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;

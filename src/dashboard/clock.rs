@@ -1,0 +1,280 @@
+//! Whether the clock of this machine can be believed.
+//!
+//! A machine whose clock is wrong at boot must not delete logs by their age, nor end sessions and queued runs for
+//! good. The clock is held against the newest time that is stored, against the hosts, and against systemd-timesyncd.
+
+use super::core::Core;
+use crate::protocol::Timestamp;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::spawn_blocking;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// How far behind the newest stored time the clock may be, and how far from the clock of a host.
+const MAX_BEHIND_MS: i64 = HOUR_MS;
+/// How far ahead of the newest stored time it may be at start: so long a dashboard may have been off.
+const MAX_DOWNTIME_MS: i64 = 7 * DAY_MS;
+/// The same between two looks.
+const MAX_STEP_MS: i64 = DAY_MS;
+/// How often the time is stored.
+const STORE_INTERVAL: Duration = Duration::from_secs(600);
+/// Touched by systemd-timesyncd whenever it set the clock.
+const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+
+/// Why the clock is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Doubt {
+    #[error("the clock says {now}, which is before {newest}, the newest time that is stored")]
+    Behind { now: Timestamp, newest: Timestamp },
+    #[error(
+        "the clock says {now}, implausibly long after {newest}, the newest time that is stored"
+    )]
+    Ahead { now: Timestamp, newest: Timestamp },
+    #[error("the clock says {now}, and most hosts that are online say another time")]
+    Hosts { now: Timestamp },
+}
+
+/// Shared by all that would do by the clock what cannot be undone.
+#[derive(Debug, Default)]
+pub(crate) struct ClockTrust(Mutex<Option<Doubt>>);
+
+impl ClockTrust {
+    /// Why nothing is to be ended for good by the clock; `None` while it is believed.
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time for what must not come to life again: never before the newest time that is stored.
+    pub(crate) fn not_before(&self, now: Timestamp) -> Timestamp {
+        match self.doubt() {
+            Some(Doubt::Behind { newest, .. }) => now.max(newest),
+            _ => now,
+        }
+    }
+
+    /// Whether the clock is believed.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.doubt().is_none()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn doubt_for_test(&self, newest: Timestamp, now: Timestamp) {
+        self.set(Some(Doubt::Ahead { now, newest }));
+    }
+
+    fn set(&self, doubt: Option<Doubt>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doubt;
+    }
+}
+
+/// What else tells the time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Evidence {
+    /// Whether systemd-timesyncd set the clock since boot.
+    is_synchronized: bool,
+    /// Whether most hosts that are online have the same time; none where there are none.
+    hosts_agree: Option<bool>,
+}
+
+/// Holds the clock against what else is known, once a second.
+#[derive(Debug)]
+pub(super) struct ClockCheck {
+    trust: Arc<ClockTrust>,
+    stored_at: PathBuf,
+    newest: Timestamp,
+    max_ahead_ms: i64,
+    next_store: Instant,
+}
+
+impl ClockCheck {
+    /// Looks for the first time, before anybody is served.
+    pub(super) async fn start(core: &Core) -> Self {
+        let stored_at = core.logs.with_file_name("last-time");
+        let newest = [core.fleet.newest_time(), read_time(&stored_at)];
+        let now = Timestamp::now();
+        let mut this = Self {
+            trust: Arc::clone(&core.clock),
+            stored_at,
+            newest: newest.into_iter().flatten().max().unwrap_or(now),
+            max_ahead_ms: MAX_DOWNTIME_MS,
+            next_store: Instant::now() + STORE_INTERVAL,
+        };
+        this.look(core).await;
+        this
+    }
+
+    /// Looks again. `true` when the clock is believed from now on and was not before.
+    pub(super) async fn look(&mut self, core: &Core) -> bool {
+        let evidence = Evidence {
+            is_synchronized: is_synchronized(Path::new(SYNCHRONIZED), Timestamp::now()),
+            hosts_agree: core.fleet.most_have_our_time(MAX_BEHIND_MS),
+        };
+        let before = self.trust.doubt();
+        let doubt = self.judge(Timestamp::now(), evidence);
+        self.trust.set(doubt);
+        match (before, doubt) {
+            (None, Some(doubt)) => {
+                tracing::warn!(%doubt, "the clock is not believed: nothing is deleted or ended by age until it is right; set the time of this machine");
+            }
+            (Some(_), None) => tracing::info!("the clock is believed again"),
+            _ => {}
+        }
+        if doubt.is_none() && Instant::now() >= self.next_store {
+            self.next_store = Instant::now() + STORE_INTERVAL;
+            let (path, time) = (self.stored_at.clone(), self.newest);
+            if let Ok(Err(error)) = spawn_blocking(move || store_time(&path, time)).await {
+                tracing::warn!(%error, "the time could not be stored");
+            }
+        }
+        before.is_some() && doubt.is_none()
+    }
+
+    fn judge(&mut self, now: Timestamp, evidence: Evidence) -> Option<Doubt> {
+        let newest = self.newest;
+        let ahead = now.millis().saturating_sub(newest.millis());
+        let confirmed = evidence.is_synchronized || evidence.hosts_agree == Some(true);
+        let doubt = match evidence.hosts_agree {
+            _ if confirmed => None,
+            Some(false) => Some(Doubt::Hosts { now }),
+            _ if ahead < -MAX_BEHIND_MS => Some(Doubt::Behind { now, newest }),
+            _ if ahead > self.max_ahead_ms => Some(Doubt::Ahead { now, newest }),
+            _ => None,
+        };
+        if doubt.is_none() {
+            self.newest = if confirmed { now } else { newest.max(now) };
+            self.max_ahead_ms = MAX_STEP_MS;
+        }
+        doubt
+    }
+}
+
+/// Whether the file says that the clock was set since boot, and the clock did not jump since.
+fn is_synchronized(path: &Path, now: Timestamp) -> bool {
+    let set = fs::metadata(path).and_then(|file| file.modified());
+    let set = set.ok().and_then(|at| {
+        let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
+    });
+    // It is touched at every poll, which are half an hour apart at most.
+    set.is_some_and(|set| (now.millis() - set).abs() < MAX_BEHIND_MS)
+}
+
+fn read_time(path: &Path) -> Option<Timestamp> {
+    Timestamp::parse(fs::read_to_string(path).ok()?.trim())
+}
+
+fn store_time(path: &Path, time: Timestamp) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, format!("{time}\n"))?;
+    fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(days: i64) -> Timestamp {
+        Timestamp::from_millis(20_000 * DAY_MS + days * DAY_MS)
+    }
+
+    fn check(newest: Timestamp) -> ClockCheck {
+        ClockCheck {
+            trust: Arc::default(),
+            stored_at: PathBuf::new(),
+            newest,
+            max_ahead_ms: MAX_DOWNTIME_MS,
+            next_store: Instant::now(),
+        }
+    }
+
+    const NONE: Evidence = Evidence {
+        is_synchronized: false,
+        hosts_agree: None,
+    };
+    const AGREED: Evidence = Evidence {
+        is_synchronized: false,
+        hosts_agree: Some(true),
+    };
+    const DISAGREED: Evidence = Evidence {
+        is_synchronized: false,
+        hosts_agree: Some(false),
+    };
+    const SYNCHRONIZED: Evidence = Evidence {
+        is_synchronized: true,
+        hosts_agree: None,
+    };
+
+    #[test]
+    fn a_clock_far_from_the_newest_stored_time_is_not_believed_until_it_is_right() {
+        for wrong in [-20_000, -1, 8, 400] {
+            let mut check = check(at(0));
+            assert!(check.judge(at(wrong), NONE).is_some(), "{wrong}");
+            assert!(check.judge(at(wrong), NONE).is_some(), "{wrong}");
+            assert_eq!(check.judge(at(0), NONE), None, "{wrong}");
+        }
+        for right in [0, 3, 6] {
+            assert_eq!(check(at(0)).judge(at(right), NONE), None, "{right}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_while_the_dashboard_runs_is_not_believed() {
+        let mut check = check(at(0));
+        assert_eq!(check.judge(at(1), NONE), None);
+        assert!(matches!(
+            check.judge(at(3), NONE),
+            Some(Doubt::Ahead { newest, .. }) if newest == at(1)
+        ));
+        assert!(matches!(
+            check.judge(at(0), NONE),
+            Some(Doubt::Behind { .. })
+        ));
+        assert_eq!(check.judge(at(1), NONE), None);
+    }
+
+    #[test]
+    fn hosts_and_the_time_server_settle_it() {
+        for confirmed in [AGREED, SYNCHRONIZED] {
+            let mut check = check(at(0));
+            assert!(check.judge(at(400), NONE).is_some());
+            assert_eq!(check.judge(at(400), confirmed), None);
+            assert_eq!(check.judge(at(400), NONE), None);
+            // The newest stored time itself was wrong.
+            assert_eq!(check.judge(at(100), confirmed), None);
+            assert_eq!(check.judge(at(100), NONE), None);
+        }
+        let mut check = check(at(0));
+        assert_eq!(
+            check.judge(at(0), DISAGREED),
+            Some(Doubt::Hosts { now: at(0) })
+        );
+    }
+
+    #[test]
+    fn a_time_server_that_was_asked_long_ago_or_in_the_future_confirms_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("synchronized");
+        let now = Timestamp::now();
+        assert!(!is_synchronized(&path, now));
+        fs::write(&path, "").unwrap();
+        assert!(is_synchronized(&path, now));
+        for days in [-400, 400] {
+            let wrong = Timestamp::from_millis(now.millis() + days * DAY_MS);
+            assert!(!is_synchronized(&path, wrong));
+        }
+    }
+
+    #[test]
+    fn the_stored_time_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("last-time");
+        assert_eq!(read_time(&path), None);
+        store_time(&path, at(1)).unwrap();
+        assert_eq!(read_time(&path), Some(at(1)));
+        fs::write(&path, "yesterday").unwrap();
+        assert_eq!(read_time(&path), None);
+    }
+}
