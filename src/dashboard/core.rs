@@ -126,6 +126,13 @@ impl Core {
         Ok(())
     }
 
+    /// Stores the present state of a host. Where that fails `health` says so, and the next change is stored again.
+    pub(crate) async fn save_host(self: &Arc<Self>, host_id: &HostId) {
+        let (core, id) = (Arc::clone(self), host_id.clone());
+        let latest = move || core.fleet.stored_host(&id);
+        let _ = self.noted(self.state.save_host(host_id, latest).await);
+    }
+
     /// Tells `health` how writing went.
     pub(crate) fn noted<T>(&self, result: Result<T, StateError>) -> Result<T, StateError> {
         if let Err(error) = &result {

@@ -23,10 +23,12 @@ impl Fleet {
     }
 
     /// Takes in what a host says of itself; it is online only [once it is told](Self::registered) that it is
-    /// registered.
-    pub(crate) fn register(&self, host_id: &HostId, register: &Register) -> Option<StoredHost> {
+    /// registered. Gives whether there is such a host.
+    pub(crate) fn register(&self, host_id: &HostId, register: &Register) -> bool {
         self.change(|inner| {
-            let host = inner.hosts.get_mut(host_id)?;
+            let Some(host) = inner.hosts.get_mut(host_id) else {
+                return false;
+            };
             let now = Timestamp::now();
             host.pending_command = None;
             host.stored = StoredHost {
@@ -36,9 +38,8 @@ impl Fleet {
                 clock_skew_ms: register.time.map(|time| time.millis() - now.millis()),
                 deployed: host.stored.deployed.take(),
             };
-            let stored = host.stored.clone();
             inner.show_host(host_id);
-            Some(stored)
+            true
         })
     }
 
@@ -55,10 +56,12 @@ impl Fleet {
         });
     }
 
-    /// Takes in how a host is. Gives what is to be remembered when a fact changed.
-    pub(crate) fn heartbeat(&self, host_id: &HostId, beat: Heartbeat) -> Option<StoredHost> {
+    /// Takes in how a host is. Gives whether a fact changed, which is to be stored.
+    pub(crate) fn heartbeat(&self, host_id: &HostId, beat: Heartbeat) -> bool {
         let mut inner = self.lock();
-        let host = inner.hosts.get_mut(host_id)?;
+        let Some(host) = inner.hosts.get_mut(host_id) else {
+            return false;
+        };
         let now = Timestamp::now();
         let mut facts = host.stored.facts.clone();
         facts.generation = beat.generation;
@@ -78,57 +81,55 @@ impl Fleet {
             .metrics_shown
             .is_none_or(|at| at.elapsed() >= METRICS_EVERY);
         if !(changed || busy || due) {
-            return None;
+            return false;
         }
         host.metrics_shown = Some(Instant::now());
-        let stored = changed.then(|| host.stored.clone());
         inner.show_host(host_id);
         drop(inner);
         // Metrics alone wake nobody: browsers look for them once a second.
         if changed || busy {
             self.browsers.wake();
         }
-        stored
+        changed
     }
 
-    /// Takes in what the end of a run says of a host. Gives what is to be remembered when a fact changed.
+    /// Takes in what the end of a run says of a host. Gives whether a fact changed, which is to be stored.
     pub(crate) fn learned(
         &self,
         host_id: &HostId,
         generation: Option<u64>,
         revision: Option<&String>,
-    ) -> Option<StoredHost> {
+    ) -> bool {
         self.change(|inner| {
-            let host = inner.hosts.get_mut(host_id)?;
+            let Some(host) = inner.hosts.get_mut(host_id) else {
+                return false;
+            };
             let facts = &mut host.stored.facts;
             let before = (facts.generation, facts.revision.clone());
             facts.generation = generation.or(facts.generation);
             facts.revision = revision.cloned().or(facts.revision.take());
             if before == (facts.generation, facts.revision.clone()) {
-                return None;
+                return false;
             }
-            let stored = host.stored.clone();
             inner.show_host(host_id);
-            Some(stored)
+            true
         })
     }
 
-    /// Shows a host as offline that was heard last so long ago, unless a newer connection took over.
-    pub(crate) fn disconnect(
-        &self,
-        host_id: &HostId,
-        epoch: u64,
-        silence: Duration,
-    ) -> Option<StoredHost> {
+    /// Shows a host as offline that was heard last so long ago, unless a newer connection took over:
+    /// then it gives `false`.
+    pub(crate) fn disconnect(&self, host_id: &HostId, epoch: u64, silence: Duration) -> bool {
         let silence = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
         self.change(|inner| {
-            let host = inner.hosts.get_mut(host_id)?;
+            let Some(host) = inner.hosts.get_mut(host_id) else {
+                return false;
+            };
             if host
                 .link
                 .as_ref()
                 .is_none_or(|(newest, _)| *newest != epoch)
             {
-                return None;
+                return false;
             }
             host.link = None;
             host.online = false;
@@ -137,9 +138,8 @@ impl Fleet {
                 host.stored.last_seen = Some(Timestamp::from_millis(heard));
             }
             host.pending_command = None;
-            let stored = host.stored.clone();
             inner.show_host(host_id);
-            Some(stored)
+            true
         })
     }
 

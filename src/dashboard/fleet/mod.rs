@@ -155,6 +155,12 @@ impl Fleet {
             .map(|host| host.view(host_id))
     }
 
+    /// What the database is to remember of a host.
+    pub(crate) fn stored_host(&self, host_id: &HostId) -> Option<StoredHost> {
+        let inner = self.lock();
+        inner.hosts.get(host_id).map(|host| host.stored.clone())
+    }
+
     /// Whether there is such a host.
     pub(crate) fn has(&self, host_id: &HostId) -> bool {
         self.lock().hosts.contains_key(host_id)

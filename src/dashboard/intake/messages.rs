@@ -65,8 +65,8 @@ impl HostRuns {
                 facts::shorten(&mut beat.system);
                 facts::shorten(&mut beat.revision);
                 self.own(&beat.host_id)?;
-                if let Some(host) = core.fleet.heartbeat(&self.host_id, beat) {
-                    let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
+                if core.fleet.heartbeat(&self.host_id, beat) {
+                    core.save_host(&self.host_id).await;
                 }
                 Ok(())
             }
@@ -138,8 +138,8 @@ impl HostRuns {
             let learned =
                 core.fleet
                     .learned(&self.host_id, report.generation, report.revision.as_ref());
-            if let Some(host) = learned {
-                let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
+            if learned {
+                core.save_host(&self.host_id).await;
             }
             run.result = Some(report);
             let ending = || self.end_if_whole(core, run_id);

@@ -31,8 +31,8 @@ impl HostRuns {
             )));
         }
         self.begin_connection(core);
-        if let Some(host) = core.fleet.register(&self.host_id, &register) {
-            let _ = core.noted(core.state.save_host(&self.host_id, &host).await);
+        if core.fleet.register(&self.host_id, &register) {
+            core.save_host(&self.host_id).await;
         }
         let mut offered: HashSet<_> = register.runs.iter().map(|run| run.run_id.clone()).collect();
         let mut resume = Vec::new();

@@ -165,8 +165,8 @@ async fn registered(
         Err(violation) => violation.into(),
     };
     runs.disconnected(core).await;
-    if let Some(host) = core.fleet.disconnect(host_id, epoch, heard.elapsed()) {
-        let _ = core.noted(core.state.save_host(host_id, &host).await);
+    if core.fleet.disconnect(host_id, epoch, heard.elapsed()) {
+        core.save_host(host_id).await;
     }
     end
 }

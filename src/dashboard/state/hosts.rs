@@ -63,15 +63,19 @@ impl State {
         .await
     }
 
-    /// Remembers a host.
+    /// Remembers what `latest` gives of a host at the moment of writing, so that no older state can overtake a newer
+    /// one.
     pub(crate) async fn save_host(
         &self,
         host_id: &HostId,
-        host: &StoredHost,
+        latest: impl FnOnce() -> Option<StoredHost> + Send + 'static,
     ) -> Result<(), StateError> {
-        let (host_id, host) = (host_id.clone(), host.clone());
-        self.write(Lane::Host, move |connection| write(connection, &host_id, &host))
-            .await
+        let host_id = host_id.clone();
+        self.write(Lane::Host, move |connection| match latest() {
+            Some(host) => write(connection, &host_id, &host),
+            None => Ok(()),
+        })
+        .await
     }
 }
 

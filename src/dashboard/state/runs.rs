@@ -217,7 +217,7 @@ impl State {
 
     /// Of every host the newest run that activated a system or set the boot default.
     pub(crate) async fn deployments(&self) -> Result<Vec<RunRecord>, StateError> {
-        self.call(|connection| {
+        self.read(|connection| {
             let mut some = connection.prepare_cached(
                 "SELECT (SELECT record FROM runs WHERE host_id = h.host_id AND deployed = 1
                          ORDER BY number DESC, at DESC, run_id DESC LIMIT 1)
@@ -261,7 +261,7 @@ impl State {
         self.read(move |connection| {
             let mut some = connection.prepare_cached(
                 "SELECT host_id, run_id FROM runs r WHERE open = 0 AND at < ?1 AND EXISTS
-                     (SELECT 1 FROM runs n WHERE n.host_id = r.host_id AND (n.at, n.run_id) > (r.at, r.run_id))
+                     (SELECT 1 FROM runs n WHERE n.host_id = r.host_id AND (n.number, n.at, n.run_id) > (r.number, r.at, r.run_id))
                  ORDER BY at, run_id LIMIT ?2 OFFSET ?3",
             )?;
             let bounds = params![before.millis(), limit as i64, skip as i64];

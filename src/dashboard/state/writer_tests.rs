@@ -48,13 +48,11 @@ async fn all_that_wait_share_one_commit_and_are_answered_after_it() {
     let state = open(dir.path());
     let held = hold(&state).await;
     let before = commits(&state);
-    let (record, ids): (_, Vec<_>) = (
-        StoredHost::default(),
-        (0..200).map(|n| host(&format!("h{n}"))).collect(),
-    );
-    let mut all = pin!(unconstrained(join_all(
-        ids.iter().map(|id| state.save_host(id, &record))
-    )));
+    let ids: Vec<_> = (0..200).map(|n| host(&format!("h{n}"))).collect();
+    let mut all =
+        pin!(unconstrained(join_all(ids.iter().map(|id| {
+            state.save_host(id, || Some(StoredHost::default()))
+        }))));
     assert!(all.as_mut().now_or_never().is_none(), "answered before");
     drop(held);
     assert!(all.await.iter().all(Result::is_ok));
@@ -66,11 +64,12 @@ async fn all_that_wait_share_one_commit_and_are_answered_after_it() {
 async fn more_than_fit_wait_in_order_and_none_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let state = open(dir.path());
-    let (record, ids): (_, Vec<_>) = (
-        StoredHost::default(),
-        (0..2_000).map(|n| host(&format!("h{n}"))).collect(),
-    );
-    let saved = join_all(ids.iter().map(|id| state.save_host(id, &record))).await;
+    let ids: Vec<_> = (0..2_000).map(|n| host(&format!("h{n}"))).collect();
+    let saved = join_all(
+        ids.iter()
+            .map(|id| state.save_host(id, || Some(StoredHost::default()))),
+    )
+    .await;
     assert!(saved.iter().all(Result::is_ok));
     assert_eq!(names(&state).await.len(), 2_000);
 }
