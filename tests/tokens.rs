@@ -234,6 +234,8 @@ fn an_api_token_of_the_dashboards_own_has_role_scope_and_end() {
     let browser = Socket::open(&dashboard, "/ws/browser", &headers[..1]).unwrap();
     assert_eq!(browser.close_code(), 4403, "its end closes what it opened");
     assert_problem(&ask("GET", "/api/me", b""), 401);
+    // A program sends no origin, and is not told to.
+    assert_problem(&ask("POST", "/api/hosts/web-1/command", command), 401);
     for bad in [
         json!({"kind": "api", "name": "no/name", "role": "viewer", "hosts": "*"}),
         json!({"kind": "api", "name": "x", "role": "root", "hosts": "*"}),

@@ -15,7 +15,7 @@ use crate::dashboard::visits::Visit;
 use crate::protocol::{HostId, Timestamp};
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -178,6 +178,9 @@ impl Auth {
         let cookie = cookie(asked.headers);
         let has_rights = cookie.is_some() || named.is_some() || open;
         if asked.needs_origin(has_rights) && !self.origins.accepts_origin(asked.headers) {
+            if !has_rights && asked.is_program() && asked.access.needs_identity() {
+                return Err(Problem::unauthorized());
+            }
             return Err(Problem::forbidden(
                 "`Origin` is not that of this dashboard: send it, or a token",
             ));
@@ -208,6 +211,12 @@ impl Asked<'_> {
 
     fn changes_something(&self) -> bool {
         !matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+
+    /// Whether a program sent this, with a token as it meant: pages send their origin with all that changes something.
+    fn is_program(&self) -> bool {
+        self.headers.contains_key(header::AUTHORIZATION)
+            && !self.headers.contains_key(header::ORIGIN)
     }
 
     /// Another site's page can send what changes something, and open WebSockets, with the visitor's cookie.

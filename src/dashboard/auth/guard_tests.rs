@@ -162,6 +162,23 @@ fn what_changes_something_needs_a_session_and_our_origin_or_a_token() {
 }
 
 #[test]
+fn a_program_whose_token_is_not_known_is_told_so_and_not_of_origins() {
+    let place = Place::with_users();
+    let command = "POST /api/hosts/{id}/command";
+    for wrong in ["Bearer nobody", "Bearer machine", "Bearer", "token person"] {
+        let wrong = ("authorization", wrong);
+        assert_eq!(place.status(command, &[HERE, wrong]), 401);
+        assert_eq!(place.status("DELETE /api/sessions", &[HERE, wrong]), 401);
+        assert_eq!(place.status(command, &[HERE, wrong, OURS]), 401);
+        assert_eq!(place.status(command, &[HERE, wrong, EVIL]), 403);
+        assert_eq!(place.status("POST /api/login", &[HERE, wrong]), 403);
+        let cookie = place.sign_in();
+        let cookie = ("cookie", cookie.as_str());
+        assert_eq!(place.status(command, &[HERE, wrong, cookie]), 403);
+    }
+}
+
+#[test]
 fn a_websocket_of_a_page_needs_our_origin() {
     let place = Place::with_users();
     let cookie = place.sign_in();
