@@ -17,6 +17,21 @@ let
     inherit settings;
   };
 
+  unit = (lib.importJSON ./units.json).agent;
+  packages = {
+    inherit (pkgs)
+      bash
+      gnutar
+      gzip
+      xz
+      ;
+    git = pkgs.gitMinimal;
+    nix = config.nix.package.out;
+    nixos-rebuild = config.system.build.nixos-rebuild;
+    openssh = config.programs.ssh.package;
+  };
+  programs = map (name: if lib.hasPrefix "/" name then name else packages.${name});
+
   isLocal =
     builtins.match "wss?://(localhost|127\\.[0-9.]+|\\[::1])(:[0-9]+)?/?" settings.dashboard != null;
   isPlain = lib.hasPrefix "ws:" settings.dashboard;
@@ -87,20 +102,18 @@ in
       '';
 
     systemd.services.switchyard-agent = lib.mkMerge [
-      (lib.importJSON ./units.json).agent
+      (removeAttrs unit [
+        "path"
+        "lastPath"
+      ])
       {
         # A switch that the agent itself runs restarts it at the end; it must not stop it at the beginning.
         stopIfChanged = false;
-        # What runs find there, too.
-        path = [
-          "/run/wrappers"
-          config.system.build.nixos-rebuild
-          config.nix.package.out
-          config.programs.ssh.package
-          pkgs.gitMinimal
-          pkgs.gnutar
-          pkgs.gzip
-          pkgs.xz
+        # What runs find there, too: at last everything that the host has, for its checks and activation scripts.
+        path = lib.mkMerge [
+          (programs unit.path)
+          # Behind what NixOS gives to every service.
+          (lib.mkOrder 2000 (programs unit.lastPath))
         ];
         environment =
           config.nix.envVars

@@ -19,6 +19,10 @@ pub(crate) const HOST: &str = "h1";
 /// How long a container may take for anything, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// What a NixOS host has in `/run` before its services start: the system that it booted is not made by nix.
+const LINKS: &str = "L /run/booted-system - - - - /opt/system\nL /run/current-system - - - - /opt/system\n\
+                     L /run/wrappers - - - - /opt/packages/wrappers\n";
+
 /// One container at a time for each of these, so that they do not starve each other.
 static SLOTS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
@@ -235,10 +239,13 @@ fn furnish(mnt: &Path, dashboard: &str) {
     let unit = "etc/systemd/system/switchyard-agent.service";
     put(unit, &units::agent(), 0o644);
     put(
-        "usr/local/bin/nixos-rebuild",
+        "opt/packages/nixos-rebuild/bin/nixos-rebuild",
         include_str!("host/nixos-rebuild"),
         0o755,
     );
+    put("etc/tmpfiles.d/nixos.conf", LINKS, 0o644);
+    fs::create_dir(mnt.join("opt/system")).unwrap();
+    std::os::unix::fs::symlink("/opt/sw", mnt.join("opt/system/sw")).unwrap();
     put("etc/nix/nix.conf", include_str!("host/nix.conf"), 0o644);
     put("etc/nixos/flake.nix", include_str!("host/flake.nix"), 0o644);
     put("etc/nixos/salt", "1", 0o644);

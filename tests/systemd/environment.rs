@@ -2,7 +2,7 @@
 
 use crate::common::texts;
 use crate::container::{Container, HOST, free_port};
-use crate::{Scene, restart_agent};
+use crate::{Scene, restart_agent, units};
 use serde_json::Value;
 
 const UNIT: &str = "switchyard-agent.service";
@@ -12,10 +12,14 @@ const REVISION: &str = "git -C /srv/work rev-parse HEAD";
 
 /// A command that looks around. `nobody` must not read the key.
 const LOOK: &str = r#"
-for program in nixos-rebuild git nix ssh sudo systemctl; do
+for program in nixos-rebuild git nix ssh sudo systemctl bash curl hostname ip; do
   command -v $program > /dev/null && echo "has $program"
 done
 sudo -n true && echo "sudo works"
+/usr/bin/env bash -c 'echo "bash works"'
+IFS=:; for folder in $PATH; do
+  case $folder in */bin) [ -d "$folder" ] || echo "missing $folder" ;; esac
+done; unset IFS
 nix-instantiate --eval -E '"nix works"'
 echo "PATH $PATH"
 echo "HOME $HOME"
@@ -113,9 +117,14 @@ fn a_run_finds_its_programs_its_home_and_a_key_that_only_root_can_read() {
         "has ssh",
         "has sudo",
         "has systemctl",
+        "has bash",
+        "has curl",
+        "has hostname",
+        "has ip",
         "sudo works",
+        "bash works",
         "\"nix works\"",
-        "PATH /usr/local/bin:/usr/bin:/bin",
+        &format!("PATH {}", units::agent_path()),
         "HOME /root",
         &format!("in {credentials}"),
         &format!(
@@ -128,6 +137,8 @@ fn a_run_finds_its_programs_its_home_and_a_key_that_only_root_can_read() {
     ] {
         assert!(lines.contains(&line), "{line:?} is not in {lines:#?}");
     }
+    let missing = lines.iter().find(|line| line.starts_with("missing "));
+    assert_eq!(missing, None, "the host's packages are those of its PATH");
 }
 
 #[test]

@@ -5,6 +5,9 @@ use serde_json::Value;
 
 const UNITS: &str = include_str!("../../nixos-modules/units.json");
 
+/// What NixOS adds to the PATH of every service.
+const OF_EVERY_SERVICE: [&str; 5] = ["coreutils", "findutils", "gnugrep", "gnused", "systemd"];
+
 /// The agent's, on a test host.
 pub(crate) fn agent() -> String {
     agent_with(&["LoadCredential=token:/etc/switchyard/token"])
@@ -18,11 +21,37 @@ pub(crate) fn enrolling_agent() -> String {
     ])
 }
 
+/// The PATH that the module gives the agent, with the folders of a test host in the place of packages.
+pub(crate) fn agent_path() -> String {
+    let units: Value = serde_json::from_str(UNITS).unwrap();
+    let of =
+        |key: &str| -> Vec<String> { serde_json::from_value(units["agent"][key].clone()).unwrap() };
+    let packages = [
+        of("path"),
+        OF_EVERY_SERVICE.map(str::to_owned).to_vec(),
+        of("lastPath"),
+    ]
+    .concat();
+    let folders = packages.iter().map(|name| match name.starts_with('/') {
+        true => name.clone(),
+        false => format!("/opt/packages/{name}"),
+    });
+    let folders: Vec<_> = folders.collect();
+    let of_kind = |kind: &str| {
+        folders
+            .iter()
+            .map(|folder| format!("{folder}/{kind}"))
+            .collect::<Vec<_>>()
+    };
+    [of_kind("bin"), of_kind("sbin")].concat().join(":")
+}
+
 fn agent_with(credentials: &[&str]) -> String {
+    let path = format!("Environment=PATH={}", agent_path());
     let of_host = [
         "ExecStart=/usr/local/bin/switchyard agent --config /etc/switchyard/agent.toml",
         "Environment=HOME=/root",
-        "Environment=PATH=/usr/local/bin:/usr/bin:/bin",
+        path.as_str(),
         "StateDirectory=switchyard-agent",
     ];
     unit("agent", &[&of_host, credentials].concat())

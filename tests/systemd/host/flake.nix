@@ -23,6 +23,7 @@
             while [ -e /var/toy/hold-build ]; do sleep 0.05; done
             part after
             mkdir -p $out/bin
+            ln -s /opt/sw $out/sw
             cp ${./switch-to-configuration} $out/bin/switch-to-configuration
             chmod 755 $out/bin/switch-to-configuration
           ''
