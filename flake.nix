@@ -228,12 +228,9 @@
             lib.concatMapAttrs (unitsOf pkgs) (import ./tests/modules.nix)
           );
         }
-        // lib.mapAttrs (_: test: pkgs.testers.runNixOSTest (import test { inherit self; })) {
-          vm-deploy = ./tests/vm/deploy.nix;
-          vm-survives-switch = ./tests/vm/survives-switch.nix;
-          vm-outage = ./tests/vm/outage.nix;
-          vm-security = ./tests/vm/security.nix;
-        }
+        // lib.mapAttrs' (name: test: lib.nameValuePair "vm-${name}" (pkgs.testers.runNixOSTest test)) (
+          import ./tests/vm { inherit self; }
+        )
       );
     };
 }
