@@ -159,7 +159,20 @@ in
                   type = types.nullOr types.str;
                   default = null;
                   example = "https://git.example.org/me/config.git";
-                  description = "Where `pull` fetches from. Without it there is no `pull`.";
+                  description = ''
+                    Where `pull` fetches from: `https://`, ssh, or a path. Without it there is no `pull`.
+                    A password in it never shows in a list of processes, but whoever reads the store of this host can
+                    read it; prefer {option}`services.switchyard.agent.sshKeyFile`.
+                  '';
+                };
+                allow_plaintext = mkOption {
+                  type = types.bool;
+                  default = false;
+                  description = ''
+                    Whether {option}`url` may begin with `http://`, `git://` or `ftp://` and lead to another machine.
+                    Everybody on the way could then change the configuration that this host will run: only where the
+                    network itself is encrypted, as in a VPN.
+                  '';
                 };
                 branch = mkOption {
                   type = types.str;
@@ -174,7 +187,9 @@ in
                   description = ''
                     Where the clone is: by default `repo` in {option}`services.switchyard.agent.settings.state_dir`.
                     It must belong to root: git and nix refuse the repository of another user.
-                    What is in it and not committed is lost at the next `pull`.
+                    `pull` makes of it what the server has: what is in it and not there is lost. A clone that is
+                    damaged is mended, and at last replaced by a fresh one; one that the agent did not make is kept
+                    beside it, as `.NAME.switchyard-old-1`. A folder that is no clone is left alone.
                   '';
                 };
               };

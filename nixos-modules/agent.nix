@@ -138,11 +138,7 @@ in
         };
       }
       (lib.mkIf (repoDir != null) {
-        serviceConfig = {
-          # Before a pull the agent removes the locks of a git that was killed. There may be no clone yet.
-          ReadWritePaths = [ "-${repoDir}" ];
-          ProtectHome = lib.mkIf isInHome (lib.mkOverride 90 "read-only");
-        };
+        serviceConfig.ProtectHome = lib.mkIf isInHome (lib.mkOverride 90 "read-only");
       })
     ];
   };

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use switchyard::config_file::ConfigError;
 use switchyard::lifecycle::{self, Shutdown};
 use switchyard::protocol::HostId;
-use switchyard::{agent, dashboard, demo, logging, supervisor};
+use switchyard::{agent, clone, dashboard, demo, logging, supervisor};
 use tokio::runtime::Builder;
 
 /// Deploys a fleet of NixOS hosts from a web page and shows every line of nixos-rebuild as it happens.
@@ -115,6 +115,12 @@ enum Mode {
         /// The program and its arguments
         #[arg(last = true, required = true)]
         argv: Vec<OsString>,
+    },
+    /// Internal: bring the clone of the repository to its branch, as the folder of a run says
+    #[command(hide = true)]
+    Pull {
+        /// The folder of the run
+        rundir: PathBuf,
     },
     /// Internal: run what the folder of a run says
     #[command(hide = true)]
@@ -235,6 +241,10 @@ fn run(mode: Mode) -> Result<(), Failure> {
             launch,
             argv,
         } => match supervisor::wait(&rundir, launch, &argv) {
+            0 => Ok(()),
+            code => Err(Failure::Code(code)),
+        },
+        Mode::Pull { rundir } => match clone::pull(&rundir) {
             0 => Ok(()),
             code => Err(Failure::Code(code)),
         },

@@ -17,6 +17,7 @@
 //! | [`progress`] | pure: lines of nix in; phase, counts and lines for people out |
 //! | [`mask`] | pure: secrets out of lines, before they leave the host |
 //! | [`ansi`], [`proctree`], [`config_file`], [`lifecycle`], [`logging`] | small things that several modules need |
+//! | [`clone`] | the host's clone of the repository: the built-in pull, and how it is mended |
 //! | [`supervisor`] | one run: child processes, their output, their end |
 //! | [`agent`] | configuration and commands, the runs of this host, the connection, host facts |
 //! | [`dashboard`] | `state` (SQLite), `fleet` (what is shown), `intake` (agents), `live` (browsers), `auth`, `api` |
@@ -60,6 +61,7 @@
 
 pub mod agent;
 pub mod ansi;
+pub mod clone;
 pub mod config_file;
 pub mod dashboard;
 pub mod demo;

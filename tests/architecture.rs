@@ -15,6 +15,7 @@ const GROUND: &[&str] = &[
     "proctree",
     "ansi",
     "mask",
+    "clone",
 ];
 
 /// The modules that know all, because they put it together.
@@ -27,6 +28,7 @@ fn allowed(module: &str) -> Option<Vec<&'static str>> {
         "runlog" => &["protocol"],
         "progress" | "mask" => &["protocol", "ansi"],
         "spool" => &["protocol", "runlog", "proctree", "mask"],
+        "clone" => &["spool"],
         "supervisor" => return Some([GROUND, &["progress"]].concat()),
         "agent" | "dashboard" => GROUND,
         _ => return None,
@@ -41,6 +43,7 @@ const SYNCHRONOUS: &[&str] = &[
     "spool",
     "progress",
     "mask",
+    "clone",
     "supervisor",
 ];
 

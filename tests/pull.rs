@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::{fs, thread};
 
 /// A repository with a work tree, and a bare one that is served.
@@ -165,6 +166,153 @@ fn pull_from_nowhere_fails_with_what_git_said() {
     );
 }
 
+/// The texts of a run's lines.
+fn lines(dashboard: &Dashboard, run: &Value) -> Vec<String> {
+    let lines = dashboard.lines("h1", run["run_id"].as_str().unwrap());
+    lines.into_iter().map(|line| line.line).collect()
+}
+
+#[test]
+fn a_damaged_clone_is_mended_by_a_pull_that_says_so_in_its_log() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let dashboard = Dashboard::start(&["h1"]);
+    let agent = agent_of(&dashboard, &repository.served().display().to_string());
+    assert_eq!(pull(&dashboard)["status"], "ok");
+    let git_dir = agent.dir().join("state/repo/.git");
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 3] = [
+        ("refs/remotes/origin/main.lock", |git_dir| {
+            fs::write(git_dir.join("refs/remotes/origin/main.lock"), "").unwrap();
+        }),
+        ("HEAD, index and refs were made anew", |git_dir| {
+            fs::write(git_dir.join("HEAD"), "").unwrap();
+        }),
+        ("a fresh one took its place", |git_dir| {
+            fs::remove_dir_all(git_dir.join("objects")).unwrap();
+        }),
+    ];
+    for (said, damage) in damages {
+        damage(&git_dir);
+        let newest = repository.commit(said);
+        let run = pull(&dashboard);
+        assert_eq!(run["status"], "ok", "{run}");
+        assert_eq!(run["revision"], newest, "{run}");
+        let lines = lines(&dashboard, &run);
+        let is_said = |line: &String| line.starts_with("mended: ") && line.contains(said);
+        assert!(lines.iter().any(is_said), "{said}: {lines:#?}");
+        let clone = agent.dir().join("state/repo");
+        assert_eq!(git(&clone, &["rev-parse", "HEAD"]), newest);
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_clone_is_left_alone_and_the_run_says_what_to_do() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let dashboard = Dashboard::start(&["h1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("nixos");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("configuration.nix"), "mine").unwrap();
+    let repo = json!({"repo": {"url": repository.served(), "dir": dir}});
+    let _agent = Agent::start_with(&dashboard, "h1", &repo);
+    let run = pull(&dashboard);
+    assert_eq!(run["status"], "error", "{run}");
+    let message = run["message"].as_str().unwrap();
+    assert!(message.contains("move it away"), "{message}");
+    assert_eq!(
+        fs::read_to_string(dir.join("configuration.nix")).unwrap(),
+        "mine"
+    );
+}
+
+#[test]
+fn a_reftable_clone_has_a_revision() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let dashboard = Dashboard::start(&["h1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("repo");
+    let url = repository.served().display().to_string();
+    let made = std::process::Command::new("git")
+        .args(["clone", "--quiet", "--ref-format=reftable", &url])
+        .arg(&dir)
+        .output()
+        .unwrap();
+    if !made.status.success() {
+        return common::skip("this git knows no reftable");
+    }
+    let repo = json!({"repo": {"url": url, "dir": dir}});
+    let _agent = Agent::start_with(&dashboard, "h1", &repo);
+    let head = git(&dir, &["rev-parse", "HEAD"]);
+    dashboard.wait_for_host("h1", "the revision", |host| host["revision"] == head);
+    let newest = repository.commit("newer");
+    let run = pull(&dashboard);
+    assert_eq!(
+        (&run["status"], &run["revision"]),
+        (&json!("ok"), &json!(newest))
+    );
+    dashboard.wait_for_host("h1", "the newest revision", |host| {
+        host["revision"] == newest
+    });
+}
+
+#[test]
+fn a_password_in_the_address_reaches_the_server_and_no_command_line() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let url = serve_to("bWU6WnE5QFh2Nw==", repository.served(), Arc::clone(&asked));
+    let url = url.replace("http://", "http://me:Zq9%40Xv7@");
+    let dashboard = Dashboard::start(&["h1"]);
+    let agent = agent_of(&dashboard, &url);
+    for content in ["second", "third"] {
+        let newest = repository.commit(content);
+        let run = pull(&dashboard);
+        assert_eq!(run["status"], "ok", "{run}");
+        assert_eq!(run["revision"], newest);
+        let lines = lines(&dashboard, &run);
+        assert!(lines.iter().all(|line| !line.contains("Zq9")), "{lines:?}");
+    }
+    let config = fs::read_to_string(agent.dir().join("state/repo/.git/config")).unwrap();
+    assert!(!config.contains("Zq9"), "{config}");
+    let asked = asked.lock().unwrap().join("\n");
+    assert!(
+        asked.contains("switchyard") && asked.contains("git"),
+        "{asked}"
+    );
+    assert!(!asked.contains("Zq9"), "{asked}");
+}
+
+/// The command lines of every process.
+fn command_lines() -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .collect()
+}
+
+/// Serves a folder to one who has these credentials; notes which command lines there are at each request.
+fn serve_to(credentials: &str, root: PathBuf, seen: Arc<Mutex<Vec<String>>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let wanted = format!("Basic {credentials}");
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            seen.lock().unwrap().extend(command_lines());
+            let (root, wanted) = (root.clone(), wanted.clone());
+            thread::spawn(move || answer_to(Some(&wanted), connection.unwrap(), &root));
+        }
+    });
+    url
+}
+
 /// Serves the files of a folder over HTTP on loopback, which is all that git's plainest protocol needs.
 fn serve(root: PathBuf) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -179,10 +327,25 @@ fn serve(root: PathBuf) -> String {
 }
 
 /// Answers one request and hangs up. The client may hang up first.
-fn answer(mut connection: TcpStream, root: &Path) {
+fn answer(connection: TcpStream, root: &Path) {
+    answer_to(None, connection, root);
+}
+
+/// The same to those alone whose header for authorization is this one.
+fn answer_to(wanted: Option<&str>, mut connection: TcpStream, root: &Path) {
     let mut lines = BufReader::new(&connection).lines().map_while(Result::ok);
     let request = lines.next().unwrap_or_default();
-    let _headers = lines.take_while(|line| !line.is_empty()).count();
+    let headers: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+    let is_wanted = |wanted: &str| {
+        let mut given = headers.iter().filter_map(|line| line.split_once(": "));
+        given.any(|(name, value)| name.eq_ignore_ascii_case("authorization") && value == wanted)
+    };
+    if wanted.is_some_and(|wanted| !is_wanted(wanted)) {
+        let head = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\
+                    Connection: close\r\n\r\n";
+        let _ = connection.write_all(head.as_bytes());
+        return;
+    }
     let path = request.split_whitespace().nth(1).unwrap_or_default();
     let path = path
         .split('?')

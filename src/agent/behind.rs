@@ -4,6 +4,7 @@
 //! agent remembers at which commit the clone was when a run of its own built a system. Of any other system
 //! nothing is known.
 
+use crate::clone::environment;
 use crate::spool;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -109,6 +110,7 @@ async fn count(repo_dir: &Path, (from, to): &(String, String)) -> Option<u64> {
         .arg("-C")
         .arg(repo_dir)
         .args(["rev-list", "--count", &format!("{from}..{to}"), "--"])
+        .envs(environment(repo_dir))
         // What a partial clone lacks is not fetched for this.
         .env("GIT_NO_LAZY_FETCH", "1")
         .stdin(Stdio::null())

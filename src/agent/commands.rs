@@ -3,7 +3,9 @@
 //! All of them are always offered. One that cannot work, for want of a repository, is refused with what to do.
 
 use super::config::{Config, Custom, Repo};
+use crate::clone::ENVIRONMENT;
 use crate::protocol::{CommandName, HostId};
+use crate::spool::Pull;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,10 @@ pub(super) fn is_built_in(command: &CommandName) -> bool {
 pub(super) struct Plan {
     /// Each an argv.
     pub(super) steps: Vec<Vec<String>>,
+    /// What the built-in `pull` does in place of steps.
+    pub(super) pull: Option<Pull>,
+    /// Added to the environment of the steps.
+    pub(super) environment: Vec<(String, String)>,
     pub(super) checks: Option<PathBuf>,
     /// Seconds.
     pub(super) timeout: Option<u64>,
@@ -45,6 +51,7 @@ pub(super) struct Catalogue {
     repo: Option<Repo>,
     /// The repository's folder, also where no `[repo]` says so.
     dir: PathBuf,
+    state_dir: PathBuf,
     host_id: HostId,
     custom: BTreeMap<CommandName, Custom>,
 }
@@ -58,6 +65,7 @@ impl Catalogue {
                 .as_ref()
                 .map_or_else(default_dir, |repo| repo.dir.clone()),
             repo: config.repo.clone(),
+            state_dir: config.state_dir.clone(),
             host_id: host_id.clone(),
             custom: config.commands.clone(),
         }
@@ -88,6 +96,15 @@ impl Catalogue {
             && custom.is_none_or(|custom| custom.steps.is_none())
     }
 
+    /// Whether the built-in steps of `command` have git or nix read the clone.
+    pub(super) fn reads_clone(&self, command: &CommandName) -> bool {
+        let custom = self.custom.get(command);
+        matches!(
+            command.as_str(),
+            "switch" | "test" | "update" | "boot" | "build"
+        ) && custom.is_none_or(|custom| custom.steps.is_none())
+    }
+
     /// What a run of `command` does if it begins now.
     pub(super) fn plan(&self, command: &CommandName) -> Result<Plan, Refusal> {
         let custom = self.custom.get(command);
@@ -101,6 +118,9 @@ impl Catalogue {
         if let Some(custom) = custom {
             if let Some(steps) = &custom.steps {
                 plan.steps.clone_from(steps);
+                plan.pull = None;
+                // Nobody is there to answer. The rest is up to the steps.
+                plan.environment.truncate(1);
                 // The built-in checks belong to the built-in steps.
                 plan.checks = None;
             }
@@ -159,7 +179,7 @@ impl Catalogue {
         const PROFILE: &str = "/nix/var/nix/profiles/system";
         let mut checks = None;
         let steps = match command {
-            "pull" => self.pull(),
+            "pull" => Vec::new(),
             // It updates the flake of the folder it runs in, in every version of nix; the option that
             // names another folder is not in all of them.
             "update" => vec![argv(&[
@@ -182,48 +202,26 @@ impl Catalogue {
             "switch" | "boot" | "build" => rebuild(command),
             _ => Vec::new(),
         };
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Plan {
             steps,
+            pull: (command == "pull").then(|| self.pull()).flatten(),
+            environment: ENVIRONMENT.map(owned).into(),
             checks,
             timeout: None,
         }
     }
 
-    /// Clones, or brings an existing clone to the state of the branch, whatever state it is in: one that
-    /// was interrupted while it was made, one of another address, one with changes.
-    fn pull(&self) -> Vec<Vec<String>> {
-        let Some((repo, url)) = self
-            .repo
-            .as_ref()
-            .and_then(|repo| Some((repo, repo.url.as_ref()?)))
-        else {
-            return Vec::new();
-        };
-        let dir = repo.dir.to_string_lossy();
-        let branch = &repo.branch;
-        if !repo.dir.join(".git").exists() {
-            return vec![argv(&[
-                "git",
-                "clone",
-                &format!("--branch={branch}"),
-                "--",
-                url,
-                &dir,
-            ])];
-        }
-        let git = |rest: &[&str]| argv(&[&["git", "-C", &*dir], rest].concat());
-        let (local, remote) = (
-            format!("refs/heads/{branch}"),
-            format!("refs/remotes/origin/{branch}"),
-        );
-        vec![
-            argv(&["git", "init", "--quiet", "--", &dir]),
-            git(&["config", "--replace-all", "remote.origin.url", url]),
-            git(&["fetch", "--prune", "origin", &format!("+{local}:{remote}")]),
-            git(&["symbolic-ref", "HEAD", &local]),
-            git(&["reset", "--hard", &remote]),
-            git(&["clean", "-ffd"]),
-        ]
+    /// Brings the clone to the branch, whatever state it is in.
+    fn pull(&self) -> Option<Pull> {
+        let repo = self.repo.as_ref()?;
+        Some(Pull {
+            url: repo.url.clone()?,
+            branch: repo.branch.clone(),
+            dir: repo.dir.clone(),
+            in_state_dir: repo.dir.starts_with(&self.state_dir),
+            allow_plaintext: repo.allow_plaintext,
+        })
     }
 }
 

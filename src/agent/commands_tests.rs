@@ -91,81 +91,23 @@ fn rollback_evaluates_nothing() {
     assert!(steps[1][0].ends_with("/bin/switch-to-configuration"));
 }
 
-fn run(steps: &[Vec<String>]) {
-    for argv in steps {
-        let output = std::process::Command::new(&argv[0])
-            .args(&argv[1..])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{argv:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-}
-
-fn commit(work: &Path, content: &str) {
-    std::fs::write(work.join("file"), content).unwrap();
-    let git = [
-        "git",
-        "-C",
-        work.to_str().unwrap(),
-        "-c",
-        "user.name=a",
-        "-c",
-        "user.email=a@b",
-    ];
-    let with = |rest: &[&str]| argv(&[&git[..], rest].concat());
-    run(&[
-        with(&["add", "."]),
-        with(&["commit", "--quiet", "-m", content]),
-    ]);
-}
-
 #[test]
-fn pull_brings_the_clone_to_the_branch_whatever_state_it_is_in() {
+fn pull_is_built_in_unless_it_has_steps_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let origin = |name: &str, content: &str| {
-        let work = folder.path().join(name);
-        run(&[argv(&[
-            "git",
-            "init",
-            "--quiet",
-            "--initial-branch=main",
-            work.to_str().unwrap(),
-        ])]);
-        commit(&work, content);
-        work
+    let url = "[repo]\nurl = \"https://git.example.org/a\"\nbranch = \"b\"\n";
+    let plan = |more: &str| {
+        let catalogue = catalogue(&format!("{url}{more}"), folder.path());
+        catalogue.plan(&name("pull")).unwrap()
     };
-    let (first, second) = (origin("first", "one"), origin("second", "other"));
-    let from = |url: &Path| {
-        catalogue(
-            &format!("[repo]\nurl = \"{}\"\n", url.display()),
-            folder.path(),
-        )
-    };
-    let dir = from(&first).repo_dir().to_owned();
-    let pull = |url: &Path| run(&from(url).plan(&name("pull")).unwrap().steps);
-    let content = || std::fs::read_to_string(dir.join("file")).unwrap();
-
-    // A clone that was killed while it began.
-    run(&[argv(&["git", "init", "--quiet", dir.to_str().unwrap()])]);
-    pull(&first);
-    assert_eq!(content(), "one");
-
-    std::fs::remove_dir_all(&dir).unwrap();
-    pull(&first);
-    assert_eq!(content(), "one");
-
-    commit(&first, "two");
-    std::fs::write(dir.join("file"), "changed by hand").unwrap();
-    std::fs::create_dir(dir.join("left")).unwrap();
-    std::fs::write(dir.join("left/over"), "").unwrap();
-    pull(&first);
-    assert_eq!(content(), "two");
-    assert!(!dir.join("left").exists());
-
-    pull(&second);
-    assert_eq!(content(), "other");
+    let built_in = plan("");
+    let pull = built_in.pull.unwrap();
+    assert_eq!((pull.branch.as_str(), pull.in_state_dir), ("b", true));
+    assert!(built_in.environment.len() > 1);
+    let elsewhere = plan("dir = \"/srv/repo\"\n").pull.unwrap();
+    assert!(!elsewhere.in_state_dir);
+    let own = plan("[commands.pull]\nsteps = [[\"sync\", \"{repo}\"]]\n");
+    assert_eq!(own.pull, None);
+    assert_eq!(own.steps[0][0], "sync");
+    let asks_nobody = ("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
+    assert_eq!(own.environment, [asks_nobody]);
 }

@@ -1,6 +1,7 @@
 //! What the agent is told in its TOML file. Reading it opens no other file and asks nothing of the machine.
 
 use super::endpoint::Endpoint;
+use crate::clone::Address;
 use crate::config_file::{self, ConfigError, ConfigSource};
 use crate::mask::{Masker, Masking};
 use crate::protocol::{CommandName, HostId};
@@ -34,6 +35,8 @@ pub struct Config {
 pub(super) struct Repo {
     /// Where `pull` fetches from; without it there is no built-in `pull`.
     pub(super) url: Option<String>,
+    /// It may be fetched over a network without encryption.
+    pub(super) allow_plaintext: bool,
     pub(super) branch: String,
     pub(super) dir: PathBuf,
 }
@@ -106,6 +109,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct RepoTable {
     url: Option<String>,
+    #[serde(default)]
+    allow_plaintext: bool,
     #[serde(default = "default_branch")]
     branch: String,
     dir: Option<PathBuf>,
@@ -226,18 +231,10 @@ fn token_file(file: &File, source: &ConfigSource) -> Result<PathBuf, ConfigError
 }
 
 fn repo(table: RepoTable, state_dir: &Path, source: &ConfigSource) -> Result<Repo, ConfigError> {
-    // Both become arguments of git, which takes what begins with '-' for an option.
-    if table
-        .url
-        .as_deref()
-        .is_some_and(|url| url.is_empty() || url.starts_with('-'))
-    {
-        return Err(source.invalid(
-            "repo.url",
-            "this is no address",
-            "give one that git can fetch from",
-        ));
+    if let Some(url) = &table.url {
+        check_url(url, table.allow_plaintext, source)?;
     }
+    // It becomes an argument of git, which takes what begins with '-' for an option.
     let odd = |c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c);
     if table.branch.is_empty() || table.branch.starts_with('-') || table.branch.contains(odd) {
         return Err(source.invalid(
@@ -246,11 +243,44 @@ fn repo(table: RepoTable, state_dir: &Path, source: &ConfigSource) -> Result<Rep
             "give the name of a branch, as \"main\"",
         ));
     }
+    let dir = table.dir.unwrap_or_else(|| state_dir.join("repo"));
+    if state_dir.starts_with(&dir) || dir.starts_with(state_dir.join("runs")) {
+        return Err(source.invalid(
+            "repo.dir",
+            format!(
+                "a pull removes what is in {} and not in the repository, and the agent keeps its runs there",
+                dir.display()
+            ),
+            "give the clone a folder of its own",
+        ));
+    }
     Ok(Repo {
         url: table.url,
+        allow_plaintext: table.allow_plaintext,
         branch: table.branch,
-        dir: table.dir.unwrap_or_else(|| state_dir.join("repo")),
+        dir,
     })
+}
+
+/// Whether git can fetch from there, and only what its server sent.
+fn check_url(url: &str, allow_plaintext: bool, source: &ConfigSource) -> Result<(), ConfigError> {
+    let address = Address::parse(url).map_err(|error| {
+        source.invalid(
+            "repo.url",
+            error.to_string(),
+            "give one that git can fetch from",
+        )
+    })?;
+    match address.plaintext() {
+        Some(scheme) if !allow_plaintext => Err(source.invalid(
+            "repo.url",
+            format!(
+                "over {scheme}:// everybody on the way could change the configuration that this host will run"
+            ),
+            "use https:// or ssh, or set allow_plaintext = true in [repo] where the network itself is encrypted",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn commands(

@@ -60,6 +60,26 @@ fn what_cannot_be_is_named_with_line_key_and_remedy() {
         ),
         ("[repo]\nbranch = \"-x\"", "agent.toml:4: repo.branch: "),
         (
+            "[repo]\nurl = \"http://git.example.org/a\"",
+            "agent.toml:4: repo.url: over http:// everybody on the way",
+        ),
+        (
+            "[repo]\nurl = \"git://git.example.org/a\"",
+            "agent.toml:4: repo.url: over git://",
+        ),
+        (
+            "[repo]\nurl = \"ftp://git.example.org/a\"",
+            "agent.toml:4: repo.url: over ftp://",
+        ),
+        (
+            "[repo]\ndir = \"/var/lib\"",
+            "agent.toml:4: repo.dir: a pull removes what is in /var/lib",
+        ),
+        (
+            "[repo]\ndir = \"/var/lib/switchyard-agent/runs/x\"",
+            "agent.toml:4: repo.dir: ",
+        ),
+        (
             "[commands.stop]\nsteps = [[\"a\"]]",
             "agent.toml:3: commands.stop: ",
         ),
@@ -79,6 +99,28 @@ fn what_cannot_be_is_named_with_line_key_and_remedy() {
         let error = load(&format!("{LEAST}{bad}\n")).unwrap_err();
         assert!(error.starts_with(said), "{error}");
         assert!(error.contains("; "), "{error} has no remedy");
+    }
+}
+
+#[test]
+fn a_repository_may_be_had_in_plain_text_where_that_is_said() {
+    let of = |url: &str, more: &str| load(&format!("{LEAST}[repo]\nurl = \"{url}\"\n{more}"));
+    for url in ["http://git.example.org/a", "git://git.example.org/a"] {
+        assert!(
+            of(url, "").unwrap_err().contains("allow_plaintext"),
+            "{url}"
+        );
+        assert!(of(url, "allow_plaintext = true\n").is_ok(), "{url}");
+    }
+    for url in [
+        "https://git.example.org/a",
+        "git@git.example.org:a",
+        "ssh://git@git.example.org/a",
+        "http://127.0.0.1:3000/a",
+        "http://[::1]/a",
+        "file:///srv/a",
+    ] {
+        assert!(of(url, "").is_ok(), "{url}");
     }
 }
 

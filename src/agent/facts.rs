@@ -1,7 +1,7 @@
 //! What the host is, read from the places where NixOS, systemd and the kernel keep it.
 
 use super::behind::Behind;
-use super::repo;
+use crate::clone::Revisions;
 use crate::protocol::{Facts, Status, StatusReport};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct FactsSource {
     /// `/`, except in tests.
     root: PathBuf,
-    repo_dir: PathBuf,
+    revisions: Revisions,
     behind: Behind,
 }
 
@@ -24,7 +24,7 @@ impl FactsSource {
     fn below(root: &Path, state_dir: &Path, repo_dir: &Path) -> Self {
         Self {
             root: root.to_owned(),
-            repo_dir: repo_dir.to_owned(),
+            revisions: Revisions::new(repo_dir),
             behind: Behind::open(state_dir, repo_dir),
         }
     }
@@ -33,7 +33,7 @@ impl FactsSource {
     pub(super) fn read(&self) -> Facts {
         let os_version = self.nixos_version();
         let system = self.link("run/current-system");
-        let revision = repo::revision(&self.repo_dir);
+        let revision = self.revisions.head();
         let of_commit = system.as_deref().zip(revision.as_deref());
         Facts {
             behind: of_commit.and_then(|(system, head)| self.behind.commits(system, head)),

@@ -19,11 +19,11 @@ mod follower;
 mod frames;
 mod launcher;
 mod live;
+mod lock;
 mod metrics;
 mod orders;
 mod outbound;
 mod removal;
-mod repo;
 mod requests;
 mod runs;
 mod session;
@@ -31,17 +31,19 @@ mod tls;
 mod uplink;
 mod watch;
 
+use crate::clone;
 use crate::lifecycle::{self, Shutdown};
 use crate::protocol::HostId;
 use commands::Catalogue;
 use config::Config;
 use facts::FactsSource;
 use launcher::Launcher;
+use lock::StateLock;
 use metrics::Sampler;
 use removal::Removal;
 use runs::Runs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tracing::Instrument;
 
 /// Why an agent cannot run.
@@ -57,6 +59,18 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Another agent has the state folder.
+    #[error(
+        "the state folder {} is in use by another agent, {}; stop that one, or give this one a state_dir of its own",
+        state_dir.display(),
+        pid.map_or_else(|| "which did not say which process it is".to_owned(), |pid| format!("process {pid}"))
+    )]
+    InUse {
+        /// The folder.
+        state_dir: PathBuf,
+        /// The other one, where it has written that down.
+        pid: Option<u32>,
     },
     /// The host name cannot be the host's id.
     #[error(
@@ -105,11 +119,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     // Whatever the agent says is said of its host.
     let span = tracing::info_span!("agent", host = %host_id);
     let launcher = Launcher::new(config.supervisor)?;
+    let _lock = span.in_scope(|| StateLock::take(&config.state_dir))?;
     if launcher == Launcher::Systemd {
         tokio::spawn(launcher::warn_of_strangers(config.state_dir.clone()));
     }
     let catalogue = Catalogue::new(&config, &host_id);
-    repo::warn_of_other_owner(catalogue.repo_dir());
+    warn_of_other_owner(catalogue.repo_dir());
     let runs = span.in_scope(|| Runs::open(&config.state_dir, &host_id, launcher))?;
     let mut agent = Agent {
         facts: FactsSource::new(&config.state_dir, catalogue.repo_dir()),
@@ -125,6 +140,17 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     lifecycle::notify_ready("connecting");
     uplink::run(&mut agent, &shutdown).instrument(span).await;
     Ok(())
+}
+
+/// Says in the journal what git and nix would only say in the middle of a run.
+fn warn_of_other_owner(dir: &Path) {
+    if let Some(user) = clone::other_owner(dir) {
+        tracing::warn!(
+            "{} belongs to user {user}, and git and nix refuse the repository of another user; remove it, and the next \
+             pull makes a new clone",
+            dir.display()
+        );
+    }
 }
 
 fn host_name() -> Result<HostId, Error> {

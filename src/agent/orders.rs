@@ -1,9 +1,11 @@
 //! Decides on what the dashboard asks for.
 
+use super::Agent;
 use super::requests::Memory;
-use super::{Agent, repo};
+use crate::clone;
 use crate::protocol::{CommandRejected, CommandRequest, RunId, StatusReport, Timestamp};
 use crate::spool::Spec;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -14,6 +16,9 @@ const ACTIVATION: &str = "nixos-rebuild-switch-to-configuration*.service";
 
 /// How long systemd may take to say whether one is going on.
 const SYSTEMD_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long git may take to say whether it reads the clone.
+const GIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The answer to a command.
 #[derive(Debug)]
@@ -40,6 +45,9 @@ impl Agent {
             Ok(plan) => plan,
             Err(refusal) => return self.reject(request, &refusal.to_string()),
         };
+        if let Some(reason) = self.refusal_of_git(request).await {
+            return self.reject(request, &reason);
+        }
         if self.removal.since().is_some() {
             let reason = "the agent was removed from this host's configuration, and is leaving";
             return self.reject(request, reason);
@@ -56,9 +64,10 @@ impl Agent {
         if limit.is_some_and(|limit| received.elapsed() >= limit) {
             return self.reject(request, "it came too late");
         }
-        if request.command.as_str() == "pull" {
-            repo::remove_stale_locks(self.catalogue.repo_dir());
-        }
+        let steps = match &plan.pull {
+            Some(_) => vec![clone::step(self.runs.dir(&request.run_id).path())],
+            None => plan.steps,
+        };
         let spec = Spec {
             run_id: request.run_id.clone(),
             host_id: self.host_id.clone(),
@@ -67,9 +76,9 @@ impl Agent {
             requested_by: request.requested_by.clone(),
             queued: Timestamp::now(),
             generation_before: self.facts.generation(),
-            // Nobody is there to answer.
-            environment: vec![("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned())],
-            steps: plan.steps,
+            environment: plan.environment,
+            steps,
+            pull: plan.pull,
             checks: plan.checks,
             work_dir: self.catalogue.repo_dir().to_owned(),
             timeout: plan.timeout,
@@ -87,6 +96,23 @@ impl Agent {
             }
             Err(error) => self.reject(request, &error.to_string()),
         }
+    }
+
+    /// Why git, and with it nix, would refuse the clone that the command needs: neither says so plainly.
+    async fn refusal_of_git(&self, request: &CommandRequest) -> Option<String> {
+        let dir = self.catalogue.repo_dir();
+        if !self.catalogue.reads_clone(&request.command) {
+            return None;
+        }
+        let user = clone::other_owner(dir)?;
+        if reads_repository(dir).await {
+            return None;
+        }
+        Some(format!(
+            "{} belongs to user {user}, and git and nix refuse the repository of another user; remove it, and the next \
+             pull makes a new clone",
+            dir.display()
+        ))
     }
 
     fn answer_again(&self, request: &CommandRequest) -> Answer {
@@ -127,6 +153,25 @@ impl Agent {
             reason: Some(reason.to_owned()),
             current_command: self.runs.busy_with().cloned(),
         })
+    }
+}
+
+/// Whether git takes what is in `dir` for a repository that it may read.
+async fn reads_repository(dir: &Path) -> bool {
+    let asked = Command::new("git")
+        .arg("-C")
+        .arg(dir)
+        .args(["rev-parse", "--git-dir"])
+        .envs(clone::environment(dir))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .status();
+    match timeout(GIT_TIMEOUT, asked).await {
+        Ok(Ok(status)) => status.success(),
+        // Without an answer nothing is refused.
+        Ok(Err(_)) | Err(_) => true,
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Spec {
     pub generation_before: Option<u64>,
     /// Each an argv, `{repo}` and `{host}` already replaced; run in order until one fails.
     pub steps: Vec<Vec<String>>,
+    /// What a step that is the built-in `pull` finds here.
+    #[serde(default)]
+    pub pull: Option<Pull>,
     /// The folder whose executable `T*.sh` run after the steps.
     pub checks: Option<PathBuf>,
     /// The repository; steps run in there when it exists.
@@ -61,6 +64,21 @@ pub struct Spec {
 
 fn no_limit() -> u64 {
     u64::MAX
+}
+
+/// What the built-in `pull` brings to which branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// Where it fetches from; it may hold a password.
+    pub url: String,
+    /// The branch.
+    pub branch: String,
+    /// The folder of the clone.
+    pub dir: PathBuf,
+    /// That folder is below the agent's state folder, where nobody else puts anything.
+    pub in_state_dir: bool,
+    /// It may go over a network without encryption.
+    pub allow_plaintext: bool,
 }
 
 /// Somebody asked for the end of the run.

@@ -2,6 +2,7 @@
 
 use super::capture::{Capture, Taken};
 use super::fd_store;
+use super::interpreter;
 use super::journal::Reader;
 use super::streams::Stream;
 use super::waiter::{self, End, Launched};
@@ -286,6 +287,18 @@ fn ssh_command() -> Option<String> {
 
 /// The exit code and the words for a program that could not be started.
 pub(super) fn not_started(program: &str, error: &io::Error) -> (i32, String) {
+    let missing = match error.kind() {
+        io::ErrorKind::NotFound => interpreter::missing(program),
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        let message = format!(
+            "{} is there, but its interpreter {} is not on this host; a script that begins with #!/usr/bin/env finds its interpreter in the PATH",
+            missing.program.display(),
+            missing.interpreter.display().to_string().escape_debug()
+        );
+        return (127, message);
+    }
     match error.kind() {
         io::ErrorKind::NotFound => (
             127,

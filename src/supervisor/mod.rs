@@ -14,6 +14,7 @@ mod execution;
 mod fd_store;
 mod gap;
 mod hold;
+mod interpreter;
 mod journal;
 mod lines;
 mod outcome;

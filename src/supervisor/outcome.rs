@@ -6,6 +6,7 @@ use super::program::{Cause, Interruption};
 use super::recorder::{LeftOut, Recorder};
 use super::tail::{self, Tail};
 use super::{Error, command};
+use crate::clone;
 use crate::protocol::{CommandName, Phase, Progress, Seq, Status, Timestamp};
 use crate::runlog::{Batch, LogReader, LogWriter, RunResult};
 use crate::spool::{RunDir, Spec};
@@ -229,9 +230,9 @@ fn revision(spec: &Spec) -> Option<String> {
     let mut git = Command::new("git");
     git.arg("-C")
         .arg(&spec.work_dir)
-        .args(["rev-parse", "HEAD"])
-        .envs(spec.environment.iter().map(|(name, value)| (name, value)));
-    let said = command::ask(&mut git, ANSWER)?.text;
-    let revision = said.trim();
-    (!revision.is_empty()).then(|| revision.to_owned())
+        .args(["rev-parse", "--quiet", "--verify", "HEAD"])
+        .envs(clone::environment(&spec.work_dir));
+    let said = command::ask(&mut git, ANSWER)?;
+    let revision = said.text.trim();
+    (said.is_success && !revision.is_empty()).then(|| revision.to_owned())
 }

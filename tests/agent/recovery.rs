@@ -14,6 +14,25 @@ fn pid_in(fleet: &Fleet, pointer: &str) -> i32 {
 }
 
 #[tokio::test]
+async fn a_second_agent_on_a_state_folder_ends_with_1_and_says_who_has_it() {
+    let fleet = Fleet::new().await;
+    let first = fleet.agent("true", "");
+    let (_connection, _) = fleet.register().await;
+    let mut second = fleet.agent("true", "");
+    let is_over = || second.0.try_wait().unwrap().is_some();
+    until("the end of the second", is_over).await;
+    assert_eq!(second.0.wait().unwrap().code(), Some(1));
+    let log = fleet.log();
+    let who = format!("in use by another agent, process {}", first.0.id());
+    assert!(log.contains(&who), "{log}");
+    let state = fleet.path("state").display().to_string();
+    assert!(log.contains(&state), "{log}");
+    first.kill();
+    let _third = fleet.agent("true", "");
+    fleet.register().await;
+}
+
+#[tokio::test]
 async fn a_run_outlives_its_agent_and_arrives_whole() {
     let fleet = Fleet::new().await;
     let script = "echo one; while ! [ -e $TEST_FOLDER/go ]; do sleep 0.02; done; echo two";

@@ -48,6 +48,7 @@ impl TestRun {
             requested_by: Some("alice".to_owned()),
             queued: Timestamp::now(),
             generation_before: None,
+            pull: None,
             steps: steps.collect(),
             checks: None,
             work_dir: folder.path().join("repo"),

@@ -1,0 +1,367 @@
+//! git, as the agent runs it: with nothing of the clone's own configuration that runs a program, and with its
+//! errors at hand.
+
+use super::address::Address;
+use crate::spool::Pull;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+/// Settings of every git that the agent starts: what a clone holds runs no program.
+const SAFE: [(&str, &str); 2] = [("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false")];
+
+/// Settings of `pull`. Nothing that a commit holds may keep the next one from being pulled, a loss of power should
+/// find everything on disk, and nothing goes on behind the run.
+const OF_PULL: [(&str, &str); 11] = [
+    ("core.sparseCheckout", "false"),
+    ("submodule.recurse", "false"),
+    ("fetch.recurseSubmodules", "false"),
+    ("fetch.fsckObjects", "false"),
+    ("transfer.fsckObjects", "false"),
+    ("core.fsync", "all"),
+    ("core.fsyncMethod", "batch"),
+    ("gc.autoDetach", "false"),
+    ("maintenance.autoDetach", "false"),
+    ("http.lowSpeedLimit", "1"),
+    ("http.lowSpeedTime", "300"),
+];
+
+/// By which git would find another repository than that of the clone.
+const OF_REPOSITORY: [&str; 10] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_CONFIG_PARAMETERS",
+];
+
+/// Gives git the credentials, which are in its environment: a command line can be read by everybody.
+const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' \
+                      \"$SWITCHYARD_GIT_USER\" \"$SWITCHYARD_GIT_PASSWORD\"; }; f";
+
+/// Longest line of git's errors that is kept, in bytes.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
+
+/// How many of git's errors are kept.
+const MAX_ERRORS: usize = 100;
+
+/// How much of an answer of git's is read, in bytes.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// The exit code of what took too long.
+const TIMED_OUT: i32 = 124;
+
+/// What every step gets that the agent itself made up: no git that it starts runs a program that a clone names, nor
+/// asks anybody.
+pub const ENVIRONMENT: [(&str, &str); 6] = [
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_CONFIG_COUNT", "2"),
+    ("GIT_CONFIG_KEY_0", SAFE[0].0),
+    ("GIT_CONFIG_VALUE_0", SAFE[0].1),
+    ("GIT_CONFIG_KEY_1", SAFE[1].0),
+    ("GIT_CONFIG_VALUE_1", SAFE[1].1),
+];
+
+/// [`ENVIRONMENT`] for a question about the clone in `dir`; no repository around it is taken for it.
+pub fn environment(dir: &Path) -> Vec<(&'static str, OsString)> {
+    let mut environment: Vec<_> = ENVIRONMENT
+        .iter()
+        .map(|(name, value)| (*name, OsString::from(value)))
+        .collect();
+    if let Some(parent) = dir.parent() {
+        environment.push(("GIT_CEILING_DIRECTORIES", parent.into()));
+    }
+    environment
+}
+
+/// git in one clone, for one pull.
+pub(super) struct Git {
+    /// `None`: in no clone.
+    dir: Option<PathBuf>,
+    settings: Vec<(String, String)>,
+    credentials: Option<(String, String)>,
+}
+
+/// A git that failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GitError {
+    #[error(
+        "git: there is no such program on this host; install it, or put its folder into the agent's PATH"
+    )]
+    NotInstalled,
+    #[error("git cannot be started: {0}")]
+    NotStarted(io::Error),
+    /// It said why, in lines that were held back.
+    #[error("{}", .0.words())]
+    Failed(Failed),
+}
+
+/// How a git failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// Such as `fetch`.
+    verb: String,
+    pub(super) code: i32,
+    /// Its errors, which were not written yet.
+    errors: Vec<String>,
+}
+
+impl Failed {
+    /// The errors, or what can be said without any.
+    pub(super) fn words(&self) -> String {
+        if self.errors.is_empty() {
+            format!(
+                "error: git {} ended with exit code {} and said nothing",
+                self.verb, self.code
+            )
+        } else {
+            self.errors.join("\n")
+        }
+    }
+
+    pub(super) fn is_of(&self, verb: &str) -> bool {
+        self.verb == verb
+    }
+
+    /// The first error on a line, for a sentence.
+    fn gist(&self) -> String {
+        let first = self.errors.first();
+        first.map_or_else(|| self.words(), Clone::clone)
+    }
+}
+
+impl GitError {
+    /// The exit code that tells of it.
+    pub(super) fn code(&self) -> i32 {
+        match self {
+            Self::NotInstalled => 127,
+            Self::NotStarted(_) => 126,
+            Self::Failed(failed) => failed.code,
+        }
+    }
+
+    /// In half a sentence, for one who goes on all the same.
+    pub(super) fn gist(&self) -> String {
+        match self {
+            Self::Failed(failed) => format!("git {}: {}", failed.verb, failed.gist()),
+            other => other.to_string(),
+        }
+    }
+
+    fn of_start(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotInstalled,
+            _ => Self::NotStarted(error),
+        }
+    }
+}
+
+impl Git {
+    /// In the clone in `dir`, or in none.
+    pub(super) fn new(dir: Option<&Path>, pull: &Pull, address: &Address) -> Self {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let mut settings: Vec<_> = SAFE.iter().chain(&OF_PULL).map(owned).collect();
+        if !pull.allow_plaintext && !address.is_loopback() {
+            // A server that was reached safely must not lead elsewhere.
+            for scheme in ["http", "git", "ftp"] {
+                settings.push((format!("protocol.{scheme}.allow"), "never".to_owned()));
+            }
+        }
+        let credentials = address.credentials();
+        if credentials.is_some() {
+            let key = format!("credential.{}.helper", address.server());
+            settings.push((key.clone(), String::new()));
+            settings.push((key, HELPER.to_owned()));
+        }
+        Self {
+            dir: dir.map(Path::to_owned),
+            settings,
+            credentials: credentials.map(|(user, password)| (user.to_owned(), password.to_owned())),
+        }
+    }
+
+    /// The same git in another clone, or in none.
+    pub(super) fn elsewhere(&self, dir: Option<&Path>) -> Self {
+        Self {
+            dir: dir.map(Path::to_owned),
+            settings: self.settings.clone(),
+            credentials: self.credentials.clone(),
+        }
+    }
+
+    pub(super) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut git = Command::new("git");
+        git.args(arguments).stdin(Stdio::null());
+        for name in OF_REPOSITORY {
+            git.env_remove(name);
+        }
+        git.env("GIT_TERMINAL_PROMPT", "0");
+        git.env("GIT_CONFIG_COUNT", self.settings.len().to_string());
+        for (number, (key, value)) in self.settings.iter().enumerate() {
+            git.env(format!("GIT_CONFIG_KEY_{number}"), key);
+            git.env(format!("GIT_CONFIG_VALUE_{number}"), value);
+        }
+        if let Some((user, password)) = &self.credentials {
+            git.env("SWITCHYARD_GIT_USER", user);
+            git.env("SWITCHYARD_GIT_PASSWORD", password);
+        }
+        match &self.dir {
+            // Named, so that git does not look for a repository around a clone that it does not recognise.
+            Some(dir) => git
+                .env("GIT_DIR", dir.join(".git"))
+                .env("GIT_WORK_TREE", dir)
+                .current_dir(dir),
+            None => git.current_dir("/"),
+        };
+        git
+    }
+
+    /// Runs git and passes on what it says, but for its errors, which are those of the one who called.
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<(), GitError> {
+        self.start(arguments, Stdio::inherit(), None)
+    }
+
+    /// The same without what it says on standard output, and no longer than `limit`.
+    pub(super) fn run_within(&self, arguments: &[&str], limit: Duration) -> Result<(), GitError> {
+        self.start(arguments, Stdio::null(), Some(limit))
+    }
+
+    fn start(
+        &self,
+        arguments: &[&str],
+        stdout: Stdio,
+        limit: Option<Duration>,
+    ) -> Result<(), GitError> {
+        let mut child = self
+            .command(arguments)
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(GitError::of_start)?;
+        let stderr = child.stderr.take();
+        let reader = thread::spawn(move || stderr.map_or_else(Vec::new, pass_on));
+        let verb = arguments.first().copied().unwrap_or_default().to_owned();
+        let failed = |code, errors| GitError::Failed(Failed { verb, code, errors });
+        let Some(status) = wait(&mut child, limit).map_err(GitError::NotStarted)? else {
+            let seconds = limit.unwrap_or_default().as_secs();
+            // What it started may still hold the pipe, and is not waited for.
+            let error = format!("fatal: the server did not answer within {seconds} s");
+            return Err(failed(TIMED_OUT, vec![error]));
+        };
+        let errors = reader.join().unwrap_or_default();
+        if status.success() {
+            // It got over them.
+            errors.iter().for_each(|line| say_of_git(line));
+            return Ok(());
+        }
+        let signal = status.signal().map(|signal| 128 + signal);
+        Err(failed(status.code().or(signal).unwrap_or(255), errors))
+    }
+
+    /// The folder of files that git finds by itself in `dir`, as nix does.
+    pub(super) fn finds_folder(&self, dir: &Path) -> Option<PathBuf> {
+        let mut git = self
+            .elsewhere(None)
+            .command(&["rev-parse", "--show-toplevel"]);
+        git.current_dir(dir);
+        if let Some(parent) = dir.parent() {
+            git.env("GIT_CEILING_DIRECTORIES", parent);
+        }
+        let found = git.stderr(Stdio::null()).output().ok()?;
+        let path = found.stdout.strip_suffix(b"\n")?;
+        found
+            .status
+            .success()
+            .then(|| PathBuf::from(OsStr::from_bytes(path)))
+    }
+
+    /// What git answers, if it does so within `limit` and with exit code 0.
+    pub(super) fn ask(&self, arguments: &[&str], limit: Duration) -> Option<Vec<u8>> {
+        let mut child = self
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let stdout = child.stdout.take()?;
+        let reader = thread::spawn(move || {
+            let mut answer = Vec::new();
+            let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut answer);
+            read.map(|_| answer)
+        });
+        let status = wait(&mut child, Some(limit)).ok()??;
+        let answer = reader.join().ok()?.ok()?;
+        status.success().then_some(answer)
+    }
+}
+
+/// Waits for the end of a child; one that takes longer than `limit` is killed.
+fn wait(child: &mut Child, limit: Option<Duration>) -> io::Result<Option<ExitStatus>> {
+    let Some(limit) = limit else {
+        return child.wait().map(Some);
+    };
+    let begin = Instant::now();
+    loop {
+        match child.try_wait()? {
+            Some(status) => return Ok(Some(status)),
+            None if begin.elapsed() < limit => sleep(POLL_INTERVAL),
+            None => {
+                child.kill()?;
+                child.wait()?;
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Writes to standard error what comes, but for errors, which it gives.
+fn pass_on(stderr: impl Read) -> Vec<String> {
+    let mut reader = BufReader::new(stderr);
+    let mut errors = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        match reader
+            .by_ref()
+            .take(MAX_LINE_BYTES)
+            .read_until(b'\n', &mut line)
+        {
+            Ok(0) | Err(_) => return errors,
+            Ok(_) => {}
+        }
+        let is_error = line.starts_with(b"fatal: ") || line.starts_with(b"error: ");
+        if is_error && errors.len() < MAX_ERRORS {
+            errors.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        } else {
+            // Where nobody reads it, there is nobody left to tell.
+            let _ = io::stderr().write_all(&line);
+        }
+    }
+}
+
+/// Passes an error on that ended nothing, in a form that nobody takes for one that did.
+fn say_of_git(line: &str) {
+    let _ = writeln!(io::stderr(), "git: {line}");
+}
+
+/// Tells the user of something that was mended.
+pub(super) fn say(text: &str) {
+    note(&format!("mended: {text}"));
+}
+
+/// Tells the user of something.
+pub(super) fn note(text: &str) {
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}

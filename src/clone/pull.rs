@@ -1,0 +1,212 @@
+//! The built-in `pull`: brings the clone to the branch, whatever state it is in.
+
+use super::address::Address;
+use super::git::{Git, GitError, say};
+use super::place::{Place, PlaceError, Replaced};
+use super::{check, filters, fresh, locks, repair};
+use crate::spool::{self, Pull, RunDir, Spec};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the server may take to say that it has the branch.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a pull failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PullError {
+    #[error("the folder {} does not say what to pull", .0.display())]
+    NoSpec(PathBuf),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error("{0}")]
+    Git(GitError),
+    #[error("git cannot read all files of the commit at which the clone is")]
+    Unreadable,
+    #[error("git does not find the clone in its folder")]
+    NotFound,
+    #[error(
+        "{url} has no branch \"{branch}\"; correct `branch` in `[repo]` of the agent's configuration"
+    )]
+    NoBranch { branch: String, url: String },
+    #[error(
+        "the commit asks for the filter \"{filter}\" in its .gitattributes, and there is no program {program} on this host; add its package to systemd.services.switchyard-agent.path, or take the filter out of the repository"
+    )]
+    NoFilter { filter: String, program: String },
+    #[error(
+        "three folders that were in the way of the clone are kept already; remove {} and those beside it",
+        .0.display()
+    )]
+    TooMuchAside(PathBuf),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+impl PullError {
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+
+    fn code(&self) -> i32 {
+        match self {
+            Self::Git(error) => error.code(),
+            _ => 1,
+        }
+    }
+
+    /// For a sentence about what was mended.
+    fn gist(&self) -> String {
+        match self {
+            Self::Git(error) => error.gist(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The last lines of the pull. What git said is told in its words.
+    fn last_words(&self) -> String {
+        match self {
+            Self::Git(GitError::Failed(failed)) => failed.words(),
+            other => format!("error: {other}"),
+        }
+    }
+}
+
+/// The step of a run that is its pull: this very program, even where its file was replaced since it began.
+pub fn step(rundir: &Path) -> Vec<String> {
+    let rundir = rundir.to_string_lossy().into_owned();
+    vec!["/proc/self/exe".to_owned(), "pull".to_owned(), rundir]
+}
+
+/// Runs the pull of a run. Gives the exit code.
+pub fn main(rundir: &Path) -> u8 {
+    match of_run(rundir) {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{}", error.last_words());
+            u8::try_from(error.code()).unwrap_or(1)
+        }
+    }
+}
+
+fn of_run(rundir: &Path) -> Result<(), PullError> {
+    let no_spec = || PullError::NoSpec(rundir.to_owned());
+    let spec = RunDir::at(rundir).ok_or_else(no_spec)?.spec();
+    let spec: Option<Spec> = spool::read_json(&spec).ok().flatten();
+    let pull = spec.and_then(|spec| spec.pull).ok_or_else(no_spec)?;
+    run(&pull)
+}
+
+/// Brings the clone to the branch, and mends it if need be.
+pub(super) fn run(pull: &Pull) -> Result<(), PullError> {
+    let no_address = |error: super::InvalidAddress| io::Error::other(error.to_string());
+    let address = Address::parse(&pull.url).map_err(no_address);
+    let address = address.map_err(PullError::at(&pull.dir))?;
+    let git = Git::new(Some(&pull.dir), pull, &address);
+    let url = address.bare();
+    match Place::look(pull)? {
+        Place::Empty => fresh::make(&git, pull, url, Replaced::Removed),
+        Place::Unusable(replaced, why) => {
+            let mended = format!(
+                "what was in {} is no usable clone ({why}); a fresh one took its place",
+                pull.dir.display()
+            );
+            fresh::make(&git, pull, url, replaced).map(|()| say(&mended))
+        }
+        Place::Clone(replaced) => {
+            locks::remove_stale(&pull.dir);
+            match update(&git, pull, url) {
+                Ok(()) => Ok(()),
+                Err(error) => mend(&git, pull, url, replaced, error),
+            }
+        }
+    }
+}
+
+/// Fetches the branch, and makes the clone what it is there.
+fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
+    let branch = &pull.branch;
+    git.run(&["config", "--replace-all", "remote.origin.url", url])?;
+    check::is_found(git, &pull.dir)?;
+    let before = check::commit(git);
+    if before.is_some() {
+        // The server will not send again what is damaged here.
+        check::head(git)?;
+    }
+    let refs = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+    git.run(&["fetch", "--prune", "origin", &refs])?;
+    bring_to_branch(git, branch)?;
+    if check::commit(git) == before {
+        return Ok(());
+    }
+    check::head(git)
+}
+
+/// Makes HEAD, index and files what was fetched of the branch.
+pub(super) fn bring_to_branch(git: &Git, branch: &str) -> Result<(), PullError> {
+    git.run(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])?;
+    git.run(&["reset", "--hard", &format!("refs/remotes/origin/{branch}")])?;
+    Ok(git.run(&["clean", "-ffd"])?)
+}
+
+/// Mends a clone in which `first` failed, unless that is the server's doing, or the commit's.
+fn mend(
+    git: &Git,
+    pull: &Pull,
+    url: &str,
+    replaced: Replaced,
+    first: PullError,
+) -> Result<(), PullError> {
+    let branch = &pull.branch;
+    if matches!(first, PullError::Git(GitError::NotInstalled)) {
+        return Err(first);
+    }
+    if let Err(of_server) = ask_server(git, url, branch) {
+        let is_same =
+            matches!(&first, PullError::Git(GitError::Failed(failed)) if failed.is_of("fetch"));
+        return Err(if is_same { first } else { of_server });
+    }
+    let first = explain(git, branch, first);
+    if matches!(first, PullError::NoFilter { .. }) {
+        return Err(first);
+    }
+    let gist = first.gist();
+    let repaired = repair::clone(git, &pull.dir, branch)
+        .map_err(PullError::at(&pull.dir))
+        .and_then(|()| update(git, pull, url));
+    if repaired.is_ok() {
+        say(&format!(
+            "the clone was damaged ({gist}); its HEAD, index and refs were made anew"
+        ));
+        return Ok(());
+    }
+    fresh::make(git, pull, url, replaced)?;
+    say(&format!(
+        "the clone was damaged ({gist}); a fresh one took its place"
+    ));
+    Ok(())
+}
+
+/// Whether the server answers and has the branch: without that nothing can be mended.
+fn ask_server(git: &Git, url: &str, branch: &str) -> Result<(), PullError> {
+    let name = format!("refs/heads/{branch}");
+    let asked = ["ls-remote", "--quiet", "--exit-code", "--", url, &name];
+    let asked = git.elsewhere(None).run_within(&asked, SERVER_TIMEOUT);
+    match asked {
+        // As its manual says of that option.
+        Err(GitError::Failed(failed)) if failed.code == 2 => Err(PullError::NoBranch {
+            branch: branch.to_owned(),
+            url: url.to_owned(),
+        }),
+        other => Ok(other?),
+    }
+}
+
+/// An error in the checkout may have a reason that git does not tell.
+pub(super) fn explain(git: &Git, branch: &str, error: PullError) -> PullError {
+    let commit = format!("refs/remotes/origin/{branch}");
+    match filters::missing(git, &commit) {
+        Some(filters::Missing { filter, program }) => PullError::NoFilter { filter, program },
+        None => error,
+    }
+}

@@ -1,0 +1,83 @@
+//! Makes anew what a clone can lose without losing an object: HEAD, index, refs and files that only speed git up.
+
+use super::fresh::make_writable;
+use super::git::Git;
+use super::refs;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Files and folders of `.git` that git makes anew, or that belong to something which was interrupted.
+const NOT_NEEDED: [&str; 20] = [
+    "index",
+    "FETCH_HEAD",
+    "ORIG_HEAD",
+    "AUTO_MERGE",
+    "MERGE_HEAD",
+    "MERGE_MSG",
+    "MERGE_MODE",
+    "CHERRY_PICK_HEAD",
+    "REVERT_HEAD",
+    "REBASE_HEAD",
+    "BISECT_LOG",
+    "BISECT_START",
+    "rebase-merge",
+    "rebase-apply",
+    "sequencer",
+    "logs",
+    "info/sparse-checkout",
+    "objects/info/commit-graph",
+    "objects/info/commit-graphs",
+    "objects/pack/multi-pack-index",
+];
+
+/// Ends of file names in `objects/pack` without which git manages.
+const SPEED_ONLY: [&str; 3] = [".bitmap", ".rev", ".mtimes"];
+
+/// Mends the clone in `dir`, as far as that takes no server. What fails here is met by the next git.
+pub(super) fn clone(git: &Git, dir: &Path, branch: &str) -> io::Result<()> {
+    let git_dir = dir.join(".git");
+    make_writable(dir);
+    for name in NOT_NEEDED {
+        remove(&git_dir.join(name))?;
+    }
+    let pack = git_dir.join("objects/pack");
+    for entry in fs::read_dir(pack).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("multi-pack-index") || SPEED_ONLY.iter().any(|end| name.ends_with(end))
+        {
+            remove(&entry.path())?;
+        }
+    }
+    let shallow = git_dir.join("shallow");
+    if fs::read(&shallow).is_ok_and(|text| text.is_empty()) {
+        remove(&shallow)?;
+    }
+    // The stub of HEAD that such a repository has is not to be touched, and its refs are not files.
+    if git_dir.join("reftable").exists() {
+        return Ok(());
+    }
+    refs::make_sound(&git_dir, branch)?;
+    // By which git would take the files for those of another folder. Where there is none it fails, which is as good.
+    for key in ["core.worktree", "core.bare"] {
+        let _ = git.ask(&["config", "--unset-all", key], ANSWER_TIMEOUT);
+    }
+    Ok(())
+}
+
+/// Removes a file or a folder; none is as good.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
