@@ -29,11 +29,12 @@ export function bulkSummary(results) {
 /** @param {Answer} answer @param {Fleet} fleet @returns {Result} */
 function result({ host_id: host, run_id, status, detail }, fleet) {
   if (!run_id) return { host, run: null, state: 'failed', word: 'refused', text: detail ?? `status ${status}` };
-  const run = fleet.findRun(host, run_id);
-  if (!run) return { host, run: run_id, state: 'queued', word: 'asked for', text: '' };
   const about = fleet.hosts.get(host);
+  // What was started behind it is what became of it.
+  const run = about?.run?.after === run_id ? about.run : fleet.findRun(host, run_id);
+  if (!run) return { host, run: run_id, state: 'queued', word: 'requested', text: '' };
   const lost = run.status === 'running' && about !== undefined && hostState(about) === 'lost';
   const state = lost ? 'lost' : runState(run);
-  const text = run.status === 'running' ? (phaseText(run) ?? '') : isBusy(run) ? (about?.online ? '' : 'waits for the host') : resultText(run);
-  return { host, run: run_id, state, word: lost ? STATES.lost.word : runWord(run), text };
+  const text = run.status === 'running' ? (phaseText(run) ?? '') : isBusy(run) ? (about?.online ? '' : 'Waiting for the host to connect') : resultText(run);
+  return { host, run: run.run_id, state, word: lost ? STATES.lost.word : runWord(run), text };
 }

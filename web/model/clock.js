@@ -12,10 +12,20 @@ export class Clock {
     this.#now = now;
   }
 
-  /** Differences under two seconds are the way here. @param {string} serverTime */
-  learn(serverTime) {
-    const offset = Date.parse(serverTime) - this.#now();
+  /**
+   * Takes the dashboard's time as it has just been told. Differences under two seconds are the way here, or what
+   * the `Date` of an answer leaves out.
+   * @param {string} time
+   */
+  learn(time) {
+    const offset = Date.parse(time) - this.#now();
     if (!Number.isNaN(offset)) this.#offset = Math.abs(offset) < 2000 ? 0 : offset;
+  }
+
+  /** It is at least as late as this: a time of the past that the dashboard told. @param {string | null | undefined} time */
+  notBefore(time) {
+    const offset = Date.parse(time ?? '') - this.#now();
+    if (offset > this.#offset + 2000) this.#offset = offset;
   }
 
   /** The dashboard's time, ms. */

@@ -1,18 +1,22 @@
 /** The same failure on several hosts is one. */
 
 import { hostState } from './status.js';
-import { firstLine, shortPaths } from './summary.js';
+import { reasonText } from './summary.js';
 
 /** @typedef {import('./types.js').Host} Host */
 /** @typedef {{text: string, hosts: string[]}} Failure */
 
-/** What failed on at least two hosts, most hosts first. @param {Iterable<Host>} hosts @returns {Failure[]} */
-export function commonFailures(hosts) {
+/**
+ * What failed on at least two hosts, most hosts first.
+ * @param {Iterable<Host>} hosts @param {(host: Host) => import('./types.js').Run | undefined} [details] the run of a host's deployment
+ * @returns {Failure[]}
+ */
+export function commonFailures(hosts, details = ({ run }) => run ?? undefined) {
   /** @type {Map<string, string[]>} */
   const groups = new Map();
   for (const host of hosts) {
     if (hostState(host) !== 'failed') continue;
-    const text = failureText(host);
+    const text = failureText(host, details(host));
     if (!text) continue;
     const group = groups.get(text);
     if (group) group.push(host.id);
@@ -24,10 +28,9 @@ export function commonFailures(hosts) {
     .sort((a, b) => b.hosts.length - a.hosts.length || (a.text < b.text ? -1 : 1));
 }
 
-/** Without what differs from host to host though the failure is the same. @param {Host} host */
-function failureText(host) {
-  const text = shortPaths(firstLine(host.run?.message ?? ''));
-  let said = text;
+/** Without what differs from host to host though the failure is the same. @param {Host} host @param {import('./types.js').Run} [run] */
+function failureText(host, run) {
+  let said = run ? reasonText(run) : '';
   for (const name of [host.id, host.hostname]) {
     if (name && name.length > 1) said = said.replaceAll(new RegExp(`(?<![\\w.-])${escape(name)}(?![\\w-])`, 'g'), 'HOST');
   }

@@ -1,10 +1,12 @@
 /** What the dashboard said of the hosts and their runs. */
 
+import { deploymentOf } from './status.js';
+
 /** @typedef {import('./types.js').Host} Host */
 /** @typedef {import('./types.js').Run} Run */
 
-/** Runs besides the hosts' current ones that are remembered for a page that shows them. */
-const MAX_RUNS = 200;
+/** Runs besides the hosts' current ones that are remembered for a page that shows them, deployments among them. */
+const MAX_RUNS = 1000;
 
 export class Fleet {
   /** @type {Map<string, Host>} */
@@ -48,6 +50,12 @@ export class Fleet {
   findRun(hostId, runId) {
     const current = this.hosts.get(hostId)?.run;
     return current?.run_id === runId ? current : this.#runs.get(`${hostId}/${runId}`);
+  }
+
+  /** The run of a host's deployment, where it is known. @param {Host} host */
+  deployed(host) {
+    const deployment = deploymentOf(host);
+    return deployment ? this.findRun(host.id, deployment.run_id) : undefined;
   }
 
   /** A run is asked for now: to be given with the answer. */
@@ -94,10 +102,10 @@ export class Fleet {
     this.#changed(isNew ? null : host.id);
   }
 
-  /** @param {{host_id: string, run_id: string, command: string, requested_by?: string | null}} message */
-  #queued({ host_id, run_id, command, requested_by }) {
+  /** @param {{host_id: string, run_id: string, command: string, requested_by?: string | null, then?: string | null}} message */
+  #queued({ host_id, run_id, command, requested_by, then }) {
     if (this.findRun(host_id, run_id)) return;
-    this.run({ host_id, run_id, command, requested_by, status: 'queued' });
+    this.run({ host_id, run_id, command, requested_by, then, status: 'queued' });
   }
 
   /** @param {Host} host */

@@ -4,12 +4,12 @@
 /** @typedef {import('./types.js').Host} Host */
 /** @typedef {'idle'|'queued'|'running'|'lost'|'ok'|'failed'|'stopped'} State */
 
-/** @type {Record<State, {glyph: string, word: string}>} */
+/** The glyphs are for titles and notifications, which hold text alone. @type {Record<State, {glyph: string, word: string}>} */
 export const STATES = {
   idle: { glyph: '○', word: 'idle' },
   queued: { glyph: '◷', word: 'queued' },
   running: { glyph: '▶', word: 'running' },
-  lost: { glyph: '⚡', word: 'lost contact' },
+  lost: { glyph: '⌁', word: 'lost contact' },
   ok: { glyph: '✓', word: 'ok' },
   failed: { glyph: '✗', word: 'failed' },
   stopped: { glyph: '■', word: 'stopped' },
@@ -18,10 +18,19 @@ export const STATES = {
 /** The order in which the summary names them. @type {State[]} */
 export const STATE_ORDER = ['ok', 'running', 'failed', 'lost', 'queued', 'stopped', 'idle'];
 
-/** @param {Run} run @returns {State} */
+/** Commands that activate a system or make it the boot default. */
+const DEPLOYING = ['switch', 'test', 'boot', 'rollback', 'reboot'];
+
+/** @param {string} command */
+export function isDeploying(command) {
+  return DEPLOYING.includes(command);
+}
+
+/** @param {Pick<Run, 'status'>} run @returns {State} */
 export function runState(run) {
   switch (run.status) {
     case 'error':
+    case 'rolled_back':
     case 'expired':
     case 'rejected':
       return 'failed';
@@ -30,9 +39,9 @@ export function runState(run) {
   }
 }
 
-/** The word beside the glyph: an expired run counts as failed and still says what it is. @param {Run} run */
+/** The word beside the glyph: an expired run counts as failed and still says what it is. @param {Pick<Run, 'status'>} run */
 export function runWord(run) {
-  return run.status === 'expired' || run.status === 'rejected' ? run.status : STATES[runState(run)].word;
+  return run.status === 'expired' || run.status === 'rejected' || run.status === 'rolled_back' ? run.status.replace('_', ' ') : STATES[runState(run)].word;
 }
 
 /** Whether the host can take no other command now. @param {Run | null | undefined} run */
@@ -41,21 +50,41 @@ export function isBusy(run) {
 }
 
 /**
- * A host that is out of contact is `lost`, whatever its last run came to; one that waits in the queue says
- * so, and one that never came has nothing to lose.
+ * What was last deployed to a host. A deploying run that has just ended is it before the dashboard says so.
+ * @param {Host} host @returns {import('./types.js').Deployment | null}
+ */
+export function deploymentOf({ run, deployment }) {
+  if (deployment && deployment.run_id === run?.run_id) return deployment;
+  if (run && !isBusy(run) && (deployment === undefined || (isDeploying(run.command) && run.started))) return run;
+  return deployment ?? null;
+}
+
+/** The last run where it is not the deployment itself. @param {Host} host @returns {Run | null} */
+export function runBeside(host) {
+  const { run } = host;
+  return run && run.run_id !== deploymentOf(host)?.run_id ? run : null;
+}
+
+/**
+ * A host that is out of contact is `lost`, whatever was deployed; one that waits in the queue says so, and one
+ * that never came has nothing to lose. At rest the deployment decides, not the last run: a good pull does not
+ * hide a failed switch, and a failed pull changes nothing on the host.
  * @param {Host} host @returns {State}
  */
 export function hostState(host) {
   const run = host.run;
   if (run?.status === 'queued') return 'queued';
   if (!host.online && (host.last_seen || run?.status === 'running')) return 'lost';
-  return run ? runState(run) : 'idle';
+  if (run?.status === 'running') return 'running';
+  const deployment = deploymentOf(host);
+  return deployment ? runState(deployment) : 'idle';
 }
 
 /** @param {Host} host */
 export function hostWord(host) {
   const state = hostState(host);
-  return host.run && state === runState(host.run) ? runWord(host.run) : STATES[state].word;
+  const deployment = deploymentOf(host);
+  return deployment && state === runState(deployment) ? runWord(deployment) : STATES[state].word;
 }
 
 /** Failed and lost come first. @param {State} state */

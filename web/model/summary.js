@@ -1,21 +1,22 @@
 /** Sentences about runs and hosts. */
 
-import { age, count, duration, plural, timeOfDay } from './format.js';
-import { commandLabel, exitCodeMeaning, phaseText, phaseWord } from './words.js';
-import { hostState, runWord } from './status.js';
+import { stripAnsi } from './ansi.js';
+import { age, clockDuration, duration, plural, shortRevision, timeOfDay } from './format.js';
+import { commandLabel, exitCodeMeaning, phaseWord } from './words.js';
+import { deploymentOf, hostState, isBusy, isDeploying, runBeside, runState, runWord } from './status.js';
 
 /** @typedef {import('./types.js').Run} Run */
 /** @typedef {import('./types.js').Host} Host */
+/** @typedef {import('./types.js').Deployment} Deployment */
 /** @typedef {import('./clock.js').Clock} Clock */
 
-/** `exit code 4: a unit failed to start, and the system is switched` @param {Run} run */
+/** `Switched, but a unit failed to start (exit code 4)` @param {Run} run */
 export function exitText(run) {
-  if (run.exit_code == null) return 'no exit code';
   if (run.tests?.result === 'error') {
-    return `exit code ${run.exit_code}: ${run.tests.total - run.tests.passed} of the host's ${plural(run.tests.total, 'check')} failed`;
+    return `${run.tests.total - run.tests.passed} of the host's ${plural(run.tests.total, 'check')} failed (exit code ${run.exit_code})`;
   }
   const activated = (run.phases ?? []).some(({ phase }) => phase === 'activation' || phase === 'switch');
-  return `exit code ${run.exit_code}: ${exitCodeMeaning(run.exit_code, activated)}`;
+  return exitCodeMeaning(run.exit_code, activated, isDeploying(run.command));
 }
 
 /** `generation 41 → 42`, or what is known of it. @param {Run} run */
@@ -26,22 +27,29 @@ export function generationText(run) {
   return after == null ? `generation ${before}` : `now generation ${after}`;
 }
 
+/** Why a run failed, in a line: the most telling one of its cause, else the first of its message. @param {Run} run */
+export function reasonText({ cause, message }) {
+  return shortPaths(stripAnsi(firstLine(cause?.[0]?.summary || message || '')));
+}
+
 /** How a run ended, in a line. @param {Run} run */
 export function resultText(run) {
-  const message = shortPaths(firstLine(run.message ?? ''));
+  const reason = reasonText(run);
   switch (run.status) {
     case 'ok':
-      return generationText(run) || 'everything went well';
+      return generationText(run) || 'Succeeded';
     case 'error':
-      return message || exitText(run);
+      return reason || exitText(run);
+    case 'rolled_back':
+      return reason || 'Not confirmed: the old system runs again';
     case 'stopped':
-      return message || `stopped${run.phase ? ` while ${phaseWord(run.phase).toLowerCase()}` : ''}`;
+      return reason || `Stopped${run.phase ? ` while ${phaseWord(run.phase).toLowerCase()}` : ''}`;
     case 'lost':
-      return 'nobody saw how it ended';
+      return 'Result unknown';
     case 'expired':
-      return 'the host did not come for it in time';
+      return 'Expired: the host did not connect in time';
     case 'rejected':
-      return message || 'the host refused it';
+      return reason || 'The host refused the command';
     default:
       return '';
   }
@@ -66,38 +74,90 @@ export function skewText({ clock_skew_ms: skew }) {
   return `${duration(Math.abs(skew))} ${skew > 0 ? 'ahead' : 'behind'}`;
 }
 
+/** `No contact for 30 s`, `Never connected` @param {Host} host @param {Clock} clock */
+export function contactText(host, clock) {
+  if (!host.last_seen) return 'Never connected';
+  const ago = age(clock.now() - Date.parse(host.last_seen));
+  return ago === 'just now' ? 'Lost contact just now' : `No contact for ${ago.replace(' ago', '')}`;
+}
+
 /**
- * The line of a host that does not run anything.
- * @param {Host} host @param {Clock} clock
+ * The line of a host that does not run anything: why it waits, failed or is out of contact, or what runs there.
+ * @param {Host} host @param {Clock} clock @param {Run} [details] the run of its deployment, where that is known
  */
-export function hostText(host, clock) {
-  const run = host.run;
-  const seen = host.last_seen ? `last heard ${age(clock.now() - Date.parse(host.last_seen))}` : 'never connected';
+export function hostText(host, clock, details) {
+  const { run } = host;
+  const deployment = deploymentOf(host);
   switch (hostState(host)) {
     case 'queued':
-      return (host.online ? 'waits for the host to begin' : `waits for the host, ${seen}`) + (run?.expires ? `, until ${timeOfDay(new Date(run.expires)).slice(0, 5)}` : '');
+      return `Waiting for the host to ${host.online ? 'start' : 'connect'}${run?.expires ? ` (expires ${timeOfDay(new Date(run.expires)).slice(0, 5)})` : ''}`;
     case 'lost':
-      if (run?.status === 'running') return `${seen} · ${run.command} may go on there`;
-      return run?.status === 'lost' && host.online ? resultText(run) : seen;
+      if (run?.status === 'running') return `${contactText(host, clock)} · ${commandLabel(run.command)} may still be running`;
+      return host.online ? 'Result unknown' : contactText(host, clock);
     default:
-      if (run) return resultText(run);
-      return host.online ? 'no run yet' : seen;
+      if (!deployment) return host.online ? (run ? 'Not deployed yet' : 'No runs yet') : contactText(host, clock);
+      return deployedText(deployment, run?.run_id === deployment.run_id ? run : details);
   }
 }
 
-/** `Switch · 5 min ago · took 1 min 15 s`, for a run that does not go on. @param {Run} run @param {Host} host @param {Clock} clock */
-export function endText(run, host, clock) {
-  const name = commandLabel(run.command);
-  if (run.status === 'queued') return run.requested_by ? `${name} · asked for by ${run.requested_by}` : name;
-  const outcome = hostState(host) === 'lost' && run.status !== 'lost' ? `${name} ${runWord(run)}` : name;
-  if (run.status === 'running') return [name, phaseText(run)].filter(Boolean).join(' · ');
-  const took = run.duration_ms != null ? `took ${duration(run.duration_ms)}` : '';
+/** @param {Deployment} deployment @param {Run} [run] the same, where more is known of it */
+function deployedText(deployment, run) {
+  if (run) return resultText(run);
+  if (deployment.status !== 'ok') return `${commandLabel(deployment.command)} ${runWord(deployment)}`;
+  return deployment.generation == null ? 'Succeeded' : `generation ${deployment.generation}`;
+}
+
+/** When and how long: `5 min ago · 1 min 15 s`. @param {Run | Deployment} run @param {Host} host @param {Clock} clock */
+function whenText(run, host, clock) {
   const ended = run.completed ? age(clock.hostNow(host) - Date.parse(run.completed)) : '';
-  return [outcome, ended, took].filter(Boolean).join(' · ');
+  const took = 'duration_ms' in run && run.duration_ms != null ? duration(run.duration_ms) : '';
+  return [ended, took].filter(Boolean).join(' · ');
+}
+
+/** `Switch · 5 min ago · 1 min 15 s`, for a run that is over. @param {Run | Deployment} run @param {Host} host @param {Clock} clock */
+export function endText(run, host, clock) {
+  return [commandLabel(run.command), whenText(run, host, clock)].filter(Boolean).join(' · ');
+}
+
+/** `Pull, then Switch` @param {Run} run */
+export function commandText({ command, then }) {
+  return then ? `${commandLabel(command)}, then ${commandLabel(then)}` : commandLabel(command);
+}
+
+/**
+ * What stands at the right of a host: its run while it goes on, its last run otherwise. `failed` where that run
+ * failed and is not the deployment.
+ * @param {Host} host @param {Clock} clock @returns {{text: string, failed: boolean, reason: string}}
+ */
+export function lastText(host, clock) {
+  const { run } = host;
+  if (!run) return { text: '', failed: false, reason: '' };
+  if (isBusy(run)) {
+    const ms = clock.elapsed(run, host);
+    return { text: ms == null ? commandText(run) : `${clockDuration(ms)} · ${commandText(run)}`, failed: false, reason: '' };
+  }
+  const beside = runBeside(host);
+  const failed = beside !== null && runState(beside) === 'failed';
+  const word = beside ? ` ${runWord(beside)}` : '';
+  return { text: `${commandLabel(run.command)}${word} · ${whenText({ ...run, duration_ms: null }, host, clock)}`.replace(/ · $/, ''), failed, reason: failed ? resultText(beside) : '' };
+}
+
+/** What runs there: `d3adbeef · 3 behind · reboot needed · gen 41` @param {Host} host */
+export function revisionText(host) {
+  const skew = skewText(host);
+  const deployment = deploymentOf(host);
+  const revision = (deployment?.status === 'ok' && deployment.revision) || host.revision;
+  const parts = [
+    revision && shortRevision(revision),
+    host.behind && `${host.behind} behind`,
+    host.reboot_required && 'reboot needed',
+    host.generation != null && `gen ${host.generation}`,
+    skew && `clock ${skew}`,
+  ].filter(Boolean);
+  return parts.join(' · ') || (host.last_seen ? '' : 'never connected');
 }
 
 /** @param {Run} run @param {number} held lines the browser knows of */
 export function linesText(run, held) {
-  const lines = Math.max(run.lines ?? 0, held);
-  return run.errors ? `${plural(lines, 'line')} · ${count(run.errors)} on stderr` : plural(lines, 'line');
+  return plural(Math.max(run.lines ?? 0, held), 'line');
 }

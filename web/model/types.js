@@ -4,7 +4,10 @@
  * @typedef {{line: string, timestamp: string, is_error: boolean | null}} Line
  * @typedef {{phase: string, seq: number, started: string}} PhaseMark
  * @typedef {{current: number, total: number, passed: number, running: boolean, result: string | null}} Tests
- * @typedef {'queued'|'running'|'ok'|'error'|'stopped'|'lost'|'expired'|'rejected'} Status
+ * @typedef {'queued'|'running'|'ok'|'error'|'stopped'|'lost'|'expired'|'rejected'|'rolled_back'} Status
+ *
+ * Why a run failed; `from`, `to` and `line` are numbers of its lines.
+ * @typedef {{kind: string, name?: string | null, summary: string, from?: number | null, to?: number | null, line?: number | null}} Cause
  *
  * @typedef {object} Run
  * @property {string} run_id
@@ -20,6 +23,9 @@
  * @property {number | null} [duration_ms]
  * @property {number | null} [exit_code]
  * @property {string | null} [message]
+ * @property {Cause[] | null} [cause] the most important first
+ * @property {string | null} [then] the command that is started where this one succeeds
+ * @property {string | null} [after] the run before it, of which it is the `then`
  * @property {number | null} [lines]
  * @property {number | null} [errors] lines on standard error
  * @property {string | null} [phase]
@@ -31,7 +37,11 @@
  * @property {Tests | null} [tests]
  * @property {number | null} [generation_before]
  * @property {number | null} [generation_after]
+ * @property {string | null} [revision] of the configuration, after it
  * @property {boolean | null} [index_rebuilt]
+ *
+ * The last run that activated a system or made it the boot default.
+ * @typedef {{run_id: string, command: string, status: Status, completed?: string | null, generation?: number | null, revision?: string | null, system?: string | null}} Deployment
  *
  * @typedef {{cpu: number | null, ram: number | null, swap: number | null, load: number | null}} Metrics
  *
@@ -53,6 +63,7 @@
  * @property {string[] | null} [commands]
  * @property {string | null} [pending_command]
  * @property {Metrics | null} [metrics]
+ * @property {Deployment | null} [deployment] absent where the dashboard does not say
  * @property {Run | null} [run]
  */
 export {};

@@ -4,29 +4,45 @@
 
 /** @type {Record<string, {label: string, doing: string, help: string}>} */
 const COMMANDS = {
-  pull: { label: 'Pull', doing: 'Pulling…', help: 'Fetch the configuration from its repository' },
-  switch: { label: 'Switch', doing: 'Switching…', help: 'Build the configuration and switch to it' },
+  deploy: { label: 'Deploy', doing: 'Deploying…', help: 'Pull, then switch if the pull succeeded' },
+  switch: { label: 'Switch', doing: 'Switching…', help: 'Build the configuration and activate it' },
   test: { label: 'Test', doing: 'Testing…', help: 'Activate without a boot entry, then run the checks of the host' },
-  update: { label: 'Update', doing: 'Updating…', help: 'Update the inputs of the flake; the next pull undoes it' },
-  boot: { label: 'Boot', doing: 'Building…', help: 'Build, and use it from the next boot on' },
+  boot: { label: 'Boot', doing: 'Building…', help: 'Build now, activate at next boot' },
   build: { label: 'Build', doing: 'Building…', help: 'Build only; nothing changes on the host' },
-  rollback: { label: 'Rollback', doing: 'Rolling back…', help: 'Back to the generation before this one' },
+  plan: { label: 'Plan', doing: 'Planning…', help: 'Build, and show what a switch would change' },
+  pull: { label: 'Pull', doing: 'Pulling…', help: 'Fetch the configuration from its repository' },
+  update: { label: 'Update', doing: 'Updating…', help: 'Update flake inputs on the host only. The next Pull discards this.' },
+  rollback: { label: 'Rollback', doing: 'Rolling back…', help: 'Roll back to the previous generation' },
+  reboot: { label: 'Reboot', doing: 'Rebooting…', help: 'Reboot the host' },
 };
 
-/** The commands with a button of their own. */
-export const MAIN_COMMANDS = ['pull', 'switch', 'test', 'update'];
+/** Why the buttons of a viewer are disabled. */
+export const VIEWER = 'Viewers cannot start runs. Ask for the operator role.';
 
-const MENU_COMMANDS = ['boot', 'build', 'rollback'];
+/** *Deploy* is a pull, and a switch where the pull succeeded. */
+export const DEPLOY = { command: 'pull', then: 'switch' };
+
+/** In a menu in this order; those of the host's own come behind them. */
+const MENU = ['switch', 'test', 'boot', 'build', 'plan', 'pull', 'update', 'rollback', 'reboot'];
+/** What a host that never registered is taken to offer. */
+const USUAL = ['switch', 'test', 'boot', 'build', 'pull', 'update', 'rollback'];
+/** Commands that change nothing that runs, so several hosts may get them without a question. */
+const HARMLESS = ['pull', 'build', 'plan', 'update', 'stop'];
 
 /**
- * The commands behind `more`: what the host offers, the usual ones first. A host that never registered has
- * said nothing, and any command may be queued for it.
+ * The commands of a menu: what the host offers. A host that never registered has said nothing, and any command
+ * may be queued for it.
  * @param {string[] | null | undefined} offered
  */
 export function menuCommands(offered) {
-  if (!offered || offered.length === 0) return MENU_COMMANDS;
-  const own = offered.filter((name) => !MAIN_COMMANDS.includes(name) && !MENU_COMMANDS.includes(name));
-  return [...MENU_COMMANDS.filter((name) => offered.includes(name)), ...own.sort()];
+  if (!offered || offered.length === 0) return USUAL;
+  const own = offered.filter((name) => !MENU.includes(name));
+  return [...MENU.filter((name) => offered.includes(name)), ...own.sort()];
+}
+
+/** Whether the hosts are shown before it starts. @param {string} command @param {number} hosts how many */
+export function asksFirst(command, hosts) {
+  return command === 'rollback' || (hosts > 1 && !HARMLESS.includes(command));
 }
 
 /** @param {string} command */
@@ -51,13 +67,16 @@ function capital(text) {
 
 /** @type {Record<string, {glyph: string, word: string}>} */
 const PHASES = {
-  pull: { glyph: '📥', word: 'Pulling' },
-  evaluation: { glyph: '🔍', word: 'Evaluating' },
+  pull: { glyph: '⬇', word: 'Pulling' },
+  evaluation: { glyph: '🔄', word: 'Evaluating' },
   download: { glyph: '📦', word: 'Downloading' },
   building: { glyph: '🔨', word: 'Building' },
-  activation: { glyph: '🔧', word: 'Activating' },
-  switch: { glyph: '🔁', word: 'Starting units' },
+  activation: { glyph: '⚡', word: 'Activating' },
+  switch: { glyph: '🔄', word: 'Starting units' },
   testing: { glyph: '🧪', word: 'Testing' },
+  planning: { glyph: '📋', word: 'Planning' },
+  confirming: { glyph: '⏳', word: 'Confirming' },
+  rebooting: { glyph: '⏻', word: 'Rebooting' },
 };
 
 /** @param {string} phase */
@@ -98,42 +117,29 @@ export function phaseText(run) {
 
 /**
  * What an exit code means. Those of switch-to-configuration mean something only once it ran.
- * @param {number | null | undefined} code @param {boolean} activated
+ * @param {number | null | undefined} code @param {boolean} activated @param {boolean} [deploys] whether the command is one that activates
  */
-export function exitCodeMeaning(code, activated) {
-  switch (code) {
-    case null:
-    case undefined:
-      return 'there is no exit code';
-    case 0:
-      return 'everything went well';
-    case 124:
-      return 'it took longer than its time limit';
-    case 127:
-      return 'the program was not found on the host';
-    default:
-      if (code > 128 && code < 193) return `ended by signal ${signalName(code - 128)}`;
-      return (activated && activationMeaning(code)) || (activated ? '' : 'nothing was activated; ') + 'the log says why';
-  }
+export function exitCodeMeaning(code, activated, deploys = true) {
+  if (code == null) return 'No exit code';
+  if (code === 0) return 'Succeeded';
+  const said = `(exit code ${code})`;
+  const unchanged = activated || !deploys ? '' : ' The host still runs the old system.';
+  if (code === 124) return `Timed out ${said}.${unchanged}`;
+  if (code === 127) return `Program not found on the host ${said}.${unchanged}`;
+  if (code > 128 && code < 193) return `Ended by signal ${signalName(code - 128)}.${unchanged}`;
+  if (!deploys) return `Failed ${said}`;
+  if (!activated) return `Failed before activation ${said}.${unchanged}`;
+  return `${ACTIVATION[code] ?? 'Failed during or after activation'} ${said}`;
 }
 
-/** What an exit code of switch-to-configuration means. @param {number} code */
-function activationMeaning(code) {
-  switch (code) {
-    case 1:
-      return 'a check before the switch, the boot loader or the activation failed';
-    case 2:
-      return 'an activation script failed';
-    case 4:
-      return 'a unit failed to start, and the system is switched';
-    case 100:
-      return 'the new init is incompatible: a reboot is needed';
-    case 101:
-      return 'the activation panicked and may have left units stopped';
-    default:
-      return '';
-  }
-}
+/** What an exit code of switch-to-configuration means. @type {Record<number, string>} */
+const ACTIVATION = {
+  1: 'A check before the switch, the boot loader or the activation failed',
+  2: 'An activation script failed',
+  4: 'Switched, but a unit failed to start',
+  100: 'The new init is incompatible: reboot the host',
+  101: 'The activation crashed and may have left units stopped',
+};
 
 /** @param {number} number */
 function signalName(number) {

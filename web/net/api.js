@@ -25,6 +25,8 @@ export class Api {
   onUnauthorized = () => {};
   /** Called when this user may not do what they asked for. @type {() => void} */
   onForbidden = () => {};
+  /** Called with the dashboard's time of each answer, as its `Date` has it. @type {(time: string) => void} */
+  onTime = () => {};
   /** Called when the dashboard could not do what it was asked. @type {() => void} */
   onUnavailable = () => {};
   #fetch;
@@ -104,19 +106,19 @@ export class Api {
   }
 
   /**
-   * @param {string} host @param {string} command @param {boolean} [force]
+   * @param {string} host @param {string} command @param {{force?: boolean, then?: string}} [more] `then` is started where it succeeds
    * @returns {Promise<{run_id: string, host_id: string, command: string, status: string}>}
    */
-  command(host, command, force) {
-    return this.#request('POST', `/api/hosts/${enc(host)}/command`, force ? { command, force } : { command, expires: EXPIRES_S });
+  command(host, command, more = {}) {
+    return this.#request('POST', `/api/hosts/${enc(host)}/command`, more.force ? { command, ...more } : { command, expires: EXPIRES_S, ...more });
   }
 
   /**
-   * @param {string[]} hosts @param {string} command
+   * @param {string[]} hosts @param {string} command @param {string} [then] started where it succeeds
    * @returns {Promise<{results: {host_id: string, status: number | string, run_id?: string | null, detail?: string | null}[]}>}
    */
-  commands(hosts, command) {
-    return this.#request('POST', '/api/commands', { hosts, command, expires: EXPIRES_S });
+  commands(hosts, command, then) {
+    return this.#request('POST', '/api/commands', { hosts, command, expires: EXPIRES_S, ...(then && { then }) });
   }
 
   /** @param {string} host @param {number} limit @param {string} [before] @returns {Promise<{runs: Run[]}>} */
@@ -186,6 +188,7 @@ export class Api {
       } catch {
         throw new ApiError(0, 'No connection', 'The dashboard did not answer. Check the network, then try again.');
       }
+      this.onTime(answer.headers.get('Date') ?? '');
       // Nothing was done yet: it is asked again when it may be. Who guesses passwords is told instead.
       if (answer.status !== 429 || path === '/api/login') break;
       const seconds = Number(answer.headers.get('Retry-After')) || 1;

@@ -30,6 +30,9 @@ export class Socket {
   /** Asked before each attempt after a failure; false ends the attempts. @type {() => Promise<boolean>} */
   mayRetry = async () => true;
 
+  /** When the last frame came; null before the first. @type {Date | null} */
+  heardAt = null;
+  #heard = 0;
   #url;
   #dial;
   /** @type {WebSocket | null} */
@@ -76,9 +79,14 @@ export class Socket {
     ws.close();
   }
 
-  /** Does not wait for the next attempt. */
+  /** For how long no frame has come, in ms. */
+  get silentFor() {
+    return performance.now() - this.#heard;
+  }
+
+  /** Does not wait for the next attempt, or for a connection that is silent. */
   retryNow() {
-    if (this.connection.state === 'waiting') this.connect();
+    if (this.connection.state === 'waiting' || this.connection.state === 'open') this.connect();
   }
 
   /** @param {Subscription} subscription @returns {() => void} ends it */
@@ -103,6 +111,7 @@ export class Socket {
 
   #opened() {
     this.#delay = FIRST_DELAY;
+    this.#heard = performance.now();
     this.#set({ state: 'open', retryAt: null });
     for (const [sub, subscription] of this.#subscriptions) this.#ask(sub, subscription);
   }
@@ -110,6 +119,8 @@ export class Socket {
   /** @param {unknown} data */
   #received(data) {
     this.#listenForSilence();
+    this.#heard = performance.now();
+    this.heardAt = new Date();
     let frame;
     try {
       frame = JSON.parse(String(data));

@@ -1,21 +1,20 @@
-/** The buttons of a host. A busy host's say what it does and are disabled; nothing changes its place. */
+/** The buttons of a host: Deploy with a menu of the other commands; Stop takes their place while something runs. */
 
 import { isBusy } from '../model/status.js';
-import { commandDoing, commandHelp, commandLabel, isActivating, MAIN_COMMANDS, menuCommands } from '../model/words.js';
-import { h, setHint, setText } from './dom.js';
+import { commandDoing, commandHelp, commandLabel, menuCommands, VIEWER } from '../model/words.js';
+import { h, setAttribute, setHint, setText } from './dom.js';
+import { icon } from './icons.js';
 import { Menu } from './menu.js';
+import { StopButton } from './stop-button.js';
 
 /** @typedef {import('../model/types.js').Host} Host */
-
-const MAY_LOOK = 'Your role may look, and not act: ask an admin for the role operator';
 
 export class ActionBar extends HTMLElement {
   #context;
   #started;
-  /** @type {Map<string, HTMLButtonElement>} */
-  #buttons = new Map();
+  #deploy = h('button', { type: 'button', class: 'soft', 'data-command': 'deploy', onclick: () => void this.#run('deploy') });
   #menu;
-  #stop = h('button', { type: 'button', class: 'stop' });
+  #stop;
   /** @type {Host | null} */
   #host = null;
 
@@ -27,45 +26,38 @@ export class ActionBar extends HTMLElement {
     super();
     this.#context = context;
     this.#started = started;
-    this.#menu = new Menu('More ▾', (command) => void this.#run(command));
-    this.#stop.addEventListener('click', () => {
-      if (this.#host?.run) void context.actions.stop(this.#host.run);
-    });
-    for (const command of MAIN_COMMANDS) {
-      const button = h('button', { type: 'button', 'data-command': command, onclick: () => void this.#run(command) });
-      button.classList.toggle('soft', command === 'switch');
-      this.#buttons.set(command, button);
-    }
+    this.#menu = new Menu(icon('down'), (command) => void this.#run(command));
+    this.#stop = new StopButton(context.actions);
   }
 
   connectedCallback() {
-    if (this.childElementCount === 0) this.append(...this.#buttons.values(), this.#menu, this.#stop);
+    if (this.childElementCount === 0) this.append(this.#deploy, this.#menu, this.#stop);
   }
 
   /** @param {Host} host */
   update(host) {
     this.#host = host;
-    const run = host.run;
-    const busy = isBusy(run);
-    const { forbidden } = this.#context.actions;
-    const doing = this.#context.actions.pending(host.id) ?? (busy ? run?.command : null);
-    for (const [command, button] of this.#buttons) {
-      const offered = !host.commands?.length || host.commands.includes(command);
-      button.disabled = Boolean(doing) || !offered || forbidden;
-      setText(button, doing === command ? commandDoing(command) : commandLabel(command));
-      button.classList.toggle('doing', doing === command);
-      setHint(button, forbidden ? MAY_LOOK : offered ? commandHelp(command) : `${host.id} does not offer ${command}`);
-    }
-    const commands = menuCommands(host.commands);
-    this.#menu.update(commands.map((name) => ({ name, label: commandLabel(name), help: commandHelp(name) })), Boolean(doing) || forbidden);
-    this.#menu.hidden = busy;
-    this.#stop.hidden = !busy;
-    this.#stop.disabled = forbidden;
-    if (!busy || !run) return;
-    const waiting = run.status === 'queued';
-    setText(this.#stop, waiting ? '■ Cancel' : '■ Stop');
-    const hint = waiting ? 'Take it out of the queue' : isActivating(run) ? 'It is activating: stopping asks first' : `End ${run.command} on ${host.id}`;
-    setHint(this.#stop, forbidden ? MAY_LOOK : hint);
+    const { actions } = this.#context;
+    const doing = actions.pending(host.id);
+    const busy = isBusy(host.run) && !doing;
+    const missing = host.commands?.length ? ['pull', 'switch'].filter((name) => !host.commands?.includes(name)) : [];
+    this.#deploy.hidden = this.#menu.hidden = busy;
+    this.#deploy.disabled = Boolean(doing) || missing.length > 0 || actions.forbidden;
+    this.#deploy.classList.toggle('doing', Boolean(doing));
+    setText(this.#deploy, doing ? commandDoing(doing) : commandLabel('deploy'));
+    setAttribute(this.#deploy, 'aria-label', doing ? null : `Deploy ${host.id}`);
+    setHint(this.#deploy, actions.forbidden ? VIEWER : missing.length > 0 ? `${host.id} does not offer ${missing.join(' and ')}` : commandHelp('deploy'));
+    const items = menuCommands(host.commands).map((name) => ({ name, label: commandLabel(name), help: commandHelp(name), title: `${commandLabel(name)} ${host.id}` }));
+    this.#menu.update(items, Boolean(doing) || actions.forbidden);
+    this.#menu.title = actions.forbidden ? VIEWER : '';
+    this.#menu.name = `More commands for ${host.id}`;
+    this.refreshStop();
+    this.#stop.hidden ||= !busy;
+  }
+
+  /** What of it changes with the clock. */
+  refreshStop() {
+    if (this.#host && !this.#context.actions.pending(this.#host.id)) this.#stop.update(this.#host.run);
   }
 
   /** @param {string} command */

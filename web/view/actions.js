@@ -1,9 +1,10 @@
 /** Starting and stopping runs, for one host or many. */
 
 import { isBusy } from '../model/status.js';
-import { isActivating, commandLabel } from '../model/words.js';
+import { asksFirst, commandLabel, DEPLOY, isActivating } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { confirm } from './confirm.js';
+import { askSheet } from './sheet.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
 
@@ -14,7 +15,9 @@ export class Actions {
   /** Commands that were asked for and not yet answered, by host. @type {Map<string, string>} */
   #pending = new Map();
   #forbidden = false;
-  /** Called when a host's pending command changed. @type {(host: string) => void} */
+  /** Runs that were asked to stop, and when. @type {Map<string, number>} */
+  #stopping = new Map();
+  /** Called when a host's pending command changed, or what may be done to it. @type {(host: string) => void} */
   onPending = () => {};
 
   /** @param {import('../net/api.js').Api} api @param {import('../model/fleet.js').Fleet} fleet @param {import('./toasts.js').Toasts} toasts */
@@ -29,10 +32,17 @@ export class Actions {
     return this.#forbidden;
   }
 
-  /** The dashboard refused this user: every button that would be refused says so from now on. */
-  forbid() {
-    this.#forbidden = true;
+  /** What the role of this user says, or a refusal: every button that would be refused shows it. @param {boolean} forbidden */
+  forbid(forbidden) {
+    if (this.#forbidden === forbidden) return;
+    this.#forbidden = forbidden;
     for (const host of this.#fleet.hosts.keys()) this.onPending(host);
+  }
+
+  /** Since when a run is being stopped, in ms; null where nobody asked for it. @param {Run} run */
+  stoppingFor(run) {
+    const since = this.#stopping.get(`${run.host_id}/${run.run_id}`);
+    return since === undefined ? null : performance.now() - since;
   }
 
   /** @param {string} host @returns {string | null} */
@@ -40,15 +50,17 @@ export class Actions {
     return this.#pending.get(host) ?? null;
   }
 
-  /** @param {string} host @param {string} command @returns {Promise<string | null>} the id of the run, null when there is none */
-  async start(host, command) {
-    this.#setPending(host, command);
+  /** Asks first where it should. @param {string} host @param {string} name of a command, or `deploy` @returns {Promise<string | null>} the id of the run, null when there is none */
+  async start(host, name) {
+    if (asksFirst(name, 1) && !(await askSheet(this.#fleet, [host], name))) return null;
+    this.#setPending(host, name);
+    const { command, then } = parts(name);
     try {
-      const { run_id } = await this.#api.command(host, command);
-      this.#queued(host, run_id, command);
+      const { run_id } = await this.#api.command(host, command, then ? { then } : {});
+      this.#queued(host, run_id, command, then);
       return run_id;
     } catch (error) {
-      this.#toasts.error(`${commandLabel(command)} on ${host} did not start`, error);
+      this.#toasts.error(`${commandLabel(name)} on ${host} did not start`, error);
       return null;
     } finally {
       this.#setPending(host, null);
@@ -56,35 +68,40 @@ export class Actions {
   }
 
   /**
-   * Gives what the dashboard answered for each host; null where it answered nothing.
-   * @param {string[]} hosts @param {string} command
+   * Asks first where it should. Gives what the dashboard answered for each host; null where nothing was started.
+   * @param {string[]} hosts @param {string} name of a command, or `deploy`
    */
-  async startMany(hosts, command) {
-    for (const host of hosts) this.#setPending(host, command);
+  async startMany(hosts, name) {
+    const wanted = asksFirst(name, hosts.length) ? await askSheet(this.#fleet, hosts, name) : hosts;
+    if (!wanted || wanted.length === 0) return null;
+    for (const host of wanted) this.#setPending(host, name);
+    const { command, then } = parts(name);
     try {
-      const { results } = await this.#api.commands(hosts, command);
-      if (command !== 'stop') for (const { host_id, run_id } of results) if (run_id) this.#queued(host_id, run_id, command);
+      const { results } = await this.#api.commands(wanted, command, then);
+      if (command !== 'stop') for (const { host_id, run_id } of results) if (run_id) this.#queued(host_id, run_id, command, then);
       return results;
     } catch (error) {
-      this.#toasts.error(`${commandLabel(command)} did not start`, error);
+      this.#toasts.error(`${commandLabel(name)} did not start`, error);
       return null;
     } finally {
-      for (const host of hosts) this.#setPending(host, null);
+      for (const host of wanted) this.#setPending(host, null);
     }
   }
 
-  /** @param {string} host_id @param {string} run_id @param {string} command */
-  #queued(host_id, run_id, command) {
-    this.#fleet.receive({ type: 'command_queued', host_id, run_id, command });
+  /** @param {string} host_id @param {string} run_id @param {string} command @param {string} [then] */
+  #queued(host_id, run_id, command, then) {
+    this.#fleet.receive({ type: 'command_queued', host_id, run_id, command, then });
   }
 
   /** Asks first where stopping leaves the machine between two systems. @param {Run} run */
   async stop(run) {
     if (isActivating(run)) return this.#forceStop(run);
+    this.#setStopping(run, true);
     try {
       await this.#api.command(run.host_id, 'stop');
       this.#forceWhereRefused(run);
     } catch (error) {
+      this.#setStopping(run, false);
       if (error instanceof ApiError && error.status === 409 && (await this.#hasBegunToActivate(run))) return this.#forceStop(run);
       this.#toasts.error(`${run.host_id} was not stopped`, error);
     }
@@ -108,6 +125,7 @@ export class Actions {
       const now = this.#fleet.findRun(run.host_id, run.run_id);
       if (now && !isActivating(now) && isBusy(now)) return;
       stop();
+      this.#setStopping(run, false);
       if (now && isActivating(now)) void this.#forceStop(now);
     };
     const stop = this.#fleet.onChange(look);
@@ -130,11 +148,21 @@ export class Actions {
     const now = this.#fleet.findRun(run.host_id, run.run_id);
     // Another run of the host must not be hit instead.
     if (now && !isBusy(now)) return this.#toasts.notice(`Nothing was stopped: ${run.command} on ${run.host_id} has ended meanwhile`);
+    this.#setStopping(run, true);
     try {
-      await this.#api.command(run.host_id, 'stop', true);
+      await this.#api.command(run.host_id, 'stop', { force: true });
     } catch (error) {
+      this.#setStopping(run, false);
       this.#toasts.error(`${run.host_id} was not stopped`, error);
     }
+  }
+
+  /** @param {Run} run @param {boolean} on */
+  #setStopping(run, on) {
+    const key = `${run.host_id}/${run.run_id}`;
+    if (on) this.#stopping.set(key, performance.now());
+    else this.#stopping.delete(key);
+    this.onPending(run.host_id);
   }
 
   /** @param {string} host @param {string | null} command */
@@ -143,4 +171,9 @@ export class Actions {
     else this.#pending.delete(host);
     this.onPending(host);
   }
+}
+
+/** @param {string} name @returns {{command: string, then?: string}} */
+function parts(name) {
+  return name === 'deploy' ? DEPLOY : { command: name };
 }

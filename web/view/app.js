@@ -55,14 +55,15 @@ export class App extends HTMLElement {
   connectedCallback() {
     this.append(this.#top, this.#main, h('div', { class: 'banners' }, this.#storage, this.#banner), this.#toasts, this.#announcer);
     this.#api.onUnauthorized = () => this.#showLogin();
-    this.#api.onForbidden = () => this.#context.actions.forbid();
+    this.#api.onForbidden = () => this.#context.actions.forbid(true);
+    this.#api.onTime = (time) => this.#clock.learn(time);
     this.#api.onUnavailable = () => this.#health.hint();
     this.#socket.onMessage = (message) => this.#receive(message);
     this.#socket.onConnection = () => this.#connection();
     this.#socket.mayRetry = () => this.#hasSession();
     this.#fleet.onChange(() => this.#titleSoon());
     addEventListener('popstate', () => this.#show());
-    addEventListener('online', () => this.#socket.retryNow());
+    addEventListener('online', () => this.#socket.connection.state === 'waiting' && this.#socket.retryNow());
     document.addEventListener('click', (event) => this.#clicked(event));
     this.#health.start();
     void this.#begin();
@@ -78,7 +79,9 @@ export class App extends HTMLElement {
   /** Whether it makes sense to connect; without a session the login is shown instead. */
   async #hasSession() {
     try {
-      this.#top.who((await this.#api.me()).name);
+      const { name, role } = await this.#api.me();
+      this.#top.who(name);
+      this.#context.actions.forbid(role === 'viewer');
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return false;
     }
@@ -123,6 +126,7 @@ export class App extends HTMLElement {
     if (message?.type === 'tick') this.#clock.learn(message.time);
     else if (message?.type === 'error') this.#toasts.error('The dashboard reported an error', String(message.detail));
     else this.#fleet.receive(message);
+    if (message?.type === 'host_update') this.#clock.notBefore(message.host.last_seen);
   }
 
   #connection() {

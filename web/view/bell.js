@@ -5,6 +5,7 @@ import { resultText } from '../model/summary.js';
 import { runPath } from '../model/route.js';
 import { commandLabel } from '../model/words.js';
 import { h, setAttribute } from './dom.js';
+import { icon } from './icons.js';
 
 const KEY = 'switchyard.notify';
 
@@ -41,8 +42,8 @@ export class Bell extends HTMLElement {
 
   #draw() {
     const on = !this.hidden && this.#on;
-    const label = on ? 'Notifications when a run ends: on' : 'Notifications when a run ends: off';
-    this.#button.textContent = on ? '● Notify' : '○ Notify';
+    const label = `Notify: ${on ? 'on' : 'off'}. A notification of the browser when a run ends`;
+    this.#button.replaceChildren(icon('bell'), h('span', {}, `Notify: ${on ? 'on' : 'off'}`));
     setAttribute(this.#button, 'aria-label', label);
     setAttribute(this.#button, 'title', label);
     setAttribute(this.#button, 'aria-pressed', String(on));

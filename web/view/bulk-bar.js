@@ -1,20 +1,22 @@
 /** The heading of the list: select all, and commands for the hosts that are selected. */
 
 import { plural } from '../model/format.js';
-import { commandHelp, commandLabel, MAIN_COMMANDS, menuCommands } from '../model/words.js';
+import { commandHelp, commandLabel, menuCommands, VIEWER } from '../model/words.js';
 import { confirm } from './confirm.js';
-import { h, setText } from './dom.js';
+import { h, setHint, setText } from './dom.js';
+import { icon } from './icons.js';
 import { Menu } from './menu.js';
 
 export class BulkBar extends HTMLElement {
   #context;
   #selected;
+  #selectAll;
   #answered;
   #all;
   #text = h('span', { class: 'bulk-text' });
-  #buttons;
-  #stop = h('button', { type: 'button', class: 'stop', title: 'End their runs, or take them out of the queue', onclick: () => void this.#stopAll() }, '■ Stop');
-  #menu = new Menu('More ▾', (command) => void this.#run(command));
+  #deploy = h('button', { type: 'button', class: 'soft', 'data-command': 'deploy', title: commandHelp('deploy'), onclick: () => void this.#run('deploy') }, commandLabel('deploy'));
+  #stop = h('button', { type: 'button', class: 'stop', title: 'Stop their runs, or take them out of the queue', onclick: () => void this.#stopAll() }, icon('stopped'), h('span', {}, 'Stop'));
+  #menu = new Menu(icon('down'), (command) => void this.#run(command));
 
   /**
    * @param {import('./context.js').Context} context
@@ -26,21 +28,18 @@ export class BulkBar extends HTMLElement {
     super();
     this.#context = context;
     this.#selected = selected;
+    this.#selectAll = selectAll;
     this.#answered = answered;
     this.#all = h('input', { type: 'checkbox', 'aria-label': 'Select all hosts that are shown', onchange: () => selectAll(this.#all.checked) });
-    this.#buttons = MAIN_COMMANDS.map((command) =>
-      h('button', { type: 'button', 'data-command': command, title: commandHelp(command), onclick: () => void this.#run(command) }, commandLabel(command)),
-    );
   }
 
   connectedCallback() {
     if (this.childElementCount > 0) return;
-    const items = menuCommands(null).map((name) => ({ name, label: commandLabel(name), help: commandHelp(name) }));
-    this.#menu.update(items, false);
+    this.#menu.name = 'More commands for the selected hosts';
     this.append(
       h('label', { class: 'row-select' }, this.#all),
       this.#text,
-      h('div', { class: 'bulk-buttons' }, ...this.#buttons, this.#menu, this.#stop),
+      h('div', { class: 'bulk-buttons' }, h('div', { class: 'split' }, this.#deploy, this.#menu), this.#stop),
     );
     this.refresh();
   }
@@ -48,32 +47,40 @@ export class BulkBar extends HTMLElement {
   refresh() {
     const selected = this.#selected();
     const n = selected.length;
-    setText(this.#text, n === 0 ? 'Select hosts to act on several at once' : `${plural(n, 'host')} selected`);
+    const { forbidden } = this.#context.actions;
+    setText(this.#text, n > 0 ? `${plural(n, 'host')} selected` : forbidden ? VIEWER : 'Select hosts for bulk actions');
     this.classList.toggle('active', n > 0);
-    this.#stop.disabled = !selected.some((row) => row.busy);
+    this.#deploy.disabled = forbidden;
+    setHint(this.#deploy, forbidden ? VIEWER : commandHelp('deploy'));
+    this.#menu.update(menuCommands(null).map((name) => ({ name, label: commandLabel(name), help: commandHelp(name) })), forbidden);
+    this.#stop.disabled = forbidden || !selected.some((row) => row.busy);
     this.#all.indeterminate = n > 0 && !this.#all.checked;
     if (n === 0) this.#all.checked = false;
   }
 
   /** @param {string} command */
   async #run(command) {
-    const hosts = this.#selected().map((row) => row.hostId);
-    if (hosts.length === 0) return;
-    const answers = await this.#context.actions.startMany(hosts, command);
-    if (answers) this.#answered(command, answers);
+    await this.#send(this.#selected().map((row) => row.hostId), command);
   }
 
   async #stopAll() {
     const busy = this.#selected().filter((row) => row.busy).map((row) => row.hostId);
     const yes = await confirm({
-      title: `Stop what ${plural(busy.length, 'host')} ${busy.length === 1 ? 'does' : 'do'}?`,
-      text: ['Runs that wait are taken out of the queue. Runs that go on are ended, except those in the middle of an activation: they are left to finish.'],
-      yes: 'Stop them',
+      title: `Stop runs on ${plural(busy.length, 'host')}?`,
+      text: ['Queued runs are canceled. Running builds are stopped. Hosts that are activating finish first.'],
+      yes: `Stop ${plural(busy.length, 'run')}`,
       no: 'Let them run',
     });
-    if (!yes) return;
-    const answers = await this.#context.actions.startMany(busy, 'stop');
-    if (answers) this.#answered('stop', answers);
+    if (yes) await this.#send(busy, 'stop');
+  }
+
+  /** What was sent once is not sent again by mistake: nothing is selected afterwards. @param {string[]} hosts @param {string} command */
+  async #send(hosts, command) {
+    if (hosts.length === 0) return;
+    const answers = await this.#context.actions.startMany(hosts, command);
+    if (!answers) return;
+    this.#selectAll(false);
+    this.#answered(command, answers);
   }
 }
 

@@ -6,9 +6,12 @@ import { plural } from '../model/format.js';
 import { runPath } from '../model/route.js';
 import { commandLabel } from '../model/words.js';
 import { h, oncePerFrame, setText } from './dom.js';
+import { icon } from './icons.js';
 import { StateBadge } from './state-badge.js';
 
 /** @typedef {import('../model/bulk.js').Answer} Answer */
+
+const ITEMS_A_FRAME = 40;
 
 export class BulkResults extends HTMLElement {
   #fleet;
@@ -18,6 +21,8 @@ export class BulkResults extends HTMLElement {
   #command = '';
   /** @type {Answer[]} */
   #answers = [];
+  /** What each item shows. @type {string[]} */
+  #drawn = [];
   #redraw = oncePerFrame(() => this.#draw());
   /** @type {() => void} */
   #end = () => {};
@@ -32,7 +37,7 @@ export class BulkResults extends HTMLElement {
   connectedCallback() {
     this.setAttribute('role', 'region');
     this.setAttribute('aria-label', 'Results of the last command for several hosts');
-    const close = h('button', { type: 'button', class: 'quiet', 'aria-label': 'Close the results', onclick: () => (this.hidden = true) }, '×');
+    const close = h('button', { type: 'button', class: 'quiet', 'aria-label': 'Close the results', onclick: () => (this.hidden = true) }, icon('close'));
     if (this.childElementCount === 0) this.append(h('header', {}, this.#title, this.#summary, h('span', { class: 'gap' }), close), this.#list);
     this.#end = this.#fleet.onChange(() => !this.hidden && this.#redraw());
   }
@@ -53,7 +58,16 @@ export class BulkResults extends HTMLElement {
     const results = bulkResults(this.#answers, this.#fleet);
     setText(this.#title, `${commandLabel(this.#command)} on ${plural(results.length, 'host')}`);
     setText(this.#summary, bulkSummary(results));
+    let drawn = 0;
     for (const [i, { host, run, state, word, text }] of results.entries()) {
+      const key = `${host} ${run} ${word} ${text}`;
+      if (this.#drawn[i] === key) continue;
+      // Hundreds of items at once would hold the page up.
+      if (++drawn > ITEMS_A_FRAME) {
+        this.#redraw();
+        break;
+      }
+      this.#drawn[i] = key;
       const item = /** @type {HTMLElement} */ (this.#list.children[i] ?? this.#list.appendChild(makeItem()));
       const [badge, link, said] = /** @type {[StateBadge, HTMLAnchorElement, HTMLElement]} */ ([...item.children]);
       badge.update(state, word);
@@ -63,6 +77,7 @@ export class BulkResults extends HTMLElement {
       setText(said, stripAnsi(text));
     }
     while (this.#list.childElementCount > results.length) this.#list.lastElementChild?.remove();
+    this.#drawn.length = this.#list.childElementCount;
   }
 }
 

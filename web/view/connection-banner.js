@@ -1,16 +1,19 @@
-/** Says so while the dashboard is out of reach. What is on screen stays, and goes on where it stopped. */
+/** Says so while the dashboard is out of reach or silent. What is on screen stays, and goes on where it stopped. */
 
+import { timeOfDay } from '../model/format.js';
 import { h, setText } from './dom.js';
+import { icon } from './icons.js';
 
 /** A short break is no news. */
 const PATIENCE_MS = 700;
+/** The dashboard sends something at least every 10 s. */
+const SILENCE_MS = 12_000;
 
 export class ConnectionBanner extends HTMLElement {
   #socket;
   #text = h('span', {});
+  /** Since when there is no connection. */
   #since = 0;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #timer;
 
   /** @param {import('../net/socket.js').Socket} socket */
   constructor(socket) {
@@ -25,32 +28,28 @@ export class ConnectionBanner extends HTMLElement {
     this.dataset.state = 'lost';
     this.setAttribute('role', 'status');
     const retry = h('button', { type: 'button', onclick: () => this.#socket.retryNow() }, 'Try now');
-    this.append(h('span', { class: 'glyph', 'aria-hidden': 'true' }, '⚡'), this.#text, retry);
+    this.append(icon('lost'), this.#text, retry);
+    setInterval(() => this.#draw(), 250);
   }
 
   /** The state of the connection has changed. */
   refresh() {
     const { state } = this.#socket.connection;
-    if (state === 'open' || state === 'closed') {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-      this.hidden = true;
-      return;
-    }
-    if (state === 'waiting' && !this.#timer) {
-      this.#since = Date.now();
-      this.#timer = setInterval(() => this.#draw(), 250);
-    }
+    if (state === 'open' || state === 'closed') this.#since = 0;
+    else if (state === 'waiting' && this.#since === 0) this.#since = performance.now();
     this.#draw();
   }
 
   #draw() {
-    if (!this.#timer || Date.now() - this.#since < PATIENCE_MS) return;
-    this.hidden = false;
-    const { retryAt } = this.#socket.connection;
-    const seconds = retryAt ? Math.max(0, Math.ceil((retryAt - Date.now()) / 1000)) : 0;
-    const next = seconds > 0 ? `Next try in ${seconds} s.` : 'Trying now.';
-    setText(this.#text, `No connection to the dashboard. Runs go on without it; this page shows what was known. ${next}`);
+    const { connection, heardAt, silentFor } = this.#socket;
+    const lost = this.#since > 0 && performance.now() - this.#since >= PATIENCE_MS;
+    const silent = connection.state === 'open' && silentFor >= SILENCE_MS;
+    this.hidden = !lost && !silent;
+    if (this.hidden) return;
+    const seconds = connection.retryAt ? Math.ceil((connection.retryAt - Date.now()) / 1000) : 0;
+    const asOf = heardAt ? ` Showing the state as of ${timeOfDay(heardAt)}.` : '';
+    if (silent) setText(this.#text, `The dashboard does not answer.${asOf} Runs continue.`);
+    else setText(this.#text, `Lost connection to the dashboard.${asOf} Runs continue. ${seconds > 0 ? `Reconnecting in ${seconds} s` : 'Reconnecting…'}`);
   }
 }
 

@@ -33,7 +33,7 @@ export class DurationChart extends HTMLElement {
     const usual = median(shown);
     const longest = Math.max(...shown.map(({ ms }) => ms));
     setText(this.#title, `How long ${commandLabel(name ?? '')} takes`);
-    setText(this.#text, `${usual === null ? 'None went well.' : `Usually ${duration(usual)},`} at most ${duration(longest)}, in the last ${plural(shown.length, 'run')}`);
+    setText(this.#text, usual === null ? `No successful run. Longest: ${duration(longest)} (last ${plural(shown.length, 'run')})` : `Typical ${duration(usual)} · longest ${duration(longest)} · last ${plural(shown.length, 'run')}`);
     this.#bars.replaceChildren(
       ...shown.map(({ run, ms, height }) => {
         const text = `${runWord(run)}, ${duration(ms)}, ${dateTime(run.started ?? run.queued ?? '')}`;

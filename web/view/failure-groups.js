@@ -4,6 +4,7 @@ import { stripAnsi } from '../model/ansi.js';
 import { commonFailures } from '../model/failures.js';
 import { plural } from '../model/format.js';
 import { h, setAttribute, setText } from './dom.js';
+import { icon } from './icons.js';
 
 const MAX_GROUPS = 4;
 
@@ -23,12 +24,16 @@ export class FailureGroups extends HTMLElement {
   /** The hosts that alone are to be shown, or null. @returns {Set<string> | null} */
   get hosts() {
     const chosen = this.#chosen;
-    const group = chosen === null ? undefined : commonFailures(this.#fleet.hosts.values()).find(({ text }) => text === chosen);
+    const group = chosen === null ? undefined : this.#groups().find(({ text }) => text === chosen);
     return group ? new Set(group.hosts) : null;
   }
 
+  #groups() {
+    return commonFailures(this.#fleet.hosts.values(), (host) => this.#fleet.deployed(host));
+  }
+
   draw() {
-    const groups = commonFailures(this.#fleet.hosts.values()).slice(0, MAX_GROUPS);
+    const groups = this.#groups().slice(0, MAX_GROUPS);
     if (!groups.some(({ text }) => text === this.#chosen)) this.#chosen = null;
     for (const [i, { text, hosts }] of groups.entries()) {
       const button = this.children[i] ?? this.appendChild(this.#button());
@@ -43,7 +48,7 @@ export class FailureGroups extends HTMLElement {
   }
 
   #button() {
-    const button = h('button', { type: 'button', class: 'failure', 'data-state': 'failed' }, h('span', { class: 'glyph', 'aria-hidden': 'true' }, '✗'), h('strong', {}), h('span', { class: 'failure-text' }));
+    const button = h('button', { type: 'button', class: 'failure', 'data-state': 'failed' }, icon('failed'), h('strong', {}), h('span', { class: 'failure-text' }));
     button.addEventListener('click', () => {
       const { text } = button.dataset;
       this.#chosen = this.#chosen === text ? null : (text ?? null);

@@ -1,26 +1,32 @@
 /** All hosts: how many are in which state, filter, selection, and a row for each. */
 
-import { isBusy, compareHosts, countStates, hostState, STATE_ORDER, STATES } from '../model/status.js';
+import { hostFilter } from '../model/filter.js';
+import { compareHosts, countStates, hostState, STATE_ORDER, STATES } from '../model/status.js';
 import { LastLines } from '../net/last-lines.js';
+import { RunDetails } from '../net/run-details.js';
 import { BulkBar } from './bulk-bar.js';
 import { BulkResults } from './bulk-results.js';
 import { h, oncePerFrame, setText } from './dom.js';
 import { emptyFleet } from './empty-fleet.js';
 import { FailureGroups } from './failure-groups.js';
 import { HostRow } from './host-row.js';
+import { icon } from './icons.js';
 
 /** @typedef {import('../model/status.js').State} State */
 
-const ROWS_A_FRAME = 50;
+/** Rows that are made, or drawn anew, in one frame: hundreds at once would hold the page up. */
+const ROWS_A_FRAME = 40;
+const HELP = 'Words on the screen, and state:failed error:nginx behind reboot';
 
 export class FleetPage extends HTMLElement {
   #context;
   #lastLines;
+  #details;
   /** @type {Map<string, HostRow>} */
   #rows = new Map();
   /** @type {State | null} */
   #onlyState = null;
-  #filter = h('input', { type: 'search', placeholder: 'Filter hosts', 'aria-label': 'Filter hosts by name, revision or command', oninput: () => this.#asked() });
+  #filter = h('input', { type: 'search', placeholder: 'Filter hosts', 'aria-label': 'Filter hosts', title: HELP, oninput: () => this.#asked() });
   #counts = h('div', { class: 'counts', role: 'group', 'aria-label': 'Hosts by state' });
   #list = h('div', { class: 'host-list', role: 'list' });
   #nothing = h('p', { class: 'nothing', hidden: true });
@@ -43,6 +49,7 @@ export class FleetPage extends HTMLElement {
     super();
     this.#context = context;
     this.#lastLines = new LastLines(context.socket);
+    this.#details = new RunDetails(context.api, context.fleet);
     this.#results = new BulkResults(context.fleet);
     this.#failures = new FailureGroups(context.fleet, () => this.#arrange(true));
     this.#bulk = new BulkBar(context, () => this.#shown().filter((row) => row.selected), (on) => this.#selectAll(on), (command, answers) => this.#results.show(command, answers));
@@ -58,7 +65,7 @@ export class FleetPage extends HTMLElement {
     const stop = fleet.onChange((host) => (host ? this.#touch(host) : this.#rebuild()));
     actions.onPending = (host) => this.#touch(host);
     this.#lastLines.onLine = (host) => this.#rows.get(host)?.refreshTimes();
-    const timer = setInterval(() => this.#rows.forEach((row) => row.refreshTimes()), 1000);
+    const timer = setInterval(() => this.#rows.forEach((row) => row.inView && row.refreshTimes()), 1000);
     signal.addEventListener('abort', () => {
       stop();
       clearInterval(timer);
@@ -94,9 +101,15 @@ export class FleetPage extends HTMLElement {
     this.#redraw();
   }
 
+  /** Rows on screen first, the others in the frames that follow. */
   #drawDirty() {
-    for (const host of this.#dirty) this.#rows.get(host)?.refresh();
-    this.#dirty.clear();
+    if (!this.isConnected) return;
+    const order = [...this.#dirty].sort((a, b) => Number(this.#rows.get(b)?.inView ?? false) - Number(this.#rows.get(a)?.inView ?? false));
+    for (const host of order.slice(0, ROWS_A_FRAME)) {
+      this.#dirty.delete(host);
+      this.#rows.get(host)?.refresh();
+    }
+    if (this.#dirty.size > 0) return this.#redraw();
     this.#drawCounts();
     this.#arrange(false);
   }
@@ -110,7 +123,7 @@ export class FleetPage extends HTMLElement {
       this.#lastLines.watch(id, null);
       this.#rows.delete(id);
     }
-    for (const row of this.#rows.values()) row.refresh();
+    for (const id of this.#rows.keys()) this.#touch(id);
     const empty = fleet.loaded && fleet.hosts.size === 0;
     this.#empty.hidden = !empty;
     this.#bar.hidden = this.#bulk.hidden = this.#list.hidden = empty || !fleet.loaded;
@@ -123,7 +136,7 @@ export class FleetPage extends HTMLElement {
     if (!this.isConnected) return;
     const missing = [...this.#context.fleet.hosts.values()].filter(({ id }) => !this.#rows.has(id)).sort(compareHosts);
     for (const { id } of missing.slice(0, ROWS_A_FRAME)) {
-      const row = new HostRow(this.#context, this.#lastLines, id, () => this.#bulk.refresh());
+      const row = new HostRow(this.#context, this.#lastLines, this.#details, id, () => this.#bulk.refresh());
       this.#rows.set(id, row);
       this.#onScreen.observe(row);
     }
@@ -149,11 +162,11 @@ export class FleetPage extends HTMLElement {
       this.#drawCounts();
       this.#asked();
     };
-    const { glyph, word } = STATES[state];
+    const { word } = STATES[state];
     return h(
       'button',
       { type: 'button', class: 'count', 'data-state': state, title: `Show only hosts that are ${word}`, onclick: choose },
-      h('span', { class: 'glyph', 'aria-hidden': 'true' }, glyph), h('span', { class: 'n' }), h('span', { class: 'word' }, word),
+      icon(state), h('span', { class: 'n' }), h('span', { class: 'word' }, word),
     );
   }
 
@@ -169,10 +182,12 @@ export class FleetPage extends HTMLElement {
       this.#failures.draw();
     }
     const only = this.#failures.hosts;
-    const words = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const { fleet, clock } = this.#context;
+    const matches = hostFilter(this.#filter.value, clock, (host) => fleet.deployed(host));
     let shown = 0;
     for (const [id, row] of this.#rows) {
-      row.hidden = !this.#matches(id, words) || (only !== null && !only.has(id));
+      const host = fleet.hosts.get(id);
+      row.hidden = !host || (this.#onlyState !== null && hostState(host) !== this.#onlyState) || (only !== null && !only.has(id)) || !matches(host);
       if (!row.hidden) shown += 1;
     }
     this.#nothing.hidden = shown > 0 || this.#rows.size === 0 || this.#rows.size < this.#context.fleet.hosts.size;
@@ -186,14 +201,6 @@ export class FleetPage extends HTMLElement {
       const there = this.#list.children[i] ?? null;
       if (row !== there) this.#list.insertBefore(row, there);
     }
-  }
-
-  /** @param {string} id @param {string[]} words */
-  #matches(id, words) {
-    const host = this.#context.fleet.hosts.get(id);
-    if (!host || (this.#onlyState && hostState(host) !== this.#onlyState)) return false;
-    const text = `${id} ${host.revision ?? ''} ${host.os_version ?? ''} ${isBusy(host.run) ? host.run?.command : ''} ${host.last_seen ? '' : 'never reported'}`.toLowerCase();
-    return words.every((word) => text.includes(word));
   }
 
   /** @returns {HostRow[]} */

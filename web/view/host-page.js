@@ -1,9 +1,10 @@
 /** One host: what it is, what it can do, and its runs. */
 
 import { age, dateTime, plural, shortRevision } from '../model/format.js';
-import { hostState, hostWord } from '../model/status.js';
-import { endText, hostText, skewText } from '../model/summary.js';
+import { deploymentOf, hostState, hostWord } from '../model/status.js';
+import { endText, hostText, lastText, skewText } from '../model/summary.js';
 import { runPath } from '../model/route.js';
+import { RunDetails } from '../net/run-details.js';
 import { ActionBar } from './action-bar.js';
 import { h, oncePerFrame, setText } from './dom.js';
 import { RunList } from './run-list.js';
@@ -16,6 +17,8 @@ export class HostPage extends HTMLElement {
   #id;
   #state = new StateBadge();
   #text = h('p', { class: 'host-text' });
+  #last = h('p', { class: 'host-text' });
+  #details;
   #facts = h('dl', { class: 'host-facts' });
   #actions;
   #runs;
@@ -31,11 +34,12 @@ export class HostPage extends HTMLElement {
     this.#id = id;
     this.#actions = new ActionBar(context, (run) => context.go(runPath(id, run)));
     this.#runs = new RunList(context, id);
+    this.#details = new RunDetails(context.api, context.fleet);
   }
 
   connectedCallback() {
     this.append(
-      h('header', { class: 'host-head' }, h('div', { class: 'run-title' }, this.#state, h('h1', {}, this.#id), h('span', { class: 'gap' }), this.#actions), this.#text),
+      h('header', { class: 'host-head' }, h('div', { class: 'run-title' }, this.#state, h('h1', {}, this.#id), h('span', { class: 'gap' }), this.#actions), this.#text, this.#last),
       this.#unknown,
       this.#facts,
       this.#runs,
@@ -63,11 +67,17 @@ export class HostPage extends HTMLElement {
     const { fleet, clock } = this.#context;
     const host = fleet.hosts.get(this.#id);
     this.#unknown.hidden = !fleet.loaded || host !== undefined;
-    setText(this.#unknown, `There is no host named ${this.#id}. It needs a token in the dashboard’s agents file.`);
+    setText(this.#unknown, `Unknown host “${this.#id}”. Create a token for it under Access.`);
     this.#actions.hidden = this.#state.hidden = !host;
     if (!host) return;
     this.#state.update(hostState(host), hostWord(host));
-    setText(this.#text, [hostText(host, clock), host.run ? endText(host.run, host, clock) : ''].filter(Boolean).join(' · '));
+    const deployment = deploymentOf(host);
+    const details = fleet.deployed(host);
+    if (deployment && !details) this.#details.want(host.id, deployment.run_id);
+    setText(this.#text, hostText(host, clock, details));
+    this.#text.classList.toggle('failed', hostState(host) === 'failed');
+    const beside = lastText(host, clock);
+    setText(this.#last, beside.text && `Last run: ${beside.text}${beside.reason && ` · ${beside.reason}`}`);
     this.#actions.update(host);
     this.#drawFacts(host);
     if (host.run) this.#runs.current(host.run);
@@ -81,8 +91,9 @@ export class HostPage extends HTMLElement {
     const facts = [
       ['Host name', host.hostname !== host.id ? host.hostname : null],
       ['Contact', host.online ? 'connected' : host.last_seen ? age(clock.now() - Date.parse(host.last_seen)) : 'never'],
+      ['Deployed', deployedText(host, clock)],
       ['Generation', host.generation?.toString()],
-      ['Revision', host.revision && shortRevision(host.revision) + (host.behind ? `, ${plural(host.behind, 'commit')} newer than the system` : '')],
+      ['Configuration', host.revision && shortRevision(host.revision) + (host.behind ? `, ${plural(host.behind, 'commit')} ahead of the running system` : '')],
       ['NixOS', host.os_version],
       ['nixpkgs', host.nixpkgs_version],
       ['Kernel', host.kernel],
@@ -105,6 +116,13 @@ export class HostPage extends HTMLElement {
       entry.classList.toggle('wide', name === 'System');
     }
   }
+}
+
+/** `Switch · 5 min ago · c0ffee00` @param {Host} host @param {import('../model/clock.js').Clock} clock */
+function deployedText(host, clock) {
+  const deployment = deploymentOf(host);
+  if (!deployment) return null;
+  return [endText(deployment, host, clock), deployment.revision && shortRevision(deployment.revision)].filter(Boolean).join(' · ');
 }
 
 customElements.define('sy-host', HostPage);

@@ -1,13 +1,13 @@
-/** One host of the fleet: state, what it does, buttons, and its log in place. */
+/** One host of the fleet: its deployment, what it does, its last run, a button, and its log in place. */
 
 import { stripAnsi } from '../model/ansi.js';
-import { clockDuration, plural, shortRevision } from '../model/format.js';
+import { plural } from '../model/format.js';
 import { hostPath, runPath } from '../model/route.js';
-import { hostState, hostWord, isBusy } from '../model/status.js';
-import { endText, hostText, skewText } from '../model/summary.js';
-import { commandLabel, MAIN_COMMANDS } from '../model/words.js';
+import { deploymentOf, hostState, hostWord, isBusy, runState } from '../model/status.js';
+import { endText, hostText, lastText, revisionText } from '../model/summary.js';
 import { ActionBar } from './action-bar.js';
-import { h, setHint, setText } from './dom.js';
+import { h, setAttribute, setHint, setText } from './dom.js';
+import { icon, setIcon } from './icons.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
 import { StateBadge } from './state-badge.js';
@@ -19,6 +19,7 @@ const SMALL = '(max-width: 820px)';
 export class HostRow extends HTMLElement {
   #context;
   #lastLines;
+  #details;
   #id;
   #select;
   #state = new StateBadge();
@@ -26,9 +27,11 @@ export class HostRow extends HTMLElement {
   #phase = new PhaseBar();
   #text = h('span', { class: 'row-text' });
   #line = h('span', { class: 'row-line' });
-  #elapsed = h('span', { class: 'elapsed' });
-  #errors = h('span', { class: 'errors' });
-  #toggle = h('button', { type: 'button', class: 'toggle', 'aria-expanded': 'false', onclick: () => this.#toggleLog() });
+  #last = h('span', { class: 'elapsed' });
+  #lines = h('span', { class: 'lines' });
+  #chevron = icon('right');
+  #toggleText = h('span', {});
+  #toggle = h('button', { type: 'button', class: 'toggle', 'aria-expanded': 'false', onclick: () => this.#toggleLog() }, this.#chevron, this.#toggleText);
   #actions;
   #slot = h('div', { class: 'row-log' });
   #open = false;
@@ -38,22 +41,23 @@ export class HostRow extends HTMLElement {
 
   /**
    * @param {import('./context.js').Context} context @param {import('../net/last-lines.js').LastLines} lastLines
-   * @param {string} id @param {() => void} selected
+   * @param {import('../net/run-details.js').RunDetails} details @param {string} id @param {() => void} selected
    */
-  constructor(context, lastLines, id, selected) {
+  constructor(context, lastLines, details, id, selected) {
     super();
     this.#context = context;
     this.#lastLines = lastLines;
+    this.#details = details;
     this.#id = id;
     this.#select = h('input', { type: 'checkbox', 'aria-label': `Select ${id}`, onchange: selected });
-    this.#actions = new ActionBar(context, () => this.#setOpen(true));
+    this.#actions = new ActionBar(context, () => this.setOpen(true));
   }
 
   connectedCallback() {
     if (this.childElementCount > 0) return;
     this.dataset.host = this.#id;
     this.setAttribute('role', 'listitem');
-    const name = h('a', { class: 'host-name', href: hostPath(this.#id) }, this.#id);
+    const name = h('a', { class: 'host-name', href: hostPath(this.#id), title: this.#id }, this.#id);
     this.append(
       h(
         'div',
@@ -62,7 +66,7 @@ export class HostRow extends HTMLElement {
         this.#state,
         h('div', { class: 'row-name' }, name, this.#revision),
         h('div', { class: 'row-doing' }, this.#phase, this.#text, this.#line),
-        h('div', { class: 'row-numbers' }, this.#elapsed, this.#errors),
+        h('div', { class: 'row-last' }, this.#last, this.#lines),
         this.#actions,
         this.#toggle,
       ),
@@ -83,11 +87,15 @@ export class HostRow extends HTMLElement {
     return isBusy(this.#context.fleet.hosts.get(this.#id)?.run);
   }
 
-  /** Whether it is on screen; only then its last line is asked for. @param {boolean} on */
+  /** Whether it is on screen; only then its last line and what is not known of its deployment are asked for. @param {boolean} on */
   set inView(on) {
     this.#inView = on;
     const host = this.#context.fleet.hosts.get(this.#id);
-    if (host) this.#watchLastLine(host);
+    if (host) this.#ask(host);
+  }
+
+  get inView() {
+    return this.#inView;
   }
 
   get selected() {
@@ -102,61 +110,65 @@ export class HostRow extends HTMLElement {
     const host = this.#context.fleet.hosts.get(this.#id);
     if (!host) return;
     const run = host.run;
-    const running = run != null && hostState(host) === 'running';
-    this.#state.update(hostState(host), hostWord(host));
-    this.dataset.state = hostState(host);
+    const state = hostState(host);
+    const running = run != null && state === 'running';
+    this.#state.update(state, hostWord(host));
+    this.dataset.state = state;
     setText(this.#revision, revisionText(host));
     setHint(this.#revision, [revisionText(host), host.revision].filter(Boolean).join('\n'));
     this.#phase.hidden = !running;
     this.#text.hidden = running;
     if (running) this.#phase.update(run);
-    this.#watchLastLine(host);
+    this.#ask(host);
     this.#actions.update(host);
-    this.#toggle.hidden = false;
     this.#toggle.disabled = !run;
-    setText(this.#toggle, this.#open ? '▼ Hide log' : '▶ Show log');
-    this.#toggle.setAttribute('aria-expanded', String(this.#open));
+    setText(this.#toggleText, this.#open ? 'Hide log' : 'Show log');
+    setIcon(this.#chevron, this.#open ? 'down' : 'right');
+    setAttribute(this.#toggle, 'aria-label', `${this.#open ? 'Hide' : 'Show'} log of ${this.#id}`);
+    setAttribute(this.#toggle, 'aria-expanded', String(this.#open));
     this.refreshTimes();
     this.#showPanel(host);
   }
 
   /** What changes with the clock and the last line alone. */
   refreshTimes() {
-    const host = this.#context.fleet.hosts.get(this.#id);
+    const { fleet, clock } = this.#context;
+    const host = fleet.hosts.get(this.#id);
     if (!host) return;
     const { run } = host;
-    const { clock } = this.#context;
     const running = hostState(host) === 'running';
-    if (!running) setText(this.#text, stripAnsi(hostText(host, clock)));
-    setHint(this.#text, run?.message ?? this.#text.textContent ?? '');
-    const ms = run && isBusy(run) ? clock.elapsed(run, host) : null;
-    // No button says so of a command from the menu.
-    const name = run && ms != null && !MAIN_COMMANDS.includes(run.command) ? ` · ${commandLabel(run.command)}` : '';
-    setText(this.#elapsed, ms == null ? '' : clockDuration(ms) + name);
-    setHint(this.#elapsed, name && `${run?.command} runs`);
+    const details = fleet.deployed(host);
+    if (!running) setText(this.#text, hostText(host, clock, details));
+    setHint(this.#text, (details && runState(details) === 'failed' && details.message) || this.#text.textContent || '');
+    const beside = lastText(host, clock);
+    setText(this.#last, beside.text);
+    setHint(this.#last, run ? `Last run: ${endText(run, host, clock)}` : '');
+    this.#last.classList.toggle('failed', beside.failed);
     const last = this.#lastLines.get(this.#id);
-    const lineText = running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : run ? endText(run, host, clock) : '';
-    setText(this.#line, lineText);
+    setText(this.#line, running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : beside.reason);
+    setHint(this.#line, running ? '' : beside.reason);
     this.#line.classList.toggle('code', running);
     const lines = Math.max(run?.lines ?? 0, running ? (last?.total ?? 0) : 0);
-    setText(this.#errors, run && lines > 0 ? plural(lines, 'line') : '');
-    setHint(this.#errors, run?.errors ? `${plural(run.errors, 'line')} on standard error` : '');
+    setText(this.#lines, run && lines > 0 ? plural(lines, 'line') : '');
+    if (run && isBusy(run)) this.#actions.refreshStop();
   }
 
   /** @param {Host} host */
-  #watchLastLine(host) {
+  #ask(host) {
     this.#lastLines.watch(this.#id, this.#inView && host.run && hostState(host) === 'running' ? host.run.run_id : null);
+    const deployment = deploymentOf(host);
+    if (this.#inView && deployment && deployment.status !== 'ok') this.#details.want(host.id, deployment.run_id);
   }
 
   #toggleLog() {
     const run = this.#context.fleet.hosts.get(this.#id)?.run;
     // A small screen has no room for both the list and a log.
     if (matchMedia(SMALL).matches && run && !this.#open) return this.#context.go(runPath(run.host_id, run.run_id));
-    this.#setOpen(!this.#open);
+    this.setOpen(!this.#open);
   }
 
   /** @param {boolean} open */
-  #setOpen(open) {
+  setOpen(open) {
     this.#open = open && !matchMedia(SMALL).matches;
     this.refresh();
   }
@@ -175,18 +187,6 @@ export class HostRow extends HTMLElement {
     }
     this.#panel.update(host.run);
   }
-}
-
-/** @param {Host} host */
-function revisionText(host) {
-  const parts = [];
-  if (host.revision) parts.push(shortRevision(host.revision));
-  if (host.behind) parts.push(`${host.behind} behind`);
-  if (host.generation != null) parts.push(`gen ${host.generation}`);
-  if (host.reboot_required) parts.push('reboot needed');
-  const skew = skewText(host);
-  if (skew) parts.push(`clock ${skew}`);
-  return parts.join(' · ') || (host.last_seen ? '' : 'never reported');
 }
 
 customElements.define('sy-host-row', HostRow);

@@ -1,4 +1,4 @@
-/** Who are you? Asked over the place one is at, which stays as it is. */
+/** The sign-in dialog, over the place that is shown, which stays as it is. */
 
 import { ApiError } from '../net/api.js';
 import { h } from './dom.js';
@@ -8,7 +8,7 @@ export class LoginPage extends HTMLElement {
   #done;
   #user = h('input', { name: 'user', autocomplete: 'username', required: true, autocapitalize: 'none', spellcheck: 'false' });
   #password = h('input', { name: 'password', type: 'password', autocomplete: 'current-password', required: true });
-  #code = h('input', { name: 'code', autocomplete: 'one-time-code', inputmode: 'numeric', placeholder: 'if you have one' });
+  #code = h('input', { name: 'code', autocomplete: 'one-time-code', inputmode: 'numeric' });
   #problem = h('p', { class: 'login-problem', role: 'alert' });
   #button = h('button', { type: 'submit', class: 'primary' }, 'Sign in');
   #dialog;
@@ -22,7 +22,7 @@ export class LoginPage extends HTMLElement {
       event.preventDefault();
       void this.#signIn();
     };
-    const text = 'Your session has ended. Sign in again to go on where you are.';
+    const text = 'Your session has ended. Sign in again to continue.';
     this.#dialog = h(
       'dialog',
       // There is nothing to see without signing in.
@@ -33,9 +33,9 @@ export class LoginPage extends HTMLElement {
         h('img', { src: '/icons/brand.svg', alt: '', width: 44, height: 44 }),
         h('h1', {}, 'Switchyard'),
         ended && h('p', {}, text),
-        h('label', {}, 'User', this.#user),
+        h('label', {}, 'User name', this.#user),
         h('label', {}, 'Password', this.#password),
-        h('label', {}, 'One-time code', this.#code),
+        h('label', {}, 'One-time code (if you have one)', this.#code),
         this.#problem,
         this.#button,
       ),
@@ -68,7 +68,7 @@ export class LoginPage extends HTMLElement {
 /** @param {unknown} error */
 function explain(error) {
   if (!(error instanceof ApiError)) return String(error);
-  if (error.status === 401) return 'User, password and one-time code do not belong together. Check them, then try again.';
+  if (error.status === 401) return 'Wrong user name, password or code.';
   if (error.status === 429) return error.message || 'Too many attempts. Wait a minute, then try again.';
   return error.message;
 }

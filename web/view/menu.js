@@ -1,8 +1,8 @@
 /** A button that opens a short list of things to do. The list is in the top layer, so no edge cuts it off. */
 
-import { h, setText } from './dom.js';
+import { h, setAttribute, setText } from './dom.js';
 
-/** @typedef {{name: string, label: string, help: string}} Item */
+/** `title` is the whole name for assistive tools, where `label` says it only in its place. @typedef {{name: string, label: string, help: string, title?: string}} Item */
 
 const MARGIN = 8;
 
@@ -16,13 +16,18 @@ export class Menu extends HTMLElement {
   #items = [];
   #drawn = '';
 
-  /** @param {string} label @param {(name: string) => void} choose */
+  /** @param {string | Element} label @param {(name: string) => void} choose */
   constructor(label, choose) {
     super();
     this.#choose = choose;
     this.#button = h('button', { type: 'button', 'aria-haspopup': 'menu', 'aria-expanded': 'false', onclick: () => this.#toggle() }, label);
     this.#list.addEventListener('keydown', (event) => this.#keydown(event));
     this.#list.addEventListener('toggle', () => this.#button.setAttribute('aria-expanded', String(this.#isOpen)));
+  }
+
+  /** Its accessible name, where its label is an icon. @param {string} text */
+  set name(text) {
+    setAttribute(this.#button, 'aria-label', text);
   }
 
   /** @param {string} text */
@@ -57,12 +62,12 @@ export class Menu extends HTMLElement {
   }
 
   /** @param {Item} item */
-  #item({ name, label, help }) {
+  #item({ name, label, help, title }) {
     const act = () => {
       this.#list.hidePopover();
       this.#choose(name);
     };
-    const attributes = { type: 'button', role: 'menuitem', 'data-command': name, onclick: act };
+    const attributes = { type: 'button', role: 'menuitem', 'data-command': name, 'aria-label': title, onclick: act };
     return h('button', attributes, h('span', {}, label), help && h('small', {}, help));
   }
 

@@ -26,7 +26,7 @@ export class PhaseBar extends HTMLElement {
     this.#track.classList.toggle('unknown', !progress);
     const part = progress ? Math.min(1, progress.done / Math.max(progress.expected, 1)) : 0;
     this.#bar.style.transform = progress ? `scaleX(${part})` : '';
-    setText(this.#failed, run.failed ? `✗ ${run.failed} failed` : '');
+    setText(this.#failed, run.failed ? `${run.failed} failed` : '');
   }
 }
 

@@ -1,6 +1,7 @@
 /** Says so while the dashboard cannot store, for example because its disk is full. */
 
 import { h, setText } from './dom.js';
+import { icon } from './icons.js';
 
 export class StorageBanner extends HTMLElement {
   #health;
@@ -19,8 +20,8 @@ export class StorageBanner extends HTMLElement {
     this.className = 'banner';
     this.dataset.state = 'failed';
     this.setAttribute('role', 'status');
-    const meaning = 'The hosts keep their lines meanwhile, so nothing is lost; it goes on by itself as soon as it can store again, on a full disk when there is room.';
-    this.append(h('span', { class: 'glyph', 'aria-hidden': 'true' }, '✗'), h('span', {}, this.#reason, ' ', meaning));
+    const meaning = 'Hosts keep their output, nothing is lost. Storing resumes by itself when there is space.';
+    this.append(icon('failed'), h('span', {}, this.#reason, ' ', meaning));
   }
 
   #draw() {

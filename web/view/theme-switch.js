@@ -1,13 +1,14 @@
 /** Dark, light, or as the system has it. */
 
 import { h } from './dom.js';
+import { icon } from './icons.js';
 
 const KEY = 'switchyard.theme';
-/** @type {Record<string, {next: string, glyph: string, label: string}>} */
+/** @type {Record<string, {next: string, label: string}>} */
 const THEMES = {
-  system: { next: 'dark', glyph: '◐', label: 'Theme: as the system' },
-  dark: { next: 'light', glyph: '☾', label: 'Theme: dark' },
-  light: { next: 'system', glyph: '☀', label: 'Theme: light' },
+  system: { next: 'dark', label: 'Theme: system' },
+  dark: { next: 'light', label: 'Theme: dark' },
+  light: { next: 'system', label: 'Theme: light' },
 };
 
 export class ThemeSwitch extends HTMLElement {
@@ -35,8 +36,8 @@ export class ThemeSwitch extends HTMLElement {
   }
 
   #draw() {
-    const { glyph, label } = THEMES[this.#theme] ?? { glyph: '◐', label: 'Theme' };
-    this.#button.textContent = glyph;
+    const { label } = THEMES[this.#theme] ?? { label: 'Theme' };
+    this.#button.replaceChildren(icon(/** @type {import('./icons.js').Icon} */ (this.#theme)));
     this.#button.title = label;
     this.#button.setAttribute('aria-label', label);
   }

@@ -2,6 +2,7 @@
 
 import { ApiError } from '../net/api.js';
 import { h } from './dom.js';
+import { icon } from './icons.js';
 
 const NOTICE_MS = 6000;
 const MAX_TOASTS = 4;
@@ -29,9 +30,9 @@ export class Toasts extends HTMLElement {
     const toast = h(
       'div',
       { class: `toast ${kind}`, role: kind === 'error' ? 'alert' : 'status' },
-      h('span', { class: 'toast-glyph', 'aria-hidden': 'true' }, kind === 'error' ? '✗' : '✓'),
+      icon(kind === 'error' ? 'failed' : 'ok'),
       h('div', {}, h('strong', {}, title), detail && h('p', {}, detail)),
-      h('button', { type: 'button', class: 'quiet', 'aria-label': 'Close message', onclick: () => toast.remove() }, '×'),
+      h('button', { type: 'button', class: 'quiet', 'aria-label': 'Close message', onclick: () => toast.remove() }, icon('close')),
     );
     for (const shown of [...this.children]) {
       if (shown.textContent === toast.textContent) shown.remove();

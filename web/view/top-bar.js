@@ -2,6 +2,7 @@
 
 import { ACCESS_PATH, hostPath } from '../model/route.js';
 import { h, setAttribute, setText } from './dom.js';
+import { icon } from './icons.js';
 
 /** @typedef {import('../model/route.js').Route} Route */
 
@@ -11,7 +12,7 @@ const SIGNED_IN = 'switchyard.signed-in';
 export class TopBar extends HTMLElement {
   #trail = h('nav', { class: 'trail', 'aria-label': 'Place' });
   #name = h('span', {}, 'Access');
-  #me = h('a', { class: 'me', href: ACCESS_PATH }, h('span', { 'aria-hidden': 'true' }, '🔑'), this.#name);
+  #me = h('a', { class: 'me', href: ACCESS_PATH }, icon('key'), this.#name);
   #signOut;
   #tools;
 
@@ -41,7 +42,7 @@ export class TopBar extends HTMLElement {
   /** @param {string} name */
   who(name) {
     setText(this.#name, name);
-    const hint = `Signed in as ${name}: access and sessions`;
+    const hint = `${name}: account, access and sessions`;
     setAttribute(this.#me, 'title', hint);
     setAttribute(this.#me, 'aria-label', hint);
   }

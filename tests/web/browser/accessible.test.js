@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, row, seesLine } from './support/browser.js';
+import { command, launch, row, seesLine } from './support/browser.js';
 import { until } from './support/process.js';
 import { World } from './support/world.js';
 
@@ -125,7 +125,7 @@ test('a quiet region tells of states that change, and the log itself is silent',
   const { page } = await browser.page();
   await page.goto(world.url);
   const berta = row(page, 'berta');
-  await berta.locator('button[data-command="switch"]').click();
+  await command(berta, 'switch');
   world.host('berta').many(1, 50);
   await seesLine(berta, 'line 50');
   const region = page.locator('sy-announcer');
@@ -149,7 +149,7 @@ test('who wants less motion gets none', async () => {
   const { page } = await browser.page({ reducedMotion: 'reduce' });
   await page.goto(world.url);
   const berta = row(page, 'berta');
-  await berta.locator('button[data-command="switch"]').click();
+  await command(berta, 'switch');
   await berta.locator('.phase-track.unknown').waitFor();
   assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
   await page.emulateMedia({ reducedMotion: 'no-preference' });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Cable } from './support/cable.js';
-import { launch, readLog, row, seesLine, shot } from './support/browser.js';
+import { command, launch, readLog, row, seesLine, shot } from './support/browser.js';
 import { until } from './support/process.js';
 import { World } from './support/world.js';
 
@@ -23,12 +23,12 @@ test('the page survives a restart of the dashboard without a reload, and the log
     await page.goto(world.url);
     await page.evaluate(() => Object.assign(window, { sameDocument: true }));
     const anna = row(page, 'anna');
-    await anna.locator('button[data-command="switch"]').click();
+    await command(anna, 'switch');
     world.host('anna').many(1, 500);
     await seesLine(anna, 'line 500');
     await world.stopDashboard('SIGKILL');
     world.host('anna').many(501, 1500);
-    await page.getByText('No connection to the dashboard').waitFor();
+    await page.getByText('Lost connection to the dashboard').waitFor();
     await page.setViewportSize({ width: 1440, height: 900 });
     await shot(page, 'disconnected-dark');
     await page.emulateMedia({ colorScheme: 'light' });
@@ -36,7 +36,7 @@ test('the page survives a restart of the dashboard without a reload, and the log
     await page.setViewportSize({ width: 1440, height: 2600 });
     await world.startDashboard();
     await seesLine(anna, 'line 1500');
-    await page.getByText('No connection to the dashboard').waitFor({ state: 'hidden' });
+    await page.getByText('Lost connection to the dashboard').waitFor({ state: 'hidden' });
     world.host('anna').many(1501, 2000);
     world.host('anna').exit(0);
     await anna.locator('sy-state[data-state="ok"]').waitFor();
@@ -84,7 +84,7 @@ test('a dashboard killed in the middle of the output comes back, and each line i
     const { page, errors } = await browser.page({ viewport: { width: 1440, height: 2600 } });
     await page.goto(world.url);
     const anna = row(page, 'anna');
-    await anna.locator('button[data-command="switch"]').click();
+    await command(anna, 'switch');
     await anna.locator('.log-scroll').waitFor();
     await watchGaps(page);
     world.host('anna').drip(1, 15_000);
@@ -92,7 +92,7 @@ test('a dashboard killed in the middle of the output comes back, and each line i
     await world.stopDashboard('SIGKILL');
     const had = Number(await anna.locator('.log-row').last().getAttribute('data-seq')) + 1;
     assert.ok(had < 15_000, `${had} lines were there already`);
-    await page.getByText('No connection to the dashboard').waitFor();
+    await page.getByText('Lost connection to the dashboard').waitFor();
     await world.startDashboard();
     world.host('anna').exit(0);
     await anna.locator('sy-state[data-state="ok"]').waitFor();
@@ -114,7 +114,7 @@ test('a connection cut in the middle of the output shows a gap while there is on
     const { page, errors } = await browser.page({ viewport: { width: 1440, height: 2600 } });
     await page.goto(cable.url);
     const anna = row(page, 'anna');
-    await anna.locator('button[data-command="switch"]').click();
+    await command(anna, 'switch');
     await anna.locator('.log-scroll').waitFor();
     await watchGaps(page);
     world.host('anna').drip(1, 15_000);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, PHONE, row, seesLine, shot } from './support/browser.js';
+import { PHONE, command, launch, row, seesLine, shot } from './support/browser.js';
 import { Program } from './support/process.js';
 
 /** @type {Program} */
@@ -27,12 +27,11 @@ test('a fleet at work shows its phases and counts, in both themes and on a phone
   await page.locator('sy-host-row').nth(5).waitFor();
   const names = await page.locator('sy-host-row').evaluateAll((rows) => rows.map((r) => /** @type {HTMLElement} */ (r).dataset['host'] ?? ''));
   const [first, second, third] = /** @type {[string, string, string]} */ (names);
-  await row(page, first).locator('button[data-command="pull"]').click();
-  await row(page, second).locator('button[data-command="switch"]').click();
-  await row(page, third).getByText('More ▾').click();
-  await row(page, third).locator('[role="menuitem"][data-command="build"]').click();
-  await row(page, first).getByText('▼ Hide log').click();
-  await row(page, third).getByText('▼ Hide log').click();
+  await command(row(page, first), 'pull');
+  await command(row(page, second), 'switch');
+  await command(row(page, third), 'build');
+  await row(page, first).getByText('Hide log').click();
+  await row(page, third).getByText('Hide log').click();
   await row(page, second).getByText(/🔨 Building \(\d+\/\d+\)/).waitFor({ timeout: 60_000 });
   await seesLine(row(page, second), 'building ');
   await shot(page, 'fleet-dark');

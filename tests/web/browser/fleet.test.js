@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { launch, row, seesLine, shot } from './support/browser.js';
+import { command, launch, row, seesLine, shot } from './support/browser.js';
 import { until } from './support/process.js';
 import { World } from './support/world.js';
 
@@ -29,9 +29,9 @@ test('a host that fails comes first, but not while the pointer is among the host
   const { page } = await browser.page();
   await page.goto(world.url);
   const clara = row(page, 'clara');
-  await clara.locator('button[data-command="switch"]').click();
+  await command(clara, 'switch');
   await seesLineOf('clara', page);
-  await clara.getByText('▼ Hide log').click();
+  await clara.getByText('Hide log').click();
   world.host('clara').exit(1);
   await clara.locator('sy-state[data-state="failed"]').waitFor();
   assert.deepEqual(await order(page), ['anna', 'berta', 'clara', 'dora']);
@@ -50,7 +50,7 @@ async function seesLineOf(name, page) {
 test('the filter and the states narrow the list, and a selection means what is shown', async () => {
   const { page } = await browser.page();
   await page.goto(world.url);
-  await page.getByPlaceholder('Filter hosts').fill('an');
+  await page.getByPlaceholder('Filter hosts').fill('anna');
   await until('only anna is shown', async () => (await order(page)).join() === 'anna');
   await page.getByLabel('Select all hosts that are shown').check();
   await page.getByText('1 host selected').waitFor();
@@ -66,13 +66,13 @@ test('a host out of contact is shown as lost while its run may go on, and takes 
   const { page, errors } = await browser.page();
   await page.goto(world.url);
   const berta = row(page, 'berta');
-  await berta.locator('button[data-command="switch"]').click();
+  await command(berta, 'switch');
   world.host('berta').many(1, 10);
   await seesLine(berta, 'line 10');
   await world.host('berta').disconnect();
   await berta.locator('sy-state[data-state="lost"]').waitFor();
   await berta.getByText('lost contact, the run may go on').waitFor();
-  await berta.getByText('switch may go on there').waitFor();
+  await berta.getByText('Switch may still be running').waitFor();
   await shot(page, 'lost-dark');
   world.host('berta').many(11, 20);
   await world.host('berta').reconnect();
@@ -89,12 +89,12 @@ test('a command for a host that is away waits in the queue and can be taken out 
   await page.goto(world.url);
   const dora = row(page, 'dora');
   await dora.locator('sy-state[data-state="lost"]').waitFor();
-  await dora.locator('button[data-command="switch"]').click();
+  await command(dora, 'switch');
   await dora.locator('sy-state[data-state="queued"]').waitFor();
-  await dora.getByText('waits for the host').waitFor();
+  await dora.getByText(/Waiting for the host to connect \(expires \d\d:\d\d\)/).waitFor();
   await dora.getByText('The run waits in the queue').waitFor();
-  await dora.getByText('■ Cancel').click();
-  await until('the buttons are back', () => dora.locator('button[data-command="switch"]').isEnabled());
+  await dora.getByText('Cancel', { exact: true }).click();
+  await until('the buttons are back', () => dora.locator('button[data-command="deploy"]').isVisible());
   assert.equal((await world.host('dora').run()).status, 'stopped');
   await page.context().close();
 });
@@ -103,8 +103,7 @@ test('a command from the menu is named in the row while it runs', async () => {
   const { page } = await browser.page();
   await page.goto(world.url);
   const anna = row(page, 'anna');
-  await anna.locator('sy-menu > button').click();
-  await anna.getByRole('menuitem', { name: /^Build/ }).click();
+  await command(anna, 'build');
   await anna.locator('.elapsed', { hasText: /^\d+:\d\d · Build$/ }).waitFor();
   world.host('anna').exit(0);
   await anna.locator('sy-state[data-state="ok"]').waitFor();
@@ -114,7 +113,9 @@ test('a command from the menu is named in the row while it runs', async () => {
 test('the keyboard alone starts a run and leads to its page', async () => {
   const { page } = await browser.page();
   await page.goto(world.url);
-  await row(page, 'anna').locator('button[data-command="pull"]').focus();
+  await row(page, 'anna').locator('sy-actions sy-menu > button').focus();
+  await page.keyboard.press('Enter');
+  await row(page, 'anna').getByRole('menuitem', { name: 'Pull anna' }).focus();
   await page.keyboard.press('Enter');
   await seesLineOf('anna', page);
   world.host('anna').exit(0);

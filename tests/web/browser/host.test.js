@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, shot } from './support/browser.js';
+import { command, launch, shot } from './support/browser.js';
 import { until } from './support/process.js';
 import { World } from './support/world.js';
 
@@ -42,10 +42,10 @@ test('a host shows its facts, what needs somebody, its runs by command and resul
   const { page, errors } = await browser.page();
   await page.goto(`${world.url}/hosts/anna`);
   await page.locator('.host-facts .alarming', { hasText: 'Rebootneeded' }).waitFor();
-  await page.getByText('c0ffee00, 3 commits newer than the system').waitFor();
+  await page.getByText('c0ffee00, 3 commits ahead of the running system').waitFor();
   await page.locator('.run-item').nth(15).waitFor();
   await page.getByText('How long Switch takes').waitFor();
-  await page.getByText('Usually 1 min 28 s, at most 1 min 55 s, in the last 13 runs').waitFor();
+  await page.getByText('Typical 1 min 28 s · longest 1 min 55 s · last 13 runs').waitFor();
   assert.equal(await page.locator('.bar').count(), 13);
   assert.equal(await page.locator('.bar[data-state="failed"]').count(), 1);
   await page.locator('.run-item', { hasText: 'generation 41 → 42' }).or(page.locator('.run-item', { hasText: 'now generation 42' })).first().waitFor();
@@ -53,17 +53,17 @@ test('a host shows its facts, what needs somebody, its runs by command and resul
   await page.emulateMedia({ colorScheme: 'light' });
   await shot(page, 'host-durations-light');
 
-  await page.getByLabel('Command').selectOption('pull');
+  await page.getByLabel('Command', { exact: true }).selectOption('pull');
   await page.getByText('3 of 16 runs').waitFor();
   await page.getByText('How long Pull takes').waitFor();
-  await page.getByLabel('Command').selectOption('');
+  await page.getByLabel('Command', { exact: true }).selectOption('');
   await page.getByLabel('Result').selectOption('error');
   await page.getByText('1 of 16 runs').waitFor();
   assert.equal(await page.locator('.run-item:visible').count(), 1);
-  await page.getByLabel('Command').selectOption('pull');
+  await page.getByLabel('Command', { exact: true }).selectOption('pull');
   await page.getByText('No run matches.').waitFor();
   await page.locator('.bar[data-state="failed"]').waitFor({ state: 'detached' });
-  await page.getByLabel('Command').selectOption('switch');
+  await page.getByLabel('Command', { exact: true }).selectOption('switch');
   await page.locator('.bar[data-state="failed"]').click();
   await page.waitForURL(`**/runs/${failed}`);
   assert.deepEqual(errors, []);
@@ -76,7 +76,7 @@ test('a host that refuses to stop, for it activates meanwhile, makes the page as
   await agent.connect();
   const { page } = await browser.page();
   await page.goto(`${world.url}/hosts/clara`);
-  await page.locator('button[data-command="switch"]').click();
+  await command(page.locator('sy-host'), 'switch');
   await agent.begin();
   agent.progress('building');
   await page.locator('.run-title sy-phase').getByText('Building').waitFor();
@@ -115,10 +115,10 @@ test('whoever asked for it is told when a run ends while they look elsewhere', a
     Object.assign(window, { Notification: Told, told });
   });
   await page.goto(world.url);
-  await page.getByLabel('Notifications when a run ends: off').click();
-  await page.getByLabel('Notifications when a run ends: on').waitFor();
+  await page.getByLabel('Notify: off').click();
+  await page.getByLabel('Notify: on').waitFor();
   await page.evaluate(() => Object.defineProperty(document, 'hidden', { get: () => true }));
-  await page.locator('sy-host-row[data-host="berta"] button[data-command="build"]').or(page.locator('sy-host-row[data-host="berta"] button[data-command="pull"]')).first().click();
+  await command(page.locator('sy-host-row[data-host="berta"]'), 'pull');
   await agent.begin();
   await page.locator('sy-host-row[data-host="berta"] sy-state[data-state="running"]').waitFor();
   agent.end('ok');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, PHONE, row, seesLine, shot } from './support/browser.js';
+import { PHONE, bulkCommand, launch, row, seesLine, shot } from './support/browser.js';
 import { until } from './support/process.js';
 import { World } from './support/world.js';
 
@@ -109,7 +109,7 @@ test('a line with markup stays text', async () => {
   assert.equal(await page.locator('.log-row img, .log-row script').count(), 0);
   assert.doesNotMatch(await page.title(), /owned|^1$/);
   world.host('clara').exit(0);
-  await page.getByText('everything went well').waitFor();
+  await page.getByText('Succeeded').waitFor();
   assert.deepEqual(errors, []);
   await page.context().close();
 });
@@ -127,7 +127,7 @@ test('a burst of 100,000 lines leaves few nodes, follows its end, and its beginn
   await page.locator('.log-scroll').press('End');
   await page.locator('.log-row[data-seq="99999"]', { hasText: 'line 100000' }).waitFor();
   world.host('dora').exit(0);
-  await page.getByText('everything went well').waitFor();
+  await page.getByText('Succeeded').waitFor();
   await page.context().close();
 });
 
@@ -138,7 +138,7 @@ test('several hosts are commanded at once, and one that is busy says why not', a
   await page.goto(world.url);
   for (const name of ['anna', 'clara', 'dora']) await row(page, name).locator('input[type="checkbox"]').check();
   await page.getByText('3 hosts selected').waitFor();
-  await page.locator('sy-bulk button[data-command="pull"]').click();
+  await bulkCommand(page, 'pull');
   const results = page.locator('sy-results');
   await results.getByText('Pull on 3 hosts').waitFor();
   await results.getByText('1 refused · 2 running').waitFor();
@@ -171,7 +171,7 @@ test('a host or a run that does not exist is said once, in place', async () => {
   await page.getByText('anna has no run 2025-12-14T10-30-00-switch').waitFor();
   assert.equal(await page.locator('button.stop:visible, sy-phase:visible, .run-body:visible').count(), 0);
   await page.goto(`${world.url}/hosts/nobody`);
-  await page.getByText('There is no host named nobody').waitFor();
+  await page.getByText('Unknown host “nobody”').waitFor();
   assert.equal(await page.locator('.toast').count(), 0);
   await page.context().close();
 });
@@ -179,7 +179,7 @@ test('a host or a run that does not exist is said once, in place', async () => {
 test('on a phone nothing is cut off, and a run opens full screen', async () => {
   const { page } = await browser.page(PHONE);
   await page.goto(world.url);
-  await row(page, 'anna').getByText('▶ Show log').tap();
+  await row(page, 'anna').getByText('Show log').tap();
   await page.waitForURL('**/hosts/anna/runs/*');
   await page.locator('sy-log').waitFor();
   for (const path of ['/', '/hosts/anna']) {

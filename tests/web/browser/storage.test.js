@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { launch, readLog, row, seesLine, shot } from './support/browser.js';
+import { command, launch, readLog, row, seesLine, shot } from './support/browser.js';
 import { until } from './support/process.js';
 import { World } from './support/world.js';
 
@@ -29,7 +29,7 @@ test('a full disk of the dashboard is said on every place, and no more once ther
     const { page, errors } = await browser.page({ viewport: { width: 1440, height: 2600 } });
     await page.goto(world.url);
     const anna = row(page, 'anna');
-    await anna.locator('button[data-command="switch"]').click();
+    await command(anna, 'switch');
     world.host('anna').many(1, 1000);
     await seesLine(anna, 'line 1000');
     const banner = page.locator('sy-storage');
@@ -61,7 +61,7 @@ test('a full disk of the dashboard is said on every place, and no more once ther
     rmSync(ballast);
     await banner.waitFor({ state: 'hidden' });
     world.host('anna').exit(0);
-    await page.getByText('everything went well').waitFor();
+    await page.getByText('Succeeded').waitFor();
     assert.match(world.said, /storing again/);
     const lines = Array.from({ length: 3000 }, (_, i) => `line ${i + 1}`);
     assert.deepEqual(await readLog(page), lines);

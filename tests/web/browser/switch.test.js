@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { launch, readLog, row, seesLine, shot } from './support/browser.js';
+import { command, launch, readLog, row, seesLine, shot } from './support/browser.js';
 import { until } from './support/process.js';
 import { World } from './support/world.js';
 
@@ -24,17 +24,16 @@ test('a switch shows its lines at once, its progress and its result, and gives t
   const { page, errors } = await browser.page();
   await page.goto(world.url);
   const anna = row(page, 'anna');
-  const button = anna.locator('button[data-command="switch"]');
+  const button = anna.locator('sy-actions button[data-command="deploy"]');
   const began = Date.now();
-  await button.click();
+  await command(anna, 'switch');
   world.host('anna').err('building the system configuration...');
   await seesLine(anna, 'building the system configuration...');
   assert.ok(Date.now() - began < 2000, `the first line took ${Date.now() - began} ms`);
-  await page.waitForFunction(() => document.querySelector('[data-host="anna"] button[data-command="switch"]')?.textContent === 'Switching…');
-  for (const command of ['pull', 'switch', 'test', 'update']) {
-    assert.equal(await anna.locator(`sy-actions > button[data-command="${command}"]`).isDisabled(), true, command);
-  }
-  await anna.getByText('▼ Hide log').waitFor();
+  await anna.locator('.elapsed', { hasText: /^\d+:\d\d · Switch$/ }).waitFor();
+  assert.equal(await button.isVisible(), false);
+  await anna.getByRole('button', { name: 'Stop switch on anna' }).waitFor();
+  await anna.getByText('Hide log').waitFor();
 
   world.host('anna').nix('building', 0, 42);
   world.host('anna').nix('building', 15, 42);
@@ -45,8 +44,8 @@ test('a switch shows its lines at once, its progress and its result, and gives t
 
   world.host('anna').exit(0);
   await anna.locator('sy-state[data-state="ok"]').waitFor();
-  await until('the buttons are back', async () => (await button.isEnabled()) && (await button.textContent()) === 'Switch');
-  await anna.locator('.row-line', { hasText: 'Switch · ' }).waitFor();
+  await until('the buttons are back', async () => (await button.isVisible()) && (await button.isEnabled()) && (await button.textContent()) === 'Deploy');
+  await anna.locator('.elapsed', { hasText: 'Switch · ' }).waitFor();
   assert.deepEqual(errors, []);
   await page.context().close();
 });
@@ -55,7 +54,7 @@ test('hovering stops the scrolling and not the intake, and leaving goes on at th
   const { page } = await browser.page();
   await page.goto(world.url);
   const berta = row(page, 'berta');
-  await berta.locator('button[data-command="test"]').click();
+  await command(berta, 'test');
   world.host('berta').many(1, 100);
   await seesLine(berta, 'line 100');
 
@@ -93,7 +92,7 @@ test('the downloads equal the log', async () => {
   const { page } = await browser.page();
   await page.goto(world.url);
   const clara = row(page, 'clara');
-  await clara.locator('button[data-command="switch"]').click();
+  await command(clara, 'switch');
   const host = world.host('clara');
   host.out('plain');
   host.err('\\x1b[31mred\\x1b[0m');

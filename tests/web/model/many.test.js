@@ -45,7 +45,7 @@ test('results are told host by host, those that need somebody first, and follow 
   assert.deepEqual(results.map(({ host, word, text }) => [host, word, text]), [
     ['d', 'refused', 'd is busy'],
     ['b', 'queued', ''],
-    ['c', 'queued', 'waits for the host'],
+    ['c', 'queued', 'Waiting for the host to connect'],
     ['a', 'running', '🔨 Building (1/3)'],
   ]);
   assert.equal(bulkSummary(results), '1 refused · 2 queued · 1 running');

@@ -120,3 +120,16 @@ export async function readLog(page, from = 0, to = Infinity) {
     return lines.slice(from, Math.min(lines.length, to));
   }, /** @type {const} */ ([from, to === Infinity ? 1e12 : to]));
 }
+
+/** Chooses a command in the menu of a host, of its row or its page. @param {import('playwright-core').Locator} where @param {string} name */
+export async function command(where, name) {
+  await where.locator('sy-actions sy-menu > button').click();
+  await where.locator(`[role="menuitem"][data-command="${name}"]`).click();
+}
+
+/** Chooses a command for the hosts that are selected, and confirms it where the page asks. @param {Page} page @param {string} name @param {string} [confirmed] the text of the button */
+export async function bulkCommand(page, name, confirmed) {
+  await page.locator('sy-bulk sy-menu > button').click();
+  await page.locator(`sy-bulk [role="menuitem"][data-command="${name}"]`).click();
+  if (confirmed) await page.locator('dialog.sheet').getByRole('button', { name: confirmed, exact: true }).click();
+}

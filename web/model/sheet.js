@@ -1,0 +1,64 @@
+/** What is shown before a command goes to several hosts: which of them, and what changes on each. */
+
+import { plural, shortRevision } from './format.js';
+import { deploymentOf, isBusy } from './status.js';
+import { commandHelp, commandLabel } from './words.js';
+
+/** @typedef {import('./types.js').Host} Host */
+/** @typedef {{host: string, change: string, note: string}} Item */
+/** @typedef {{title: string, note: string, sent: boolean, items: Item[]}} Group */
+
+/** `Switch 25 hosts?`, `Switch 23 of 25 hosts?`, `Rollback on web01?` @param {string} command @param {string[]} hosts @param {number} sent to how many */
+export function sheetTitle(command, hosts, sent) {
+  if (sent < hosts.length && hosts.length > 1) return `${commandLabel(command)} ${sent} of ${plural(hosts.length, 'host')}?`;
+  return hosts.length === 1 ? `${commandLabel(command)} on ${hosts[0]}?` : `${commandLabel(command)} ${plural(hosts.length, 'host')}?`;
+}
+
+/** @param {string} command */
+export function sheetText(command) {
+  return `${commandHelp(command)}.`.replace('..', '.');
+}
+
+/**
+ * The hosts by what becomes of the command there; only groups with `sent` get it.
+ * @param {Host[]} hosts @param {string} command @returns {Group[]}
+ */
+export function sheetGroups(hosts, command) {
+  const [busy, free] = split(hosts, ({ run }) => isBusy(run));
+  const [refused, able] = split(free, (host) => !offers(host, command));
+  const [offline, here] = split(able, ({ online }) => !online);
+  const [reboot, ready] = split(here, ({ reboot_required }) => Boolean(reboot_required));
+  /** @type {[string, string, boolean, Host[]][]} */
+  const groups = [
+    ['Ready', '', true, ready],
+    ['Reboot needed', 'These already need a reboot to finish an earlier change.', true, reboot],
+    ['Offline', 'They get the command if they connect within an hour.', true, offline],
+    ['Busy', 'Left out: something is running or queued there.', false, busy],
+    ['Not offered', `Left out: these hosts do not offer ${commandLabel(command)}.`, false, refused],
+  ];
+  return groups.filter((group) => group[3].length > 0).map(([title, note, sent, all]) => ({ title, note, sent, items: all.map((host) => item(host, command)) }));
+}
+
+/** @param {Host} host @param {string} command */
+function offers({ commands }, command) {
+  const needed = command === 'deploy' ? ['pull', 'switch'] : [command];
+  return !commands?.length || needed.every((name) => commands.includes(name));
+}
+
+/** @param {Host} host @param {string} command @returns {Item} */
+function item(host, command) {
+  const now = deploymentOf(host)?.revision;
+  const from = now ? shortRevision(now) : '';
+  const generation = host.generation == null ? '' : `generation ${host.generation}`;
+  const note = host.behind ? `${host.behind} behind` : '';
+  if (command === 'rollback') return { host: host.id, change: `${generation || 'generation unknown'} → the one before`, note: from };
+  if (command === 'deploy') return { host: host.id, change: `${from || generation || 'unknown'} → newest`, note };
+  const to = host.revision ? shortRevision(host.revision) : '';
+  if (!to) return { host: host.id, change: 'revision unknown', note };
+  return { host: host.id, change: !from ? to : from === to ? `${to}, unchanged` : `${from} → ${to}`, note };
+}
+
+/** @template T @param {T[]} all @param {(one: T) => boolean} is @returns {[T[], T[]]} */
+function split(all, is) {
+  return [all.filter(is), all.filter((one) => !is(one))];
+}
