@@ -191,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_page_is_under_100_kb_compressed() {
+    fn the_whole_page_is_under_115_kb_compressed() {
         let size: usize = FILES
             .iter()
             .map(|(_, plain, gzip)| gzip.len().min(plain.len()))
             .sum();
-        assert!(size < 100_000, "{size} bytes");
+        assert!(size < 115_000, "{size} bytes");
     }
 
     #[tokio::test]

@@ -13,6 +13,9 @@
  * @property {boolean} firstError
  */
 
+/** What an address means that says nothing of it: on a phone lines are wrapped and have no times. */
+export const DEFAULTS = { wrap: false, times: /** @type {Place['times']} */ ('clock') };
+
 /** @param {string} search @param {string} hash @returns {Place} */
 export function parsePlace(search, hash) {
   const query = new URLSearchParams(search);
@@ -21,8 +24,8 @@ export function parsePlace(search, hash) {
     q: query.get('q') ?? '',
     regex: query.has('regex'),
     matchCase: query.has('case'),
-    wrap: query.has('wrap'),
-    times: times === 'elapsed' || times === 'off' ? times : 'clock',
+    wrap: query.has('wrap') ? query.get('wrap') !== 'off' : DEFAULTS.wrap,
+    times: times === 'elapsed' || times === 'off' || times === 'clock' ? times : DEFAULTS.times,
     only: query.get('only') ?? '',
     lines: parseLines(hash),
     firstError: hash === '#first-error',
@@ -43,8 +46,10 @@ export function formatPlace(place) {
   if (place.q) parts.push(`q=${encodeURIComponent(place.q)}`);
   if (place.q && place.regex) parts.push('regex');
   if (place.q && place.matchCase) parts.push('case');
+  // What is only usual here is said too: a link shows another person the same.
   if (place.wrap) parts.push('wrap');
-  if (place.times !== 'clock') parts.push(`times=${place.times}`);
+  else if (DEFAULTS.wrap) parts.push('wrap=off');
+  if (place.times !== 'clock' || DEFAULTS.times !== 'clock') parts.push(`times=${place.times}`);
   if (place.only) parts.push(`only=${encodeURIComponent(place.only)}`);
   return (parts.length > 0 ? `?${parts.join('&')}` : '') + linesHash(place.lines);
 }

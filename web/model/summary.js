@@ -95,7 +95,7 @@ export function hostText(host, clock, details) {
       if (run?.status === 'running') return `${contactText(host, clock)} · ${commandLabel(run.command)} may still be running`;
       return host.online ? 'Result unknown' : contactText(host, clock);
     default:
-      if (!deployment) return host.online ? (run ? 'Not deployed yet' : 'No runs yet') : contactText(host, clock);
+      if (!deployment) return host.online ? (run ? 'No deployments yet' : 'No runs yet') : contactText(host, clock);
       return deployedText(deployment, run?.run_id === deployment.run_id ? run : details);
   }
 }

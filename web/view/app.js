@@ -2,6 +2,7 @@
 
 import { Clock } from '../model/clock.js';
 import { Fleet } from '../model/fleet.js';
+import { DEFAULTS } from '../model/place.js';
 import { parseRoute } from '../model/route.js';
 import { countStates, hostState, runState, STATES, worstState } from '../model/status.js';
 import { Api, ApiError } from '../net/api.js';
@@ -13,6 +14,7 @@ import { ConnectionBanner } from './connection-banner.js';
 import { h, oncePerFrame } from './dom.js';
 import { FleetPage } from './fleet-page.js';
 import { HostPage } from './host-page.js';
+import { listenForLogKeys } from './log-keys.js';
 import { LoginPage } from './login-page.js';
 import { RunPage } from './run-page.js';
 import { StorageBanner } from './storage-banner.js';
@@ -62,6 +64,9 @@ export class App extends HTMLElement {
     this.#socket.onConnection = () => this.#connection();
     this.#socket.mayRetry = () => this.#hasSession();
     this.#fleet.onChange(() => this.#titleSoon());
+    listenForLogKeys();
+    // A phone is too narrow for times beside lines, and for lines that are not wrapped.
+    if (matchMedia('(max-width: 820px)').matches) Object.assign(DEFAULTS, { wrap: true, times: 'off' });
     addEventListener('popstate', () => this.#show());
     addEventListener('online', () => this.#socket.connection.state === 'waiting' && this.#socket.retryNow());
     document.addEventListener('click', (event) => this.#clicked(event));

@@ -1,10 +1,29 @@
-/** The keys of a log, wherever in its panel the focus is. */
+/** The keys of a log, wherever it is on screen. */
 
 import { showHelp } from './help.js';
 import { moveKey } from './log-intents.js';
 
-/** @param {import('./log-panel.js').LogPanel} panel @param {KeyboardEvent} event */
-export function logKey(panel, event) {
+/**
+ * For the whole page: a key means the log that has the focus, else the one that is on screen. On the fleet, where
+ * the list scrolls, the keys that move a log are left to the browser.
+ */
+export function listenForLogKeys() {
+  document.addEventListener('keydown', (event) => {
+    const { target } = event;
+    if (!(target instanceof Element) || target.closest('input, select, textarea, dialog, [popover], sy-log-panel')) return;
+    const panel = [...document.querySelectorAll('sy-log-panel')].find(isOnScreen);
+    if (panel) logKey(/** @type {import('./log-panel.js').LogPanel} */ (panel), event, target.closest('sy-fleet') !== null || panel.closest('sy-fleet') !== null);
+  });
+}
+
+/** @param {Element} element */
+function isOnScreen(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}
+
+/** @param {import('./log-panel.js').LogPanel} panel @param {KeyboardEvent} event @param {boolean} [stays] whether the keys that move it are not for it */
+export function logKey(panel, event, stays = false) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.target instanceof HTMLInputElement) return;
   if (event.key === 'Escape') {
@@ -26,7 +45,7 @@ export function logKey(panel, event) {
     '?': () => showHelp(),
   };
   const act = keys[event.key];
-  if (!act) return moveKey(panel.view, event);
+  if (!act) return stays ? undefined : moveKey(panel.view, event);
   event.preventDefault();
   event.stopPropagation();
   act();

@@ -303,7 +303,7 @@ export class LogPanel extends HTMLElement {
     const host = this.#context.fleet.hosts.get(this.#run.host_id);
     const lost = this.#run.status === 'running' && host && !host.online;
     const picked = this.#picked ? this.#picked.problem || `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
-    setText(this.#info, lost ? '⚡ lost contact, the run may go on' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
+    setText(this.#info, lost ? 'Lost contact, the run may go on' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
     this.#info.classList.toggle('lost', Boolean(lost));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));

@@ -10,10 +10,10 @@ import { exitText, generationText } from '../model/summary.js';
 import { commandLabel } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { h, oncePerFrame, setText } from './dom.js';
-import { logKey } from './log-keys.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
 import { StateBadge } from './state-badge.js';
+import { StopButton } from './stop-button.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
 
@@ -29,7 +29,7 @@ export class RunPage extends HTMLElement {
   #missing = h('p', { class: 'nothing', hidden: true });
   #phase = new PhaseBar();
   #phases = h('ol', { class: 'phases', 'aria-label': 'Phases' });
-  #stop = h('button', { type: 'button', class: 'stop', hidden: true }, '■ Stop');
+  #stop;
   #body = h('div', { class: 'run-body', hidden: true });
   /** @type {LogPanel | null} */
   #panel = null;
@@ -44,7 +44,7 @@ export class RunPage extends HTMLElement {
     this.#context = context;
     this.#host = host;
     this.#runId = run;
-    this.#stop.addEventListener('click', () => this.#run && void context.actions.stop(this.#run));
+    this.#stop = new StopButton(context.actions);
   }
 
   connectedCallback() {
@@ -64,10 +64,7 @@ export class RunPage extends HTMLElement {
     this.#message.append(h('button', { type: 'button', onclick: () => void this.#goToMessage() }, 'Show in log'));
     const stop = fleet.onChange((host) => (host === null || host === this.#host) && this.#redraw());
     const timer = setInterval(() => this.#redraw(), 1000);
-    const keydown = (/** @type {KeyboardEvent} */ event) => this.#panel && event.target === document.body && logKey(this.#panel, event);
-    addEventListener('keydown', keydown);
     this.#end = () => {
-      removeEventListener('keydown', keydown);
       stop();
       clearInterval(timer);
     };
@@ -134,7 +131,7 @@ export class RunPage extends HTMLElement {
     this.#drawFacts(run);
     this.#phase.hidden = run.status !== 'running';
     if (run.status === 'running') this.#phase.update(run);
-    this.#stop.hidden = !isBusy(run);
+    this.#stop.update(run);
     const message = run.status === 'ok' ? '' : stripAnsiLines(run.message ?? '');
     this.#message.hidden = message === '';
     setText(this.#messageText, message);

@@ -106,7 +106,7 @@ test('a command from the menu is named in the row while it runs', async () => {
   await command(anna, 'build');
   await anna.locator('.elapsed', { hasText: /^\d+:\d\d · Build$/ }).waitFor();
   world.host('anna').exit(0);
-  await anna.locator('sy-state[data-state="ok"]').waitFor();
+  await anna.locator('.elapsed', { hasText: 'Build ok' }).waitFor();
   await page.context().close();
 });
 
@@ -119,7 +119,7 @@ test('the keyboard alone starts a run and leads to its page', async () => {
   await page.keyboard.press('Enter');
   await seesLineOf('anna', page);
   world.host('anna').exit(0);
-  await row(page, 'anna').locator('sy-state[data-state="ok"]').waitFor();
+  await row(page, 'anna').locator('.elapsed', { hasText: 'Pull ok' }).waitFor();
   await row(page, 'anna').getByText('Open run →').focus();
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Pull on anna' }).waitFor();

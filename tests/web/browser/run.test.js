@@ -34,7 +34,7 @@ test('a failed run says what failed, with its exit code in words', async () => {
   await page.goto(world.url);
   await row(page, 'anna').getByText("error: Cannot build '…-nginx-1.29.drv'.").waitFor();
   await page.goto(`${world.url}/hosts/anna/runs/${run}`);
-  await page.getByText('exit code 4: nothing was activated; the log says why').waitFor();
+  await page.getByText('Failed before activation (exit code 4). The host still runs the old system.').waitFor();
   await seesLine(page.locator('sy-log'), 'error: Cannot build');
   await page.locator('.log-row.error').waitFor();
   await shot(page, 'run-failed-dark');
@@ -53,7 +53,7 @@ test('stopping in the middle of an activation asks first', async () => {
   world.host('berta').err('activating the configuration...');
   await page.goto(world.url);
   const berta = row(page, 'berta');
-  await berta.getByText('🔧 Activating').waitFor();
+  await berta.getByText('⚡ Activating').waitFor();
   await berta.locator('.stop').click();
   const dialog = page.locator('dialog');
   await dialog.getByText('half switched').waitFor();
@@ -146,7 +146,8 @@ test('several hosts are commanded at once, and one that is busy says why not', a
   for (const name of ['clara', 'dora']) await row(page, name).locator('sy-state[data-state="running"]').waitFor();
   await shot(page, 'bulk-dark');
   for (const name of ['anna', 'clara', 'dora']) world.host(name).exit(0);
-  for (const name of ['anna', 'clara', 'dora']) await row(page, name).locator('sy-state[data-state="ok"]').waitFor();
+  for (const name of ['clara', 'dora']) await row(page, name).locator('.elapsed', { hasText: 'Pull ok' }).waitFor();
+  await row(page, 'anna').locator('.elapsed', { hasText: 'Build ok' }).waitFor();
   await page.context().close();
 });
 
