@@ -47,6 +47,11 @@ export class Follow {
     if (this.#reason === null || this.#reason === 'hover') this.#reason = reason;
   }
 
+  /** It is known for the first time how many lines there are: none of them is new. @param {number} total lines of the log */
+  opened(total) {
+    this.#seen = Math.max(this.#seen, total);
+  }
+
   /** The pointer has left the log. */
   leave() {
     if (this.#reason === 'hover') this.resume();

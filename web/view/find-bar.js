@@ -16,7 +16,7 @@ export class FindBar extends HTMLElement {
   onClose = () => {};
   #text = h('input', { type: 'search', placeholder: 'Search the whole log', 'aria-label': 'Search the whole log', spellcheck: 'false', autocapitalize: 'none', maxlength: 500 });
   #regex = option('.*', 'Regular expression', () => this.#changed());
-  #case = option('Aa', 'Upper and lower case differ', () => this.#changed());
+  #case = option('Aa', 'Match case', () => this.#changed());
   #result = h('output', { class: 'find-result', 'aria-live': 'polite' });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -67,7 +67,7 @@ export class FindBar extends HTMLElement {
   /** @param {import('../model/find.js').Finder} finder @param {number | null} current */
   show({ query, total, problem, rank }, current) {
     this.#result.classList.toggle('wrong', problem !== '' || total === 0);
-    setText(this.#result, problem || (!query ? '' : total === null ? 'searching…' : total === 0 ? 'no match' : this.#matches(total, current)));
+    setText(this.#result, problem || (!query ? '' : total === null ? 'Searching…' : total === 0 ? 'No matches' : this.#matches(total, current)));
   }
 
   /** Gives the rank of a match. @type {(seq: number) => number | null} */

@@ -1,5 +1,6 @@
 /** A run's log with its toolbar. It subscribes while it is on the page. */
 
+import { CauseLines, rangesOf } from '../model/cause.js';
 import { Finder } from '../model/find.js';
 import { count, plural } from '../model/format.js';
 import { highlighter } from '../model/highlight.js';
@@ -10,6 +11,7 @@ import { isBusy } from '../model/status.js';
 import { linesText } from '../model/summary.js';
 import { LogSource } from '../net/log-source.js';
 import { PickedSource } from '../net/picked-source.js';
+import { copyText } from './clipboard.js';
 import { derivationMenu } from './derivation-menu.js';
 import { h, setAttribute, setText } from './dom.js';
 import { FindBar } from './find-bar.js';
@@ -35,6 +37,8 @@ export class LogPanel extends HTMLElement {
   view = new LogView();
   /** Called when the address of what is shown has changed. @type {() => void} */
   onPlace = () => {};
+  /** Called when more is known of errors. @type {() => void} */
+  onErrors = () => {};
   #context;
   #run;
   #linked;
@@ -43,7 +47,10 @@ export class LogPanel extends HTMLElement {
   /** @type {PickedSource | null} */
   #picked = null;
   #finder;
+  /** Where errors are: by the run's causes, or found by what lines say where it tells none. @type {Finder | CauseLines} */
   #errors;
+  #marks;
+  #causes = '';
   #lookedAt = -1;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -71,7 +78,7 @@ export class LogPanel extends HTMLElement {
     const ask = (/** @type {import('../model/find.js').Query} */ query, /** @type {number} */ from, /** @type {number} */ limit) =>
       api.search(run.host_id, run.run_id, query, from, limit);
     this.#finder = new Finder(ask);
-    this.#errors = new Finder(ask);
+    this.#errors = this.#marks = new Finder(ask);
     const download = (/** @type {'txt'|'json'} */ format) =>
       h('a', { class: 'tool', href: api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}` }, `↓ ${format}`);
     this.#derivations = derivationMenu(context, run, (name) => {
@@ -110,7 +117,11 @@ export class LogPanel extends HTMLElement {
     view.onNumber = (seq, extend) => this.#mark(seq, extend);
     view.onDerivation = (name) => this.pick(name);
     view.selection.say = (title, problem) => (problem ? this.#context.toasts.error(title, problem) : this.#context.toasts.notice(title));
-    this.#finder.onChange = this.#errors.onChange = () => this.#drawTools();
+    this.#finder.onChange = () => this.#drawTools();
+    this.#marks.onChange = () => {
+      this.#drawTools();
+      this.onErrors();
+    };
     this.#find.onQuery = (query) => this.search(query);
     this.#find.onStep = (by) => this.step(this.#finder, by);
     this.#find.onClose = () => this.escape();
@@ -119,8 +130,8 @@ export class LogPanel extends HTMLElement {
     const { socket, api } = this.#context;
     this.#source = new LogSource(socket, api, this.#run.host_id, this.#run.run_id);
     view.show(this.#source);
-    void this.#errors.search(ERROR_QUERY);
     this.update(this.#run);
+    if (this.#errors === this.#marks) void this.#marks.search(ERROR_QUERY);
   }
 
   disconnectedCallback() {
@@ -133,9 +144,21 @@ export class LogPanel extends HTMLElement {
   /** @param {Run} run */
   update(run) {
     this.#run = run;
+    this.#takeCauses(run);
     this.#drawTools();
-    const empty = run.status === 'queued' ? 'The run waits in the queue; its lines will appear here.' : isBusy(run) ? 'No output yet.' : 'This run has no output.';
+    const empty = run.status === 'queued' ? 'Not started. Its output will appear here.' : isBusy(run) ? 'No output yet.' : 'This run has no output.';
     this.view.describe(`Log of ${run.command} on ${run.host_id}`, run.started ?? null, isBusy(run) || run.status === 'lost', empty);
+  }
+
+  /** Once a run tells why it failed, that counts and not what its lines look like. @param {Run} run */
+  #takeCauses(run) {
+    const ranges = rangesOf(run);
+    const causes = JSON.stringify(ranges);
+    if (causes === this.#causes || (ranges.length === 0 && this.#causes === '')) return;
+    this.#causes = causes;
+    this.#errors = ranges.length > 0 ? new CauseLines(ranges) : this.#marks;
+    if (ranges.length === 0) void this.#marks.search(ERROR_QUERY);
+    this.view.ranges = ranges;
   }
 
   /** What the address says. @param {Place} place */
@@ -153,7 +176,7 @@ export class LogPanel extends HTMLElement {
     view.marks.lines = place.lines;
     view.redraw();
     if (place.lines) view.goTo(this.#indexOf(place.lines[0]));
-    if (place.firstError) void this.#goToFirstError();
+    if (place.firstError) void this.goToFirstError();
     this.#drawTools();
   }
 
@@ -180,15 +203,15 @@ export class LogPanel extends HTMLElement {
     this.onPlace();
   }
 
-  /** To the next match or error, or the previous one. @param {Finder} finder @param {1 | -1} direction */
+  /** To the next match or error, or the previous one. @param {Finder | CauseLines} finder @param {1 | -1} direction */
   async step(finder, direction) {
     const { view } = this;
-    if (finder === this.#finder && !finder.query) return this.openSearch();
+    if (finder === this.#finder && !this.#finder.query) return this.openSearch();
     const from = view.marks.current ?? view.source?.model.seqOf(view.topIndex) ?? 0;
     view.pause('searching');
     const seq = await finder.step(view.marks.current === null ? from - direction : from, direction, this.#source?.model.total ?? 0);
-    if (seq !== null) this.#goToSeq(seq);
-    else if (finder.total === 0) this.#context.toasts.notice(finder === this.#errors ? 'There is no error in this log' : 'There is no match in this log');
+    if (seq !== null) this.goToLine(seq);
+    else if (finder.total === 0) this.#context.toasts.notice(finder === this.#errors ? 'No errors in this log' : 'No matches in this log');
     this.#drawTools();
   }
 
@@ -261,24 +284,27 @@ export class LogPanel extends HTMLElement {
     const place = { ...this.place, lines: view.marks.lines ?? /** @type {[number, number]} */ ([seq, seq]) };
     const link = location.origin + runPath(this.#run.host_id, this.#run.run_id) + formatPlace(place);
     try {
-      await navigator.clipboard.writeText(link);
+      await copyText(link);
       this.#context.toasts.notice('The link is on the clipboard', link);
     } catch (error) {
       this.#context.toasts.error('The link was not copied', error);
     }
   }
 
-  async #goToFirstError() {
+  async goToFirstError() {
     const seq = await this.#errors.step(-1, 1, this.#run.lines ?? 0);
-    if (seq !== null) this.#goToSeq(seq);
-    else this.#context.toasts.notice('There is no error in this log');
+    if (seq !== null) this.goToLine(seq);
+    else this.#context.toasts.notice('No errors in this log');
   }
 
-  /** @param {number} seq */
-  #goToSeq(seq) {
+  /** @param {number} seq @param {boolean} [focus] whether the keys go to the log from now on */
+  goToLine(seq, focus = false) {
     if (this.#picked && this.#picked.indexOf(seq) < 0) this.pick('');
     this.view.marks.current = seq;
     this.view.reveal(this.#indexOf(seq));
+    if (!focus) return;
+    this.view.scroller.focus({ preventScroll: true });
+    this.scrollIntoView({ block: 'nearest' });
   }
 
   /** @param {number} seq */
@@ -303,7 +329,7 @@ export class LogPanel extends HTMLElement {
     const host = this.#context.fleet.hosts.get(this.#run.host_id);
     const lost = this.#run.status === 'running' && host && !host.online;
     const picked = this.#picked ? this.#picked.problem || `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
-    setText(this.#info, lost ? 'Lost contact, the run may go on' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
+    setText(this.#info, lost ? 'No contact · it may still be running' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
     this.#info.classList.toggle('lost', Boolean(lost));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));
@@ -312,7 +338,7 @@ export class LogPanel extends HTMLElement {
     this.#errorTools.hidden = !errors;
     setText(this.#errorCount, errors ? `✗ ${count(errors)}` : '');
     setAttribute(this.#errorCount, 'title', errors ? plural(errors, 'error') : null);
-    this.#derivations.label = this.#picked ? `Only: ${this.#picked.name}` : 'Only ▾';
+    this.#derivations.label = this.#picked ? `Output of ${this.#picked.name} ▾` : 'All output ▾';
     this.#find.show(this.#finder, view.marks.current);
     this.#drawMap();
     this.#lookSoon();
@@ -343,7 +369,7 @@ export class LogPanel extends HTMLElement {
 
   async #copyAll() {
     try {
-      await navigator.clipboard.writeText(await this.#context.api.logText(this.#run.host_id, this.#run.run_id));
+      await copyText(this.#context.api.logText(this.#run.host_id, this.#run.run_id));
       this.#context.toasts.notice('The whole log is on the clipboard');
     } catch (error) {
       this.#context.toasts.error('The log was not copied; download it instead', error);

@@ -1,13 +1,13 @@
 /** One line of a log as an element. Number and time are generated content: no nodes, and never copied. */
 
 import { isPlain, parseAnsi } from '../model/ansi.js';
-import { lineKind } from '../model/line-kind.js';
+import { markOf } from '../model/cause.js';
 import { count, sinceStart, timeOfDay } from '../model/format.js';
 import { h } from './dom.js';
 
 /** @typedef {import('../model/types.js').Line} Line */
 /** @typedef {'clock' | 'elapsed' | 'off'} Times */
-/** @typedef {{digits: number, times: Times, started: string | null}} RowOptions */
+/** @typedef {{digits: number, times: Times, started: string | null, ranges: import('../model/cause.js').Range[]}} RowOptions */
 
 /** What is shown of one line; the rest is in the downloads. */
 const MAX_CHARS = 4000;
@@ -20,7 +20,7 @@ export function makeRow() {
 
 /** @param {HTMLElement} row @param {number} seq @param {Line} line @param {RowOptions} options */
 export function fillRow(row, seq, line, options) {
-  const kind = lineKind(line.line);
+  const kind = markOf(options.ranges, seq, line.line);
   row.className = `log-row${line.is_error ? ' stderr' : ''}${kind ? ` ${kind}` : ''}`;
   row.dataset.seq = String(seq);
   row.dataset.gutter = gutter(seq, line, options);

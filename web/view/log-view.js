@@ -4,6 +4,7 @@
  */
 
 import { Follow } from '../model/follow.js';
+import { count } from '../model/format.js';
 import { isScaled, maxTop, ROW_HEIGHT, spaceHeight, toScrollTop, toTop } from '../model/scroll-map.js';
 import { h, oncePerFrame, setText } from './dom.js';
 import { watchIntents } from './log-intents.js';
@@ -51,9 +52,13 @@ export class LogView extends HTMLElement {
   /** @type {import('./log-row.js').Times} */
   #times = 'clock';
   #wrap = false;
+  /** @type {import('../model/cause.js').Range[]} */
+  #ranges = [];
   /** @type {string | null} */
   #started = null;
   #live = true;
+  /** Whether it was seen how many lines the log has. */
+  #opened = false;
   #redraw = oncePerFrame(() => this.#draw());
   #sizes = new ResizeObserver(() => this.#resized());
   /** @type {AbortController | null} */
@@ -79,6 +84,7 @@ export class LogView extends HTMLElement {
   show(source) {
     if (this.source) this.source.onChange = () => {};
     this.source = source;
+    this.#opened = false;
     this.selection.clear();
     this.pool.forget();
     this.pool.forgetWidth();
@@ -98,6 +104,13 @@ export class LogView extends HTMLElement {
     this.#started = started;
     this.#live = live;
     setText(this.#empty, empty);
+    this.#redraw();
+  }
+
+  /** Where the run says why it failed. @param {import('../model/cause.js').Range[]} ranges */
+  set ranges(ranges) {
+    this.#ranges = ranges;
+    this.pool.forget();
     this.#redraw();
   }
 
@@ -257,6 +270,8 @@ export class LogView extends HTMLElement {
     const { source } = this;
     if (!source || !this.isConnected) return;
     const { total } = this;
+    if (!this.#opened && source.ready) this.follow.opened(total);
+    this.#opened = source.ready;
     if (total !== this.#drawnTotal) this.onChange();
     this.#viewHeight = this.scroller.clientHeight;
     this.#empty.hidden = total > 0;
@@ -270,7 +285,7 @@ export class LogView extends HTMLElement {
     source.need(first, first + wanted);
     // What a search finds comes without its time.
     const times = 'name' in source ? 'off' : this.#times;
-    this.pool.mount(source.model, first, wanted, this.#top, { times, started: this.#started }, source.problem);
+    this.pool.mount(source.model, first, wanted, this.#top, { times, started: this.#started, ranges: this.#ranges }, source.problem);
     this.marks.draw(this.pool.rows);
     this.selection.place();
     this.#place();
@@ -318,7 +333,7 @@ export class LogView extends HTMLElement {
     this.#pill.hidden = this.follow.following || (!this.#live && fresh === 0);
     if (this.#pill.hidden) return;
     setText(this.#pillText, this.follow.pill(this.total));
-    setText(this.#pillWhy, this.follow.why);
+    setText(this.#pillWhy, this.#wanted !== null && this.source?.ready ? `waiting for line ${count(this.#wanted + 1)}` : this.follow.why);
   }
 }
 

@@ -4,6 +4,7 @@ import { plural } from '../model/format.js';
 import { h, setAttribute } from './dom.js';
 
 /** @typedef {import('../model/find.js').Finder} Finder */
+/** @typedef {Finder | import('../model/cause.js').CauseLines} Errors */
 
 const WIDTH = 14;
 /** A mark is to be seen even where its line is a fraction of a pixel. */
@@ -46,7 +47,7 @@ export class MatchMap extends HTMLElement {
   }
 
   /**
-   * @param {number} total lines @param {{top: number, lines: number}} view @param {Finder} matches @param {Finder} errors
+   * @param {number} total lines @param {{top: number, lines: number}} view @param {Finder} matches @param {Errors} errors
    * @param {(seq: number) => number} place the index of a line, or -1 where it is not shown
    */
   draw(total, view, matches, errors, place) {
@@ -67,7 +68,7 @@ export class MatchMap extends HTMLElement {
     const y = (/** @type {number} */ index) => (index / total) * height;
     context.fillStyle = style.getPropertyValue('--map-view');
     context.fillRect(0, y(view.top), WIDTH, Math.max(4, y(Math.min(view.lines, total))));
-    const mark = (/** @type {Finder} */ { seqs }, /** @type {string} */ color, /** @type {number} */ left) => {
+    const mark = (/** @type {Errors} */ { seqs }, /** @type {string} */ color, /** @type {number} */ left) => {
       context.fillStyle = color;
       let last = -1;
       for (const seq of seqs) {
@@ -80,11 +81,15 @@ export class MatchMap extends HTMLElement {
     };
     mark(matches, style.getPropertyValue('--map-match'), 1);
     mark(errors, style.getPropertyValue('--map-error'), WIDTH / 2);
+    for (const { from, to } of 'ranges' in errors ? errors.ranges : []) {
+      const [top, end] = [place(from), place(to)].map(y);
+      if (top !== undefined && end !== undefined && top >= 0) context.fillRect(WIDTH / 2, Math.min(top, height - MARK), WIDTH / 2 - 1, Math.max(MARK, end - top));
+    }
   }
 
-  /** @param {Finder} matches @param {Finder} errors */
+  /** @param {Finder} matches @param {Errors} errors */
   #describe(matches, errors) {
-    const part = (/** @type {Finder} */ { total, seqs }, /** @type {string} */ noun) =>
+    const part = (/** @type {Errors} */ { total, seqs }, /** @type {string} */ noun) =>
       total ? plural(total, noun) + (seqs.length < total ? `, ${plural(seqs.length, 'of them').replace(/s$/, '')} drawn` : '') : '';
     const text = [part(matches, 'matching line'), part(errors, 'error')].filter(Boolean).join('; ');
     setAttribute(this, 'aria-label', `Map of the log: ${text || 'no match and no error'}`);

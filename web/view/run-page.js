@@ -1,6 +1,7 @@
 /** One run: what it was, its phases, its log. */
 
 import { stripAnsi } from '../model/ansi.js';
+import { rangeOf } from '../model/cause.js';
 import { clockDuration, dateTime, duration } from '../model/format.js';
 import { phaseRows } from '../model/phases.js';
 import { formatPlace, parsePlace } from '../model/place.js';
@@ -9,6 +10,7 @@ import { isBusy, runState, runWord } from '../model/status.js';
 import { exitText, generationText } from '../model/summary.js';
 import { commandLabel } from '../model/words.js';
 import { ApiError } from '../net/api.js';
+import { CauseCard } from './cause-card.js';
 import { h, oncePerFrame, setText } from './dom.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
@@ -16,6 +18,9 @@ import { StateBadge } from './state-badge.js';
 import { StopButton } from './stop-button.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
+
+/** Where two causes stand beside each other. */
+const SIDE_BY_SIDE = '(min-width: 1240px)';
 
 export class RunPage extends HTMLElement {
   #context;
@@ -25,7 +30,11 @@ export class RunPage extends HTMLElement {
   #title = h('h1', {});
   #facts = h('dl', { class: 'run-facts' });
   #messageText = h('pre', {});
-  #message = h('div', { class: 'run-message', hidden: true }, this.#messageText);
+  #messageNote = h('p', { class: 'quiet', hidden: true }, 'This summary is not a line of the log.');
+  #showInLog = h('button', { type: 'button', hidden: true, onclick: () => void this.#panel?.goToFirstError() }, 'Show in log');
+  #message = h('div', { class: 'run-message', hidden: true }, h('div', {}, this.#messageText, this.#messageNote), this.#showInLog);
+  #causes = h('section', { class: 'run-causes', 'aria-label': 'Why it failed', hidden: true });
+  #shownCauses = '';
   #missing = h('p', { class: 'nothing', hidden: true });
   #phase = new PhaseBar();
   #phases = h('ol', { class: 'phases', 'aria-label': 'Phases' });
@@ -56,12 +65,12 @@ export class RunPage extends HTMLElement {
         h('div', { class: 'run-title' }, this.#state, this.#title, this.#phase, h('span', { class: 'gap' }), this.#stop),
         this.#facts,
         this.#message,
+        this.#causes,
       ),
       this.#missing,
       this.#body,
     );
     this.#body.append(h('aside', { class: 'run-phases' }, h('h2', {}, 'Phases'), this.#phases));
-    this.#message.append(h('button', { type: 'button', onclick: () => void this.#goToMessage() }, 'Show in log'));
     const stop = fleet.onChange((host) => (host === null || host === this.#host) && this.#redraw());
     const timer = setInterval(() => this.#redraw(), 1000);
     this.#end = () => {
@@ -87,20 +96,6 @@ export class RunPage extends HTMLElement {
     void this.#load();
   }
 
-  /** Goes to the first line of the message in the log. */
-  async #goToMessage() {
-    const run = this.#run;
-    const text = (this.#messageText.textContent ?? '').split('\n')[0]?.trim().slice(0, 500);
-    if (!run || !text) return;
-    try {
-      const { matches } = await this.#context.api.search(run.host_id, run.run_id, { text, regex: false, matchCase: true }, 0, 1);
-      if (matches[0]) this.#panel?.view.goTo(matches[0].seq);
-      else this.#context.toasts.notice('The log does not hold this message', 'It comes from the agent itself.');
-    } catch (error) {
-      this.#context.toasts.error('The log could not be searched', error);
-    }
-  }
-
   get #run() {
     return this.#context.fleet.findRun(this.#host, this.#runId);
   }
@@ -111,11 +106,11 @@ export class RunPage extends HTMLElement {
       this.#context.fleet.answered(await this.#context.api.run(this.#host, this.#runId), asked);
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) {
-        this.#missing.replaceChildren(`Nothing to show: ${error.message}. `, h('a', { href: hostPath(this.#host) }, `The other runs of ${this.#host}`));
+        this.#missing.replaceChildren(`Run not found: ${error.message}. `, h('a', { href: hostPath(this.#host) }, `All runs of ${this.#host}`));
         this.#missing.hidden = this.#run !== undefined;
         return;
       }
-      this.#context.toasts.error(`The run ${this.#runId} of ${this.#host} could not be read`, error);
+      this.#context.toasts.error(`Could not load the run ${this.#runId} of ${this.#host}`, error);
     }
   }
 
@@ -132,17 +127,48 @@ export class RunPage extends HTMLElement {
     this.#phase.hidden = run.status !== 'running';
     if (run.status === 'running') this.#phase.update(run);
     this.#stop.update(run);
-    const message = run.status === 'ok' ? '' : stripAnsiLines(run.message ?? '');
+    this.#drawPhases(run);
+    this.#drawCauses(run);
+    if (!this.#panel) this.#openLog(run);
+    this.#panel?.update(run);
+    this.#drawMessage(run);
+  }
+
+  /** A failed run opens at its cause, unless the address says where. @param {Run} run */
+  #openLog(run) {
+    const panel = new LogPanel(this.#context, run, false);
+    this.#panel = panel;
+    this.#body.append(panel);
+    this.placed();
+    panel.onPlace = () => history.replaceState(null, '', location.pathname + formatPlace(panel.place));
+    panel.onErrors = () => this.#redraw();
+    const { q, lines, firstError, only } = parsePlace(location.search, location.hash);
+    const [first] = (run.cause ?? []).map(rangeOf).filter((range) => range !== null);
+    if (first && !q && !lines && !firstError && !only) panel.goToLine(first.line);
+  }
+
+  /** @param {Run} run */
+  #drawCauses(run) {
+    const causes = run.cause ?? [];
+    const key = JSON.stringify(causes);
+    if (key === this.#shownCauses) return;
+    this.#shownCauses = key;
+    const log = {
+      goTo: (/** @type {number} */ seq) => this.#panel?.goToLine(seq, true),
+      pick: (/** @type {string} */ name) => this.#panel?.pick(name),
+    };
+    this.#causes.replaceChildren(...causes.map((cause, i) => new CauseCard(this.#context, run, cause, i === 0 || (i === 1 && matchMedia(SIDE_BY_SIDE).matches), log)));
+    this.#causes.hidden = causes.length === 0;
+  }
+
+  /** What is known of a run that tells no cause. @param {Run} run */
+  #drawMessage(run) {
+    const message = run.status === 'ok' || run.cause?.length ? '' : stripAnsiLines(run.message ?? '');
     this.#message.hidden = message === '';
     setText(this.#messageText, message);
-    this.#drawPhases(run);
-    if (!this.#panel) {
-      this.#panel = new LogPanel(this.#context, run, false);
-      this.#body.append(this.#panel);
-      this.placed();
-      this.#panel.onPlace = () => this.#panel && history.replaceState(null, '', location.pathname + formatPlace(this.#panel.place));
-    }
-    this.#panel.update(run);
+    const errors = this.#panel?.errors.total ?? null;
+    this.#showInLog.hidden = !errors;
+    this.#messageNote.hidden = errors !== 0 || !run.started;
   }
 
   /** @param {Run} run */
@@ -159,7 +185,7 @@ export class RunPage extends HTMLElement {
     const took = elapsed == null ? '' : isBusy(run) ? clockDuration(elapsed) : duration(elapsed);
     const over = !isBusy(run);
     const facts = [
-      ['asked by', run.requested_by ?? ''],
+      [run.started ? 'started by' : 'requested by', run.requested_by ?? ''],
       [run.started ? 'started' : 'queued', dateTime(run.started ?? run.queued ?? '')],
       [over ? 'took' : 'elapsed', took],
       ['result', over && run.started ? exitText(run) : ''],
@@ -179,7 +205,7 @@ export class RunPage extends HTMLElement {
     const key = rows.map((row) => `${row.phase}${row.current}${row.failed}`).join(' ');
     if (key !== this.#shownPhases || rows.length === 0) {
       this.#shownPhases = key;
-      const none = h('li', { class: 'quiet' }, isBusy(run) ? 'None has begun.' : 'None was seen.');
+      const none = h('li', { class: 'quiet' }, isBusy(run) ? 'Not started' : 'No phases');
       this.#phases.replaceChildren(...(rows.length === 0 ? [none] : rows.map((row) => this.#phaseItem(row))));
     }
     for (const [i, row] of rows.entries()) {

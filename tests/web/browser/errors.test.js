@@ -124,7 +124,7 @@ test('a run that retention has removed says so', async () => {
     await until('it is removed', async () => (await fetch(`${world.url}/api/hosts/anna/runs/${run}`)).status === 404);
     await page.goto(`${world.url}/hosts/anna/runs/${run}`);
     await page.getByText(`${run} of anna was removed by retention`).waitFor();
-    await page.getByText('The other runs of anna').click();
+    await page.getByText('All runs of anna').click();
     await page.getByRole('heading', { name: 'anna' }).waitFor();
   } finally {
     await world.end();

@@ -71,7 +71,7 @@ test('a host out of contact is shown as lost while its run may go on, and takes 
   await seesLine(berta, 'line 10');
   await world.host('berta').disconnect();
   await berta.locator('sy-state[data-state="lost"]').waitFor();
-  await berta.getByText('lost contact, the run may go on').waitFor();
+  await berta.getByText('No contact · it may still be running').waitFor();
   await berta.getByText('Switch may still be running').waitFor();
   await shot(page, 'lost-dark');
   world.host('berta').many(11, 20);
@@ -92,7 +92,7 @@ test('a command for a host that is away waits in the queue and can be taken out 
   await command(dora, 'switch');
   await dora.locator('sy-state[data-state="queued"]').waitFor();
   await dora.getByText(/Waiting for the host to connect \(expires \d\d:\d\d\)/).waitFor();
-  await dora.getByText('The run waits in the queue').waitFor();
+  await dora.getByText('Not started').waitFor();
   await dora.getByText('Cancel', { exact: true }).click();
   await until('the buttons are back', () => dora.locator('button[data-command="deploy"]').isVisible());
   assert.equal((await world.host('dora').run()).status, 'stopped');

@@ -75,8 +75,8 @@ test('search is by the dashboard over every line: counts are exact, steps go rou
   await page.getByLabel('Regular expression').click();
   await page.getByLabel('Search the whole log').fill('LINE [78]0+$');
   await page.getByText('6 matching lines').waitFor();
-  await page.getByLabel('Upper and lower case differ').click();
-  await page.getByText('no match').waitFor();
+  await page.getByLabel('Match case').click();
+  await page.getByText('No matches').waitFor();
   await page.getByLabel('Search the whole log').fill('(');
   await page.getByText('is no expression').waitFor();
   await page.getByLabel('Search the whole log').press('Escape');
@@ -211,7 +211,7 @@ test('a phase leads to its first line', async () => {
 
 test('the output of one derivation is picked out, by its name in the log and from the list', async () => {
   const { page } = await open({}, '#L8000');
-  await page.getByText('Only ▾').click();
+  await page.getByText('All output ▾').click();
   await page.getByRole('menuitem', { name: 'nginx-1.29' }).click();
   await page.getByText('4 lines of nginx-1.29').waitFor();
   assert.deepEqual(await page.locator('.log-row').allTextContents(), [0, 1, 2, 3].map((i) => `nginx-1.29> checking for part ${i}`));
