@@ -43,6 +43,14 @@ export function setHint(element, text) {
   setAttribute(element, 'title', text || null);
 }
 
+/** The place in a text that is drawn at a point of the window. @param {number} x @param {number} y @returns {{node: Node, offset: number} | null} */
+export function caretAt(x, y) {
+  const range = document.caretRangeFromPoint?.(x, y);
+  if (range) return { node: range.startContainer, offset: range.startOffset };
+  const position = document.caretPositionFromPoint?.(x, y);
+  return position ? { node: position.offsetNode, offset: position.offset } : null;
+}
+
 /** Calls `draw` once before the next frame, however often it is asked. @param {() => void} draw */
 export function oncePerFrame(draw) {
   let asked = false;

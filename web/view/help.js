@@ -4,7 +4,7 @@ import { h } from './dom.js';
 
 /** @type {[string, string][]} */
 const KEYS = [
-  ['/', 'search the whole log'],
+  ['/  Ctrl F', 'search the whole log'],
   ['n  N', 'next, previous match'],
   ['e  E', 'next, previous error'],
   ['f', 'follow the end, or not'],
@@ -15,7 +15,7 @@ const KEYS = [
   ['t', 'times: clock, elapsed, off'],
   ['d', 'only the output of one derivation, or everything again'],
   ['l', 'copy a link to what is in view or marked'],
-  ['Ctrl A  Ctrl C', 'select all, copy; Shift and click extends a selection'],
+  ['Ctrl A  Ctrl C', 'select the whole log, copy; Shift and click extends a selection'],
   ['Esc', 'end the search, the selection, the full screen'],
   ['?', 'this list'],
 ];

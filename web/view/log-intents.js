@@ -1,6 +1,7 @@
 /** What a person does to a log: the pointer over it, wheel, keys, scrollbar, clicks. */
 
 import { derivationOf } from '../model/derivation.js';
+import { caretAt } from './dom.js';
 
 const LINE_PIXELS = 20;
 
@@ -25,10 +26,11 @@ export function watchIntents(view, signal) {
 function click(view, event) {
   const row = event.target instanceof Element ? event.target.closest('.log-row') : null;
   if (!(row instanceof HTMLElement) || row.classList.contains('hole')) return;
+  if (event.target instanceof Element && event.target.closest('.more')) return view.expand(Number(row.dataset.seq));
   if (view.isGutter(event)) return view.onNumber(Number(row.dataset.seq), event.shiftKey);
   const name = derivationOf(row.textContent ?? '');
-  const at = document.caretRangeFromPoint?.(event.clientX, event.clientY);
-  const onName = name && at && row.firstChild?.contains(at.startContainer) && at.startOffset < name.length;
+  const at = caretAt(event.clientX, event.clientY);
+  const onName = name && at && row.firstChild?.contains(at.node) && at.offset < name.length;
   if (onName && document.getSelection()?.isCollapsed) view.onDerivation(name);
 }
 

@@ -24,8 +24,8 @@ function isOnScreen(element) {
 
 /** @param {import('./log-panel.js').LogPanel} panel @param {KeyboardEvent} event @param {boolean} [stays] whether the keys that move it are not for it */
 export function logKey(panel, event, stays = false) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (event.target instanceof HTMLInputElement) return;
+  if (event.altKey || event.defaultPrevented || event.target instanceof HTMLInputElement) return;
+  if (event.ctrlKey || event.metaKey) return stays ? undefined : control(panel, event);
   if (event.key === 'Escape') {
     if (panel.escape()) event.preventDefault();
     return;
@@ -49,4 +49,14 @@ export function logKey(panel, event, stays = false) {
   event.preventDefault();
   event.stopPropagation();
   act();
+}
+
+/** What the browser would do with what is mounted, done with the whole log. @param {import('./log-panel.js').LogPanel} panel @param {KeyboardEvent} event */
+function control(panel, event) {
+  if (event.shiftKey) return;
+  if (event.key === 'f') panel.openSearch();
+  else if (event.key === 'a') panel.view.selection.all();
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
 }

@@ -71,6 +71,15 @@ export function textPoint(row, offset) {
   return last ? { node: last, offset: last.nodeValue?.length ?? 0 } : { node: row, offset: 0 };
 }
 
+/** Part of the text of a row. @param {HTMLElement} row @param {number} start @param {number} end */
+export function textRange(row, start, end) {
+  const [a, b] = [textPoint(row, start), textPoint(row, end)];
+  const range = document.createRange();
+  range.setStart(a.node, a.offset);
+  range.setEnd(b.node, b.offset);
+  return range;
+}
+
 /** A span of the log as it is mounted. @param {import('../model/selection.js').Span} span @param {import('./row-pool.js').RowPool} pool */
 export function mountedSpan(span, pool) {
   const part = clipSpan(span, pool.first, pool.first + pool.rows.length);

@@ -122,7 +122,7 @@ export class LogPanel extends HTMLElement {
       this.#drawTools();
       this.onErrors();
     };
-    this.#find.onQuery = (query) => this.search(query);
+    this.#find.onQuery = (query) => void this.search(query);
     this.#find.onStep = (by) => this.step(this.#finder, by);
     this.#find.onClose = () => this.escape();
     this.#find.rank = (seq) => this.#finder.rank(seq);
@@ -167,15 +167,21 @@ export class LogPanel extends HTMLElement {
     if (view.wrap !== place.wrap) view.wrap = place.wrap;
     if (view.times !== place.times) view.times = place.times;
     const query = place.q ? { text: place.q, regex: place.regex, matchCase: place.matchCase } : null;
+    // One line beside a search is the match that somebody was at.
+    const [first, last] = place.lines ?? [];
+    const at = query && first !== undefined && first === last ? first : null;
+    view.marks.lines = at === null ? place.lines : null;
     if (JSON.stringify(query) !== JSON.stringify(this.#finder.query)) {
       this.#find.query = query ?? { text: '', regex: false, matchCase: false };
       this.#find.hidden = !query;
-      this.search(query);
+      void this.#open(query, at, first === undefined && !place.firstError);
+    } else if (at !== null) {
+      view.marks.current = at;
     }
     if ((this.#picked?.name ?? '') !== place.only) this.pick(place.only);
-    view.marks.lines = place.lines;
     view.redraw();
-    if (place.lines) view.goTo(this.#indexOf(place.lines[0]));
+    if (at !== null) view.reveal(this.#indexOf(at));
+    else if (first !== undefined) view.goTo(this.#indexOf(first));
     if (place.firstError) void this.goToFirstError();
     this.#drawTools();
   }
@@ -184,7 +190,9 @@ export class LogPanel extends HTMLElement {
   get place() {
     const { view } = this;
     const query = this.#finder.query;
-    return { q: query?.text ?? '', regex: query?.regex ?? false, matchCase: query?.matchCase ?? false, wrap: view.wrap, times: view.times, only: this.#picked?.name ?? '', lines: view.marks.lines, firstError: false };
+    const { lines, current } = view.marks;
+    const at = lines ?? (query && current !== null ? /** @type {[number, number]} */ ([current, current]) : null);
+    return { q: query?.text ?? '', regex: query?.regex ?? false, matchCase: query?.matchCase ?? false, wrap: view.wrap, times: view.times, only: this.#picked?.name ?? '', lines: at, firstError: false };
   }
 
   openSearch() {
@@ -192,15 +200,24 @@ export class LogPanel extends HTMLElement {
     this.#find.open();
   }
 
-  /** @param {import('../model/find.js').Query | null} query */
-  search(query) {
+  /** @param {import('../model/find.js').Query | null} query @param {number | null} [at] the match one is at */
+  async search(query, at = null) {
     const { view } = this;
     view.marks.find = highlighter(query);
-    view.marks.current = null;
+    view.marks.current = at;
     if (query) view.pause('searching');
     view.redraw();
-    void this.#finder.search(query);
+    const found = this.#finder.search(query);
     this.onPlace();
+    await found;
+  }
+
+  /** A search from an address. @param {import('../model/find.js').Query | null} query @param {number | null} at @param {boolean} first whether to go to the first match */
+  async #open(query, at, first) {
+    await this.search(query, at);
+    if (!query || !first || this.#finder.query !== query || this.view.marks.current !== null) return;
+    const seq = await this.#finder.step(-1, 1, this.#source?.model.total ?? 0);
+    if (seq !== null && this.#finder.query === query) this.goToLine(seq);
   }
 
   /** To the next match or error, or the previous one. @param {Finder | CauseLines} finder @param {1 | -1} direction */
@@ -262,7 +279,7 @@ export class LogPanel extends HTMLElement {
     if (!this.#find.hidden) {
       this.#find.hidden = true;
       this.#find.query = { text: '', regex: false, matchCase: false };
-      this.search(null);
+      void this.search(null);
       view.scroller.focus();
       return true;
     }
@@ -281,7 +298,7 @@ export class LogPanel extends HTMLElement {
   async copyLink() {
     const { view } = this;
     const seq = view.source?.model.seqOf(view.topIndex) ?? 0;
-    const place = { ...this.place, lines: view.marks.lines ?? /** @type {[number, number]} */ ([seq, seq]) };
+    const place = { ...this.place, lines: this.place.lines ?? /** @type {[number, number]} */ ([seq, seq]) };
     const link = location.origin + runPath(this.#run.host_id, this.#run.run_id) + formatPlace(place);
     try {
       await copyText(link);
@@ -302,6 +319,7 @@ export class LogPanel extends HTMLElement {
     if (this.#picked && this.#picked.indexOf(seq) < 0) this.pick('');
     this.view.marks.current = seq;
     this.view.reveal(this.#indexOf(seq));
+    if (this.#finder.query) this.onPlace();
     if (!focus) return;
     this.view.scroller.focus({ preventScroll: true });
     this.scrollIntoView({ block: 'nearest' });

@@ -7,9 +7,9 @@ import { h } from './dom.js';
 
 /** @typedef {import('../model/types.js').Line} Line */
 /** @typedef {'clock' | 'elapsed' | 'off'} Times */
-/** @typedef {{digits: number, times: Times, started: string | null, ranges: import('../model/cause.js').Range[]}} RowOptions */
+/** @typedef {{digits: number, whole: boolean, times: Times, started: string | null, ranges: import('../model/cause.js').Range[]}} RowOptions */
 
-/** What is shown of one line; the rest is in the downloads. */
+/** What is shown of one line, until it is opened. */
 const MAX_CHARS = 4000;
 const MAX_SPANS = 40;
 
@@ -24,11 +24,17 @@ export function fillRow(row, seq, line, options) {
   row.className = `log-row${line.is_error ? ' stderr' : ''}${kind ? ` ${kind}` : ''}`;
   row.dataset.seq = String(seq);
   row.dataset.gutter = gutter(seq, line, options);
-  const cut = line.line.length > MAX_CHARS;
+  const cut = line.line.length > MAX_CHARS && !options.whole;
   const text = cut ? line.line.slice(0, MAX_CHARS) : line.line;
   if (isPlain(text)) row.textContent = text;
   else row.replaceChildren(...spans(text));
-  if (cut) row.append(h('em', {}, ` … ${count(line.line.length - MAX_CHARS)} more characters in the download`));
+  if (cut) row.append(more(line.line.length - MAX_CHARS));
+}
+
+/** Its words are generated content: no text of the line. @param {number} characters */
+function more(characters) {
+  const label = `Show ${count(characters)} more characters`;
+  return h('button', { type: 'button', class: 'more', 'aria-label': label, 'data-label': label });
 }
 
 /** A line that is not here yet. @param {HTMLElement} row @param {number} seq @param {string} text @param {RowOptions} options */

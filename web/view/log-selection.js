@@ -4,14 +4,21 @@
  */
 
 import { stripAnsi } from '../model/ansi.js';
-import { plural } from '../model/format.js';
+import { count, plural } from '../model/format.js';
 import { spanOf, spanText } from '../model/selection.js';
+import { copyText } from './clipboard.js';
+import { caretAt } from './dom.js';
 import { mountedSpan } from './log-marks.js';
 
 /** @typedef {import('../model/selection.js').Point} Point */
 
 /** As many lines as the dashboard gives at once. */
 const PIECE = 10_000;
+/** The most that is copied, in characters. */
+const MAX_COPY = 32_000_000;
+/** So near to the edge, in pixels, a drag scrolls; and so many lines a frame at most. */
+const EDGE = 14;
+const FASTEST = 8;
 
 export class LogSelection {
   /** @type {Point | null} */
@@ -19,6 +26,10 @@ export class LogSelection {
   /** @type {Point | null} */
   #focus = null;
   #view;
+  /** Where the pointer is that drags a selection of ours. @type {{x: number, y: number} | null} */
+  #pointer = null;
+  #scrolling = false;
+  /** The browser makes a selection of its own, of words or by touch. */
   #dragging = false;
   /** The browser has not told yet where a press was; it also tells of rows that were filled anew. */
   #pressed = false;
@@ -36,7 +47,8 @@ export class LogSelection {
   listen(signal) {
     const { scroller } = this.#view;
     scroller.addEventListener('pointerdown', (event) => this.#down(event), { signal });
-    scroller.addEventListener('keydown', (event) => this.#keydown(event), { signal });
+    scroller.addEventListener('mousedown', (event) => this.#grab(event), { signal });
+    addEventListener('pointermove', (event) => this.#move(event), { signal });
     addEventListener('pointerup', () => this.#up(), { signal });
     document.addEventListener('selectionchange', () => this.#changed(), { signal });
     scroller.addEventListener('copy', (event) => this.#copy(event), { signal });
@@ -75,9 +87,9 @@ export class LogSelection {
 
   /** @param {PointerEvent} event */
   #down(event) {
-    if (event.button !== 0 || this.#view.isGutter(event)) return;
+    if (event.button !== 0 || this.#isElsewhere(event)) return;
     if (event.shiftKey && this.#anchor) {
-      const point = this.#pointAt(event);
+      const point = this.#pointNear(event.clientX, event.clientY);
       if (!point) return;
       event.preventDefault();
       this.#focus = point;
@@ -88,17 +100,77 @@ export class LogSelection {
     this.#anchor = this.#focus = null;
   }
 
+  /** @param {MouseEvent} event */
+  #isElsewhere(event) {
+    return this.#view.isGutter(event) || (event.target instanceof Element && event.target.closest('button') !== null);
+  }
+
+  /**
+   * A drag is ours from the press on: the browser's selection would lose the rows that are filled anew while
+   * the log scrolls. Double clicks stay the browser's.
+   * @param {MouseEvent} event
+   */
+  #grab(event) {
+    if (event.button !== 0 || event.detail !== 1 || event.shiftKey || this.#isElsewhere(event)) return;
+    const point = this.#pointNear(event.clientX, event.clientY);
+    if (!point) return;
+    event.preventDefault();
+    this.#view.scroller.focus({ preventScroll: true });
+    document.getSelection()?.removeAllRanges();
+    this.#dragging = this.#pressed = false;
+    this.#anchor = this.#focus = point;
+    this.#pointer = { x: event.clientX, y: event.clientY };
+  }
+
+  /** @param {PointerEvent} event */
+  #move(event) {
+    if (!this.#pointer) return;
+    if ((event.buttons & 1) === 0) return this.#up();
+    this.#pointer = { x: event.clientX, y: event.clientY };
+    this.#extend();
+    if (!this.#scrolling) this.#scroll();
+  }
+
+  /** To where the pointer is now. */
+  #extend() {
+    const point = this.#pointer && this.#pointNear(this.#pointer.x, this.#pointer.y);
+    if (!point) return;
+    this.#focus = point;
+    if (this.span) this.#view.pause('selection');
+    this.place();
+  }
+
+  /** Goes on while the pointer is at an edge or beyond it. */
+  #scroll() {
+    const { scroller, wrap } = this.#view;
+    const box = scroller.getBoundingClientRect();
+    const [down, right] = this.#pointer ? [beyond(this.#pointer.y, box.top, box.bottom), wrap ? 0 : beyond(this.#pointer.x, box.left, box.right)] : [0, 0];
+    this.#scrolling = down !== 0 || right !== 0;
+    if (!this.#scrolling) return;
+    this.#view.shift(Math.max(-FASTEST, Math.min(FASTEST, down / 12)));
+    scroller.scrollLeft += right;
+    requestAnimationFrame(() => {
+      this.#extend();
+      this.#scroll();
+    });
+  }
+
   #up() {
+    if (this.#pointer) {
+      this.#extend();
+      this.#pointer = null;
+      return this.#view.redraw();
+    }
     if (!this.#dragging) return;
     this.#changed();
     this.#dragging = false;
     this.#view.redraw();
   }
 
-  /** @param {KeyboardEvent} event */
-  #keydown(event) {
-    if (event.key !== 'a' || !(event.ctrlKey || event.metaKey) || this.#view.total === 0) return;
-    event.preventDefault();
+  /** Selects the whole log, held here or not. */
+  all() {
+    if (this.#view.total === 0) return;
+    this.#view.scroller.focus({ preventScroll: true });
     this.#anchor = { index: 0, offset: 0 };
     this.#focus = { index: this.#view.total - 1, offset: Infinity };
     this.#view.pause('selection');
@@ -107,7 +179,7 @@ export class LogSelection {
 
   #changed() {
     const selection = document.getSelection();
-    if (!selection?.anchorNode) return;
+    if (!selection?.anchorNode || this.#pointer) return;
     if (!this.#holds(selection.anchorNode) || !this.#holds(selection.focusNode)) {
       // Something else is selected, which must not be taken away again.
       if (!this.#dragging) this.#anchor = this.#focus = null;
@@ -131,10 +203,17 @@ export class LogSelection {
     return node !== null && this.#view.pool.layer.contains(node);
   }
 
-  /** @param {PointerEvent} event */
-  #pointAt(event) {
-    const range = document.caretRangeFromPoint?.(event.clientX, event.clientY);
-    return range ? this.#logical(range.startContainer, range.startOffset) : null;
+  /** The place in the text that is nearest to a point of the window. @param {number} x @param {number} y @returns {Point | null} */
+  #pointNear(x, y) {
+    const { scroller, pool, gutterWidth } = this.#view;
+    const box = scroller.getBoundingClientRect();
+    const left = Math.min(Math.max(x, box.left + gutterWidth + 1), box.left + scroller.clientWidth - 2);
+    const top = Math.min(Math.max(y, box.top + 1), box.top + scroller.clientHeight - 2);
+    const caret = caretAt(left, top);
+    const point = caret && pool.layer.contains(caret.node) ? this.#logical(caret.node, caret.offset) : null;
+    if (point) return point;
+    const row = pool.rows.find((one) => one.getBoundingClientRect().bottom > top) ?? pool.rows.at(-1);
+    return row ? { index: pool.indexOf(row), offset: y > row.getBoundingClientRect().bottom ? Infinity : 0 } : null;
   }
 
   /** @param {Node | null} node @param {number} offset @returns {Point | null} */
@@ -159,11 +238,11 @@ export class LogSelection {
     const source = this.#view.source;
     if (!span || !source) return;
     event.preventDefault();
-    const indexes = Array.from({ length: span.end.index - span.start.index + 1 }, (_, i) => span.start.index + i);
-    const held = indexes.map((index) => source.model.get(index));
-    if (held.every((line) => line !== undefined)) {
+    const lines = span.end.index - span.start.index + 1;
+    const held = Array.from({ length: Math.min(lines, PIECE) }, (_, i) => source.model.get(span.start.index + i));
+    if (lines === held.length && held.every((line) => line !== undefined)) {
       event.clipboardData?.setData('text/plain', spanText(span, held.map((line) => stripAnsi(line.line))));
-      if (held.length > 1) this.say(`${plural(held.length, 'line')} copied`);
+      if (lines > 1) this.say(`${plural(lines, 'line')} copied`);
       return;
     }
     void this.copyLines(span);
@@ -171,19 +250,39 @@ export class LogSelection {
 
   /** Copies what is not all held here. @param {import('../model/selection.js').Span} span */
   async copyLines(span) {
-    const source = this.#view.source;
-    if (!source) return;
+    const wanted = span.end.index - span.start.index + 1;
+    const read = this.#read(span);
     try {
-      /** @type {string[]} */
-      const lines = [];
-      for (let at = span.start.index; at <= span.end.index; at += PIECE) {
-        const piece = await source.lines(at, Math.min(at + PIECE, span.end.index + 1));
-        for (const { line } of piece) lines.push(stripAnsi(line));
-      }
-      await navigator.clipboard.writeText(spanText(span, lines));
-      this.say(`${plural(lines.length, 'line')} copied`);
+      await copyText(read.then(({ text }) => text));
+      const { lines } = await read;
+      if (lines === wanted) this.say(`${plural(lines, 'line')} copied`);
+      else this.say(`Only the first ${count(lines)} of ${count(wanted)} lines were copied`, 'The clipboard gets at most 32 MB. Download the log for the rest.');
     } catch (error) {
       this.say('The selection was not copied; download the log instead', error);
     }
   }
+
+  /** @param {import('../model/selection.js').Span} span */
+  async #read(span) {
+    const source = this.#view.source;
+    /** @type {string[]} */
+    const lines = [];
+    let size = 0;
+    for (let at = span.start.index; source && at <= span.end.index && size <= MAX_COPY; at = span.start.index + lines.length) {
+      const piece = await source.lines(at, Math.min(at + PIECE, span.end.index + 1));
+      if (piece.length === 0) break;
+      for (const { line } of piece) {
+        if ((size += line.length + 1) > MAX_COPY) break;
+        lines.push(stripAnsi(line));
+      }
+    }
+    const end = span.start.index + lines.length - 1;
+    return { lines: lines.length, text: spanText(end < span.end.index ? { start: span.start, end: { index: end, offset: Infinity } } : span, lines) };
+  }
+}
+
+/** How far a pointer is beyond a line near the edge, in pixels; negative at the lower one. @param {number} at @param {number} low @param {number} high */
+function beyond(at, low, high) {
+  if (at < low + EDGE) return at - low - EDGE;
+  return at > high - EDGE ? at - high + EDGE : 0;
 }

@@ -8,7 +8,7 @@ import { count } from '../model/format.js';
 import { isScaled, maxTop, ROW_HEIGHT, spaceHeight, toScrollTop, toTop } from '../model/scroll-map.js';
 import { h, oncePerFrame, setText } from './dom.js';
 import { watchIntents } from './log-intents.js';
-import { LogMarks } from './log-marks.js';
+import { LogMarks, textRange } from './log-marks.js';
 import { LogSelection } from './log-selection.js';
 import { RowPool } from './row-pool.js';
 
@@ -45,6 +45,8 @@ export class LogView extends HTMLElement {
   /** The highest position as measured, with wrapping on. @type {number | null} */
   #wrapLast = null;
   #viewHeight = 0;
+  /** Whether the line one has stepped to is to be brought into view sideways, too. */
+  #bring = false;
   #drawnTotal = 0;
   #drawnTop = NaN;
   /** Where we put the scroller ourselves. */
@@ -88,6 +90,7 @@ export class LogView extends HTMLElement {
     this.selection.clear();
     this.pool.forget();
     this.pool.forgetWidth();
+    this.pool.expanded.clear();
     this.#wrapLast = null;
     source.onChange = (countErrors) => {
       // While it follows nobody is told, and a burst has many lines.
@@ -161,8 +164,13 @@ export class LogView extends HTMLElement {
 
   /** @param {MouseEvent} event */
   isGutter(event) {
+    return event.clientX - this.scroller.getBoundingClientRect().left < this.gutterWidth;
+  }
+
+  /** In pixels. */
+  get gutterWidth() {
     const row = this.pool.rows[0];
-    return row !== undefined && event.clientX - this.scroller.getBoundingClientRect().left < parseFloat(getComputedStyle(row, '::before').width);
+    return row ? parseFloat(getComputedStyle(row, '::before').width) || 0 : 0;
   }
 
   /** @param {import('../model/follow.js').Reason} reason */
@@ -193,8 +201,21 @@ export class LogView extends HTMLElement {
   reveal(index) {
     const { top, lines } = this.inView;
     this.pause('jumped');
+    this.#bring = true;
     if (index < top || index > top + lines - 1) this.goTo(index);
     else this.redraw();
+  }
+
+  /** Shows all of a long line. @param {number} seq */
+  expand(seq) {
+    this.pool.expanded.add(seq);
+    this.pool.forget();
+    this.#redraw();
+  }
+
+  /** Scrolls while a selection is dragged, which is no wish to follow. @param {number} lines */
+  shift(lines) {
+    this.#moveTo(this.#top + lines);
   }
 
   /** Something else about the rows has changed, marks for example. */
@@ -289,6 +310,7 @@ export class LogView extends HTMLElement {
     this.marks.draw(this.pool.rows);
     this.selection.place();
     this.#place();
+    if (this.#bring) this.#bringMatch();
     this.#drawPill();
     if (this.#drawnTop !== this.#top || this.#drawnTotal !== total) this.onView();
     this.#drawnTop = this.#top;
@@ -302,6 +324,29 @@ export class LogView extends HTMLElement {
     if (wanted >= total && this.#live) return;
     this.#wanted = null;
     this.#top = Math.min(Math.max(0, Math.min(wanted, total - 1) - Math.floor(this.pageLines / 3)), this.#last());
+  }
+
+  /** Brings the first match of the line one has stepped to into view; a long line is opened for that. */
+  #bringMatch() {
+    const { current, find } = this.marks;
+    const row = this.pool.rows.find((one) => one.dataset.seq === String(current));
+    // It is asked again when the line is there.
+    if (!row || current === null || row.classList.contains('hole')) return;
+    const [span] = find?.(row.textContent ?? '') ?? [];
+    if (find && !span && row.querySelector('.more')) return this.expand(current);
+    this.#bring = false;
+    const { scroller } = this;
+    if (!span) {
+      scroller.scrollLeft = 0;
+      return;
+    }
+    const [match, box] = [textRange(row, ...span).getBoundingClientRect(), scroller.getBoundingClientRect()];
+    const [left, right] = [box.left + this.gutterWidth, box.left + scroller.clientWidth];
+    if (match.left < left || match.right > right) scroller.scrollLeft += match.left - left - (right - left) / 3;
+    if (match.bottom > box.bottom || match.top < box.top) {
+      const above = Math.max(0, match.top - row.getBoundingClientRect().top - box.height / 3);
+      this.#moveTo(this.pool.indexOf(row) + above / row.offsetHeight);
+    }
   }
 
   /** Moves the scroller once, and the rows to where it now is. */

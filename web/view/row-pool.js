@@ -16,6 +16,8 @@ export class RowPool {
   rows = [];
   /** The index of the first row. */
   first = 0;
+  /** Long lines that are shown whole. @type {Set<number>} */
+  expanded = new Set();
   #widest = 0;
   #digits = 0;
 
@@ -42,7 +44,7 @@ export class RowPool {
 
   /**
    * @param {Lines} lines @param {number} first @param {number} wanted how many @param {number} top what is above is out of view
-   * @param {Omit<RowOptions, 'digits'>} options @param {string} why a hole is one
+   * @param {Omit<RowOptions, 'digits' | 'whole'>} options @param {string} why a hole is one
    */
   mount(lines, first, wanted, top, options, why) {
     while (this.rows.length > wanted) this.rows.pop()?.remove();
@@ -62,15 +64,16 @@ export class RowPool {
       const seq = lines.seqOf(index);
       if (!line) {
         const visible = !inHole && index + 1 > top;
-        fillHole(row, seq, visible ? holeText(lines.holeLength(index), why) : '', { ...options, digits });
+        fillHole(row, seq, visible ? holeText(lines.holeLength(index), why) : '', { ...options, digits, whole: false });
         inHole ||= visible;
         continue;
       }
       inHole = false;
       const { classList } = row;
       if (row.dataset.seq === String(seq) && !classList.contains('hole') && !classList.contains('stale')) continue;
-      fillRow(row, seq, line, { ...options, digits });
-      this.#widest = Math.max(this.#widest, Math.min(line.line.length, MAX_WIDTH));
+      const whole = this.expanded.has(seq);
+      fillRow(row, seq, line, { ...options, digits, whole });
+      this.#widest = Math.max(this.#widest, whole ? line.line.length : Math.min(line.line.length, MAX_WIDTH));
     }
     this.layer.style.setProperty('--widest', String(this.#widest));
     this.layer.style.setProperty('--gutter', String(this.rows[0]?.dataset.gutter?.length ?? 0));
