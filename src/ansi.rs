@@ -5,8 +5,17 @@ use std::borrow::Cow;
 /// Removes escapes from text that comes in pieces of any size.
 ///
 /// Escapes begin with ESC. None reaches beyond its line, so a line reads the same alone and within its log.
+/// A title, a link or another text for the terminal goes only where it has its end: what is open stays as text,
+/// so that nothing hides the rest of its line.
 #[derive(Clone, Debug, Default)]
-pub struct Stripper(State);
+pub struct Stripper {
+    state: State,
+    /// The text for the terminal whose end has not come yet; it may turn out to be text of the line.
+    quoted: Vec<u8>,
+}
+
+/// Longest text for the terminal, in bytes; a longer one is text of the line. As long as a line can be.
+const MAX_QUOTED_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
@@ -31,7 +40,7 @@ impl Stripper {
     /// Appends what is left of `input` to `output`.
     pub fn strip(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         while !input.is_empty() {
-            if self.0 == State::Text {
+            if self.state == State::Text {
                 let end = memchr::memchr(ESC, input).unwrap_or(input.len());
                 output.extend_from_slice(&input[..end]);
                 input = &input[end..];
@@ -40,11 +49,37 @@ impl Stripper {
                 return;
             };
             input = rest;
+            let before = self.state;
             let keep;
-            (self.0, keep) = self.0.after(byte);
+            (self.state, keep) = before.after(byte);
+            self.settle_quoted(before, byte, output);
             if keep {
                 output.push(byte);
             }
+        }
+    }
+
+    /// Appends what is still held back: nothing more comes.
+    pub fn finish(&mut self, output: &mut Vec<u8>) {
+        output.append(&mut self.quoted);
+        self.state = State::Text;
+    }
+
+    /// Keeps the text for the terminal while it is open, drops it at its end, and gives it back where it has none.
+    fn settle_quoted(&mut self, before: State, byte: u8, output: &mut Vec<u8>) {
+        use State::{Quoted, QuotedEscape, Text};
+        match (before, self.state) {
+            (Quoted, Quoted) => {
+                self.quoted.push(byte);
+                if self.quoted.len() > MAX_QUOTED_BYTES {
+                    self.finish(output);
+                }
+            }
+            (Quoted, QuotedEscape) => {}
+            (Quoted, Text) if byte == BEL => self.quoted.clear(),
+            (QuotedEscape, Text) if byte == b'\\' => self.quoted.clear(),
+            (Quoted | QuotedEscape, _) => output.append(&mut self.quoted),
+            _ => {}
         }
     }
 }
@@ -55,7 +90,9 @@ pub fn strip_line(line: &str) -> Cow<'_, str> {
         return Cow::Borrowed(line);
     }
     let mut plain = Vec::with_capacity(line.len());
-    Stripper::default().strip(line.as_bytes(), &mut plain);
+    let mut stripper = Stripper::default();
+    stripper.strip(line.as_bytes(), &mut plain);
+    stripper.finish(&mut plain);
     Cow::Owned(String::from_utf8_lossy(&plain).into_owned())
 }
 
@@ -106,19 +143,32 @@ mod tests {
     }
 
     #[test]
-    fn no_escape_reaches_beyond_its_line() {
-        for open in [
-            "\x1b",
-            "\x1b[1",
-            "\x1b]0;t",
-            "\x1bP",
-            "\x1b(",
-            "\x1b]0;t\x1b",
+    fn no_escape_reaches_beyond_its_line_and_what_is_open_stays_text() {
+        for (open, text) in [
+            ("\x1b", ""),
+            ("\x1b[1", ""),
+            ("\x1b]0;rm -rf /", "0;rm -rf /"),
+            ("\x1bPq", "q"),
+            ("\x1b(", ""),
+            ("\x1b]0;t\x1b", "0;t"),
+            ("\x1b]0;t\x1b[31mred", "0;tred"),
+            ("\x1b]0;t\x1b]1;u\x07v", "0;tv"),
+            ("\x1b]0;t\x1b\x07", "0;t\x07"),
         ] {
             let mut output = Vec::new();
             Stripper::default().strip(format!("a{open}\nb").as_bytes(), &mut output);
-            assert_eq!(output, b"a\nb", "{open:?}");
+            assert_eq!(output, format!("a{text}\nb").as_bytes(), "{open:?}");
+            assert_eq!(strip_line(&format!("a{open}")), format!("a{text}"));
         }
+    }
+
+    #[test]
+    fn a_text_for_the_terminal_that_is_longer_than_a_line_is_text() {
+        let long = "x".repeat(2 * MAX_QUOTED_BYTES);
+        assert_eq!(
+            strip_line(&format!("\x1b]0;{long}\x07")).len(),
+            2 + long.len() + 1
+        );
     }
 
     /// Bytes of which many are parts of escapes.
@@ -164,7 +214,7 @@ mod tests {
             }).collect();
             let mut within = Vec::new();
             Stripper::default().strip(format!("\x1b]x\n{line}\n").as_bytes(), &mut within);
-            prop_assert_eq!(String::from_utf8(within).unwrap(), format!("\n{}\n", strip_line(&line)));
+            prop_assert_eq!(String::from_utf8(within).unwrap(), format!("x\n{}\n", strip_line(&line)));
         }
 
         #[test]

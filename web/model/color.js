@@ -24,7 +24,8 @@ export function contrast(a, b) {
 
 /** The colour nearest to `rgb` with at least 4.5:1 on `background`. @param {Rgb} rgb @param {Rgb} background @returns {Rgb} */
 export function clampContrast(rgb, background) {
-  const target = luminance(background) > 0.5 ? 0 : 255;
+  // Where black and white are equally far: sqrt(1.05 * 0.05) - 0.05.
+  const target = luminance(background) > 0.179 ? 0 : 255;
   for (let step = 0; step <= 20; step++) {
     const mixed = /** @type {Rgb} */ (rgb.map((c) => Math.round(c + ((target - c) * step) / 20)));
     if (contrast(mixed, background) >= 4.5) return mixed;
@@ -43,8 +44,12 @@ export function paletteColor(n) {
   return [level(Math.floor(i / 36)), level(Math.floor(i / 6) % 6), level(i % 6)];
 }
 
+/** @param {Rgb} rgb */
+export function css(rgb) {
+  return `rgb(${rgb.join(' ')})`;
+}
+
 /** A CSS colour that is readable in both themes. @param {Rgb} rgb */
 export function readable(rgb) {
-  const css = (/** @type {Rgb} */ c) => `rgb(${c.join(' ')})`;
   return `light-dark(${css(clampContrast(rgb, LIGHT_LOG))}, ${css(clampContrast(rgb, DARK_LOG))})`;
 }

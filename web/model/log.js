@@ -3,13 +3,15 @@
  * A line is kept by its number, so one that comes twice is there once, and one that is not there is a hole.
  */
 
+import { CarriedStyles } from './ansi.js';
+
 /** @typedef {import('./types.js').Line} Line */
 
 export const PAGE_LINES = 1000;
 const MAX_PAGES = 20;
 const MAX_CHARS = 32 * 1024 * 1024;
 
-/** @typedef {{lines: (Line | undefined)[], held: number, chars: number}} Page */
+/** @typedef {{lines: (Line | undefined)[], held: number, chars: number, styles: CarriedStyles}} Page */
 
 export class LogModel {
   /** In the order of use, the latest last. @type {Map<number, Page>} */
@@ -54,6 +56,14 @@ export class LogModel {
   /** @param {number} seq @returns {Line | undefined} */
   get(seq) {
     return this.#pages.get(Math.floor(seq / PAGE_LINES))?.lines[seq % PAGE_LINES];
+  }
+
+  /** What the lines before have left set, as far back as the page goes. @param {number} seq */
+  styleAt(seq) {
+    const page = this.#pages.get(Math.floor(seq / PAGE_LINES));
+    const at = seq % PAGE_LINES;
+    for (let line = page?.lines[page.styles.length]; page && line && page.styles.length <= at; line = page.lines[page.styles.length]) page.styles.push(line);
+    return page?.styles.at(at);
   }
 
   /**
@@ -103,7 +113,7 @@ export class LogModel {
     const number = Math.floor(seq / PAGE_LINES);
     let page = this.#pages.get(number);
     if (!page) {
-      page = { lines: new Array(PAGE_LINES), held: 0, chars: 0 };
+      page = { lines: new Array(PAGE_LINES), held: 0, chars: 0, styles: new CarriedStyles() };
       this.#pages.set(number, page);
     }
     if (page.lines[seq % PAGE_LINES]) return;

@@ -1,5 +1,6 @@
 /** The output of one derivation as a log of its own: only its lines, with the numbers they have in the run. */
 
+import { CarriedStyles } from '../model/ansi.js';
 import { outputQuery } from '../model/derivation.js';
 import { ANSWER, lowerBound } from '../model/find.js';
 import { lineKind } from '../model/line-kind.js';
@@ -31,6 +32,7 @@ export class PickedSource {
     this.#search = search;
     const matches = this.#matches;
     const total = () => this.#matches.length;
+    const styles = new CarriedStyles();
     this.model = {
       get total() {
         return total();
@@ -43,6 +45,11 @@ export class PickedSource {
       /** @param {number} index */
       seqOf: (index) => matches[index]?.seq ?? 0,
       holeLength: () => 0,
+      /** @param {number} index */
+      styleAt: (index) => {
+        for (let match = matches[styles.length]; match && styles.length <= index; match = matches[styles.length]) styles.push({ line: match.line, timestamp: '', is_error: null });
+        return styles.at(index);
+      },
     };
     void this.more();
   }

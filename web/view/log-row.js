@@ -1,11 +1,12 @@
 /** One line of a log as an element. Number and time are generated content: no nodes, and never copied. */
 
-import { isPlain, parseAnsi } from '../model/ansi.js';
+import { parseAnsi } from '../model/ansi.js';
 import { markOf } from '../model/cause.js';
 import { count, sinceStart, timeOfDay } from '../model/format.js';
 import { h } from './dom.js';
 
 /** @typedef {import('../model/types.js').Line} Line */
+/** @typedef {Parameters<typeof parseAnsi>[1]} Start what the lines before have left set */
 /** @typedef {'clock' | 'elapsed' | 'off'} Times */
 /** @typedef {{digits: number, whole: boolean, times: Times, started: string | null, ranges: import('../model/cause.js').Range[]}} RowOptions */
 
@@ -18,16 +19,18 @@ export function makeRow() {
   return h('div', { class: 'log-row' });
 }
 
-/** @param {HTMLElement} row @param {number} seq @param {Line} line @param {RowOptions} options */
-export function fillRow(row, seq, line, options) {
+/** @param {HTMLElement} row @param {number} seq @param {Line} line @param {Start} start @param {RowOptions} options */
+export function fillRow(row, seq, line, start, options) {
   const kind = markOf(options.ranges, seq, line.line);
   row.className = `log-row${line.is_error ? ' stderr' : ''}${kind ? ` ${kind}` : ''}`;
   row.dataset.seq = String(seq);
   row.dataset.gutter = gutter(seq, line, options);
   const cut = line.line.length > MAX_CHARS && !options.whole;
   const text = cut ? line.line.slice(0, MAX_CHARS) : line.line;
-  if (isPlain(text)) row.textContent = text;
-  else row.replaceChildren(...spans(text));
+  const parsed = parseAnsi(text, start);
+  const [only] = parsed;
+  if (parsed.length <= 1 && !only?.classes && !only?.color) row.textContent = only?.text ?? '';
+  else row.replaceChildren(...spans(parsed));
   if (cut) row.append(more(line.line.length - MAX_CHARS));
 }
 
@@ -53,18 +56,18 @@ function gutter(seq, line, { digits, times, started }) {
   return `${number}  ${(line && started ? sinceStart(line.timestamp, started) : '').padStart(9)}`;
 }
 
-/** @param {string} text @returns {(Node | string)[]} */
-function spans(text) {
-  const parsed = parseAnsi(text);
+/** @param {import('../model/ansi.js').Span[]} parsed @returns {(Node | string)[]} */
+function spans(parsed) {
   const shown = parsed.slice(0, MAX_SPANS);
   const rest = parsed.slice(MAX_SPANS).map((span) => span.text);
   return [...shown.map(span), rest.join('')];
 }
 
 /** @param {import('../model/ansi.js').Span} part @returns {Node | string} */
-function span({ text, classes, color }) {
+function span({ text, classes, color, background }) {
   if (!classes && !color) return text;
   const element = h('span', { class: classes }, text);
   if (color) element.style.color = color;
+  if (background) element.style.backgroundColor = background;
   return element;
 }

@@ -5,7 +5,7 @@ import { h } from './dom.js';
 import { fillHole, fillRow, makeRow } from './log-row.js';
 
 /** @typedef {import('./log-row.js').RowOptions} RowOptions */
-/** @typedef {{readonly total: number, get: (index: number) => import('../model/types.js').Line | undefined, holeLength: (index: number) => number, seqOf: (index: number) => number}} Lines */
+/** @typedef {{readonly total: number, get: (index: number) => import('../model/types.js').Line | undefined, holeLength: (index: number) => number, seqOf: (index: number) => number, styleAt: (index: number) => import('./log-row.js').Start}} Lines */
 
 /** A line of which more is not shown counts as so wide. */
 const MAX_WIDTH = 4100;
@@ -72,7 +72,7 @@ export class RowPool {
       const { classList } = row;
       if (row.dataset.seq === String(seq) && !classList.contains('hole') && !classList.contains('stale')) continue;
       const whole = this.expanded.has(seq);
-      fillRow(row, seq, line, { ...options, digits, whole });
+      fillRow(row, seq, line, lines.styleAt(index), { ...options, digits, whole });
       this.#widest = Math.max(this.#widest, whole ? line.line.length : Math.min(line.line.length, MAX_WIDTH));
     }
     this.layer.style.setProperty('--widest', String(this.#widest));

@@ -100,6 +100,9 @@ fn text(reader: LogReader) -> Result<Body, LogError> {
             plain.reserve(got);
             stripper.strip(&piece[..got], &mut plain);
         }
+        if offset >= end {
+            stripper.finish(&mut plain);
+        }
         Ok((!plain.is_empty()).then_some(plain))
     }))
 }
