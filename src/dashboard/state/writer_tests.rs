@@ -11,8 +11,8 @@ fn open(dir: &std::path::Path) -> State {
 }
 
 /// Keeps the writer busy until the sender is dropped.
-async fn hold(state: &State) -> std::sync::mpsc::Sender<()> {
-    let (free, freed) = std::sync::mpsc::channel::<()>();
+async fn hold(state: &State) -> std::sync::mpsc::SyncSender<()> {
+    let (free, freed) = std::sync::mpsc::sync_channel::<()>(1);
     let (begun, begins) = oneshot::channel();
     let holder = state.clone();
     tokio::spawn(async move {
