@@ -16,9 +16,12 @@ import { mountedSpan } from './log-marks.js';
 const PIECE = 10_000;
 /** The most that is copied, in characters. */
 const MAX_COPY = 32_000_000;
-/** So near to the edge, in pixels, a drag scrolls; and so many lines a frame at most. */
+/** So near to the edge, in pixels, a drag scrolls: the more lines a second, the farther beyond it, up to a limit. */
 const EDGE = 14;
-const FASTEST = 8;
+const LINES_PER_SECOND = 5;
+const FASTEST = 500;
+/** What a slow frame counts for at most, in ms. */
+const LONGEST_FRAME = 250;
 
 export class LogSelection {
   /** @type {Point | null} */
@@ -140,18 +143,20 @@ export class LogSelection {
     this.place();
   }
 
-  /** Goes on while the pointer is at an edge or beyond it. */
-  #scroll() {
+  /** Goes on while the pointer is at an edge or beyond it. @param {number} [ms] since it last did */
+  #scroll(ms = 16) {
     const { scroller, wrap } = this.#view;
     const box = scroller.getBoundingClientRect();
     const [down, right] = this.#pointer ? [beyond(this.#pointer.y, box.top, box.bottom), wrap ? 0 : beyond(this.#pointer.x, box.left, box.right)] : [0, 0];
     this.#scrolling = down !== 0 || right !== 0;
     if (!this.#scrolling) return;
-    this.#view.shift(Math.max(-FASTEST, Math.min(FASTEST, down / 12)));
+    const seconds = Math.min(ms, LONGEST_FRAME) / 1000;
+    this.#view.shift(Math.max(-FASTEST, Math.min(FASTEST, down * LINES_PER_SECOND)) * seconds);
     scroller.scrollLeft += right;
+    const last = performance.now();
     requestAnimationFrame(() => {
       this.#extend();
-      this.#scroll();
+      this.#scroll(performance.now() - last);
     });
   }
 
