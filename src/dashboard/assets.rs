@@ -39,9 +39,27 @@ pub(crate) async fn page(headers: HeaderMap) -> Result<Response, Problem> {
     answer("/index.html", &headers).await
 }
 
-/// Any file of the page.
-pub(crate) async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
-    answer(uri.path(), &headers).await
+/// Any file of the page. A browser that opens a path that is none gets the page, which says so, with 404; programs get
+/// a problem as JSON.
+pub(crate) async fn file(uri: Uri, mut headers: HeaderMap) -> Result<Response, Problem> {
+    let path = uri.path();
+    if ASSETS.contains_key(path) || path.starts_with("/api/") || !opens_page(&headers) {
+        return answer(path, &headers).await;
+    }
+    // The page may be known to the browser; that there is nothing at this path is said in full.
+    headers.remove(header::IF_NONE_MATCH);
+    let mut page = answer("/index.html", &headers).await?;
+    *page.status_mut() = StatusCode::NOT_FOUND;
+    Ok(page)
+}
+
+/// Whether the client wants something for a person to read, as a browser does that opens an address.
+fn opens_page(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("text/html"))
 }
 
 async fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
@@ -187,6 +205,26 @@ mod tests {
                 .await
                 .unwrap();
             assert_eq!(body.starts_with(&[0x1f, 0x8b]), gzip, "{accept}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_browser_at_an_unknown_path_gets_the_page_with_404_and_a_program_gets_json() {
+        let open = |path: &'static str, accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("accept", HeaderValue::from_static(accept));
+            headers.insert("if-none-match", HeaderValue::from_static("*"));
+            file(Uri::from_static(path), headers)
+        };
+        let shown = open("/nope", "text/html,*/*;q=0.8").await.unwrap();
+        assert_eq!(shown.status(), 404);
+        assert_eq!(shown.headers()["content-type"], "text/html; charset=utf-8");
+        for (path, accept) in [
+            ("/nope", "*/*"),
+            ("/api/nope", "text/html"),
+            ("/nope.js", "*/*"),
+        ] {
+            assert!(open(path, accept).await.is_err(), "{path} {accept}");
         }
     }
 

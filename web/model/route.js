@@ -1,17 +1,19 @@
 /** The places of the page and their addresses. */
 
-/** @typedef {{name: 'fleet'} | {name: 'access'} | {name: 'host', host: string} | {name: 'run', host: string, run: string}} Route */
+/** @typedef {{name: 'fleet'} | {name: 'nowhere'} | {name: 'access'} | {name: 'host', host: string} | {name: 'run', host: string, run: string}} Route */
 
 export const ACCESS_PATH = '/access';
 
-/** What is no place of ours leads to the fleet. @param {string} path @returns {Route} */
+/** @param {string} path @returns {Route} */
 export function parseRoute(path) {
   const parts = path.split('/').filter(Boolean).map(decode);
-  if (parts[0] === 'hosts' && parts[1]) {
-    if (parts[2] === 'runs' && parts[3]) return { name: 'run', host: parts[1], run: parts[3] };
-    return { name: 'host', host: parts[1] };
+  const [first, host, runs, run] = parts;
+  if (first === undefined) return { name: 'fleet' };
+  if (first === 'hosts' && host) {
+    if (parts.length === 2) return { name: 'host', host };
+    if (parts.length === 4 && runs === 'runs' && run) return { name: 'run', host, run };
   }
-  return { name: path === ACCESS_PATH ? 'access' : 'fleet' };
+  return { name: parts.length === 1 && `/${first}` === ACCESS_PATH ? 'access' : 'nowhere' };
 }
 
 /** @param {string} part */

@@ -58,7 +58,7 @@ export class AccessAudit extends AccessPanel {
   }
 
   #asked() {
-    history.replaceState(null, '', `${ACCESS_PATH}?tab=audit${this.#filter}`);
+    history.replaceState(history.state, '', `${ACCESS_PATH}?tab=audit${this.#filter}`);
     void this.load();
   }
 

@@ -16,6 +16,7 @@ import { FleetPage } from './fleet-page.js';
 import { HostPage } from './host-page.js';
 import { listenForLogKeys } from './log-keys.js';
 import { LoginPage } from './login-page.js';
+import { NowherePage } from './nowhere-page.js';
 import { RunPage } from './run-page.js';
 import { StorageBanner } from './storage-banner.js';
 import { ThemeSwitch } from './theme-switch.js';
@@ -39,10 +40,13 @@ export class App extends HTMLElement {
   #main = h('main', { id: 'main' });
   /** @type {import('./context.js').Context} */
   #context;
-  /** @type {FleetPage | HostPage | RunPage | AccessPage | null} */
+  /** @type {FleetPage | HostPage | RunPage | AccessPage | NowherePage | null} */
   #page = null;
   /** The path of the page that is shown. */
   #shown = '';
+  /** Entries of the history as they were left, by their keys. @type {Map<number, {scroll: number, open: string[]}>} */
+  #kept = new Map();
+  #key = 0;
   #titleSoon = oncePerFrame(() => this.#drawTitle());
 
   constructor() {
@@ -67,7 +71,8 @@ export class App extends HTMLElement {
     listenForLogKeys();
     // A phone is too narrow for times beside lines, and for lines that are not wrapped.
     if (matchMedia('(max-width: 820px)').matches) Object.assign(DEFAULTS, { wrap: true, times: 'off' });
-    addEventListener('popstate', () => this.#show());
+    history.scrollRestoration = 'manual';
+    addEventListener('popstate', () => this.#back());
     addEventListener('online', () => this.#socket.connection.state === 'waiting' && this.#socket.retryNow());
     document.addEventListener('click', (event) => this.#clicked(event));
     this.#health.start();
@@ -151,19 +156,41 @@ export class App extends HTMLElement {
 
   /** @param {string} path */
   #go(path) {
-    if (path !== location.pathname + location.search + location.hash) history.pushState(null, '', path);
+    this.#keep();
+    if (path !== location.pathname + location.search + location.hash) history.pushState({ key: Math.random() }, '', path);
     this.#show();
     scrollTo(0, 0);
   }
 
+  /** Remembers how the place looks that is left. */
+  #keep() {
+    this.#kept.set(this.#key, { scroll: scrollY, open: this.#page instanceof FleetPage ? this.#page.open : [] });
+  }
+
+  /** To another entry of the history, as it was left. */
+  #back() {
+    const before = this.#page;
+    this.#keep();
+    this.#show();
+    const kept = this.#kept.get(this.#key);
+    if (!kept || this.#page === before) return;
+    if (this.#page instanceof FleetPage) this.#page.openLogs(kept.open);
+    scrollSoon(kept.scroll);
+  }
+
   #show() {
     const route = parseRoute(location.pathname);
-    if (this.#page instanceof RunPage && this.#shown === location.pathname) return this.#page.placed();
+    if (this.#page instanceof RunPage && this.#shown === location.pathname) {
+      this.#key = history.state?.key ?? 0;
+      return this.#page.placed();
+    }
     this.#shown = location.pathname;
+    this.#key = history.state?.key ?? 0;
     this.#page =
       route.name === 'run' ? new RunPage(this.#context, route.host, route.run)
       : route.name === 'host' ? new HostPage(this.#context, route.host)
       : route.name === 'access' ? new AccessPage(this.#context)
+      : route.name === 'nowhere' ? new NowherePage()
       : new FleetPage(this.#context);
     this.dataset.place = route.name;
     this.#main.replaceChildren(this.#page);
@@ -179,10 +206,16 @@ export class App extends HTMLElement {
     const counts = countStates(this.#fleet.hosts.values());
     const state = run ? runState(run) : host ? hostState(host) : worstState(counts);
     const busy = counts.get('running') ?? 0;
-    const name = route.name === 'access' ? 'Access' : route.name === 'fleet' ? (busy > 0 ? `${busy} running` : 'Fleet') : route.name === 'host' ? route.host : `${run?.command ?? 'run'} on ${route.host}`;
+    const name = route.name === 'access' ? 'Access' : route.name === 'nowhere' ? 'Page not found' : route.name === 'fleet' ? (busy > 0 ? `${busy} running` : 'Fleet') : route.name === 'host' ? route.host : `${run?.command ?? 'run'} on ${route.host}`;
     document.title = `${STATES[state].glyph} ${name} · Switchyard`;
     document.querySelector('link[rel="icon"]')?.setAttribute('href', `/icons/${state}.svg`);
   }
+}
+
+/** As soon as what is shown is high enough for it. @param {number} top @param {number} [frames] how long it is waited for */
+function scrollSoon(top, frames = 180) {
+  scrollTo(0, top);
+  if (Math.abs(scrollY - top) > 1 && frames > 0) requestAnimationFrame(() => scrollSoon(top, frames - 1));
 }
 
 customElements.define('sy-app', App);

@@ -39,6 +39,8 @@ export class FleetPage extends HTMLElement {
     for (const { target, isIntersecting } of entries) if (target instanceof HostRow) target.inView = isIntersecting;
   });
   /** @type {Set<string>} */
+  #toOpen = new Set();
+  /** @type {Set<string>} */
   #dirty = new Set();
   #redraw = oncePerFrame(() => this.#drawDirty());
   /** @type {AbortController | null} */
@@ -80,12 +82,30 @@ export class FleetPage extends HTMLElement {
     this.#life?.abort();
   }
 
+  /** The hosts whose logs are open. */
+  get open() {
+    return [...this.#rows.values()].filter((row) => row.open).map((row) => row.hostId);
+  }
+
+  /** Opens logs as they were, where the rows are not there yet as soon as they are. @param {string[]} hosts */
+  openLogs(hosts) {
+    this.#toOpen = new Set(hosts);
+    this.#openRows();
+  }
+
+  #openRows() {
+    for (const host of this.#toOpen) {
+      const row = this.#rows.get(host);
+      if (row && this.#toOpen.delete(host)) row.setOpen(true);
+    }
+  }
+
   /** The person wants to see other hosts; the address says which. */
   #asked() {
     const query = new URLSearchParams();
     if (this.#filter.value) query.set('filter', this.#filter.value);
     if (this.#onlyState) query.set('state', this.#onlyState);
-    history.replaceState(null, '', location.pathname + (query.size > 0 ? `?${query}` : ''));
+    history.replaceState(history.state, '', location.pathname + (query.size > 0 ? `?${query}` : ''));
     this.#arrange(true);
   }
 
@@ -141,6 +161,7 @@ export class FleetPage extends HTMLElement {
       this.#onScreen.observe(row);
     }
     this.#arrange(true);
+    this.#openRows();
     if (missing.length > ROWS_A_FRAME) requestAnimationFrame(() => this.#addRows());
   }
 

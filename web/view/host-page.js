@@ -3,10 +3,11 @@
 import { age, dateTime, plural, shortRevision } from '../model/format.js';
 import { deploymentOf, hostState, hostWord } from '../model/status.js';
 import { endText, hostText, lastText, skewText } from '../model/summary.js';
-import { runPath } from '../model/route.js';
+import { ACCESS_PATH, runPath } from '../model/route.js';
 import { RunDetails } from '../net/run-details.js';
 import { ActionBar } from './action-bar.js';
 import { h, oncePerFrame, setText } from './dom.js';
+import { notFound } from './nowhere-page.js';
 import { RunList } from './run-list.js';
 import { StateBadge } from './state-badge.js';
 
@@ -22,7 +23,8 @@ export class HostPage extends HTMLElement {
   #facts = h('dl', { class: 'host-facts' });
   #actions;
   #runs;
-  #unknown = h('p', { class: 'nothing', hidden: true });
+  #unknown;
+  #known = h('div', {});
   #redraw = oncePerFrame(() => this.#draw());
   /** @type {() => void} */
   #end = () => {};
@@ -34,16 +36,17 @@ export class HostPage extends HTMLElement {
     this.#id = id;
     this.#actions = new ActionBar(context, (run) => context.go(runPath(id, run)));
     this.#runs = new RunList(context, id);
+    this.#unknown = notFound(`Unknown host “${id}”`, 'Create a token for it under Access, or check the name.', h('a', { href: '/' }, 'Go to the fleet'), ' · ', h('a', { href: ACCESS_PATH }, 'Access'));
     this.#details = new RunDetails(context.api, context.fleet);
   }
 
   connectedCallback() {
-    this.append(
+    this.#known.append(
       h('header', { class: 'host-head' }, h('div', { class: 'run-title' }, this.#state, h('h1', {}, this.#id), h('span', { class: 'gap' }), this.#actions), this.#text, this.#last),
-      this.#unknown,
       this.#facts,
       this.#runs,
     );
+    this.append(this.#known);
     const { fleet, actions } = this.#context;
     const stop = fleet.onChange((host) => (host === null || host === this.#id) && this.#redraw());
     actions.onPending = () => this.#redraw();
@@ -66,8 +69,8 @@ export class HostPage extends HTMLElement {
   #draw() {
     const { fleet, clock } = this.#context;
     const host = fleet.hosts.get(this.#id);
-    this.#unknown.hidden = !fleet.loaded || host !== undefined;
-    setText(this.#unknown, `Unknown host “${this.#id}”. Create a token for it under Access.`);
+    const shown = fleet.loaded && !host ? this.#unknown : this.#known;
+    if (shown && this.firstElementChild !== shown) this.replaceChildren(shown);
     this.#actions.hidden = this.#state.hidden = !host;
     if (!host) return;
     this.#state.update(hostState(host), hostWord(host));

@@ -2,6 +2,7 @@
 
 import { derivationOf } from '../model/derivation.js';
 import { caretAt } from './dom.js';
+import { watchTouch } from './log-touch.js';
 
 const LINE_PIXELS = 20;
 
@@ -20,6 +21,7 @@ export function watchIntents(view, signal) {
   scroller.addEventListener('pointerleave', () => view.leave(), { signal });
   scroller.addEventListener('wheel', (event) => wheel(view, event), { passive: false, signal });
   scroller.addEventListener('click', (event) => click(view, event), { signal });
+  watchTouch(view, signal);
 }
 
 /** A line number leads to its line, and the name before a line of a derivation to all of its lines. @param {import('./log-view.js').LogView} view @param {MouseEvent} event */

@@ -140,7 +140,7 @@ export class RunPage extends HTMLElement {
     this.#panel = panel;
     this.#body.append(panel);
     this.placed();
-    panel.onPlace = () => history.replaceState(null, '', location.pathname + formatPlace(panel.place));
+    panel.onPlace = () => history.replaceState(history.state, '', location.pathname + formatPlace(panel.place));
     panel.onErrors = () => this.#redraw();
     const { q, lines, firstError, only } = parsePlace(location.search, location.hash);
     const [first] = (run.cause ?? []).map(rangeOf).filter((range) => range !== null);

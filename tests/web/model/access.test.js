@@ -17,7 +17,7 @@ const token = (rest) => ({
 
 test('access has an address of its own', () => {
   assert.deepEqual(parseRoute('/access'), { name: 'access' });
-  assert.deepEqual(parseRoute('/accessories'), { name: 'fleet' });
+  assert.deepEqual(parseRoute('/accessories'), { name: 'nowhere' });
 });
 
 test('only an admin of every host may manage access', () => {

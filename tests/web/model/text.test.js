@@ -81,7 +81,7 @@ test('places and their addresses', () => {
   assert.deepEqual(parseRoute(hostPath('a.b')), { name: 'host', host: 'a.b' });
   assert.deepEqual(parseRoute(runPath('a', '2026-01-01T10-00-00-switch')), { name: 'run', host: 'a', run: '2026-01-01T10-00-00-switch' });
   assert.deepEqual(parseRoute('/hosts/%E0%A4%A'), { name: 'host', host: '%E0%A4%A' });
-  assert.deepEqual(parseRoute('/elsewhere'), { name: 'fleet' });
+  for (const path of ['/elsewhere', '/access/more', '/hosts', '/hosts/a/b', '/hosts/a/runs', '/hosts/a/runs/r/more']) assert.deepEqual(parseRoute(path), { name: 'nowhere' }, path);
 });
 
 test('a clock is said to be wrong once it is off by more than the way of a message', () => {
