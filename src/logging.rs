@@ -1,13 +1,22 @@
 //! Where our own messages go: journald under systemd, else standard error. `RUST_LOG` sets the level, `info` by default.
+//! No peer can fill the journal: see `limit`.
 
+mod limit;
+
+use limit::{LeftOut, Limit, Limited};
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::LazyLock;
+use std::time::Instant;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// Messages that other programs wait for; written whatever `RUST_LOG` says.
 const ANNOUNCEMENT: &str = "switchyard::announcement";
+
+/// How many messages of each kind may be written.
+static LIMIT: LazyLock<Limit> = LazyLock::new(|| Limit::new(ANNOUNCEMENT));
 
 /// Begins logging; a second call changes nothing.
 pub fn init() {
@@ -15,7 +24,10 @@ pub fn init() {
     let journald = if stderr_is_the_journal() {
         // `run` becomes SWITCHYARD_RUN, as systemd adds it to what the run's own unit says.
         let layer = tracing_journald::layer().ok();
-        layer.map(|layer| layer.with_field_prefix(Some("SWITCHYARD".to_owned())))
+        layer.map(|layer| {
+            let layer = layer.with_field_prefix(Some("SWITCHYARD".to_owned()));
+            layer.with_filter(Limited(&LIMIT))
+        })
     } else {
         None
     };
@@ -24,6 +36,7 @@ pub fn init() {
         fmt::layer()
             .with_writer(io::stderr)
             .log_internal_errors(false)
+            .with_filter(Limited(&LIMIT))
     });
     let started = tracing_subscriber::registry()
         .with(filter)
@@ -40,6 +53,20 @@ pub fn init() {
 /// Says something that other programs wait for, such as `listening on http://127.0.0.1:8000`.
 pub fn announce(what: &str) {
     tracing::info!(target: ANNOUNCEMENT, "{what}");
+}
+
+/// Tells how many messages were left out, if any were and that was not told just now. To be called once in a while.
+pub fn report_left_out() {
+    for LeftOut {
+        count,
+        host,
+        file,
+        line,
+    } in LIMIT.left_out(Instant::now())
+    {
+        // An announcement, so that it is not left out itself.
+        tracing::warn!(target: ANNOUNCEMENT, count, host, "messages left out: {count} like that of {file}:{line}");
+    }
 }
 
 fn filter(wanted: Option<&str>) -> (EnvFilter, Option<String>) {

@@ -5,6 +5,7 @@ use super::runs::Runs;
 use super::session::End;
 use super::{Agent, connect, session};
 use crate::lifecycle::{self, Shutdown};
+use crate::logging;
 use std::future::Future;
 use std::pin::pin;
 use tokio::time::sleep;
@@ -37,6 +38,7 @@ pub(super) async fn run(agent: &mut Agent, shutdown: &Shutdown) {
             }
         };
         lifecycle::notify_status(&format!("not connected to {url}: {why}"));
+        logging::report_left_out();
         let pause = sleep(backoff.wait(unwanted, backoff::luck()));
         if meanwhile(&mut agent.runs, shutdown, pause).await.is_none() {
             return;

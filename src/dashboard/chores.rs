@@ -4,8 +4,8 @@ use super::clock::ClockCheck;
 use super::config::Retention;
 use super::core::Core;
 use super::retention::Retaining;
-use crate::lifecycle;
 use crate::protocol::{Status, Timestamp};
+use crate::{lifecycle, logging};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
@@ -32,6 +32,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
                 }
                 store_ends(&core).await;
                 retaining.turn(&core, Instant::now()).await;
+                logging::report_left_out();
                 let summary = core.summary();
                 if summary != told {
                     lifecycle::notify_status(&summary);
