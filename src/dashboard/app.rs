@@ -5,7 +5,7 @@ use super::auth::{Auth, Identity, Via};
 use super::core::Core;
 use super::problem::Problem;
 use super::rates::{REQUEST, Rates, Who};
-use super::searches::Searches;
+use super::search::Searches;
 use super::visits::Visits;
 use crate::protocol::HostId;
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ mod mutation;
 use super::api;
 use super::auth;
 use super::live;
+use super::search::{Expression, Syntax};
 use mutation::{cases, fuzz};
 
 #[test]
@@ -41,7 +42,13 @@ fn any_expression_is_compiled_or_refused_within_its_memory() {
         b"((a{0,9}){0,9}){0,9}",
     ];
     fuzz("expressions", cases(2_000, 10_000_000), examples, |bytes| {
-        api::try_expression(&String::from_utf8_lossy(bytes));
+        let text = String::from_utf8_lossy(bytes);
+        for syntax in [Syntax::Regex, Syntax::Literal] {
+            if let Ok(expression) = Expression::compile(&text, syntax, false) {
+                let lines = b"[10:30:00] aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!\n";
+                let _ = expression.first_line(lines, 11, &mut expression.caches());
+            }
+        }
     });
 }
 

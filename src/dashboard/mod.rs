@@ -25,7 +25,7 @@ mod rates;
 mod retention;
 mod router;
 pub mod routes;
-mod searches;
+mod search;
 pub mod serve;
 mod startup;
 mod state;

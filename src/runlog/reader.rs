@@ -5,6 +5,7 @@ use super::recovery::{read_footer, read_header};
 use super::writer::STAMP_BYTES;
 use super::{LogError, paths, place};
 use crate::protocol::{RunId, Seq, Timestamp};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -226,6 +227,43 @@ impl LogReader {
         Ok(footer.filter(|footer| footer.result.lines == total))
     }
 
+    /// Where the lines begin and end that there are now, in bytes of the log's text.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn lines_span(&self) -> Result<Range<u64>, LogError> {
+        Ok(self.body_start..self.end_of_lines(self.total()?)?)
+    }
+
+    /// The number of the line that begins at byte `offset` of the log's text and ends, with its newline, at `end`.
+    ///
+    /// # Errors
+    /// When the index knows no such line, or cannot be read.
+    pub fn line_between(&self, offset: u64, end: u64) -> Result<Seq, LogError> {
+        let seq = self.line_around(offset)?;
+        let fits = self.end_of_lines(seq)? == offset && self.end_of_lines(seq + 1)? == end;
+        if fits {
+            Ok(seq)
+        } else {
+            Err(self.corrupt(seq))
+        }
+    }
+
+    /// The number of the line that holds byte `offset` of the log's text, by the index.
+    fn line_around(&self, offset: u64) -> Result<Seq, LogError> {
+        let (mut low, mut high) = (0, self.total()?);
+        // The first line that ends behind `offset`.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.end_of_lines(middle + 1)? <= offset {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
     /// How many bytes of the log's text hold what exists now: header, lines, and the footer if there is one.
     pub fn text_len(&self) -> Result<u64, LogError> {
         if self.footer()?.is_none() {
@@ -242,6 +280,7 @@ impl LogReader {
         read_at(&self.files.log, buffer, offset).map_err(LogError::io("read", &self.files.log_path))
     }
 
+    /// Where the first `total` lines end.
     fn end_of_lines(&self, total: Seq) -> Result<u64, LogError> {
         let Some(last) = total.checked_sub(1) else {
             return Ok(self.body_start);
@@ -250,6 +289,14 @@ impl LogReader {
         read_at(&self.files.idx, &mut bytes, index_offset(last))
             .map_err(LogError::io("read", &self.files.idx_path))?;
         Ok(Record::decode(&bytes).end)
+    }
+
+    /// The error for a log whose text does not fit its index at byte `offset`.
+    pub fn corrupt_at(&self, offset: u64) -> LogError {
+        match self.line_around(offset) {
+            Ok(seq) => self.corrupt(seq),
+            Err(error) => error,
+        }
     }
 
     fn corrupt(&self, seq: Seq) -> LogError {

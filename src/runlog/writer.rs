@@ -8,8 +8,8 @@ use crate::protocol::{RunId, Seq, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 
-/// `[HH:MM:SS] `
-pub(super) const STAMP_BYTES: usize = 11;
+/// Length of the time before each line, `[HH:MM:SS] `, in bytes.
+pub const STAMP_BYTES: usize = 11;
 
 /// Appends to a log. There is one for each log at a time.
 ///

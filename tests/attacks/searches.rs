@@ -1,9 +1,13 @@
 //! Searches that take as long as they can.
 
-use crate::common::{Answer, Dashboard, SOON, Socket, measured, sha256_hex, wait_for};
-use crate::support::{RUN, begin, dial, end, output};
+use crate::common::{
+    Answer, Client, Dashboard, SOON, Socket, assert_problem, measured, sha256_hex, wait_for,
+};
+use crate::crowd::{Crowd, OLD};
+use crate::support::{RUN, begin, dial, end, output, store};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a search may take.
@@ -111,4 +115,82 @@ fn a_search_that_takes_too_long_is_ended_and_keeps_nobody_else_from_searching() 
     wait_for("the threads to be free", WITHIN / 2, || {
         (load(&dashboard) < 0.2).then_some(())
     });
+}
+
+/// Expressions that take long to read (two million characters each, whose case is folded), and that take long to
+/// compile, as much as there may be of either, and more.
+fn dear_expressions() -> [String; 6] {
+    [
+        "[\\w\\W]".repeat(166),
+        "[a-\u{10ffff}]".repeat(120),
+        "\\p{Any}".repeat(140),
+        "\\p{Any}".repeat(50),
+        "(\\w{9}|\\W{9})".repeat(60),
+        "x{1000}".repeat(100),
+    ]
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[test]
+fn expressions_that_are_dear_to_read_disturb_neither_health_nor_a_run() {
+    let mut crowd = Crowd::start();
+    for n in 0..40 {
+        let expressions = dear_expressions();
+        let expression = percent_encoded(&expressions[n % expressions.len()]);
+        let path = format!("/api/hosts/h1/runs/{OLD}/search?regex=1&q={expression}");
+        crowd.attack(move |attacker| {
+            if let Some(mut stream) = attacker.request(&path, "Connection: close\r\n") {
+                attacker.read_all(&mut stream);
+            }
+        });
+    }
+    let (health, over) = (Client::of(crowd.dashboard.port), crowd.over());
+    let asking = std::thread::spawn(move || {
+        let (mut slowest, mut asked) = (Duration::ZERO, 0);
+        while !over.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            assert_eq!(health.get("/health").status, 200);
+            slowest = slowest.max(began.elapsed());
+            asked += 1;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (asked, slowest)
+    });
+    let (lines, slowest, grown) = crowd.stream();
+    let (asked, health) = asking.join().unwrap();
+    measured(&format!(
+        "40 who search for dear expressions: {lines} lines, the slowest after {slowest:?}; of {asked} looks at health the slowest took {health:?}; {grown} KiB more"
+    ));
+    // Where they are read by the threads of all requests it is a quarter of a minute.
+    assert!(slowest < Duration::from_secs(4), "{slowest:?}");
+    assert!(health < Duration::from_secs(4), "{health:?}");
+    assert!(grown < 100_000, "{grown} KiB");
+}
+
+#[test]
+fn what_is_wrong_with_an_expression_is_told_in_plain_words() {
+    let dashboard = Dashboard::start(&["h1"]);
+    store(&dashboard, RUN, &["x"]);
+    for (expression, words) in [
+        ("(", "Invalid regular expression: unclosed group"),
+        ("a)", "Invalid regular expression: unopened group"),
+        ("[a", "Invalid regular expression: unclosed character class"),
+        (
+            "x{99999}{999}",
+            "Invalid regular expression: it is too large; repeat less in it",
+        ),
+        (
+            &"[\\w\\W]".repeat(166),
+            "Invalid regular expression: it has over 50 classes of many characters (\\w, \\p{L}, [^a]); use fewer",
+        ),
+    ] {
+        let expression = percent_encoded(expression);
+        let path = format!("/api/hosts/h1/runs/{RUN}/search?regex=1&q={expression}");
+        let answer = dashboard.get(&path);
+        assert_problem(&answer, 400);
+        assert_eq!(answer.json()["detail"], words);
+    }
 }

@@ -1,5 +1,6 @@
 //! `GET /api/hosts`, `GET /api/hosts/{id}`.
 
+use super::listing;
 use crate::dashboard::app::App;
 use crate::dashboard::auth::Identity;
 use crate::dashboard::extract::Ids;
@@ -8,18 +9,16 @@ use crate::dashboard::problem::Problem;
 use crate::protocol::HostId;
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use axum::response::Response;
 use std::sync::Arc;
 
-#[derive(Serialize)]
-pub(crate) struct Hosts {
-    hosts: Vec<HostView>,
-}
-
-pub(crate) async fn hosts(State(app): State<Arc<App>>, identity: Identity) -> Json<Hosts> {
-    let mut hosts = app.core.fleet.hosts().0;
-    hosts.retain(|host| identity.scope.has(host.id()));
-    Json(Hosts { hosts })
+pub(crate) async fn hosts(State(app): State<Arc<App>>, identity: Identity) -> Response {
+    let ids = app.core.fleet.host_ids();
+    let hosts = ids
+        .into_iter()
+        .filter(move |id| identity.scope.has(id))
+        .filter_map(move |id| app.core.fleet.host(&id));
+    listing::from_iter("{\"hosts\":[", hosts, "]}")
 }
 
 pub(crate) async fn host(

@@ -7,6 +7,7 @@ mod enrol;
 pub(super) mod health;
 pub(super) mod hosts;
 pub(super) mod lines;
+mod listing;
 pub(super) mod login;
 mod logs;
 pub(super) mod me;
@@ -40,12 +41,4 @@ pub(super) fn try_parsing(bytes: &[u8]) {
     both::<login::Login>(bytes, uri);
     both::<tokens::Wish>(bytes, uri);
     both::<logs::RunPath>(bytes, uri);
-}
-
-/// Compiles an expression as a search does.
-#[cfg(test)]
-pub(super) fn try_expression(text: &str) {
-    if let Ok(expression) = search::Query::of(text).expression() {
-        let _ = expression.is_match("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!");
-    }
 }

@@ -1,6 +1,7 @@
 //! `GET /api/hosts/{id}/runs`, `GET /api/hosts/{id}/runs/{run}`.
 
 use super::hosts::no_such_host;
+use super::listing::{self, Batch, Source};
 use super::logs::RunPath;
 use crate::dashboard::app::App;
 use crate::dashboard::auth::Identity;
@@ -10,11 +11,14 @@ use crate::dashboard::state::RunRecord;
 use crate::protocol::{HostId, Run, RunId};
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use serde::Deserialize;
 use std::sync::Arc;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 1_000;
+/// How many runs are in memory at once for one answer; one with a long message and many phases has 100 KiB.
+const RUNS_AT_ONCE: usize = 4;
 
 #[derive(Deserialize)]
 pub(crate) struct Which {
@@ -22,29 +26,51 @@ pub(crate) struct Which {
     before: Option<RunId>,
 }
 
-#[derive(Serialize)]
-pub(crate) struct Runs {
-    runs: Vec<Run>,
-}
-
 pub(crate) async fn runs(
     State(app): State<Arc<App>>,
     _: Identity,
     Ids(id): Ids<HostId>,
     Params(which): Params<Which>,
-) -> Result<Json<Runs>, Problem> {
+) -> Result<Response, Problem> {
     if !app.core.fleet.has(&id) {
         return Err(no_such_host(&id));
     }
-    let limit = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    let stored = app.core.state.runs(&id, which.before.as_ref(), limit).await;
-    let stored = stored.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Runs {
-        runs: stored
-            .into_iter()
-            .map(|record| present(&app, record))
-            .collect(),
-    }))
+    let left = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    let before = which.before;
+    let runs = RunsOf {
+        app,
+        id,
+        before,
+        left,
+    };
+    listing::from_source("{\"runs\":[", runs).await
+}
+
+/// The runs of a host, the newest first, read from the database a few at a time.
+struct RunsOf {
+    app: Arc<App>,
+    id: HostId,
+    before: Option<RunId>,
+    left: usize,
+}
+
+impl Source for RunsOf {
+    type Entry = Run;
+
+    async fn next(&mut self) -> Result<Batch<Run>, Problem> {
+        let count = self.left.min(RUNS_AT_ONCE);
+        let state = &self.app.core.state;
+        let stored = state.runs(&self.id, self.before.as_ref(), count).await;
+        let stored = stored.map_err(|error| Problem::internal(&error))?;
+        self.left -= stored.len();
+        let is_last = self.left == 0 || stored.len() < count;
+        self.before = stored.last().map(|record| record.run.run_id.clone());
+        let present = |record| present(&self.app, record);
+        Ok(Batch {
+            entries: stored.into_iter().map(present).collect(),
+            tail: is_last.then(|| "]}".to_owned()),
+        })
+    }
 }
 
 pub(crate) async fn run(

@@ -13,7 +13,7 @@ mod verify;
 pub(crate) use filter::Filter;
 pub(crate) use read::{Page, read};
 use record::Record;
-pub(crate) use record::{Action, Note};
+pub(crate) use record::{Action, Note, Record};
 pub use verify::{Verified, VerifyError, verify};
 
 use crate::protocol::{CommandName, HostId, RunId};

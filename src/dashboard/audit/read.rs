@@ -2,7 +2,6 @@
 
 use super::segments::{self, Segment};
 use super::{Filter, Record};
-use serde::Serialize;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -14,11 +13,11 @@ const PIECE_BYTES: u64 = 64 * 1024;
 const MAX_READ_BYTES: u64 = 8 << 20;
 
 /// Some records, the newest first.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Page {
-    pub(super) records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
     /// Where to go on; none at the beginning of the log.
-    pub(super) next: Option<u64>,
+    pub(crate) next: Option<u64>,
 }
 
 /// The last `limit` records that are asked for, before the position `before` or before the end.

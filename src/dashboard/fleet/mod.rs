@@ -147,6 +147,11 @@ impl Fleet {
         )
     }
 
+    /// The ids of all hosts, in order.
+    pub(crate) fn host_ids(&self) -> Vec<HostId> {
+        self.lock().hosts.keys().cloned().collect()
+    }
+
     /// One host.
     pub(crate) fn host(&self, host_id: &HostId) -> Option<HostView> {
         self.lock()

@@ -1,16 +1,18 @@
-//! Whose turn it is to search: each search takes a core. One of a user runs at a time, so that nobody has to wait for
-//! what somebody else looks for, unless very many do.
+//! Whose turn it is to search: each search takes a core, from the reading of its expression on. One of a user runs at
+//! a time, so that nobody has to wait for what somebody else looks for, unless very many do. Where nobody waits, a
+//! search may take a second core.
 
-use super::visits::{Visit, Visits};
+use crate::dashboard::visits::{Visit, Visits};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How many searches run at once,
+/// How many threads search at once.
 const AT_ONCE: usize = 2;
-/// and how many of one user.
+/// How many searches of one user run at once.
 const AT_ONCE_FOR_USER: usize = 1;
 /// How many of one user run or wait to.
 const MOST_FOR_USER: usize = 16;
@@ -20,23 +22,84 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Lets few searches run at a time.
 #[derive(Debug)]
 pub(crate) struct Searches {
-    all: Arc<Semaphore>,
+    threads: Threads,
     waiting: Visits,
     by_user: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// The threads that may search.
+#[derive(Clone, Debug)]
+struct Threads {
+    all: Arc<Semaphore>,
+    /// How many searches wait for one.
+    missed: Arc<AtomicUsize>,
 }
 
 /// The right to search, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
+    threads: Threads,
     _of_all: OwnedSemaphorePermit,
     _of_user: OwnedSemaphorePermit,
     _visit: Visit,
 }
 
+/// The right to search with one more thread, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Helper {
+    threads: Threads,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// A second thread, where nobody else waits for one.
+    pub(crate) fn helper(&self) -> Option<Helper> {
+        let permit = Arc::clone(&self.threads.all).try_acquire_owned().ok()?;
+        Some(Helper {
+            threads: self.threads.clone(),
+            _of_all: permit,
+        })
+    }
+}
+
+impl Helper {
+    /// Whether a search waits for this thread, which is then to be given back.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.threads.missed.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Threads {
+    /// Waits for one.
+    async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        let _miss = Miss::begin(&self.missed);
+        Arc::clone(&self.all).acquire_owned().await.ok()
+    }
+}
+
+/// Counts one that waits, until it is dropped.
+struct Miss<'a>(&'a AtomicUsize);
+
+impl<'a> Miss<'a> {
+    fn begin(missed: &'a AtomicUsize) -> Self {
+        missed.fetch_add(1, Ordering::Relaxed);
+        Self(missed)
+    }
+}
+
+impl Drop for Miss<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Default for Searches {
     fn default() -> Self {
         Self {
-            all: Arc::new(Semaphore::new(AT_ONCE)),
+            threads: Threads {
+                all: Arc::new(Semaphore::new(AT_ONCE)),
+                missed: Arc::default(),
+            },
             waiting: Visits::at_most(MOST_FOR_USER),
             by_user: Mutex::default(),
         }
@@ -50,8 +113,9 @@ impl Searches {
         let own = self.of_user(user);
         let turn = async {
             let of_user = own.acquire_owned().await.ok()?;
-            let of_all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+            let of_all = self.threads.acquire().await?;
             Some(Turn {
+                threads: self.threads.clone(),
                 _of_all: of_all,
                 _of_user: of_user,
                 _visit: visit,
@@ -92,6 +156,19 @@ mod tests {
         assert!(now(&searches, "carol").flatten().is_some());
         drop(alice);
         assert!(now(&searches, "alice").flatten().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_second_thread_is_had_where_nobody_waits_and_is_missed_where_somebody_does() {
+        let searches = Searches::default();
+        let alice = now(&searches, "alice").flatten().unwrap();
+        let helper = alice.helper().unwrap();
+        assert!(!helper.is_missed() && alice.helper().is_none());
+        let mut bob = Box::pin(searches.turn("bob"));
+        assert!(bob.as_mut().now_or_never().is_none() && helper.is_missed());
+        drop(helper);
+        assert!(bob.now_or_never().flatten().is_some());
+        assert!(!alice.helper().unwrap().is_missed());
     }
 
     #[tokio::test]

@@ -1,0 +1,149 @@
+//! How long a search of a long log takes, beside `rg -c` on the same file.
+//!
+//! The log has ten million lines; `SWITCHYARD_LINES` sets another number.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a benchmark that fails says where"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod support;
+
+use common::{Dashboard, has};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{conditions, grouped, line, millis, table};
+use switchyard::protocol::{CommandName, HostId, RunId, Timestamp};
+use switchyard::runlog::{Header, LogWriter, RunMeta, paths};
+
+const RUN: &str = "2025-12-14T10-30-00-switch";
+const LINES: u64 = 10_000_000;
+/// Each is done so often; the quickest counts, which other work on the machine disturbs least.
+const TIMES: usize = 5;
+
+/// What is looked for: a name, the query, and what tells ripgrep the same.
+const SEARCHES: [(&str, &str, &[&str]); 7] = [
+    ("nothing", "case=1&q=no+such+words", &["no such words"]),
+    ("a rare literal", "case=1&q=cannot+build", &["cannot build"]),
+    ("in either case", "q=CANNOT+build", &["-i", "CANNOT build"]),
+    (
+        "a rare expression",
+        "case=1&regex=1&q=builder+for+.*failed",
+        &["builder for .*failed"],
+    ),
+    (
+        "a class",
+        "regex=1&q=hash+%5B0-9a-f%5D%7B8%7D",
+        &["-i", "hash [0-9a-f]{8}"],
+    ),
+    (
+        "a beginning",
+        "case=1&regex=1&q=%5Eerror:",
+        &["^\\[..:..:..\\] error:"],
+    ),
+    ("in every tenth line", "case=1&q=7+gcc", &["7 gcc"]),
+];
+
+fn main() {
+    let lines = std::env::var("SWITCHYARD_LINES").ok();
+    let lines = lines.map_or(LINES, |lines| lines.parse().unwrap());
+    let conditions = conditions();
+    let dashboard = Dashboard::start(&["h1"]);
+    let log = write(&dashboard, lines);
+    if !has("rg") {
+        eprintln!("SKIPPED: ripgrep is not installed, so there is nothing to compare with");
+    }
+    let rows: Vec<Vec<String>> = SEARCHES
+        .iter()
+        .map(|(name, query, arguments)| {
+            let path = format!("/api/hosts/h1/runs/{RUN}/search?limit=10&{query}");
+            let (ours, found) = best(|| dashboard.fetch(&path)["total"].as_u64().unwrap());
+            let theirs = has("rg").then(|| best(|| ripgrep(&log, arguments)));
+            if let Some((_, count)) = theirs {
+                assert_eq!(found, count, "{name}");
+            }
+            let ratio = theirs.map(|(time, _)| ours.as_secs_f64() / time.as_secs_f64());
+            let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            vec![
+                (*name).to_owned(),
+                grouped(found),
+                millis(ours),
+                or_none(theirs.map(|(time, _)| millis(time))),
+                or_none(ratio.map(|ratio| format!("{ratio:.2}"))),
+            ]
+        })
+        .collect();
+    let bytes = std::fs::metadata(&log).unwrap().len() / 1_000_000;
+    table(
+        &format!(
+            "searches: {} lines, {bytes} MB ({conditions})",
+            grouped(lines)
+        ),
+        &["what", "lines found", "ms", "ms of rg -c", "ratio"],
+        &rows,
+    );
+}
+
+/// The quickest of some, and what it gave.
+fn best(mut work: impl FnMut() -> u64) -> (Duration, u64) {
+    let once = |_| {
+        let began = Instant::now();
+        let found = work();
+        (began.elapsed(), found)
+    };
+    (0..TIMES).map(once).min().unwrap()
+}
+
+fn ripgrep(log: &Path, arguments: &[&str]) -> u64 {
+    let output = Command::new("rg")
+        .arg("-c")
+        .args(arguments)
+        .arg(log)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let count = String::from_utf8(output.stdout).unwrap();
+    // Nothing is written where nothing is found.
+    count.trim().parse().unwrap_or(0)
+}
+
+/// A log of so many lines, of which a few say what went wrong.
+fn write(dashboard: &Dashboard, lines: u64) -> PathBuf {
+    let logs = dashboard.data_dir().join("logs/h1");
+    std::fs::create_dir_all(&logs).unwrap();
+    let run = RunId::new(RUN).unwrap();
+    let started = Timestamp::parse("2025-12-14T10:30:00.000Z").unwrap();
+    let header = Header {
+        command: CommandName::new("switch").unwrap(),
+        host_id: HostId::new("h1").unwrap(),
+        meta: RunMeta {
+            nonce: None,
+            requested_by: None,
+            queued: None,
+            started,
+            generation_before: None,
+        },
+    };
+    let mut log = LogWriter::create(&logs, &run, &header).unwrap();
+    for n in 0..lines {
+        let at = Timestamp::from_millis(started.millis() + (n / 100).cast_signed());
+        if n % (lines / 10).max(1) == 7 {
+            log.push(
+                "error: Cannot build: builder for hash 0123abcd failed",
+                at,
+                Some(true),
+            );
+            log.push("error: cannot build '/nix/store/x.drv'", at, Some(true));
+        }
+        log.push(&line("hello", n), at, Some(false));
+        if n % 1_000 == 0 {
+            log.flush().unwrap();
+        }
+    }
+    log.flush().unwrap();
+    paths(&logs, &run).0
+}
