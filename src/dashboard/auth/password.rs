@@ -1,8 +1,9 @@
 //! Passwords: argon2id with 19 MiB, two passes and one lane, as OWASP asks for.
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{Output, PasswordHash, PasswordHasher, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 /// Stands in for the hash of users that do not exist, so that they take as long as others. Nobody knows its password.
@@ -28,15 +29,19 @@ pub enum PasswordError {
 /// Checks passwords, a few at a time.
 #[derive(Debug)]
 pub(super) struct Passwords {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     checked: AtomicU64,
+    /// The memory of checks that are over, at most [`MOST_AT_ONCE`] of them. What is freed in the many threads that
+    /// check would stay with each of them.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
 impl Passwords {
     pub(super) fn new() -> Self {
         Self {
-            permits: Semaphore::new(MOST_AT_ONCE),
+            permits: Arc::new(Semaphore::new(MOST_AT_ONCE)),
             checked: AtomicU64::new(0),
+            memory: Arc::default(),
         }
     }
 
@@ -52,21 +57,57 @@ impl Passwords {
         stand_in: Option<String>,
         password: String,
     ) -> bool {
-        // Nobody closes it.
-        let Ok(_permit) = self.permits.acquire().await else {
+        // Nobody closes it. It goes along: the next check begins when this one is over, whether or not anybody waits
+        // for it.
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
             return false;
         };
         let known = hash.is_some();
         let hash = hash.or(stand_in).unwrap_or_else(|| DUMMY.to_owned());
         self.checked.fetch_add(1, Ordering::Relaxed);
-        let fits = tokio::task::spawn_blocking(move || matches(&hash, &password)).await;
-        known && fits.unwrap_or(false)
+        let memory = Arc::clone(&self.memory);
+        let checking = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let mut blocks = lock(&memory).pop().unwrap_or_default();
+            let fits = is_password_of(&hash, &password, &mut blocks);
+            if blocks.len() <= Params::DEFAULT.block_count() {
+                lock(&memory).push(blocks);
+            }
+            fits.unwrap_or(false)
+        });
+        // Waited for in either case, so that both take as long.
+        let fits = checking.await.unwrap_or(false);
+        known && fits
     }
 }
 
-fn matches(hash: &str, password: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
+fn lock(memory: &Mutex<Vec<Vec<Block>>>) -> MutexGuard<'_, Vec<Vec<Block>>> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hashes a password as the other one was, in this memory, and compares the two in constant time.
+fn is_password_of(
+    phc: &str,
+    password: &str,
+    memory: &mut Vec<Block>,
+) -> Result<bool, argon2::password_hash::Error> {
+    let phc = PasswordHash::new(phc)?;
+    let (Some(salt), Some(expected)) = (phc.salt, phc.hash) else {
+        return Ok(false);
+    };
+    let algorithm = Algorithm::try_from(phc.algorithm)?;
+    let version = phc.version.map_or(Ok(Version::V0x13), Version::try_from)?;
+    let params = Params::try_from(&phc)?;
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::default());
+    }
+    let mut salt_bytes = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut salt_bytes)?;
+    let found = Output::init_with(expected.len(), |out| {
+        let argon2 = Argon2::new(algorithm, version, params);
+        Ok(argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, memory)?)
+    })?;
+    Ok(found == expected)
 }
 
 /// The argon2id hash of a password, for the users file.
@@ -113,6 +154,13 @@ mod tests {
         let stand_in = passwords.check(None, Some(hash), "correct horse".into());
         assert!(!stand_in.await);
         assert_eq!(passwords.checked(), 4, "each took the same work");
+        let memory = lock(&passwords.memory);
+        let blocks: Vec<usize> = memory.iter().map(Vec::len).collect();
+        assert_eq!(
+            blocks,
+            [Params::DEFAULT.block_count()],
+            "one memory for all"
+        );
     }
 
     #[test]
