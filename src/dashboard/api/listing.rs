@@ -100,7 +100,7 @@ pub(super) fn from_iter<T: Serialize>(
     let pieces = std::iter::from_fn(move || {
         let tail = list.tail.take()?;
         let mut piece = Vec::new();
-        while let Some(entry) = list.entries.next() {
+        for entry in list.entries.by_ref() {
             push(&mut piece, &mut list.before, &entry);
             if piece.len() >= PIECE_BYTES {
                 list.tail = Some(tail);

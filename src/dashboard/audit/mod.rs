@@ -12,7 +12,6 @@ mod verify;
 
 pub(crate) use filter::Filter;
 pub(crate) use read::{Page, read};
-use record::Record;
 pub(crate) use record::{Action, Note, Record};
 pub use verify::{Verified, VerifyError, verify};
 

@@ -6,17 +6,18 @@ use crate::dashboard::allowance::Allowance;
 use crate::dashboard::core::Core;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
-    HostId, MAX_LINE_BYTES, Output, Resume, RunId, Seq, Status, StatusReport, Timestamp,
-    TimestampFormatter,
+    HostId, MAX_LINE_BYTES, OfferedRun, Output, Resume, RunId, Seq, Status, StatusReport,
+    Timestamp, TimestampFormatter,
 };
 use crate::runlog::{LogError, RunResult};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tokio::time::timeout_at;
 
 /// How often browsers hear how many lines a run has.
 pub(super) const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -26,8 +27,14 @@ const MESSAGES_AT_ONCE: u32 = 2_000;
 const MESSAGES_A_SECOND: u32 = 50;
 /// What a run that the host begins by itself counts for; it makes files.
 pub(super) const A_RUN: u32 = 20;
-/// The most runs of one host that go on, and the most logs that are open, unless a host offers more when it connects.
-pub(super) const MAX_OPEN: usize = 256;
+/// Most logs of one host that are open; each takes two file descriptors.
+const MAX_OPEN: usize = 32;
+/// Most runs of one host that go on, unless it offers more when it connects.
+pub(super) const MAX_GOING_ON: usize = 256;
+/// Most runs that are wanted and for whose logs there is no room, before it is decided on more that are offered.
+const MAX_NO_ROOM: usize = 512;
+/// How long lines wait until there is room for their log; then they are dropped, and asked for again later.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The runs of one host that are not acknowledged as final.
 #[derive(Debug)]
@@ -35,8 +42,12 @@ pub(crate) struct HostRuns {
     pub(super) host_id: HostId,
     pub(super) dir: PathBuf,
     pub(super) open: HashMap<RunId, OpenRun>,
+    /// Offered when the host connected, and not yet decided on, because many came before them.
+    pub(super) waiting: VecDeque<OfferedRun>,
     /// Running runs whose logs could not be opened: what comes of them is dropped until then, and asked for again.
     unopened: HashMap<RunId, Instant>,
+    /// Running runs for whose logs there is no room: what comes of them is dropped until then, and asked for again.
+    no_room: BTreeSet<RunId>,
     /// A command that could not be sent, because it could not be stored that it was.
     pub(super) unsent: Option<(Instant, RunId)>,
     /// The run of an agent that names none.
@@ -51,12 +62,15 @@ pub(crate) struct HostRuns {
 
 impl HostRuns {
     pub(crate) fn new(host_id: HostId, dir: PathBuf) -> Self {
-        let (open, unopened, unsent, single, replies, bell) = Default::default();
+        let (open, waiting, unopened, no_room) = Default::default();
+        let (unsent, single, replies, bell) = Default::default();
         Self {
             host_id,
             dir,
             open,
+            waiting,
             unopened,
+            no_room,
             unsent,
             single,
             replies,
@@ -97,8 +111,46 @@ impl HostRuns {
                 }
             }
             self.unopened.remove(run_id);
+            self.no_room.remove(run_id);
         }
         self.open.get_mut(run_id)
+    }
+
+    /// Whether one more log may be open.
+    fn has_room(&self) -> bool {
+        self.open.len() < MAX_OPEN
+    }
+
+    /// Whether it may be decided on one more run that was offered.
+    pub(super) fn may_decide(&self) -> bool {
+        self.no_room.len() < MAX_NO_ROOM
+    }
+
+    /// Waits until there is room for one more log, where that can be soon: logs of runs that are over are closed when
+    /// they are durable.
+    pub(super) async fn make_room(&mut self, core: &Arc<Core>) {
+        let (bell, deadline) = (self.bell(), tokio::time::Instant::now() + ROOM_TIMEOUT);
+        let is_over = |run: &OpenRun| run.log.footer().is_some();
+        while !self.has_room() && self.open.values().any(is_over) {
+            if timeout_at(deadline, bell.notified()).await.is_err() {
+                return;
+            }
+            self.acknowledge(core).await;
+        }
+    }
+
+    /// The open log of a run as [`opened`](Self::opened) gives it, if there is room for it.
+    pub(super) fn opened_with_room(
+        &mut self,
+        core: &Core,
+        record: &RunRecord,
+    ) -> Option<&mut OpenRun> {
+        let run_id = &record.run.run_id;
+        if !self.has_room() && !self.open.contains_key(run_id) {
+            self.no_room.insert(run_id.clone());
+            return None;
+        }
+        self.opened(core, record)
     }
 
     /// Whether the log of a run is open and not ended.
@@ -107,15 +159,22 @@ impl HostRuns {
         run.is_some_and(|run| run.log.footer().is_none())
     }
 
-    /// Whether the log of a run waits to be opened.
+    /// Whether the log of a run waits to be opened, and cannot be now.
     pub(super) fn is_unopened(&self, run_id: &RunId) -> bool {
-        self.unopened.contains_key(run_id)
+        self.unopened.contains_key(run_id) || (self.waits_for_room(run_id) && !self.has_room())
+    }
+
+    /// Whether there was no room for the log of a run.
+    pub(super) fn waits_for_room(&self, run_id: &RunId) -> bool {
+        self.no_room.contains(run_id)
     }
 
     /// For a new connection: what an earlier one was to be told is void, and what it asked for, too.
     pub(super) fn begin_connection(&mut self, core: &Core) {
         self.replies.clear();
+        self.waiting.clear();
         self.unopened.clear();
+        self.no_room.clear();
         self.unsent = None;
         let (fleet, host_id) = (&core.fleet, &self.host_id);
         self.open.retain(|run_id, run| {
@@ -292,9 +351,11 @@ impl HostRuns {
         }
         let stalled = self.open.values().filter_map(|run| run.stalled_until);
         let mut failed = stalled.chain(self.unopened.values().copied());
-        if failed.any(|until| now >= until) {
+        let opens = !self.no_room.is_empty() && self.has_room();
+        if opens || failed.any(|until| now >= until) {
             core.writes.block(|| self.retry(core, now)).await;
         }
+        self.decide_waiting(core).await;
     }
 
     fn retry(&mut self, core: &Core, now: Instant) {
@@ -305,10 +366,13 @@ impl HostRuns {
             }
         }
         let unopened = self.unopened.extract_if(|_, at| now >= *at);
-        for run_id in unopened.map(|(id, _)| id).collect::<Vec<_>>() {
+        let mut closed: Vec<_> = unopened.map(|(id, _)| id).collect();
+        let room = MAX_OPEN.saturating_sub(self.open.len());
+        closed.extend((0..room).map_while(|_| self.no_room.pop_first()));
+        for run_id in closed {
             let record = core.fleet.record(&self.host_id, &run_id);
             let running = record.filter(|record| record.run.status == Status::Running);
-            if running.is_some_and(|record| self.opened(core, &record).is_some()) {
+            if running.is_some_and(|record| self.opened_with_room(core, &record).is_some()) {
                 ready.push(run_id);
             }
         }
@@ -327,7 +391,11 @@ impl HostRuns {
     }
 
     /// When [`turn`](Self::turn) is due.
-    pub(crate) fn next_turn(&self) -> Option<Instant> {
+    pub(crate) fn next_turn(&mut self) -> Option<Instant> {
+        let opens = !self.no_room.is_empty() && self.has_room();
+        let opens = opens.then(Instant::now);
+        let decides = !self.waiting.is_empty() && self.may_decide();
+        let decides = decides.then(|| self.rests().unwrap_or_else(Instant::now));
         let due = |run: &OpenRun| {
             let show = (run.shown.1 != run.tail.lines()).then(|| run.shown.0 + SHOW_EVERY);
             let unsaved = (run.is_durable() && !run.persisted).then(|| Instant::now() + SHOW_EVERY);
@@ -339,7 +407,11 @@ impl HostRuns {
         let open = self.open.values().filter_map(due);
         let unopened = self.unopened.values().copied();
         let unsent = self.unsent.as_ref().map(|(at, _)| *at);
-        open.chain(unopened).chain(unsent).min()
+        open.chain(unopened)
+            .chain(unsent)
+            .chain(opens)
+            .chain(decides)
+            .min()
     }
 
     /// The messages for the agent.

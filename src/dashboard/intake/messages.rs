@@ -1,9 +1,9 @@
 //! The messages of a registered agent, one by one.
 
 use super::facts;
-use super::host_runs::{A_RUN, HostRuns, MAX_OPEN};
+use super::host_runs::{A_RUN, HostRuns, MAX_GOING_ON};
 use super::open_run::RETRY;
-use super::{Violation, single};
+use super::{Violation, aside, single};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Errand;
 use crate::dashboard::state::{Known, RunRecord};
@@ -16,6 +16,10 @@ use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// How many messages of one frame are taken in before others have their turn.
+const MESSAGES_AT_A_TIME: usize = 32;
+/// What lines of a run that takes none count for: the database is asked about it.
+const A_STRAY: u32 = 5;
 /// What is kept of what a host says to a user, in bytes,
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 /// and of the phases of a run.
@@ -24,9 +28,13 @@ const MAX_PHASES: usize = 1_000;
 impl HostRuns {
     /// Takes in a frame. What its messages ask for is in the replies.
     pub(crate) async fn frame(&mut self, core: &Arc<Core>, frame: &str) -> Result<(), Violation> {
-        let messages = split(frame).map_err(|error| Violation::Malformed(error.to_string()))?;
-        for message in messages {
-            self.message(core, &message).await?;
+        let messages = aside(frame, split);
+        let messages = messages.map_err(|error| Violation::Malformed(error.to_string()))?;
+        for (n, message) in messages.iter().enumerate() {
+            self.message(core, message).await?;
+            if n % MESSAGES_AT_A_TIME == MESSAGES_AT_A_TIME - 1 {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -43,9 +51,11 @@ impl HostRuns {
         match kind {
             Some(AgentMessage::Output) => {
                 // The form with many lines first: that is the path of the lines.
-                if let Ok(output) = serde_json::from_str::<Output<'_>>(message.json) {
+                if let Ok(output) = aside(message.json, serde_json::from_str::<Output<'_>>) {
                     self.own(&output.host_id)?;
                     if !self.takes_lines(&output.run_id) {
+                        let is_known = self.is_unopened(&output.run_id);
+                        self.allowance.spend(if is_known { 1 } else { A_STRAY });
                         self.take_up(core, &output.run_id, &output.command, None)
                             .await;
                     }
@@ -157,12 +167,15 @@ impl HostRuns {
         command: &CommandName,
         report: Option<&StatusReport>,
     ) -> bool {
+        if self.waits_for_room(run_id) {
+            self.make_room(core).await;
+        }
         if self.is_unopened(run_id) {
             return true;
         }
         if core.fleet.record(&self.host_id, run_id).is_none() {
             let known = core.state.known_run(&self.host_id, run_id).await;
-            if self.open.len().max(core.fleet.open_count(&self.host_id)) >= MAX_OPEN {
+            if self.open.len().max(core.fleet.open_count(&self.host_id)) >= MAX_GOING_ON {
                 tracing::warn!(host = %self.host_id, run = %run_id, "too many runs at once: passed over");
                 return false;
             }
@@ -196,8 +209,11 @@ impl HostRuns {
         if self.takes_lines(run_id) {
             return None;
         }
+        // What was asked for here has its place, whatever else the host brings.
+        let mut was_asked_for = false;
         let record = core.fleet.update_run(&self.host_id, run_id, |record| {
             let run = &mut record.run;
+            was_asked_for = run.status == Status::Queued;
             if run.status == Status::Lost {
                 (run.completed, run.message, run.duration_ms) = (None, None, None);
             }
@@ -208,8 +224,16 @@ impl HostRuns {
             record.sent = true;
         })?;
         tracing::info!(host = %self.host_id, run = %run_id, command = %record.run.command, "run goes on");
+        if !was_asked_for {
+            self.make_room(core).await;
+        }
         let opening = || {
-            self.opened(core, &record).is_some_and(|open| {
+            let open = if was_asked_for {
+                self.opened(core, &record)
+            } else {
+                self.opened_with_room(core, &record)
+            };
+            open.is_some_and(|open| {
                 open.revive(core);
                 open.log.index_rebuilt()
             })

@@ -15,6 +15,18 @@ pub(crate) use session::{first, is_too_big, serve};
 
 use crate::protocol::close;
 
+/// A longer text takes more than a millisecond to read as JSON, in bytes. Agents send about 64 KiB at a time.
+const LONG_TEXT_BYTES: usize = 128 * 1024;
+
+/// Reads a text where it keeps no other task from its thread: what an agent sends decides how long that takes.
+fn aside<'a, T>(text: &'a str, read: impl FnOnce(&'a str) -> T) -> T {
+    if text.len() > LONG_TEXT_BYTES {
+        tokio::task::block_in_place(|| read(text))
+    } else {
+        read(text)
+    }
+}
+
 /// Why the connection of an agent is closed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Violation {

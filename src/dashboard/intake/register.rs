@@ -9,11 +9,13 @@ use crate::dashboard::state::{Known, RunRecord};
 use crate::protocol::{
     Ack, OfferedRun, Register, Registered, ResumeFrom, RunId, Status, StatusReport,
 };
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 /// More runs than any host keeps; a longer list is malformed.
 const MAX_OFFERED: usize = 10_000;
+/// Most offered runs on which is decided before the host is listened to again.
+const DECIDED_AT_ONCE: usize = 1_000;
 
 impl HostRuns {
     /// Answers `register`: where to go on with each run, then which are settled, then what is to be begun or stopped.
@@ -35,10 +37,14 @@ impl HostRuns {
             core.save_host(&self.host_id).await;
         }
         let mut offered: HashSet<_> = register.runs.iter().map(|run| run.run_id.clone()).collect();
+        self.waiting = self.by_urgency(core, register.runs);
         let mut resume = Vec::new();
         let mut settled = Vec::new();
-        for offer in register.runs {
-            match self.offered(core, &offer).await {
+        for _ in 0..DECIDED_AT_ONCE {
+            let Some((offer, decision)) = self.decide_next(core).await else {
+                break;
+            };
+            match decision {
                 Offer::Wanted(seq) => resume.push(ResumeFrom {
                     run_id: offer.run_id,
                     seq,
@@ -55,11 +61,7 @@ impl HostRuns {
             resume,
         });
         for offer in settled {
-            self.reply(&Ack {
-                run_id: offer.run_id,
-                seq: offer.lines.unwrap_or(0),
-                is_final: Some(true),
-            });
+            self.settle(offer);
         }
         for record in core.fleet.open_runs(&self.host_id) {
             let run_id = &record.run.run_id;
@@ -80,6 +82,56 @@ impl HostRuns {
         }
         self.acknowledge(core).await;
         Ok(())
+    }
+
+    /// The runs that a host offers, those first that go on or are held for going on here.
+    fn by_urgency(&self, core: &Core, mut offers: Vec<OfferedRun>) -> VecDeque<OfferedRun> {
+        offers.sort_by_cached_key(|offer| {
+            let is_urgent =
+                offer.status == Status::Running || core.fleet.is_open(&self.host_id, &offer.run_id);
+            !is_urgent
+        });
+        for offer in &mut offers {
+            facts::shorten(&mut offer.nonce);
+        }
+        offers.into()
+    }
+
+    /// Decides on the next offered run, unless many wait for room. Each counts as a message of the host.
+    async fn decide_next(&mut self, core: &Arc<Core>) -> Option<(OfferedRun, Offer)> {
+        if !self.may_decide() {
+            return None;
+        }
+        let offer = self.waiting.pop_front()?;
+        self.allowance.spend(1);
+        let decision = self.offered(core, &offer).await;
+        Some((offer, decision))
+    }
+
+    /// Decides on offered runs that had to wait, as many as the host may ask for now.
+    pub(super) async fn decide_waiting(&mut self, core: &Arc<Core>) {
+        for _ in 0..DECIDED_AT_ONCE {
+            if self.rests().is_some() {
+                return;
+            }
+            let Some((offer, decision)) = self.decide_next(core).await else {
+                return;
+            };
+            match decision {
+                Offer::Wanted(seq) => self.ask_again(&offer.run_id, seq),
+                Offer::Settled => self.settle(offer),
+                Offer::Ending | Offer::Refused => {}
+            }
+        }
+    }
+
+    /// Tells the host that nothing more is wanted of a run.
+    fn settle(&mut self, offer: OfferedRun) {
+        self.reply(&Ack {
+            run_id: offer.run_id,
+            seq: offer.lines.unwrap_or(0),
+            is_final: Some(true),
+        });
     }
 
     /// Decides about one run and opens its log if it goes on.
@@ -134,7 +186,7 @@ impl HostRuns {
         }
         self.begun(core, run_id, offer.started, None).await;
         let Some(run) = self.open.get_mut(run_id) else {
-            // The disk is full: from the start, or wherever it stands once there is room.
+            // No room, or the disk is full: from the start, or wherever it stands once there is room.
             return Offer::Wanted(record.run.lines);
         };
         run.result = None;
@@ -188,6 +240,7 @@ impl HostRuns {
 
     /// The connection is over.
     pub(crate) async fn disconnected(&mut self, core: &Arc<Core>) {
+        self.waiting = VecDeque::new();
         single::abandon(
             self,
             core,

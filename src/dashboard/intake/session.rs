@@ -1,6 +1,6 @@
 //! The connection of an agent from its first message to its last.
 
-use super::{HostRuns, Violation};
+use super::{HostRuns, Violation, aside};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Errand, Link};
 use crate::protocol::{HostId, Register, close, split};
@@ -86,7 +86,8 @@ pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             other => return Err(ended(other)),
         };
-        let messages = split(&text).map_err(|error| Violation::Malformed(error.to_string()))?;
+        let messages =
+            aside(&text, split).map_err(|error| Violation::Malformed(error.to_string()))?;
         let [message] = messages.as_slice() else {
             return Err(
                 Violation::Malformed("the first message must be a register alone".into()).into(),
@@ -95,7 +96,7 @@ pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
         if message.kind != "register" {
             return Err(Violation::Malformed("the first message must be a register".into()).into());
         }
-        return Ok(serde_json::from_str(message.json).map_err(Violation::from)?);
+        return Ok(aside(message.json, serde_json::from_str).map_err(Violation::from)?);
     }
 }
 
@@ -147,6 +148,15 @@ async fn registered(
         code = told(&mut closing) => return End::Close(code, GONE.into()),
         never = keep_waiting(socket) => match never {},
     };
+    // A host that asked for too much waits, also over a new connection.
+    if let Some(rest) = runs.rests() {
+        tokio::select! {
+            () = sleep_until(Instant::from_std(rest)) => {}
+            code = told(&mut closing) => return End::Close(code, GONE.into()),
+            () = core.shutdown.wait() => return going_away(),
+            never = keep_waiting(socket) => match never {},
+        }
+    }
     let version = register.facts.agent_version.clone();
     let registered = tokio::select! {
         registered = runs.register(core, register) => registered,
