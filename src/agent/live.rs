@@ -22,6 +22,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(45);
 /// Between two attempts to end the run of a supervisor that is gone.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often it is tried to end the run of a supervisor that is gone, before the next run may begin all the same.
+const MAX_SETTLE_ATTEMPTS: u32 = 6;
+
 /// The run that is going on.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -36,6 +39,7 @@ pub(super) struct Live {
     stop_by: Option<Instant>,
     /// What ends the run in place of a supervisor that is gone, and when it was started.
     settling: Option<(Option<Child>, Instant)>,
+    settle_attempts: u32,
     /// The first line that the dashboard has not acknowledged, and what the supervisor was told of it.
     acknowledged: Seq,
     told: Seq,
@@ -52,6 +56,8 @@ pub(super) enum Change {
     Started,
     /// The spool has its footer.
     Ended,
+    /// Its supervisor is gone, and its end cannot be recorded, although that was tried often.
+    Unsettled,
 }
 
 impl Live {
@@ -75,6 +81,7 @@ impl Live {
             start_by: Instant::now() + START_LIMIT,
             stop_by: None,
             settling: None,
+            settle_attempts: 0,
             acknowledged: 0,
             told: 0,
             look_again: true,
@@ -103,7 +110,9 @@ impl Live {
 
     /// The dashboard has every line below `seq`. The supervisor is told within a second.
     pub(super) fn acknowledge(&mut self, seq: Seq) {
-        self.acknowledged = self.acknowledged.max(seq);
+        // No more than there is: what waits for the dashboard takes room on the disk, and has a limit.
+        let lines = self.reader.as_ref().and_then(|log| log.total().ok());
+        self.acknowledged = self.acknowledged.max(seq.min(lines.unwrap_or(0)));
     }
 
     fn tell_acknowledged(&mut self) {
@@ -164,7 +173,9 @@ impl Live {
             }
             return Ok(Change::Wrote);
         }
-        self.settle();
+        if self.settle() {
+            return Ok(Change::Unsettled);
+        }
         Ok(Change::Wrote)
     }
 
@@ -201,14 +212,18 @@ impl Live {
         self.stop_by.take_if(|by| *by < Instant::now()).is_some()
     }
 
-    /// The supervisor is gone for good, so the footer is there now or another program must write it.
-    fn settle(&mut self) {
+    /// The supervisor is gone for good, so the footer is there now or another program must write it. Says whether that
+    /// was tried in vain too often.
+    fn settle(&mut self) -> bool {
         if let Some((child, since)) = &mut self.settling {
             let runs = child
                 .as_mut()
                 .is_some_and(|child| matches!(child.try_wait(), Ok(None)));
             if runs || since.elapsed() < SETTLE_PAUSE {
-                return;
+                return false;
+            }
+            if self.settle_attempts >= MAX_SETTLE_ATTEMPTS {
+                return true;
             }
         } else {
             tracing::error!(run = %self.dir.run_id(), "the supervisor is gone and left no result");
@@ -218,6 +233,8 @@ impl Live {
             tracing::error!(run = %self.dir.run_id(), "its end cannot be recorded: {error}");
         });
         self.settling = Some((child.ok(), Instant::now()));
+        self.settle_attempts += 1;
+        false
     }
 }
 
@@ -293,5 +310,20 @@ mod tests {
             spool::write_json(&live.dir.progress(), &progress).unwrap();
             assert_eq!(live.is_to_be_killed(), force);
         }
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_end_cannot_be_recorded_keeps_the_next_one_waiting_no_longer_than_a_while()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut live = overdue(folder.path());
+        let pause = Instant::now().checked_sub(SETTLE_PAUSE).unwrap();
+        for attempt in 1..=MAX_SETTLE_ATTEMPTS {
+            assert!(!live.settle(), "{attempt}");
+            assert_eq!(live.settle_attempts, attempt);
+            // As if the program that was to record it had ended some time ago.
+            live.settling = Some((None, pause));
+        }
+        assert!(live.settle());
     }
 }

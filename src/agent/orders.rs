@@ -3,7 +3,9 @@
 use super::Agent;
 use super::requests::Memory;
 use crate::clone;
-use crate::protocol::{CommandRejected, CommandRequest, RunId, StatusReport, Timestamp};
+use crate::protocol::{
+    CommandRejected, CommandRequest, MAX_NAME_BYTES, RunId, StatusReport, Timestamp,
+};
 use crate::spool::Spec;
 use std::path::Path;
 use std::process::Stdio;
@@ -34,6 +36,11 @@ impl Agent {
     /// Takes a command, or says why not.
     pub(super) async fn take(&mut self, request: &CommandRequest) -> Answer {
         let received = Instant::now();
+        // It is kept with the run, and cannot be shortened: another nonce is another request.
+        if request.nonce.len() > MAX_NAME_BYTES {
+            let reason = format!("its nonce has over {MAX_NAME_BYTES} bytes");
+            return self.reject(request, &reason);
+        }
         match self.runs.memory(&request.run_id, &request.nonce) {
             Memory::New => {}
             Memory::Same => return self.answer_again(request),

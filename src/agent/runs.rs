@@ -3,10 +3,10 @@
 //! Beside what [`spool`](crate::spool) describes, the folder of a run holds `acked`, once the dashboard has the
 //! run as a whole.
 
-use super::Error;
 use super::launcher::Launcher;
 use super::live::{Change, Live};
 use super::requests::{self, Memory, Requests};
+use super::{Error, frames};
 use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Seq, Status, StatusReport};
 use crate::runlog::{self, LogError, LogReader};
 use crate::spool::{self, RunDir, Spec, StopOrder};
@@ -168,10 +168,44 @@ impl Runs {
         };
         let change = live.changed().await;
         let run_id = live.dir().run_id().clone();
-        if change == Change::Ended {
-            self.ended(&run_id);
+        match change {
+            Change::Ended => self.ended(&run_id),
+            Change::Unsettled => self.set_aside(),
+            Change::Wrote | Change::Started => {}
         }
         (run_id, change)
+    }
+
+    /// Leaves the run that goes on as it is, because its end cannot be recorded: the next run may begin.
+    fn set_aside(&mut self) {
+        if let Some(live) = self.live.take() {
+            let path = live.dir().path().display();
+            tracing::error!(run = %live.dir().run_id(), "its end cannot be recorded, and it is left as it is: look at {path}, and remove it");
+            self.take_up();
+            self.end.notify_one();
+        }
+    }
+
+    /// That nobody knows how a run ended, whose spool cannot be read.
+    pub(super) fn lost(host_id: &HostId, run_id: &RunId) -> Option<Vec<u8>> {
+        let command = CommandName::new(run_id.command()).ok()?;
+        let message =
+            "its supervisor is gone, and the host cannot record its end: see the agent's journal";
+        Some(frames::json(&StatusReport {
+            host_id: host_id.clone(),
+            run_id: Some(run_id.clone()),
+            command,
+            status: Status::Lost,
+            exit_code: None,
+            message: Some(message.to_owned()),
+            cause: Vec::new(),
+            lines: None,
+            started: None,
+            completed: None,
+            duration_ms: None,
+            generation: None,
+            revision: None,
+        }))
     }
 
     /// The run has its footer. Its supervisor, if it is still there, has nothing left to do but to exit.

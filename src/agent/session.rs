@@ -13,12 +13,12 @@ use crate::lifecycle::{self, Shutdown};
 use crate::logging;
 use crate::protocol::{
     self, Ack, CommandRequest, Enrolled, Heartbeat, PROTOCOL, Register, Registered, Resume,
-    ResumeFrom, RunId, StatusReport, StopRequest, Timestamp, close,
+    ResumeFrom, RunId, StatusReport, StopRequest, Timestamp, close, shorten_name,
 };
 use crate::runlog::LogError;
 use crate::spool::StopOrder;
 use futures_util::stream::{SplitStream, StreamExt};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
@@ -153,7 +153,10 @@ impl Session<'_> {
                     }
                 }
                 _ = pings.tick() => ping_due = true,
-                _ = self.beats.tick(), if self.registered => self.beat_due = true,
+                _ = self.beats.tick(), if self.registered => {
+                    self.beat_due = true;
+                    logging::report_left_out();
+                }
                 (run_id, change) = self.agent.runs.changed() => self.changed(&run_id, change),
                 room = outbound.room(), if ping_due || self.beat_due || lines_due || !self.answers.is_empty() => {
                     let Some(room) = room else { break };
@@ -210,6 +213,9 @@ impl Session<'_> {
         if !self.registered {
             return;
         }
+        if change == Change::Unsettled {
+            self.answers.extend(Runs::lost(&self.agent.host_id, run_id));
+        }
         if change == Change::Started {
             self.answers.extend(self.status(run_id, Runs::running));
             self.follow(run_id, 0);
@@ -264,9 +270,14 @@ impl Session<'_> {
         }
         match kind {
             "registered" => self.on_registered(read(json)?)?,
-            "command" => self.on_command(&read(json)?).await,
+            "command" => {
+                let mut request: CommandRequest = read(json)?;
+                shorten_name(&mut request.requested_by);
+                self.on_command(&request).await;
+            }
             "stop" => {
-                let stop: StopRequest = read(json)?;
+                let mut stop: StopRequest = read(json)?;
+                shorten_name(&mut stop.requested_by);
                 let order = StopOrder {
                     requested_by: stop.requested_by,
                     force: stop.force.unwrap_or(false),
@@ -302,7 +313,12 @@ impl Session<'_> {
             logging::announce(&format!("connected to {url}"));
             lifecycle::notify_status(&format!("connected to {url}"));
         }
-        for ResumeFrom { run_id, seq } in registered.resume {
+        // Each once, however often it is named.
+        let resume = registered.resume.into_iter();
+        let resume: BTreeMap<_, _> = resume
+            .map(|ResumeFrom { run_id, seq }| (run_id, seq))
+            .collect();
+        for (run_id, seq) in resume {
             self.follow(&run_id, seq);
         }
         // Those whose spool came to be since `register` was sent.

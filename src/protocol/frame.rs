@@ -7,6 +7,16 @@ use std::borrow::Cow;
 /// The largest frame either side accepts, in bytes.
 pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
 
+/// Longest name of somebody, or nonce, that a message may carry, in bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// Cuts a name off that is longer than [`MAX_NAME_BYTES`]: it is stored with the run, whoever sent it.
+pub fn shorten_name(name: &mut Option<String>) {
+    if let Some(name) = name {
+        name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
+    }
+}
+
 /// A message whose type is known and whose fields are not yet read.
 #[derive(Debug)]
 pub struct RawMessage<'a> {

@@ -39,7 +39,7 @@ pub use waiter::wait;
 
 use crate::lifecycle;
 use crate::proctree::ProcessId;
-use crate::protocol::Timestamp;
+use crate::protocol::{Timestamp, shorten_name};
 use crate::runlog::{Header, LogError, LogWriter, RunMeta};
 use crate::spool::{self, RunDir, Spec, Supervisor};
 use hold::Hold;
@@ -190,12 +190,16 @@ fn execute(
 }
 
 fn create(rundir: &RunDir, spec: &Spec) -> Result<LogWriter, LogError> {
+    // A header that is too long could not be read again.
+    let (mut nonce, mut requested_by) = (spec.nonce.clone(), spec.requested_by.clone());
+    shorten_name(&mut nonce);
+    shorten_name(&mut requested_by);
     let header = Header {
         command: spec.command.clone(),
         host_id: spec.host_id.clone(),
         meta: RunMeta {
-            nonce: spec.nonce.clone(),
-            requested_by: spec.requested_by.clone(),
+            nonce,
+            requested_by,
             queued: Some(spec.queued),
             started: Timestamp::now(),
             generation_before: spec.generation_before,

@@ -7,6 +7,7 @@
 )]
 
 mod connection;
+mod demands;
 mod recovery;
 mod runs;
 mod support;

@@ -275,3 +275,31 @@ async fn a_dashboard_that_reads_nothing_slows_no_run_and_fills_no_memory() {
     assert!((0..LINES).map(|n| n.to_string()).eq(lines));
     assert_eq!(status["status"], "ok");
 }
+
+#[tokio::test]
+async fn a_dashboard_that_names_somebody_at_length_disables_no_agent() {
+    let fleet = Fleet::new().await;
+    let _agent = fleet.agent(WAIT, "");
+    let (mut connection, _) = fleet.register().await;
+    let long = "ä".repeat(150_000);
+    let mut command = json!({"type": "command", "run_id": RUN, "nonce": long, "command": "switch",
+        "requested_by": long, "not_after": 60_000});
+    connection.send(command.clone()).await;
+    let rejected = connection.expect("command_rejected").await;
+    assert_eq!(rejected["run_id"], RUN);
+    command["nonce"] = "n".into();
+    connection.send(command).await;
+    connection.expect("output").await;
+    connection
+        .send(json!({"type": "stop", "run_id": RUN, "requested_by": long, "force": true}))
+        .await;
+    let (_, status) = connection.until_end(RUN, 1).await;
+    assert_eq!(status["status"], "stopped");
+    let text = std::fs::metadata(fleet.rundir(RUN).join(format!("{RUN}.log"))).unwrap();
+    assert!(text.len() < 10_000, "{}", text.len());
+    // The next one runs.
+    go(&fleet);
+    connection.command(SECOND, "m", "switch").await;
+    let (_, status) = connection.until_end(SECOND, 0).await;
+    assert_eq!(status["status"], "ok");
+}
