@@ -15,8 +15,11 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 /// Messages that other programs wait for; written whatever `RUST_LOG` says.
 const ANNOUNCEMENT: &str = "switchyard::announcement";
 
+/// What people do, which has a limit of its own.
+const AUDIT: &str = "switchyard::dashboard::audit";
+
 /// How many messages of each kind may be written.
-static LIMIT: LazyLock<Limit> = LazyLock::new(|| Limit::new(ANNOUNCEMENT));
+static LIMIT: LazyLock<Limit> = LazyLock::new(|| Limit::new(&[ANNOUNCEMENT, AUDIT]));
 
 /// Begins logging; a second call changes nothing.
 pub fn init() {

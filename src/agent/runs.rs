@@ -204,6 +204,7 @@ impl Runs {
             completed: None,
             duration_ms: None,
             generation: None,
+            system: None,
             revision: None,
         }))
     }

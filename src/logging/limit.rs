@@ -26,8 +26,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Lets a message pass, or counts it.
 #[derive(Debug)]
 pub(super) struct Limit {
-    /// Passes always.
-    unlimited: &'static str,
+    /// Modules whose messages pass always.
+    unlimited: &'static [&'static str],
     table: Mutex<Table>,
 }
 
@@ -67,8 +67,8 @@ pub(super) struct LeftOut {
 }
 
 impl Limit {
-    /// A limit for all targets but one.
-    pub(super) fn new(unlimited: &'static str) -> Self {
+    /// A limit for the messages of all modules but these.
+    pub(super) fn new(unlimited: &'static [&'static str]) -> Self {
         Self {
             unlimited,
             table: Mutex::new(Table {
@@ -81,7 +81,8 @@ impl Limit {
 
     /// Whether a message may pass now.
     fn admits(&self, metadata: &'static Metadata<'static>, host: String, now: Instant) -> bool {
-        if metadata.target() == self.unlimited {
+        let target = metadata.target();
+        if self.unlimited.iter().any(|free| target.starts_with(free)) {
             return true;
         }
         let kind = Kind {
@@ -216,7 +217,7 @@ mod tests {
     }
 
     fn limited(work: impl FnOnce(&'static Limit)) -> u64 {
-        let limit: &'static Limit = Box::leak(Box::new(Limit::new("always")));
+        let limit: &'static Limit = Box::leak(Box::new(Limit::new(&["always"])));
         let count: &'static AtomicU64 = Box::leak(Box::default());
         let subscriber = registry().with(Count(count).with_filter(Limited(limit)));
         tracing::subscriber::with_default(subscriber, || work(limit));
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn ever_more_hosts_take_little_memory_and_share_a_limit() {
-        let limit = Limit::new("always");
+        let limit = Limit::new(&["always"]);
         let now = Instant::now();
         let mut table = limit.table();
         let place = (Level::WARN, "limit.rs", 1);

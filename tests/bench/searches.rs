@@ -126,6 +126,9 @@ fn write(dashboard: &Dashboard, lines: u64) -> PathBuf {
             queued: None,
             started,
             generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
         },
     };
     let mut log = LogWriter::create(&logs, &run, &header).unwrap();

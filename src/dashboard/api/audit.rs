@@ -59,7 +59,8 @@ impl Source for Records {
     async fn next(&mut self) -> Result<Batch<Record>, Problem> {
         let (folder, before) = (self.folder.clone(), self.before);
         let (filter, count) = (Arc::clone(&self.filter), self.left.min(RECORDS_AT_ONCE));
-        let read = tokio::task::spawn_blocking(move || audit::read(&folder, before, count, &filter));
+        let read =
+            tokio::task::spawn_blocking(move || audit::read(&folder, before, count, &filter));
         let page = read.await.map_err(|error| Problem::internal(&error))?;
         let Page { records, next } = page.map_err(|error| Problem::internal(&error))?;
         self.left -= records.len();

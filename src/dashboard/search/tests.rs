@@ -20,6 +20,9 @@ fn log_of<'a>(lines: impl IntoIterator<Item = &'a str>) -> (TempDir, LogReader) 
             queued: None,
             started: Timestamp::from_millis(0),
             generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
         },
     };
     let mut log = LogWriter::create(folder.path(), &run, &header).unwrap();
