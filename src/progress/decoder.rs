@@ -2,11 +2,14 @@
 
 use super::activities::{Activities, Meaning, is_evaluation};
 use super::counter::Counter;
-use super::errors::Errors;
+use super::findings::Findings;
+use super::nix_error;
 use super::nix_json::{self, INFO, Message, Start, activity};
+use super::numbering::{Position, Renumber};
 use super::phases::Tracker;
 use super::plain::{self, Sign};
 use crate::protocol::{MAX_LINE_BYTES, Phase, Progress, Seq, Tests, Timestamp};
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 /// Takes the lines of a log.
@@ -19,17 +22,39 @@ pub struct Decoder {
     tracker: Tracker,
     activities: Activities,
     counter: Counter,
-    errors: Errors,
+    findings: Findings,
+    /// The highest level of a message so far: nix was asked for that much.
+    #[serde(default)]
+    verbosity: u64,
     /// For lines that are put together.
     #[serde(skip)]
     buffer: String,
 }
 
-/// Where in the run a line stands.
-#[derive(Clone, Copy)]
-struct Here {
-    at: Timestamp,
-    seq: Seq,
+/// Emits lines of the log and counts them.
+struct Numbered<'e> {
+    emit: Emit<'e>,
+    /// The number of the next line.
+    next: Seq,
+}
+
+impl Numbered<'_> {
+    /// Emits a line, in several where it is too long.
+    #[inline]
+    fn line(&mut self, mut line: &str) {
+        while line.len() > MAX_LINE_BYTES {
+            let (head, rest) = line.split_at(line.floor_char_boundary(MAX_LINE_BYTES));
+            self.emit(head);
+            line = rest;
+        }
+        self.emit(line);
+    }
+
+    #[inline]
+    fn emit(&mut self, line: &str) {
+        (self.emit)(line);
+        self.next += 1;
+    }
 }
 
 impl Decoder {
@@ -40,31 +65,31 @@ impl Decoder {
 
     /// Reads one line of the child, without its newline, and calls `emit` for each line of the log it becomes:
     /// none or many for internal-json, which begins with `@nix `; itself for everything else. What is longer
-    /// than [`MAX_LINE_BYTES`] is split. `at` is when it was read, `next_seq` the number that the next line of
-    /// the log gets.
-    pub fn line(
-        &mut self,
-        line: &str,
-        is_error: bool,
-        at: Timestamp,
-        next_seq: Seq,
-        emit: Emit<'_>,
-    ) {
-        let here = Here { at, seq: next_seq };
-        if let Some(json) = line.strip_prefix("@nix ") {
-            match nix_json::parse(json) {
-                Some(message) => self.message(&message, here, emit),
-                None => split(line, emit),
+    /// than [`MAX_LINE_BYTES`] is split.
+    pub fn line(&mut self, line: &str, is_error: bool, here: Position, emit: Emit<'_>) {
+        let mut out = Numbered {
+            emit,
+            next: here.next_line(),
+        };
+        if let Some((before, json)) = json(line)
+            && let Some(message) = nix_json::parse(json)
+        {
+            if !before.is_empty() {
+                self.plain(before, is_error, here, &mut out);
             }
-            return;
+            return self.message(&message, here, &mut out);
         }
+        self.plain(line, is_error, here, &mut out);
+    }
+
+    fn plain(&mut self, line: &str, is_error: bool, here: Position, out: &mut Numbered<'_>) {
         if let Some(sign) = plain::sign(line) {
             self.sign(sign, here);
         }
-        if is_error && self.errors.wants(line) && self.errors.read(line) {
+        if self.findings.wants(line) && self.findings.read(line, is_error, out.next) {
             self.counter.fail();
         }
-        split(line, emit);
+        out.line(line);
     }
 
     /// Begins a phase that the output does not tell: `pull`, and `testing`, which then stays to the end.
@@ -82,7 +107,7 @@ impl Decoder {
         self.tracker.step_begins();
         self.activities = Activities::default();
         self.counter = Counter::default();
-        self.errors.forget();
+        self.findings.forget();
     }
 
     /// How far the run is.
@@ -105,13 +130,23 @@ impl Decoder {
         self.tracker.revision()
     }
 
-    /// The first error of this step on standard error that explains its failure, on one line and without
-    /// colours. An error that the step survived, since it went on to evaluate or activate, does not count.
-    pub fn error_message(&self) -> Option<String> {
-        self.errors.message()
+    /// Gives what it knows of lines that waited for room the numbers that they got in the log.
+    pub fn renumber(&mut self, renumber: Renumber) {
+        self.findings.renumber(renumber);
+        self.activities.renumber(renumber);
     }
 
-    fn sign(&mut self, sign: Sign, here: Here) {
+    /// What the output of this step said of failures.
+    pub(super) fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// The lines of the build of a derivation that failed.
+    pub(super) fn lines_of(&self, derivation: &str) -> Option<(Seq, Seq)> {
+        self.activities.failed_build(derivation)?.lines
+    }
+
+    fn sign(&mut self, sign: Sign, here: Position) {
         let phase = match sign {
             Sign::Evaluating => Some(Phase::Evaluation),
             Sign::Building => Some(Phase::Building),
@@ -126,11 +161,13 @@ impl Decoder {
         };
         let before = self.progress().phase();
         if let Some(phase) = phase {
-            self.tracker.enter(phase, here.at, here.seq);
+            self.tracker.enter(phase, here.at, here.next_seq);
         }
         let now = self.progress().phase();
-        if sign == Sign::Evaluating && now == phase || now != before && sign == Sign::Activating {
-            self.errors.forget();
+        if sign == Sign::Evaluating && now == phase {
+            self.findings.forget();
+        } else if sign == Sign::Activating && now != before {
+            self.findings.activation_begins();
         }
         if !self.activities.counting() {
             self.counter.see(sign);
@@ -140,9 +177,9 @@ impl Decoder {
         }
     }
 
-    fn message(&mut self, message: &Message<'_>, here: Here, emit: Emit<'_>) {
+    fn message(&mut self, message: &Message<'_>, here: Position, out: &mut Numbered<'_>) {
         match message {
-            Message::Start(start) => self.start(start, here, emit),
+            Message::Start(start) => self.start(start, here, out),
             Message::Stop { id } => {
                 if let Some(meaning) = self.activities.stop(*id) {
                     self.mean(&meaning, here);
@@ -154,50 +191,68 @@ impl Decoder {
                 }
             }
             Message::LogLine { id, text } => {
-                let prefix = self.activities.prefix(*id);
                 for line in lines(text) {
                     self.buffer.clear();
-                    self.buffer.push_str(prefix);
+                    self.buffer
+                        .push_str(self.activities.log_line(*id, out.next));
                     self.buffer.push_str(line);
-                    split(&self.buffer, emit);
+                    out.line(&self.buffer);
                 }
             }
-            Message::Msg { level, text } if *level <= INFO => {
+            Message::Msg { level: 0, text } => self.error(text, out),
+            Message::Msg { level, text } => {
+                // nix says nothing beyond the level that it was asked for.
+                self.verbosity = self.verbosity.max(*level);
                 for line in lines(text) {
-                    if *level == 0 {
-                        self.errors.read(line);
-                    }
-                    split(line, emit);
+                    out.line(line);
                 }
-                self.errors.close();
             }
-            Message::Msg { .. } | Message::Other => {}
+            Message::Other => {}
         }
     }
 
-    fn start(&mut self, start: &Start<'_>, here: Here, emit: Emit<'_>) {
+    /// A message of nix that is an error, or a hint of the same level.
+    fn error(&mut self, text: &str, out: &mut Numbered<'_>) {
+        let mut lines = lines(text);
+        let first = lines.next().unwrap_or_default();
+        let is_error = self.findings.message_begins(first, out.next);
+        out.line(first);
+        for line in lines {
+            if is_error {
+                self.findings.go_on(line, out.next);
+            }
+            out.line(line);
+        }
+        if let Some(block) = self.findings.close()
+            && let Some(derivation) = nix_error::failed_derivation(block)
+        {
+            self.activities.note_failed(derivation);
+        }
+    }
+
+    fn start(&mut self, start: &Start<'_>, here: Position, out: &mut Numbered<'_>) {
         self.activities.start(start);
         match start.kind {
             activity::BUILDS => self.tracker.new_builds(),
             activity::BUILD => self.enter(Phase::Building, here),
             activity::COPY_PATH => self.enter(Phase::Download, here),
             _ if is_evaluation(start) => {
-                self.errors.forget();
+                self.findings.forget();
                 self.enter(Phase::Evaluation, here);
             }
             _ => {}
         }
-        if start.level <= INFO && !start.text.is_empty() {
+        if start.level <= self.verbosity.max(INFO) && !start.text.is_empty() {
             for line in lines(&start.text) {
                 self.buffer.clear();
                 self.buffer.push_str(line);
                 self.buffer.push_str("...");
-                split(&self.buffer, emit);
+                out.line(&self.buffer);
             }
         }
     }
 
-    fn mean(&mut self, meaning: &Meaning, here: Here) {
+    fn mean(&mut self, meaning: &Meaning, here: Position) {
         let active = |count: Option<u64>| count > Some(0);
         match meaning {
             Meaning::Builds(counts) if active(counts.running) || active(counts.done) => {
@@ -205,12 +260,15 @@ impl Decoder {
             }
             Meaning::Copies(counts) if active(counts.running) => self.enter(Phase::Download, here),
             Meaning::Builds(_) | Meaning::Copies(_) => self.recount(),
-            Meaning::EvaluationGoesOn => self.tracker.enter(Phase::Evaluation, here.at, here.seq),
+            Meaning::EvaluationGoesOn => {
+                self.tracker
+                    .enter(Phase::Evaluation, here.at, here.next_seq);
+            }
         }
     }
 
-    fn enter(&mut self, phase: Phase, here: Here) {
-        self.tracker.enter(phase, here.at, here.seq);
+    fn enter(&mut self, phase: Phase, here: Position) {
+        self.tracker.enter(phase, here.at, here.next_seq);
         self.recount();
     }
 
@@ -235,13 +293,24 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Emits a line, in several where it is too long.
+/// A message of nix, and what another program printed before it on its line without ending that. Nearly all lines
+/// that do not begin with one are turned away by their last byte.
 #[inline]
-fn split(mut line: &str, emit: Emit<'_>) {
-    while line.len() > MAX_LINE_BYTES {
-        let (head, rest) = line.split_at(line.floor_char_boundary(MAX_LINE_BYTES));
-        emit(head);
-        line = rest;
+fn json(line: &str) -> Option<(&str, &str)> {
+    const MARK: &str = "@nix ";
+    if let Some(json) = line.strip_prefix(MARK) {
+        return Some(("", json));
     }
-    emit(line);
+    if !line.ends_with('}') {
+        return None;
+    }
+    let at = memmem::find(line.as_bytes(), b"@nix {")?;
+    let before = &line[..at];
+    // The level with which programs begin their lines where the journal reads them.
+    let before = if plain::without_level(before).is_empty() {
+        ""
+    } else {
+        before
+    };
+    Some((before, &line[at + MARK.len()..]))
 }

@@ -4,11 +4,18 @@
 //! Counts are what nix said last, never more; a build is complete when something else follows, not when the
 //! counts are equal.
 
+mod activation;
 mod activities;
+mod block;
 mod counter;
 mod decoder;
-mod errors;
+mod failure;
+#[cfg(test)]
+mod failure_cases;
+mod findings;
+mod nix_error;
 mod nix_json;
+mod numbering;
 mod phases;
 mod plain;
 #[cfg(test)]
@@ -19,6 +26,8 @@ mod recordings;
 mod tests;
 
 pub use decoder::Decoder;
+pub use failure::{Ending, Failure, Line, MAX_MESSAGE_BYTES, Memory, Output};
+pub use numbering::{Position, Renumber};
 pub use plain::of_journal;
 
 use serde::{Deserialize, Serialize};

@@ -11,6 +11,10 @@ use std::fmt;
 /// The highest level that nix prints when it is not asked for more: info.
 pub(super) const INFO: u64 = 3;
 
+/// The largest number that can be a count of derivations or paths. nix has been seen to say 2^63 where it had no
+/// number (nix-output-monitor#179).
+pub(super) const MAX_COUNT: u64 = 1_000_000_000;
+
 /// The numbers of nix's activities that matter here.
 pub(super) mod activity {
     pub(in crate::progress) const UNKNOWN: u64 = 0;
@@ -54,11 +58,19 @@ pub(super) struct Start<'a> {
     pub(super) text: Cow<'a, str>,
     #[serde(default, rename = "type")]
     pub(super) kind: u64,
+    #[serde(default)]
+    parent: Option<u64>,
     #[serde(borrow, default)]
     fields: Option<&'a RawValue>,
 }
 
 impl Start<'_> {
+    /// Whether it is an activity of the nix that the run started: the first of all, or one without a parent. What
+    /// another machine's nix does comes through ours, below an activity of ours.
+    pub(super) fn is_own(&self, has_one: bool) -> bool {
+        !has_one || self.parent.unwrap_or_default() == 0
+    }
+
     /// The first field where it is a text: for a build its derivation.
     pub(super) fn first_field(&self) -> Option<Cow<'_, str>> {
         first_text(self.fields?)
@@ -137,18 +149,20 @@ fn action(json: &str) -> Option<Cow<'_, str>> {
         .map(|message| message.action)
 }
 
-/// Reads `[done, expected, running, failed]`; further numbers are ignored.
+/// Reads `[done, expected, running, failed]`; further numbers are ignored, and those that cannot be counts are
+/// unknown.
 fn counts(fields: &str) -> Option<Counts> {
     let mut numbers = fields
         .strip_prefix('[')?
         .strip_suffix(']')?
         .split(',')
-        .map(|number| number.trim_ascii().parse().ok());
+        .map(|number| number.trim_ascii().parse::<u64>().ok());
+    let mut count = || Some(numbers.next()??).map(|count| (count <= MAX_COUNT).then_some(count));
     Some(Counts {
-        done: Some(numbers.next()??),
-        expected: Some(numbers.next()??),
-        running: Some(numbers.next()??),
-        failed: Some(numbers.next()??),
+        done: count()?,
+        expected: count()?,
+        running: count()?,
+        failed: count()?,
     })
 }
 

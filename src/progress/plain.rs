@@ -22,10 +22,9 @@ pub(super) enum Sign {
 }
 
 /// What `switch-to-configuration` and the boot loaders' installers say before and while they change the
-/// machine. The first that appears counts, since some are only said when there is something to do.
-const ACTIVATING: [&str; 9] = [
-    "Checking switch inhibitors",
-    "Pre-switch check",
+/// machine. The first that appears counts, since some are only said when there is something to do. The checks before
+/// a switch are not among them: when one fails, nothing was changed.
+const ACTIVATING: [&str; 7] = [
     "updating GRUB 2",
     "updating systemd-boot",
     "installing the GRUB 2",
@@ -39,8 +38,8 @@ const ACTIVATING: [&str; 9] = [
 #[inline]
 pub(super) fn sign(line: &str) -> Option<Sign> {
     match line.as_bytes().first()? {
-        b'b' | b't' | b'c' | b'e' | b'u' | b's' | b'i' | b'N' | b'a' | b'r' | b'P' | b'C'
-        | b'D' | b'J' | b'F' | b'M' | b'A' | b'S' | b'O' => look(without_prefix(line)),
+        b'b' | b't' | b'c' | b'e' | b'u' | b's' | b'i' | b'N' | b'a' | b'r' | b'D' | b'J'
+        | b'F' | b'M' | b'A' | b'S' | b'O' => look(without_prefix(line)),
         _ => None,
     }
 }
@@ -55,9 +54,7 @@ fn look(line: &str) -> Option<Sign> {
         b't' if is("these ") || is("this ") => announcement(line),
         b'D' if is("Done. The new configuration is") => Some(Sign::Done),
         b'r' | b's' if is_switching(line) => Some(Sign::Switching),
-        b'C' | b'P' | b'u' | b'i' | b's' | b'N' | b'a'
-            if ACTIVATING.iter().any(|start| is(start)) =>
-        {
+        b'u' | b'i' | b's' | b'N' | b'a' if ACTIVATING.iter().any(|start| is(start)) => {
             Some(Sign::Activating)
         }
         _ => None,
@@ -96,8 +93,17 @@ fn announcement(line: &str) -> Option<Sign> {
     }
 }
 
-fn without_prefix(line: &str) -> &str {
+/// The line without what journalctl prints before a line of an activation.
+pub(super) fn without_prefix(line: &str) -> &str {
     of_journal(line).unwrap_or(line)
+}
+
+/// The line without the level, `<3>`, that programs print before it where the journal reads them.
+pub(super) fn without_level(line: &str) -> &str {
+    match line.as_bytes() {
+        [b'<', b'0'..=b'7', b'>', ..] => &line[3..],
+        _ => line,
+    }
 }
 
 /// What stands behind `Apr 05 11:04:28 host switch-to-configuration[123]: `, with which journalctl prints a line
@@ -143,7 +149,6 @@ mod tests {
                 "copying path '/nix/store/x' from 'https://cache.nixos.org'...",
                 Sign::Copying,
             ),
-            ("Checking switch inhibitors... done", Sign::Activating),
             ("updating GRUB 2 menu...", Sign::Activating),
             ("stopping the following units: a, b", Sign::Activating),
             ("activating the configuration...", Sign::Activating),
@@ -165,6 +170,9 @@ mod tests {
         for line in [
             "",
             "b",
+            "Checking switch inhibitors... done",
+            "Pre-switch check 'switchInhibitors' failed",
+            "Pre-switch checks failed",
             "builder> building '/nix/store/x.drv'",
             "  building '/nix/store/x.drv'",
             "these are the days",

@@ -1,10 +1,11 @@
 //! Replays recordings of real runs.
 
-use super::Decoder;
+use super::{Decoder, Ending, Failure, Line, Output, Position};
 use crate::protocol::{Phase, Progress, Timestamp};
 use Phase::{Activation, Building, Evaluation, Switch};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A line of a recording.
 #[derive(Deserialize)]
@@ -30,6 +31,23 @@ fn recording(name: &str) -> Vec<Recorded> {
 pub(super) struct Replay {
     pub(super) decoder: Decoder,
     pub(super) log: Vec<String>,
+    /// Of each line of the log whether it came on standard error.
+    errors: Vec<bool>,
+}
+
+impl Output for Replay {
+    fn lines(&self, range: Range<u64>, take: &mut dyn FnMut(Line<'_>)) {
+        for (seq, (text, is_error)) in (0..).zip(self.log.iter().zip(&self.errors)) {
+            if range.contains(&seq) {
+                let is_error = *is_error;
+                take(Line {
+                    seq,
+                    text,
+                    is_error,
+                });
+            }
+        }
+    }
 }
 
 impl Replay {
@@ -42,12 +60,35 @@ impl Replay {
     }
 
     pub(super) fn line(&mut self, line: &str, is_error: bool) {
-        let seq = self.log.len() as u64;
-        let at = Timestamp::from_millis(0);
-        let log = &mut self.log;
-        self.decoder.line(line, is_error, at, seq, &mut |line| {
+        let here = Position {
+            at: Timestamp::from_millis(0),
+            next_seq: self.log.len() as u64,
+            waiting: 0,
+        };
+        let (log, errors) = (&mut self.log, &mut self.errors);
+        self.decoder.line(line, is_error, here, &mut |line| {
             log.push(line.to_owned());
+            errors.push(is_error);
         });
+    }
+
+    /// Why the step failed that ended with this code.
+    pub(super) fn failure(&self, code: i32) -> Failure {
+        self.failure_of(&Ending {
+            program: "nixos-rebuild",
+            code,
+            ..Ending::default()
+        })
+    }
+
+    /// The same, with what else is known of its end.
+    pub(super) fn failure_of(&self, ending: &Ending<'_>) -> Failure {
+        let ending = Ending {
+            activating: self.decoder.is_activating(),
+            lines: 0..self.log.len() as u64,
+            ..ending.clone()
+        };
+        self.decoder.failure(&ending, self)
     }
 
     pub(super) fn lines(lines: &[&str]) -> Self {
@@ -185,10 +226,16 @@ fn a_failed_build_is_counted_and_named() {
     assert_eq!(replay.phases(), [Evaluation, Building]);
     assert_eq!(replay.counts(), [Some(5), Some(5), Some(0), Some(1)]);
     for name in ["03-fail.json", "03-fail.plain", "03-fail.logs"] {
-        let message = Replay::of(name).decoder.error_message().unwrap();
-        assert!(message.starts_with("error: builder for '/nix/store/"));
+        let failure = Replay::of(name).failure(1);
+        let message = &failure.message;
+        let summary = &failure.causes[0].summary;
         assert!(
-            message.ends_with("-linux-6.12.30-modules-shrunk.drv' failed with exit code 1"),
+            summary.starts_with("linux-6.12.30-modules-shrunk failed to build (exit code 1)"),
+            "{summary}"
+        );
+        assert!(message.contains("\nerror: builder for '/nix/store/"));
+        assert!(
+            message.contains("-linux-6.12.30-modules-shrunk.drv' failed with exit code 1"),
             "{name}: {message}"
         );
     }
@@ -197,11 +244,10 @@ fn a_failed_build_is_counted_and_named() {
 #[test]
 fn a_failed_unit_is_named() {
     for name in ["05-exit4.json", "05-exit4.plain", "05-exit4.plain-2511"] {
-        assert_eq!(
-            Replay::of(name).decoder.error_message().as_deref(),
-            Some("warning: the following units failed: toy-fail.service"),
-            "{name}"
-        );
+        let summary = &Replay::of(name).failure(4).causes[0].summary;
+        let words = "The system is switched, but these units failed: toy-fail.service \
+                     (toy-fail: cannot bind 0.0.0.0:80: address in use)";
+        assert_eq!(summary, words, "{name}");
     }
 }
 

@@ -84,7 +84,13 @@ impl Programs<'_> {
         let ready = self.wait(&running.child, wait);
         let now = Timestamp::now();
         let mut most = 0;
-        for (stream, ready) in Stream::ALL.into_iter().zip(ready) {
+        let [stdout, stderr, journal] = ready;
+        // What was written to standard error before standard output was written to is there by now, and is read first.
+        for (stream, ready) in [
+            (Stream::Stderr, stderr || stdout),
+            (Stream::Stdout, stdout),
+            (Stream::Journal, journal),
+        ] {
             if ready {
                 most = most.max(self.read(&mut running.child, stream, now));
             }

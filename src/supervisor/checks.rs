@@ -3,7 +3,7 @@
 use super::execution::End;
 use super::program::{Ended, How};
 use super::programs::Programs;
-use crate::protocol::{Phase, Status, Tests};
+use crate::protocol::{CauseKind, Phase, Status, Tests};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -63,8 +63,11 @@ fn run_all(programs: &mut Programs<'_>, checks: &[PathBuf]) -> End {
             How::NotStarted(_, message) => message,
             How::Unseen => "nobody saw its end".to_owned(),
         };
-        failures.names.push(format!("{} ({how})", name(check)));
-        failures.said = failures.said.or(finished.said);
+        let name = name(check);
+        let said = finished.failure.filter(|said| *said != how);
+        describe(programs, failures.names.len(), (&name, &how));
+        failures.names.push(format!("{name} ({how})"));
+        failures.said = failures.said.or(said);
     }
     let ok = failures.names.is_empty();
     tests.running = false;
@@ -77,12 +80,28 @@ fn run_all(programs: &mut Programs<'_>, checks: &[PathBuf]) -> End {
     let said = failures
         .said
         .map_or_else(String::new, |said| format!("\n{said}"));
-    let message = format!(
-        "{number} of {} checks failed: {}{said}",
+    let summary = format!(
+        "{number} of {} checks failed: {}",
         tests.total,
         failures.names.join(", ")
     );
+    let message = format!("{summary}{said}");
+    if let Some(first) = programs.recorder.causes_mut().first_mut() {
+        first.summary = summary;
+    }
     End::Failed { code: 1, message }
+}
+
+/// Says of the cause with this index that it is a check, and which one.
+fn describe(programs: &mut Programs<'_>, index: usize, (name, how): (&str, &str)) {
+    if let Some(cause) = programs.recorder.causes_mut().get_mut(index) {
+        cause.kind = CauseKind::Check;
+        cause.name = Some(name.to_owned());
+        cause.summary = match cause.summary == how {
+            true => format!("{name} failed: {how}"),
+            false => format!("{name} failed ({how}): {}", cause.summary),
+        };
+    }
 }
 
 fn show(programs: &mut Programs<'_>, tests: &Tests) {

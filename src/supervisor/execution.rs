@@ -7,7 +7,7 @@ use super::recorder::Recorder;
 use super::standing::Standing;
 use super::unit_end::UnitEnd;
 use super::watch::Watch;
-use super::{Error, checks, words};
+use super::{Error, checks};
 use crate::protocol::Phase;
 use crate::runlog::LogWriter;
 use crate::spool::{RunDir, Spec};
@@ -61,11 +61,14 @@ fn steps(programs: &mut Programs<'_>) -> End {
             How::Exited(0) if finished.activating && outcome::is_shutting_down() => {
                 return End::Unseen(outcome::OF_SHUTDOWN.to_owned());
             }
-            How::Exited(0) => {}
-            How::Exited(code) => {
-                let message = words::of_failure(program, code, finished.activating, finished.said);
-                return End::Failed { code, message };
-            }
+            How::Exited(code) => match finished.failure {
+                Some(message) => return End::Failed { code, message },
+                None if code == 0 => {}
+                None => {
+                    let message = format!("{program} ended with exit code {code}");
+                    return End::Failed { code, message };
+                }
+            },
             How::NotStarted(code, message) => return End::Failed { code, message },
             How::Unseen => return End::Unseen(of_unseen(program, programs.rundir)),
         }

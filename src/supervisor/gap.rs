@@ -97,12 +97,14 @@ impl Gap {
         (count > 0).then(|| format!("[switchyard] {count} lines were left out here: {cause}"))
     }
 
-    /// The last lines on standard error, kept or not.
-    pub(super) fn errors(&self) -> impl Iterator<Item = &str> {
-        let kept = self.tail.iter().filter(|kept| kept.is_error);
-        self.errors
-            .lines()
-            .chain(kept.map(|kept| kept.line.as_str()))
+    /// How many lines there have been.
+    pub(super) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// The last lines on standard error that were given up.
+    pub(super) fn given_up_errors(&self) -> impl Iterator<Item = &str> {
+        self.errors.lines()
     }
 
     /// The lines that are kept, the oldest first.
@@ -175,7 +177,11 @@ mod tests {
             gap.push("more", Timestamp::from_millis(0), false);
         }
         gap.push("four", Timestamp::from_millis(0), true);
-        assert_eq!(gap.errors().collect::<Vec<_>>(), ["one", "two", "four"]);
+        let kept = gap.tail().filter(|kept| kept.is_error);
+        let errors = gap
+            .given_up_errors()
+            .chain(kept.map(|kept| kept.line.as_str()));
+        assert_eq!(errors.collect::<Vec<_>>(), ["one", "two", "four"]);
     }
 
     #[test]

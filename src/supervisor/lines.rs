@@ -1,13 +1,20 @@
 //! Bytes of a stream in, lines out. The same bytes give the same lines, however they were cut into reads.
 
 use crate::protocol::MAX_LINE_BYTES;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memmem, memrchr};
 use serde::{Deserialize, Serialize};
 
 /// How much of a line without newline is kept; more is given out in pieces of [`MAX_LINE_BYTES`], after
 /// which a `\r` can no longer take it back. Large, so that what is longer than a line of the log can still
 /// be decoded as a whole.
 const MAX_HELD_BYTES: usize = 1024 * 1024;
+
+/// The same where the line is a message of nix, which must be whole to be decoded: a trace that was asked for has
+/// megabytes.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How far into a line the message of nix may begin.
+const MAX_BEFORE_MESSAGE: usize = 4096;
 
 /// Splits one stream at `\n`. A trailing `\r` goes, of text overwritten by a bare `\r` the last state stays,
 /// invalid UTF-8 becomes U+FFFD.
@@ -98,12 +105,35 @@ impl LineSplitter {
             self.returned = false;
         }
         while self.held.len() + text.len() > MAX_HELD_BYTES {
-            let (fits, rest) = text.split_at(MAX_HELD_BYTES - self.held.len());
+            let limit = self.limit();
+            if self.held.len() + text.len() <= limit {
+                break;
+            }
+            let (fits, rest) = text.split_at(limit.saturating_sub(self.held.len()));
             self.held.extend_from_slice(fits);
             self.spill(emit);
             text = rest;
         }
         self.held.extend_from_slice(text);
+    }
+
+    /// How much is kept of the line that is held.
+    fn limit(&self) -> usize {
+        let begin = &self.held[..self.held.len().min(MAX_BEFORE_MESSAGE)];
+        if memmem::find(begin, b"@nix {").is_some() {
+            MAX_MESSAGE_BYTES
+        } else {
+            MAX_HELD_BYTES
+        }
+    }
+
+    /// Takes out what is held if it is this text alone, whose line has not ended.
+    pub(super) fn take_if(&mut self, text: &str) -> bool {
+        let is_it = !self.returned && self.held == text.as_bytes();
+        if is_it {
+            self.held.clear();
+        }
+        is_it
     }
 
     /// Gives out the beginning of what is held, in whole pieces, and keeps the rest.
@@ -300,5 +330,24 @@ mod tests {
             }
             prop_assert!(lines_of(chunks) == contract(&bytes));
         }
+    }
+
+    #[test]
+    fn a_message_of_nix_is_one_line_however_long_it_is_within_memory() {
+        let lengths = |text: &[u8]| {
+            let (mut splitter, mut lengths) = (LineSplitter::default(), Vec::new());
+            for chunk in text.chunks(60_000) {
+                splitter.feed(chunk, &mut |line| lengths.push(line.len()));
+            }
+            lengths
+        };
+        let message = format!("@nix {{\"msg\":\"{}\"}}", "x".repeat(3 * MAX_HELD_BYTES));
+        for before in ["", "text "] {
+            let line = format!("{before}{message}");
+            let text = format!("{line}\nend\n");
+            assert_eq!(lengths(text.as_bytes()), [line.len(), 3]);
+        }
+        let endless = format!("@nix {{{}", "x".repeat(MAX_MESSAGE_BYTES));
+        assert!(lengths(endless.as_bytes()).len() > 1);
     }
 }

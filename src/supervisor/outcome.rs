@@ -1,26 +1,18 @@
 //! The result of a run, in the words of its user, and its footer.
 
 use super::execution::End;
-use super::gap::{self, Gap};
 use super::program::{Cause, Interruption};
 use super::recorder::{LeftOut, Recorder};
-use super::tail::{self, Tail};
-use super::{Error, command};
+use super::{Error, command, failure, gap};
 use crate::clone;
-use crate::protocol::{CommandName, Phase, Progress, Seq, Status, Timestamp};
-use crate::runlog::{Batch, LogReader, LogWriter, RunResult};
-use crate::spool::{RunDir, Spec};
+use crate::progress::MAX_MESSAGE_BYTES;
+use crate::protocol::{self, CauseKind, CommandName, Phase, Progress, Status, Timestamp};
+use crate::runlog::{LogWriter, RunResult};
+use crate::spool::Spec;
 use std::fs;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-/// How much of the log is read at once, in bytes.
-const MAX_READ_BYTES: usize = 256 * 1024;
-
-/// How far back the last lines on standard error are looked for. What was said at the very end may have been read
-/// before all that was left in the other pipe.
-const TAIL_LINES: Seq = 100_000;
 
 /// How long git and systemd may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -37,26 +29,51 @@ pub(super) struct Outcome {
     status: Status,
     exit_code: Option<i32>,
     message: Option<String>,
+    causes: Vec<protocol::Cause>,
 }
 
 impl Outcome {
     /// Puts the end of a run into words.
     pub(super) fn of(end: End, recorder: &Recorder, spec: &Spec) -> Self {
+        let mut causes = Vec::new();
         let (status, exit_code, message) = match end {
             End::Ok(message) => (Status::Ok, Some(0), message),
-            End::Failed { code, message } => (Status::Error, Some(code), Some(message)),
-            End::Interrupted(interruption) => interrupted(&interruption, spec),
+            End::Failed { code, message } => {
+                causes = recorder.causes();
+                (Status::Error, Some(code), Some(message))
+            }
+            End::Interrupted(interruption) => {
+                let (status, code, message) = interrupted(&interruption, spec);
+                if let (Cause::Timeout, Some(message)) = (&interruption.cause, &message) {
+                    causes = vec![failure::only(CauseKind::Timeout, message)];
+                }
+                (status, code, message)
+            }
             End::Unseen(message) => (Status::Lost, None, Some(message)),
         };
         let outcome = Self {
             status,
             exit_code,
             message,
+            causes,
         };
-        match recorder.left_out() {
+        let outcome = match recorder.left_out() {
             Some(left_out) => outcome.with_left_out(left_out),
             None => outcome,
+        };
+        outcome.with_a_cause()
+    }
+
+    /// A run that failed has a cause, whatever is known of it; no other run has one.
+    fn with_a_cause(mut self) -> Self {
+        if self.status != Status::Error {
+            self.causes.clear();
+        } else if self.causes.is_empty()
+            && let Some(message) = &self.message
+        {
+            self.causes = vec![failure::only(CauseKind::Other, message)];
         }
+        self
     }
 
     /// A run whose log is not whole says so. On a host without room on its disk it is no success, either.
@@ -87,7 +104,7 @@ impl Outcome {
             status: self.status,
             completed: Timestamp::now(),
             message: self.message.map(bounded),
-            cause: Vec::new(),
+            cause: self.causes,
             lines: 0,
             errors: None,
             duration_ms: u64::try_from(took.as_millis()).ok(),
@@ -116,15 +133,6 @@ pub(super) fn store(
         pause = (2 * pause).min(Duration::from_secs(5));
     }
     Ok(writer.sync_handle().sync()?)
-}
-
-/// What a program that failed said: its first error, or the last lines on standard error from line `from` on.
-/// Of what its activation said in the journal nobody knows what was an error, so the end of that comes first.
-pub(super) fn said(recorder: &Recorder, rundir: &RunDir, from: Seq) -> Option<String> {
-    recorder
-        .error_message()
-        .or_else(|| recorder.said_in_journal())
-        .or_else(|| last_errors(recorder.gap(), rundir, from))
 }
 
 fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>, Option<String>) {
@@ -172,33 +180,10 @@ pub(super) fn is_shutting_down() -> bool {
     command::ask(&mut systemctl, ANSWER).is_some_and(|said| said.text.trim() == "stopping")
 }
 
-/// The last lines on standard error from line `from` on.
-fn last_errors(gap: Option<&Gap>, rundir: &RunDir, from: Seq) -> Option<String> {
-    let reader = LogReader::open(rundir.path(), rundir.run_id()).ok()?;
-    let total = reader.total().ok()?;
-    let mut next = from.max(total.saturating_sub(TAIL_LINES));
-    let mut tail = Tail::default();
-    let mut batch = Batch::default();
-    while next < total {
-        reader.read(next, 1000, MAX_READ_BYTES, &mut batch).ok()?;
-        if batch.is_empty() {
-            break;
-        }
-        for line in batch.iter().filter(|line| line.is_error == Some(true)) {
-            tail.push(line.line);
-        }
-        next = batch.first() + batch.len() as Seq;
-    }
-    for line in gap.into_iter().flat_map(Gap::errors) {
-        tail.push(line);
-    }
-    tail.text()
-}
-
 /// The beginning of a message that is too long.
 fn bounded(mut message: String) -> String {
-    if message.len() > tail::MAX_BYTES {
-        message.truncate(message.floor_char_boundary(tail::MAX_BYTES));
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
         message.push('…');
     }
     message

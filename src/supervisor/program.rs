@@ -17,8 +17,9 @@ pub(super) enum Ended {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Finished {
     pub(super) how: How,
-    /// Where it failed: its first error, or its last lines on standard error.
-    pub(super) said: Option<String>,
+    /// Where it failed: what to tell the user.
+    #[serde(default)]
+    pub(super) failure: Option<String>,
     /// Whether the machine was being changed when it ended.
     pub(super) activating: bool,
 }

@@ -9,8 +9,9 @@ use super::standing::Standing;
 use super::streams::Stream;
 use super::waiter::End;
 use super::watch::Watch;
-use super::{fd_store, journal, outcome, reserve};
-use crate::protocol::{Phase, Timestamp};
+use super::{failed_units, failure, fd_store, journal, memory, reserve};
+use crate::progress::Failure;
+use crate::protocol::{CauseKind, Phase, Timestamp};
 use crate::spool::{RunDir, Spec};
 use std::io;
 use std::time::Duration;
@@ -76,18 +77,46 @@ impl<'a> Programs<'a> {
             },
             Err(error) => How::not_started(argv, &error),
         };
-        let said = match how {
-            How::Exited(0) => None,
-            _ => outcome::said(&self.recorder, self.rundir, self.standing.from()),
-        };
-        let activating = self.recorder.is_activating();
+        let failure = self.explain(argv, &how, phase);
         let finished = Finished {
             how,
-            said,
-            activating,
+            failure,
+            activating: self.recorder.is_activating(),
         };
         self.standing.finish(finished.clone());
         Ended::Finished(finished)
+    }
+
+    /// Notes why a program failed, and gives what to tell the user.
+    fn explain(&mut self, argv: &[String], how: &How, phase: Option<Phase>) -> Option<String> {
+        let program = argv.first().map_or("", String::as_str);
+        let mut failure = match how {
+            How::Exited(0) => {
+                let failure = self.recorder.decoder_ref().failure_despite_success()?;
+                self.recorder.mask(failure)
+            }
+            How::Exited(code) => failure::explain(
+                program,
+                *code,
+                (&mut self.recorder, &self.standing, self.rundir),
+            ),
+            How::NotStarted(_, message) => Failure {
+                causes: vec![failure::only(CauseKind::Other, message)],
+                message: message.clone(),
+            },
+            How::Unseen => {
+                let message = format!("nobody saw how {program} ended");
+                Failure {
+                    causes: vec![failure::only(CauseKind::Other, &message)],
+                    message,
+                }
+            }
+        };
+        if phase == Some(Phase::Testing) {
+            failure.causes.truncate(1);
+        }
+        self.recorder.note_causes(failure.causes);
+        Some(failure.message)
     }
 
     fn start(&mut self, argv: &[String], phase: Option<Phase>) -> io::Result<Child> {
@@ -102,6 +131,12 @@ impl<'a> Programs<'a> {
                 }
             }
             None => {}
+        }
+        if phase.is_none() && self.standing.failed_before().is_none() {
+            self.standing.note_before(
+                failed_units::now(),
+                memory::own_group().and_then(|group| memory::kills(&group)),
+            );
         }
         let launch = self.standing.launch(self.rundir, &self.recorder);
         if fd_store::is_there() {

@@ -4,10 +4,9 @@ use super::gap::{Cause, Gap};
 use super::journal::Entries;
 use super::quota::Quota;
 use super::streams::{Stream, Streams};
-use super::tail::Tail;
 use crate::mask::{self, Masker, Masking};
-use crate::progress::Decoder;
-use crate::protocol::{Progress, Seq, Timestamp};
+use crate::progress::{Decoder, Failure, Position, Renumber};
+use crate::protocol::{self, MAX_CAUSES, Progress, Seq, Timestamp};
 use crate::runlog::LogWriter;
 use crate::spool::{self, RunDir, Spec};
 use serde::{Deserialize, Serialize};
@@ -42,8 +41,9 @@ pub(super) struct Decoding {
     /// Of the lines up to the next one.
     #[serde(default)]
     masked: mask::State,
-    /// The end of what the present program's activation said in the journal.
-    in_journal: Tail,
+    /// Why the run failed, as far as it has.
+    #[serde(default)]
+    causes: Vec<protocol::Cause>,
     gap: Option<Gap>,
     left_out: Option<LeftOut>,
 }
@@ -103,7 +103,6 @@ impl Recorder {
     /// A program begins.
     pub(super) fn step_begins(&mut self) {
         self.decoding.decoder.step_begins();
-        self.decoding.in_journal = Tail::default();
     }
 
     /// From here on the journal is read, too.
@@ -127,7 +126,6 @@ impl Recorder {
         let sink = Sink {
             decoder: &mut decoding.decoder,
             next: &mut decoding.next,
-            in_journal: &mut decoding.in_journal,
             masker: &self.masker,
             masked: &mut decoding.masked,
             gap: decoding.gap.as_mut(),
@@ -219,7 +217,22 @@ impl Recorder {
             return false;
         }
         self.note_left_out(&gap);
+        self.renumber(Renumber {
+            begin,
+            left_out: gap.left_out(),
+        });
         true
+    }
+
+    /// The lines that waited for room are stored: what is known of them gets their numbers.
+    fn renumber(&mut self, renumber: Renumber) {
+        self.decoding.decoder.renumber(renumber);
+        for cause in &mut self.decoding.causes {
+            let seqs = [&mut cause.from, &mut cause.to, &mut cause.line];
+            for seq in seqs.into_iter().flatten() {
+                renumber.apply(seq);
+            }
+        }
     }
 
     fn note_left_out(&mut self, gap: &Gap) {
@@ -290,19 +303,51 @@ impl Recorder {
         self.decoding.decoder.progress()
     }
 
-    pub(super) fn error_message(&self) -> Option<String> {
-        let message = self.decoding.decoder.error_message();
-        message.map(|message| self.masker.text(&message))
+    /// What the present program's output said.
+    pub(super) fn decoder_ref(&self) -> &Decoder {
+        &self.decoding.decoder
     }
 
-    /// The end of what the present program's activation said in the journal.
-    pub(super) fn said_in_journal(&self) -> Option<String> {
-        let said = self.decoding.in_journal.text();
-        said.map(|said| self.masker.text(&said))
+    /// The same without secrets.
+    pub(super) fn mask(&self, mut failure: Failure) -> Failure {
+        for cause in &mut failure.causes {
+            cause.summary = self.masker.text(&cause.summary);
+            cause.name = cause.name.as_ref().map(|name| self.masker.text(name));
+        }
+        failure.message = self.masker.text(&failure.message);
+        failure
+    }
+
+    /// Notes why a program failed.
+    pub(super) fn note_causes(&mut self, causes: impl IntoIterator<Item = protocol::Cause>) {
+        self.decoding.causes.extend(causes);
+        self.decoding.causes.truncate(MAX_CAUSES);
+    }
+
+    /// Why the run failed, as far as it has.
+    pub(super) fn causes_mut(&mut self) -> &mut Vec<protocol::Cause> {
+        &mut self.decoding.causes
+    }
+
+    /// Why the run failed. Lines that found no room in the log have no number.
+    pub(super) fn causes(&self) -> Vec<protocol::Cause> {
+        let total = self.decoding.next;
+        let mut causes = self.decoding.causes.clone();
+        for cause in &mut causes {
+            for seq in [&mut cause.from, &mut cause.to, &mut cause.line] {
+                *seq = seq.filter(|seq| *seq < total);
+            }
+        }
+        causes
     }
 
     pub(super) fn next_seq(&self) -> Seq {
         self.decoding.next
+    }
+
+    /// The number of the next line, if all that wait find room.
+    pub(super) fn next_line(&self) -> Seq {
+        self.decoding.next + self.decoding.gap.as_ref().map_or(0, Gap::lines)
     }
 
     /// What the output so far said; to be asked for when all of it is stored.
@@ -324,7 +369,6 @@ impl Recorder {
 struct Sink<'a> {
     decoder: &'a mut Decoder,
     next: &'a mut Seq,
-    in_journal: &'a mut Tail,
     masker: &'a Masker,
     masked: &'a mut mask::State,
     gap: Option<&'a mut Gap>,
@@ -334,17 +378,18 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     fn line(&mut self, line: &str, of: Stream) {
-        if of == Stream::Journal {
-            self.in_journal.push(line);
-        }
         // The journal does not tell which of the two it was.
         let (is_error, may_be_error) = (of == Stream::Stderr, of != Stream::Stdout);
         let (next, writer) = (&mut *self.next, &mut *self.writer);
         let (masker, masked) = (self.masker, &mut *self.masked);
-        let seq = *next;
         let at = self.at;
         let mut gap = self.gap.as_deref_mut();
-        self.decoder.line(line, may_be_error, at, seq, &mut |line| {
+        let here = Position {
+            at,
+            next_seq: *next,
+            waiting: gap.as_ref().map_or(0, |gap| gap.lines()),
+        };
+        self.decoder.line(line, may_be_error, here, &mut |line| {
             let line = &masker.line(masked, line);
             if let Some(gap) = gap.as_deref_mut() {
                 return gap.push(line, at, is_error);

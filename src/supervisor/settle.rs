@@ -5,9 +5,9 @@ use super::outcome;
 use super::reserve;
 use super::unit_end::UnitEnd;
 use super::waiter::{self, End};
-use super::{Error, create, read_spec};
+use super::{Error, create, failure, read_spec};
 use crate::proctree::{self, ProcessId};
-use crate::protocol::{Phase, Progress, Status, Timestamp};
+use crate::protocol::{CauseKind, Phase, Progress, Status, Timestamp};
 use crate::runlog::{self, LogError, LogWriter, RunResult};
 use crate::spool::{self, RunDir, StopOrder};
 use std::fs;
@@ -186,11 +186,15 @@ fn not_begun(rundir: &RunDir) -> RunResult {
 }
 
 fn result(status: Status, message: String, progress: Progress) -> RunResult {
+    let cause = match status {
+        Status::Error => vec![failure::only(CauseKind::Other, &message)],
+        _ => Vec::new(),
+    };
     RunResult {
         status,
         completed: Timestamp::now(),
         message: Some(message),
-        cause: Vec::new(),
+        cause,
         lines: 0,
         errors: None,
         duration_ms: None,

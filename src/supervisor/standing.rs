@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::capture::{self, Capture, Event};
-use super::checkpoint::{Checkpoint, Clock};
+use super::checkpoint::{Before, Checkpoint, Clock};
 use super::program::Finished;
 use super::recorder::{Decoding, Recorder};
 use super::streams::Stream;
@@ -58,6 +58,7 @@ impl Standing {
             launch: 0,
             from: 0,
             capture: 0,
+            before: Before::default(),
             decoding: Decoding::default(),
         };
         let standing = Self {
@@ -122,6 +123,24 @@ impl Standing {
     /// The number of the present program's first line.
     pub(super) fn from(&self) -> Seq {
         self.checkpoint.from
+    }
+
+    /// Takes note of what was so before the first program that may activate.
+    pub(super) fn note_before(&mut self, failed_units: Option<Vec<String>>, kills: Option<u64>) {
+        self.checkpoint.before = Before {
+            failed_units,
+            kills,
+        };
+    }
+
+    /// The units that had failed before, where that is known.
+    pub(super) fn failed_before(&self) -> Option<&[String]> {
+        self.checkpoint.before.failed_units.as_deref()
+    }
+
+    /// How many processes of the run's control group had been killed before, where that is known.
+    pub(super) fn kills_before(&self) -> Option<u64> {
+        self.checkpoint.before.kills
     }
 
     /// The present program is over.

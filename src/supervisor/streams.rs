@@ -5,6 +5,13 @@ use super::lines::LineSplitter;
 use crate::progress;
 use serde::{Deserialize, Serialize};
 
+/// What nixos-rebuild says at its end on standard error, before the system's path on standard output. On a terminal
+/// the two are one line.
+const DONE: &str = "Done. The new configuration is ";
+
+/// The beginning of such a path.
+const STORE: &str = "/nix/store/";
+
 /// Where bytes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stream {
@@ -65,8 +72,14 @@ impl Streams {
         let journal = &mut self.journal;
         match (stream, journal) {
             (Stream::Stdout, journal) => {
-                let mut emit = |line: &str| of_program(journal, line, stream, emit);
-                self.stdout.feed(bytes, &mut emit);
+                let stderr = &mut self.stderr;
+                self.stdout.feed(bytes, &mut |line| {
+                    if line.starts_with(STORE) && stderr.take_if(DONE) {
+                        let line = format!("{DONE}{line}");
+                        return of_program(journal, &line, Stream::Stderr, emit);
+                    }
+                    of_program(journal, line, stream, emit);
+                });
             }
             (Stream::Stderr, journal) => {
                 let mut emit = |line: &str| of_program(journal, line, stream, emit);
@@ -214,6 +227,32 @@ mod tests {
             streams.end(stream, &mut log.emit());
         }
         assert!(log.is(&[(&line, Stdout), ("end", Stdout)]), "{:?}", log.0);
+    }
+
+    #[test]
+    fn the_path_of_the_new_system_stands_behind_the_words_that_announce_it() {
+        let (mut streams, mut log) = (Streams::default(), Log::default());
+        for (stream, text) in [
+            (Stderr, "Done. The new configuration is "),
+            (Stdout, "/nix/store/x-nixos-system\n/nix/store/y\n"),
+            (Stderr, "Receiving: 9% "),
+            (Stdout, "/nix/store/z\n"),
+        ] {
+            streams.feed(stream, text.as_bytes(), &mut log.emit());
+        }
+        for stream in Stream::ALL {
+            streams.end(stream, &mut log.emit());
+        }
+        let lines = [
+            (
+                "Done. The new configuration is /nix/store/x-nixos-system",
+                Stderr,
+            ),
+            ("/nix/store/y", Stdout),
+            ("/nix/store/z", Stdout),
+            ("Receiving: 9% ", Stderr),
+        ];
+        assert!(log.is(&lines), "{:?}", log.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// How much is kept, in bytes, unless the last line alone is longer.
-pub(super) const MAX_BYTES: usize = 2048;
+const MAX_BYTES: usize = 2048;
 
 /// The last lines that were pushed.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -29,30 +29,27 @@ impl Tail {
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().map(String::as_str)
     }
-
-    /// The lines as one text, if they say anything.
-    pub(super) fn text(&self) -> Option<String> {
-        let lines: Vec<&str> = self.lines().collect();
-        let text = lines.join("\n");
-        (!text.trim().is_empty()).then_some(text)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn text(tail: &Tail) -> String {
+        tail.lines().collect::<Vec<_>>().join("\n")
+    }
+
     #[test]
     fn the_last_lines_are_kept_as_far_as_there_is_room_and_the_very_last_always() {
         let mut tail = Tail::default();
-        assert_eq!(tail.text(), None);
+        assert_eq!(text(&tail), "");
         for number in 0..1000 {
             tail.push(&format!("line {number}"));
         }
-        let text = tail.text().unwrap();
-        assert!(text.ends_with("line 998\nline 999") && text.len() <= MAX_BYTES);
+        let kept = text(&tail);
+        assert!(kept.ends_with("line 998\nline 999") && kept.len() <= MAX_BYTES);
         let long = "x".repeat(3 * MAX_BYTES);
         tail.push(&long);
-        assert_eq!(tail.text(), Some(long));
+        assert_eq!(text(&tail), long);
     }
 }

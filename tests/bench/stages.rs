@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use support::{conditions, line, table};
 use switchyard::mask::{Masker, Masking, State};
-use switchyard::progress::Decoder;
+use switchyard::progress::{Decoder, Position};
 use switchyard::protocol::{
     CommandName, HostId, LineEncoder, Output, RunId, Timestamp, TimestampFormatter, split,
 };
@@ -96,7 +96,12 @@ fn decode(lines: &[String]) -> f64 {
     let mut seq = 0;
     measure(|| {
         for line in lines {
-            decoder.line(line, true, at, seq, &mut |line| {
+            let here = Position {
+                at,
+                next_seq: seq,
+                waiting: 0,
+            };
+            decoder.line(line, true, here, &mut |line| {
                 black_box(line);
                 seq += 1;
             });

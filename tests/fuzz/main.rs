@@ -7,7 +7,7 @@ mod mutation;
 
 use mutation::{cases, fuzz};
 use switchyard::mask::{Masker, Masking, State};
-use switchyard::progress::Decoder;
+use switchyard::progress::{Decoder, Ending, Line, Output, Position};
 use switchyard::protocol::{
     Ack, AgentMessage, CommandRejected, CommandRequest, Enrolled, Heartbeat, Output, OutputHead,
     ProgressReport, Register, Registered, Resume, RunId, SingleOutput, StatusReport, StopRequest,
@@ -74,6 +74,13 @@ fn any_frame_is_read_or_refused() {
     });
 }
 
+/// A log that cannot be read.
+struct NoLines;
+
+impl Output for NoLines {
+    fn lines(&self, _: std::ops::Range<u64>, _: &mut dyn FnMut(Line<'_>)) {}
+}
+
 #[test]
 fn any_output_of_nix_is_decoded_and_masked() {
     let examples: &[&[u8]] = &[
@@ -85,6 +92,12 @@ fn any_output_of_nix_is_decoded_and_masked() {
         br#"@nix {"action":"msg","level":0,"msg":"\u001b[31;1merror:\u001b[0m x","raw_msg":"x"}"#,
         b"these 3 derivations will be built:",
         b"error: builder for '/nix/store/x.drv' failed with exit code 1;",
+        br#"<3>@nix {"action":"start","fields":["/nix/store/x"],"id":2,"level":4,"parent":0,"text":"","type":113}"#,
+        br#"half a line @nix {"action":"result","fields":["x"],"id":2,"type":109}"#,
+        br#"@nix {"action":"start","id":3,"level":0,"parent":1,"text":"","type":104}"#,
+        b"Pre-switch check 'switchInhibitors' failed",
+        b"warning: the following units failed: a.service, b.service",
+        b"Error: Failed to get GID for deploy",
         b"activating the configuration...",
         b"access-tokens = github.com=ghp_0123456789abcdefghijABCDEFGHIJ012345",
         b"-----BEGIN RSA PRIVATE KEY-----",
@@ -101,13 +114,22 @@ fn any_output_of_nix_is_decoded_and_masked() {
         examples,
         |bytes| {
             let line = String::from_utf8_lossy(bytes);
-            decoder.line(&line, true, Timestamp::from_millis(0), seq, &mut |line| {
+            let here = Position {
+                at: Timestamp::from_millis(0),
+                next_seq: seq,
+                waiting: 0,
+            };
+            decoder.line(&line, true, here, &mut |line| {
                 seq += 1;
                 let masked = masker.line(&mut state, line);
                 assert!(masked.len() <= switchyard::protocol::MAX_LINE_BYTES);
             });
             if seq % 1_000 == 0 {
-                let _ = (decoder.progress(), decoder.error_message());
+                let ending = Ending {
+                    lines: 0..seq,
+                    ..Ending::default()
+                };
+                assert!(!decoder.failure(&ending, &NoLines).causes.is_empty());
                 decoder.step_begins();
             }
         },

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alone;
+mod cause;
 #[path = "../common/chance.rs"]
 mod chance;
 #[path = "../common/disk.rs"]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::progress::Decoder;
-use crate::protocol::{Phase, Timestamp};
+use crate::progress::{Decoder, Ending, Failure, Line, Output, Position};
+use crate::protocol::{CauseKind, Phase, Timestamp};
 
 /// What the decoder makes of a whole run.
 fn decode(events: &[Event]) -> (Decoder, Vec<String>) {
@@ -8,18 +8,43 @@ fn decode(events: &[Event]) -> (Decoder, Vec<String>) {
     let mut log = Vec::new();
     for event in events {
         let line = event.text.trim_end_matches('\n');
-        let at = Timestamp::from_millis(0);
-        decoder.line(
-            line,
-            event.stream == Stream::Err,
-            at,
-            log.len() as u64,
-            &mut |line| {
-                log.push(line.to_owned());
-            },
-        );
+        let here = Position {
+            at: Timestamp::from_millis(0),
+            next_seq: log.len() as u64,
+            waiting: 0,
+        };
+        decoder.line(line, event.stream == Stream::Err, here, &mut |line| {
+            log.push(line.to_owned());
+        });
     }
     (decoder, log)
+}
+
+/// The lines of a log, all on standard error.
+struct Lines(Vec<String>);
+
+impl Output for Lines {
+    fn lines(&self, range: std::ops::Range<u64>, take: &mut dyn FnMut(Line<'_>)) {
+        for (seq, text) in (0..).zip(&self.0).filter(|(seq, _)| range.contains(seq)) {
+            take(Line {
+                seq,
+                text,
+                is_error: true,
+            });
+        }
+    }
+}
+
+/// Why a run failed that ended with this code.
+fn failure(decoder: &Decoder, log: Vec<String>, code: u8) -> Failure {
+    let ending = Ending {
+        program: "nixos-rebuild",
+        code: code.into(),
+        activating: decoder.is_activating(),
+        lines: 0..log.len() as u64,
+        ..Ending::default()
+    };
+    decoder.failure(&ending, &Lines(log))
 }
 
 fn run_of(host: &str, count: u64, mishap: Option<Mishap>) -> (Vec<Event>, u8) {
@@ -74,17 +99,33 @@ fn a_switch_looks_real_and_takes_a_lifelike_time() {
 #[test]
 fn a_failure_says_what_failed() {
     let (events, code) = run_of("nas", 3, Some(Mishap::Builder));
-    let (decoder, _) = decode(&events);
-    let message = decoder.error_message().unwrap();
-    assert!(message.starts_with("error: Cannot build '/nix/store/"));
-    assert!(message.ends_with("Reason: builder failed with exit code 1."));
+    let (decoder, log) = decode(&events);
+    let failed = failure(&decoder, log, code);
+    let cause = &failed.causes[0];
+    assert_eq!(cause.kind, CauseKind::Derivation);
+    assert!(cause.summary.contains("implicit declaration"), "{cause:?}");
+    assert!(
+        failed
+            .message
+            .contains("\nerror: Cannot build '/nix/store/")
+    );
+    assert!(
+        failed
+            .message
+            .contains("Reason: builder failed with exit code 1.")
+    );
     assert_eq!((code, decoder.progress().failed), (1, Some(1)));
     assert!(!phases(&decoder).contains(&Phase::Activation));
 
     let (events, code) = run_of("nas", 3, Some(Mishap::Unit));
-    let (decoder, _) = decode(&events);
-    let message = decoder.error_message().unwrap();
-    assert!(message.contains("units failed: backup.service"));
+    let (decoder, log) = decode(&events);
+    let failed = failure(&decoder, log, code);
+    assert_eq!(failed.causes[0].kind, CauseKind::Unit);
+    assert!(
+        failed
+            .message
+            .contains("units failed: backup.service (cannot reach offsite")
+    );
     assert_eq!(code, 4);
 }
 

@@ -1,0 +1,303 @@
+//! An activation that failed: which parts of it, and what became of the machine.
+//!
+//! The order of `switch-to-configuration` decides that: lock, checks, boot loader, stopping of units, activation
+//! script, starting of units. Its exit codes come second, because the old bash nixos-rebuild ends with 1 for all of
+//! them, and a failed boot loader with any errno.
+
+use super::super::activation::{Activation, Named, Names};
+use super::text::Tail;
+use super::units;
+use super::{Known, Part};
+use crate::protocol::{CauseKind, Phase, Seq};
+
+/// How many lines before a failure are looked at for its reason.
+const LAST_LINES: usize = 60;
+
+/// How much of them is part of the message, in bytes.
+const SHOWN_BYTES: usize = 1500;
+
+/// What to say where the machine is neither the old system nor the new one.
+const BETWEEN: &str = "The host may be left between two systems. Switch again.";
+
+/// The parts of the activation that failed, in the order in which they matter.
+pub(super) fn parts(known: Known<'_>) -> Vec<Part> {
+    if known.decoder.progress().phase() == Some(Phase::Testing) {
+        return Vec::new();
+    }
+    let said = &known.decoder.findings().activation;
+    if let Some(part) = not_begun(known, said) {
+        return part;
+    }
+    let mut parts = Vec::new();
+    parts.extend(boot_loader(known, said));
+    parts.extend(script(known, said));
+    parts.extend(units::parts(known, said));
+    if let Some(error) = &said.error {
+        let at = if parts.is_empty() { 0 } else { parts.len() };
+        parts.insert(at, of_error(known, error));
+    }
+    parts.extend(left_out_of_boot_menu(said));
+    if parts.is_empty() && known.ending.activating {
+        parts.push(by_code(known));
+    }
+    parts
+}
+
+/// What kept the activation from beginning: another one, or checks. Nothing was changed then.
+fn not_begun(known: Known<'_>, said: &Activation) -> Option<Vec<Part>> {
+    if let Some(seq) = said.lock.or(said.is_loaded) {
+        let summary = "Another activation is going on. The new system is built, but it is not activated: switch \
+                       again when the other is done.";
+        let advice =
+            "systemctl list-units 'nixos-rebuild*' 'switchyard-run*' shows which one it is.";
+        let part = Part::new(CauseKind::Other, summary).at(seq, seq, seq);
+        return Some(vec![part.with_detail(advice.to_owned())]);
+    }
+    if said.checks_failed.is_none() && said.checks.is_empty() {
+        return None;
+    }
+    let mut parts = Vec::new();
+    parts.extend(inhibitors(known, said));
+    let mut begin = known.ending.lines.start;
+    for check in &said.checks.kept {
+        if check.name != "switchInhibitors" || said.inhibitors.is_empty() {
+            parts.push(check_part(known, check, begin));
+        }
+        begin = check.seq + 1;
+    }
+    if parts.is_empty()
+        && let Some(seq) = said.checks_failed
+    {
+        let summary = "Not switched: the checks before the switch failed";
+        let tail = before(known, seq, known.ending.lines.start);
+        let part = Part::new(CauseKind::Check, summary).at(seq, seq, seq);
+        parts.push(part.with_detail(tail.text(SHOWN_BYTES)));
+    }
+    Some(parts)
+}
+
+/// Changes that NixOS does not make to a running system.
+fn inhibitors(known: Known<'_>, said: &Activation) -> Option<Part> {
+    let (first, last) = (said.inhibitors.kept.first()?, said.inhibitors.kept.last()?);
+    let summary = format!(
+        "Not switched: NixOS does not change this in a running system: {}. Use boot, then restart the host.",
+        list(&said.inhibitors, |named| named.name.clone())
+    );
+    let end = said.checks_failed.unwrap_or(last.seq);
+    let remedy = Tail::read(known, last.seq + 1..end, LAST_LINES, |line| Some(line.text));
+    let part = Part::new(CauseKind::Check, &summary).named("switchInhibitors");
+    Some(
+        part.at(first.seq, end, first.seq)
+            .with_detail(remedy.text(SHOWN_BYTES)),
+    )
+}
+
+/// A check before the activation that failed; its reason is what it printed.
+fn check_part(known: Known<'_>, check: &Named, begin: Seq) -> Part {
+    let printed = before(known, check.seq, begin);
+    let reason = printed.most_telling();
+    let mut summary = format!(
+        "Not switched: the check '{}' before the switch failed",
+        check.name
+    );
+    if let Some((_, reason)) = reason {
+        summary.push_str(": ");
+        summary.push_str(reason);
+    }
+    let from = printed.ends().map_or(check.seq, |(first, _)| first);
+    let line = reason.map_or(check.seq, |(seq, _)| seq);
+    Part::new(CauseKind::Check, &summary)
+        .named(&check.name)
+        .at(from, check.seq, line)
+        .with_detail(printed.text(SHOWN_BYTES))
+}
+
+/// The lines before a failure, from `begin` or from where the activation began, without those of builders.
+fn before(known: Known<'_>, seq: Seq, begin: Seq) -> Tail {
+    let begin = known
+        .activation_begin()
+        .map_or(begin, |activation| begin.max(activation));
+    lines_before(known, seq, begin)
+}
+
+/// The lines before a failure, from `begin`, without those of builders and of nix.
+fn lines_before(known: Known<'_>, seq: Seq, begin: Seq) -> Tail {
+    let begin = begin.max(seq.saturating_sub(LAST_LINES as Seq));
+    Tail::read(known, begin..seq, LAST_LINES, |line| {
+        let text = line.text.trim();
+        let is_of_builder = text
+            .split_once("> ")
+            .is_some_and(|(name, _)| !name.contains(' '));
+        let counts = !text.is_empty() && !is_of_builder && !is_of_nix(text);
+        counts.then_some(line.text)
+    })
+}
+
+/// Lines of nix before an activation, and of the activation before its checks.
+fn is_of_nix(text: &str) -> bool {
+    [
+        "building ",
+        "copying ",
+        "evaluating ",
+        "these ",
+        "this ",
+        "/nix/store/",
+        "Command '",
+        "Checking switch inhibitors",
+        "warning: Git tree",
+    ]
+    .iter()
+    .any(|start| text.starts_with(start))
+}
+
+fn boot_loader(known: Known<'_>, said: &Activation) -> Option<Part> {
+    let seq = said.boot_loader?;
+    // Standard output, which tells when the activation begins, may have been read after it.
+    let printed = lines_before(known, seq, known.ending.lines.start);
+    let reason = printed.most_telling();
+    let mut summary = "The boot loader could not be installed".to_owned();
+    if let Some((_, reason)) = reason {
+        summary.push_str(": ");
+        summary.push_str(reason);
+    }
+    let state = "The running system is as it was, and the next boot starts the old one. Make room on /boot or mend \
+                 what is said here, then switch again.";
+    let from = printed.ends().map_or(seq, |(first, _)| first);
+    let line = reason.map_or(seq, |(seq, _)| seq);
+    let part = Part::new(CauseKind::BootLoader, &summary).at(from, seq, line);
+    Some(part.with_detail(format!("{state}\n{}", printed.text(SHOWN_BYTES))))
+}
+
+/// The boot loader's installer ended well and left a system out, because the disk was full.
+pub(super) fn left_out_of_boot_menu(said: &Activation) -> Option<Part> {
+    let entry = said.boot_entry.as_ref()?;
+    let summary = format!(
+        "The next boot starts the old system: the new one has no boot entry, because /boot is full ({})",
+        entry.name
+    );
+    let advice = "Make room on /boot, for example by removing old generations, then run boot or switch again.";
+    let part = Part::new(CauseKind::BootLoader, &summary).at(entry.seq, entry.seq, entry.seq);
+    Some(part.with_detail(advice.to_owned()))
+}
+
+/// Parts of the activation script, each with what it printed.
+fn script(known: Known<'_>, said: &Activation) -> Vec<Part> {
+    let mut begin = known.ending.lines.start;
+    let mut parts = Vec::new();
+    for snippet in &said.snippets.kept {
+        let printed = before(known, snippet.seq, begin);
+        begin = snippet.seq + 1;
+        let reason = printed.most_telling();
+        let mut summary = format!("The activation script '{}' failed", snippet.name);
+        if let Some((_, reason)) = reason {
+            summary.push_str(": ");
+            summary.push_str(reason);
+        }
+        let line = reason.map_or(snippet.seq, |(seq, _)| seq);
+        let from = if reason.is_some() { line } else { snippet.seq };
+        let part = Part::new(CauseKind::ActivationScript, &summary).named(&snippet.name);
+        parts.push(part.at(from, snippet.seq, line));
+    }
+    if let Some(seq) = said.script.filter(|_| parts.is_empty()) {
+        let printed = before(known, seq, begin);
+        let reason = printed.most_telling();
+        let mut summary = "The activation script failed".to_owned();
+        if let Some((_, reason)) = reason {
+            summary.push_str(": ");
+            summary.push_str(reason);
+        }
+        let line = reason.map_or(seq, |(seq, _)| seq);
+        let part = Part::new(CauseKind::ActivationScript, &summary).at(line, seq, line);
+        parts.push(part.with_detail(printed.text(SHOWN_BYTES)));
+    }
+    if let Some(last) = parts.last_mut() {
+        let state = "The host may be left between two systems. Mend it and switch again.";
+        last.detail = format!("{state}\n{}", last.detail);
+    }
+    parts
+}
+
+/// `Error: …`, with which the new switch-to-configuration ends.
+fn of_error(known: Known<'_>, error: &super::super::block::Block) -> Part {
+    let head = error.head().trim_start_matches("Error: ");
+    let root = error
+        .lines()
+        .skip(1)
+        .filter(|line| !line.trim().is_empty())
+        .last();
+    let cause = root.map(str::trim).filter(|root| *root != "Caused by:");
+    let mut summary = match known.ending.activating {
+        true => format!("The activation ended half way: {head}"),
+        false => format!("The activation failed: {head}"),
+    };
+    if let Some(cause) = cause {
+        summary.push_str(": ");
+        summary.push_str(cause);
+    }
+    let state = if known.ending.activating { BETWEEN } else { "" };
+    Part::new(CauseKind::Other, &summary)
+        .at(error.from, error.to, error.line)
+        .with_detail(format!("{state}\n{}", error.text()))
+}
+
+/// What the exit code of an activation means where it said nothing that is known.
+fn by_code(known: Known<'_>) -> Part {
+    let code = known.ending.code;
+    let begin = known.activation_begin().unwrap_or(known.ending.lines.start);
+    let end = known.ending.lines.end;
+    let tail = Tail::read(known, begin..end, LAST_LINES, |line| {
+        let text = line.text.trim();
+        (!text.is_empty() && !text.starts_with("Command '")).then_some(line.text)
+    });
+    let half_way = format!("The activation ended half way with exit code {code}");
+    let (kind, meaning, state) = match code {
+        4 => (
+            CauseKind::Unit,
+            "The system is switched, but a unit failed.",
+            "",
+        ),
+        2 => (
+            CauseKind::ActivationScript,
+            "An activation script failed: the host may be left between two systems. Mend it and switch again.",
+            "",
+        ),
+        100 => (
+            CauseKind::Check,
+            "The system is not switched: its init does not fit the one that runs. Use boot, and restart the host.",
+            "",
+        ),
+        101 => (
+            CauseKind::Other,
+            "The activation died half way, and units may be left stopped. Switch again.",
+            "",
+        ),
+        143 | 241 => (
+            CauseKind::Other,
+            "The activation was ended by SIGTERM: the host may be left between two systems. Switch again.",
+            "",
+        ),
+        1 => (CauseKind::Other, "The activation failed", BETWEEN),
+        _ => (CauseKind::Other, half_way.as_str(), BETWEEN),
+    };
+    let telling = tail.most_telling();
+    let summary = match telling {
+        Some((_, text)) if !state.is_empty() => format!("{meaning}: {text}"),
+        _ => meaning.to_owned(),
+    };
+    let part =
+        Part::new(kind, &summary).with_detail(format!("{state}\n{}", tail.text(SHOWN_BYTES)));
+    match (tail.ends(), telling) {
+        (Some((from, to)), Some((line, _))) => part.at(from, to, line),
+        _ => part,
+    }
+}
+
+/// Names in a row, and how many more there are.
+pub(super) fn list(names: &Names, word: impl Fn(&Named) -> String) -> String {
+    let words: Vec<String> = names.kept.iter().map(word).collect();
+    let mut list = words.join(", ");
+    if names.more > 0 {
+        list.push_str(&format!(" and {} more", names.more));
+    }
+    list
+}

@@ -1,0 +1,82 @@
+//! A step that neither nix nor an activation explained: its exit code and its last lines.
+
+use super::text::Tail;
+use super::{Known, Line, Part};
+use crate::protocol::{CauseKind, Phase};
+use nix::sys::signal::Signal;
+use std::ops::Range;
+use std::path::Path;
+
+/// How many of the last lines on standard error are looked at.
+const LAST_LINES: usize = 200;
+
+/// How much of them is part of the message, in bytes.
+const SHOWN_BYTES: usize = 2000;
+
+/// Says in a message of Python that a program was killed.
+const KILLED: &str = "died with <Signals.SIGKILL";
+
+/// The cause, from the last lines on standard error.
+pub(super) fn part(known: Known<'_>) -> Part {
+    let tail = last_errors(known);
+    let program = known.ending.program;
+    let code = known.ending.code;
+    let signal = code
+        .checked_sub(128)
+        .map(Signal::try_from)
+        .and_then(Result::ok);
+    let killed = tail.texts().any(|line| line.contains(KILLED));
+    let shown = tail.text(SHOWN_BYTES);
+    let telling = tail.most_telling();
+    let part = match (signal, telling) {
+        _ if killed => Part::new(
+            CauseKind::Other,
+            &format!("nix was killed (SIGKILL){}", known.doing()),
+        )
+        .with_detail(of_kill()),
+        (Some(signal), _) => {
+            let doing = known.doing();
+            let summary = format!("{program} ended with exit code {code} ({signal}){doing}");
+            let mut detail = shown;
+            if signal == Signal::SIGKILL && !doing.is_empty() {
+                detail = format!("{}\n{detail}", of_kill());
+            }
+            Part::new(CauseKind::Other, &summary).with_detail(detail)
+        }
+        (None, Some((_, text))) => Part::new(kind(known), text).with_detail(shown),
+        (None, None) => Part::new(
+            kind(known),
+            &format!("{program} ended with exit code {code} and said nothing on standard error"),
+        ),
+    };
+    match (tail.ends(), telling) {
+        (Some((from, to)), Some((line, _))) => part.at(from, to, line),
+        _ => part,
+    }
+}
+
+fn of_kill() -> String {
+    "Somebody or the kernel killed it, which the kernel does when memory runs out; the kernel's log says so."
+        .to_owned()
+}
+
+/// The last lines on standard error that may say something. What was said before the phase began was survived.
+fn last_errors(known: Known<'_>) -> Tail {
+    let Range { start, end } = known.ending.lines;
+    let start = start.max(known.phase_begin());
+    Tail::read(known, start..end, LAST_LINES, |line: Line<'_>| {
+        let text = line.text.trim();
+        let is_of_python = text.starts_with("Command '") && !text.contains(KILLED);
+        (line.is_error && !text.is_empty() && !is_of_python).then_some(line.text)
+    })
+}
+
+fn kind(known: Known<'_>) -> CauseKind {
+    let program = Path::new(known.ending.program).file_name();
+    let is_pull = known.decoder.progress().phase() == Some(Phase::Pull);
+    if is_pull || program.is_some_and(|name| name == "git") {
+        CauseKind::Git
+    } else {
+        CauseKind::Other
+    }
+}

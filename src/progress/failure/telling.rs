@@ -1,0 +1,360 @@
+//! Which line of some output says most about a failure.
+
+/// How much a line says about a failure; more is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// It says what is being done, or points at something.
+    Noise,
+    /// Anything else.
+    Plain,
+    /// It says that something failed because something else had.
+    Consequence,
+    /// It speaks of a failure.
+    Failure,
+    /// It says what is wrong, where.
+    Reason,
+    /// It is the last line of a trace, which says what was wrong; of several the last one counts.
+    Exception,
+}
+
+/// Lines that say only that what came before them is a failure.
+const CONSEQUENCES: [&str; 26] = [
+    "make: ***",
+    "make[",
+    "ninja: build stopped",
+    "gmake",
+    "collect2: error: ld returned",
+    "error: could not compile",
+    "error: build failed",
+    "error: aborting due to",
+    "error: process didn't exit successfully",
+    "npm error A complete log",
+    "npm ERR! A complete log",
+    "npm ERR! errno",
+    "npm error errno",
+    "npm ERR! code",
+    "npm error code",
+    "CMake Error: Generator",
+    "-- Configuring incomplete",
+    "cmake: command failed",
+    "FAILED: ",
+    "fatal: Could not read from remote repository",
+    "fatal: the remote end hung up",
+    "fatal: early EOF",
+    "fatal: fetch-pack: invalid index-pack output",
+    "fatal: protocol error",
+    "error: failed to push",
+    "fatal: clone of ",
+];
+
+/// The same where the words stand behind others.
+const CONSEQUENCES_INSIDE: [&str; 12] = [
+    "Main process exited, code=",
+    "Control process exited, code=",
+    "Failed with result '",
+    "Scheduled restart job",
+    "Start request repeated too quickly",
+    "]: Failed to start ",
+    "]: Failed to reload ",
+    "Consumed ",
+    "ELIFECYCLE",
+    "For more information about this error",
+    "build failed with exit code",
+    "returned non-zero exit status",
+];
+
+/// Lines that say what is wrong.
+const REASONS: [&str; 50] = [
+    "error: ",
+    "error[E",
+    "error TS",
+    "Error: ",
+    "ERROR: ",
+    "ERR!",
+    "npm error",
+    "fatal error",
+    "fatal: ",
+    "undefined reference to",
+    "multiple definition of",
+    "cannot find -l",
+    "CMake Error",
+    "No such file or directory",
+    "No space left on device",
+    "Permission denied",
+    "Operation not permitted",
+    "Read-only file system",
+    "command not found",
+    "No rule to make target",
+    "panicked at",
+    "panic: ",
+    "Segmentation fault",
+    "core dumped",
+    "out of memory",
+    "Out of memory",
+    "Cannot allocate memory",
+    "ddress already in use",
+    "ddress in use",
+    "bind() to ",
+    "Connection refused",
+    "Connection timed out",
+    "onnection reset",
+    "ould not resolve host",
+    "Temporary failure in name resolution",
+    "Network is unreachable",
+    "No route to host",
+    "Host key verification failed",
+    "uthentication failed",
+    "certificate",
+    "Hunk #",
+    "can't find file to patch",
+    "hash mismatch",
+    "Variable not in scope",
+    "Could not find module",
+    "Could not deduce",
+    "[emerg]",
+    "nable to ",
+    "cannot ",
+    "Cannot ",
+];
+
+/// Words of lines that speak of a failure.
+const FAILURES: [&str; 16] = [
+    "error",
+    "Error",
+    "ERROR",
+    "fail",
+    "FAIL",
+    "Fail",
+    "fatal",
+    "denied",
+    "refused",
+    "timed out",
+    "not found",
+    "invalid",
+    "Killed",
+    "SIGKILL",
+    "ould not",
+    "rejected",
+];
+
+/// Beginnings of lines that say what is being done, or that belong to a usage text.
+const NOISE: [&str; 34] = [
+    "building the system configuration",
+    "building '",
+    "building Nix",
+    "evaluating ",
+    "copying ",
+    "fetching ",
+    "unpacking ",
+    "these ",
+    "this derivation",
+    "this path",
+    "Cloning into",
+    "remote: Counting",
+    "remote: Compressing",
+    "remote: Enumerating",
+    "remote: Total",
+    "Receiving objects",
+    "Resolving deltas",
+    "Updating files",
+    "Updating ",
+    "Fast-forward",
+    "From ",
+    "usage:",
+    "Usage:",
+    "Command '",
+    "Traceback (most recent call last)",
+    "File \"",
+    "hint:",
+    "For full logs, run",
+    "nix log ",
+    "nix-store -l ",
+    "last ",
+    "Last ",
+    "Please make sure you have the correct access rights",
+    "and the repository exists",
+];
+
+/// Says how much a line without escapes says.
+pub(super) fn weigh(line: &str) -> Weight {
+    let text = line.trim();
+    let begins = |starts: &[&str]| starts.iter().any(|start| text.starts_with(start));
+    let holds = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    if !text.chars().any(char::is_alphanumeric) || begins(&NOISE) {
+        Weight::Noise
+    } else if is_exception(text) {
+        Weight::Exception
+    } else if begins(&CONSEQUENCES) || holds(&CONSEQUENCES_INSIDE) {
+        Weight::Consequence
+    } else if is_harmless(text) {
+        Weight::Plain
+    } else if holds(&REASONS) || has_go_place(text) {
+        Weight::Reason
+    } else if holds(&FAILURES) {
+        Weight::Failure
+    } else if text.ends_with("...") || text.ends_with('…') {
+        Weight::Noise
+    } else {
+        Weight::Plain
+    }
+}
+
+/// Lines that hold a word of a failure and are none: warnings, counts of zero, tests that pass, options of compilers.
+fn is_harmless(text: &str) -> bool {
+    text.starts_with("warning:")
+        || text.contains(": warning: ")
+        || [" 0 errors", " 0 failed"]
+            .iter()
+            .any(|count| text.contains(count) || text.starts_with(count.trim_start()))
+        || text.contains("-Werror")
+        || text.contains("... ok")
+        || text.starts_with("checking ")
+}
+
+/// `ValueError: x`, `java.lang.IllegalStateException: x`, `subprocess.CalledProcessError: x`: a path of names that
+/// ends so, at the beginning of a line.
+fn is_exception(text: &str) -> bool {
+    let name = text.split([':', ' ']).next().unwrap_or_default();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
+    let is_class = name.ends_with("Error") || name.ends_with("Exception");
+    // `Error` alone is the beginning of any text.
+    is_class
+        && name.len() > "Error".len()
+        && name.chars().all(is_name)
+        && !name.starts_with("CMake")
+}
+
+/// `./main.go:12:3: undefined: x`.
+fn has_go_place(text: &str) -> bool {
+    let Some((_, behind)) = text.split_once(".go:") else {
+        return false;
+    };
+    behind.starts_with(|c: char| c.is_ascii_digit()) && behind.contains(": ")
+}
+
+/// The index of the line that says most. Of equal ones it is the first where they say what is wrong, because the
+/// others mostly follow from it, and else the last. Only noise gives none.
+pub(super) fn most_telling<'l>(lines: impl Iterator<Item = &'l str>) -> Option<usize> {
+    let mut best: Option<(Weight, usize)> = None;
+    for (index, line) in lines.enumerate() {
+        let weight = weigh(line);
+        let is_better = best.is_none_or(|(most, _)| match weight {
+            Weight::Reason | Weight::Failure => weight > most,
+            _ => weight >= most,
+        });
+        if weight > Weight::Noise && is_better {
+            best = Some((weight, index));
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_programs_print_the_line_that_says_why_is_found() {
+        for (lines, telling) in [
+            // gcc and make
+            (
+                "cc -c main.c\nmain.c: In function 'main':\nmain.c:3:1: error: expected ';'\nmain.c:4:1: error: x\nmake: *** [Makefile:2: main.o] Error 1",
+                "main.c:3:1: error: expected ';'",
+            ),
+            (
+                "ld: a.o: in function `f':\na.c:(.text+0x9): undefined reference to `g'\ncollect2: error: ld returned 1 exit status\nmake[1]: *** [app] Error 1",
+                "a.c:(.text+0x9): undefined reference to `g'",
+            ),
+            (
+                "/nix/store/x-binutils/bin/ld: cannot find -lfoo: No such file or directory\ncollect2: error: ld returned 1 exit status",
+                "/nix/store/x-binutils/bin/ld: cannot find -lfoo: No such file or directory",
+            ),
+            (
+                "make: *** No rule to make target 'install'.  Stop.",
+                "make: *** No rule to make target 'install'.  Stop.",
+            ),
+            // cmake
+            (
+                "-- Looking for zlib\nCMake Error at CMakeLists.txt:9 (find_package):\n  Could not find a package\n-- Configuring incomplete, errors occurred!",
+                "CMake Error at CMakeLists.txt:9 (find_package):",
+            ),
+            // go
+            (
+                "# example.org/app\n./main.go:12:3: undefined: startServer\nnote: module requires Go 1.30",
+                "./main.go:12:3: undefined: startServer",
+            ),
+            // rust
+            (
+                "   Compiling app v1.0\nerror[E0425]: cannot find value `x`\n --> src/main.rs:2:5\nerror: aborting due to 1 previous error\nerror: could not compile `app` (bin \"app\")",
+                "error[E0425]: cannot find value `x`",
+            ),
+            // npm
+            (
+                "npm error code ERESOLVE\nnpm error ERESOLVE could not resolve\nnpm error A complete log of this run can be found in: /build/x",
+                "npm error ERESOLVE could not resolve",
+            ),
+            // python
+            (
+                "Traceback (most recent call last):\n  File \"/build/setup.py\", line 3, in <module>\n    import foo\nModuleNotFoundError: No module named 'foo'",
+                "ModuleNotFoundError: No module named 'foo'",
+            ),
+            (
+                "Traceback (most recent call last):\nKeyError: 'a'\nDuring handling of the above exception, another exception occurred:\nTraceback (most recent call last):\nRuntimeError: b",
+                "RuntimeError: b",
+            ),
+            // ghc
+            (
+                "src/Main.hs:3:8: error: [GHC-87110]\n    Could not find module 'Data.Foo'\nsetup: failed",
+                "src/Main.hs:3:8: error: [GHC-87110]",
+            ),
+            // patch
+            (
+                "applying patch /nix/store/x-fix.patch\npatching file src/a.c\nHunk #1 FAILED at 12.\n1 out of 1 hunk FAILED -- saving rejects to file src/a.c.rej",
+                "Hunk #1 FAILED at 12.",
+            ),
+            // nginx, systemd
+            (
+                "nginx[1]: nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)\nsystemd[1]: nginx.service: Main process exited, code=exited, status=1/FAILURE\nsystemd[1]: nginx.service: Failed with result 'exit-code'.\nsystemd[1]: Failed to start Nginx Web Server.",
+                "nginx[1]: nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)",
+            ),
+            // git
+            (
+                "Cloning into 'repo'...\nssh: connect to host git.example.org port 22: Connection refused\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.",
+                "ssh: connect to host git.example.org port 22: Connection refused",
+            ),
+            (
+                "git-lfs filter-process: git-lfs: command not found\nfatal: the remote end hung up unexpectedly",
+                "git-lfs filter-process: git-lfs: command not found",
+            ),
+            (
+                "Cloning into 'repo'...\nremote: Invalid username or token.\nfatal: Authentication failed for 'https://git.example.org/x.git/'",
+                "fatal: Authentication failed for 'https://git.example.org/x.git/'",
+            ),
+            // nixos-rebuild-ng
+            (
+                "usage: nixos-rebuild [-h] [--help]\nnixos-rebuild: error: argument action: invalid choice: 'swich'",
+                "nixos-rebuild: error: argument action: invalid choice: 'swich'",
+            ),
+            // Nothing but words
+            ("warning: 0 errors\nit went wrong", "it went wrong"),
+        ] {
+            let found = most_telling(lines.lines()).and_then(|index| lines.lines().nth(index));
+            assert_eq!(found, Some(telling));
+        }
+    }
+
+    #[test]
+    fn what_is_being_done_is_no_reason() {
+        for noise in [
+            "building the system configuration...",
+            "Cloning into '/var/lib/repo'...",
+            "usage: nixos-rebuild [-h]",
+            "    ~~~~^^^~~~~",
+            "Receiving objects: 100% (3/3), done.",
+            "Command 'nix build' returned non-zero exit status 1.",
+            "",
+        ] {
+            assert_eq!(most_telling([noise].into_iter()), None, "{noise}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the output of a step said of failures: errors of nix, and what the activation said of its parts.
+
+use super::activation::Activation;
+use super::block::Block;
+use super::numbering::Renumber;
+use super::plain;
+use crate::ansi::strip_line;
+use crate::protocol::Seq;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Most errors kept of one step: the first ones, and the last.
+const MAX_BLOCKS: usize = 24;
+
+/// The failures of one step.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct Findings {
+    /// The errors of nix, in order.
+    pub(super) blocks: VecDeque<Block>,
+    /// The lines that follow belong to the last of them.
+    open: bool,
+    /// What the activation said.
+    pub(super) activation: Activation,
+}
+
+impl Findings {
+    /// Whether a line can be of interest; cheap.
+    #[inline]
+    pub(super) fn wants(&self, line: &str) -> bool {
+        match line.as_bytes().first() {
+            Some(
+                b'e' | b'f' | b'w' | b'i' | b'\x1b' | b'<' | b'A' | b'C' | b'D' | b'E' | b'F'
+                | b'J' | b'M' | b'N' | b'O' | b'P' | b'S' | b'T' | b'W',
+            ) => true,
+            _ => self.open || self.activation.is_reading(),
+        }
+    }
+
+    /// Reads a line of plain text; true where it is an error of nix or of git, which are on standard error alone.
+    pub(super) fn read(&mut self, line: &str, is_error: bool, seq: Seq) -> bool {
+        let line = strip_line(line);
+        let line = plain::without_level(plain::without_prefix(&line));
+        self.activation.read(line, seq);
+        is_error && self.read_error(line, seq)
+    }
+
+    fn read_error(&mut self, line: &str, seq: Seq) -> bool {
+        let text = line.trim();
+        if self.open && (line.starts_with([' ', '\t']) || text.is_empty()) {
+            self.go_on(line, seq);
+            return false;
+        }
+        self.open = false;
+        if text.starts_with("error:") {
+            self.begin(text, seq);
+            return true;
+        }
+        text.starts_with("fatal:")
+    }
+
+    /// Reads the first line of a message of nix; says whether the message is an error.
+    pub(super) fn message_begins(&mut self, line: &str, seq: Seq) -> bool {
+        let line = strip_line(line);
+        let is_error = line.trim_start().starts_with("error:");
+        if is_error {
+            self.begin(line.trim(), seq);
+        }
+        is_error
+    }
+
+    fn begin(&mut self, text: &str, seq: Seq) {
+        if self.blocks.len() == MAX_BLOCKS {
+            self.blocks.remove(MAX_BLOCKS / 2);
+        }
+        self.blocks.push_back(Block::new(text, seq));
+        self.open = true;
+    }
+
+    /// Reads a further line of the error that began last.
+    pub(super) fn go_on(&mut self, line: &str, seq: Seq) {
+        if let Some(block) = self.blocks.back_mut() {
+            block.push(line, seq);
+        }
+    }
+
+    /// The message is over: no further line belongs to it.
+    pub(super) fn close(&mut self) -> Option<&Block> {
+        std::mem::take(&mut self.open)
+            .then(|| self.blocks.back())
+            .flatten()
+    }
+
+    /// What came before did not matter: the run went on.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The checks before the activation passed, and nix is done.
+    pub(super) fn activation_begins(&mut self) {
+        self.blocks.clear();
+        self.open = false;
+        self.activation.forget_checks();
+    }
+
+    /// Gives the lines the numbers that they got in the log.
+    pub(super) fn renumber(&mut self, renumber: Renumber) {
+        for block in &mut self.blocks {
+            block.renumber(renumber);
+        }
+        self.activation.renumber(renumber);
+    }
+}
