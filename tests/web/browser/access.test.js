@@ -202,7 +202,7 @@ test('the audit log shows a failed sign-in, a refused command, the run of one th
   const { page: stranger } = await browser.page();
   await stranger.goto(world.url);
   await signIn(stranger, HOSTILE, 'wrong');
-  await stranger.getByText('do not belong together').waitFor();
+  await stranger.getByText('Wrong user name, password or code.').waitFor();
   await signIn(stranger, 'vera');
   const headers = { Origin: world.url };
   const refused = await stranger.request.post(`${world.url}/api/hosts/berta/command`, { headers, data: { command: 'switch' } });
@@ -216,12 +216,15 @@ test('the audit log shows a failed sign-in, a refused command, the run of one th
   await page.locator('.audit-row[data-action="command"]', { hasText: 'berta' }).first().waitFor();
   const failed = page.locator('.audit-row[data-action="login"][data-result="refused"]', { hasText: 'onerror' });
   assert.equal(await failed.locator('.name').textContent(), HOSTILE);
-  assert.match((await failed.textContent()) ?? '', /✗failed.*127\.0\.0\.1.*Sign in.*wrong user, password or one-time code/);
+  assert.equal(await failed.locator('sy-state svg[data-icon="failed"]').count(), 1);
+  assert.match((await failed.textContent()) ?? '', /^failed.*127\.0\.0\.1.*Sign in.*wrong user, password or one-time code/);
   const denied = rows.filter({ hasText: 'this needs the role operator, and vera is viewer' });
-  assert.match((await denied.textContent()) ?? '', /✗refused.*vera.*viewer/);
+  assert.equal(await denied.locator('sy-state svg[data-icon="failed"]').count(), 1);
+  assert.match((await denied.textContent()) ?? '', /^refused.*vera.*viewer/);
   assert.equal(await page.locator('img[src="x"]').count(), 0);
   assert.equal(await page.evaluate(() => 'taken' in window), false);
-  assert.match((await rows.first().textContent()) ?? '', /✓ok.*ada.*Switch.*berta/, 'the newest comes first');
+  assert.equal(await rows.first().locator('sy-state svg[data-icon="ok"]').count(), 1);
+  assert.match((await rows.first().textContent()) ?? '', /^ok.*ada.*Switch.*berta/, 'the newest comes first');
   await shot(page, 'access-audit-dark');
   await page.emulateMedia({ colorScheme: 'light' });
   await shot(page, 'access-audit-light');
