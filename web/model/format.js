@@ -45,10 +45,36 @@ export function age(ms) {
 /** @param {number} n */
 const two = (n) => String(n).padStart(2, '0');
 
-/** The reader's own time of day. @param {string | Date} timestamp */
-export function timeOfDay(timestamp) {
-  const t = new Date(timestamp);
+/** The reader's own time of day, or that of UTC. @param {string | Date} timestamp @param {boolean} [utc] */
+export function timeOfDay(timestamp, utc = false) {
+  const t = inZone(timestamp, utc);
   return Number.isNaN(t.getTime()) ? '--:--:--' : `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`;
+}
+
+/** A time whose local parts are those of the reader's zone, or of UTC. @param {string | Date} timestamp @param {boolean} utc */
+function inZone(timestamp, utc) {
+  const t = new Date(timestamp);
+  return utc ? new Date(t.getTime() + t.getTimezoneOffset() * 60_000) : t;
+}
+
+/** `2025-12-14`; empty where there is no time. @param {string} timestamp @param {boolean} utc */
+export function dayOf(timestamp, utc) {
+  const t = inZone(timestamp, utc);
+  return Number.isNaN(t.getTime()) ? '' : `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())}`;
+}
+
+/** The reader's distance from UTC at a time: `UTC+1`, `UTC-3:30`. @param {string | Date} timestamp */
+export function zoneText(timestamp) {
+  const minutes = -new Date(timestamp).getTimezoneOffset();
+  if (Number.isNaN(minutes) || minutes === 0) return 'UTC';
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `UTC${minutes < 0 ? '-' : '+'}${hours}${rest ? `:${two(rest)}` : ''}`;
+}
+
+/** `2025-12-14 10:30:00.123 UTC` @param {string | null | undefined} timestamp */
+export function exactUtc(timestamp) {
+  const t = new Date(timestamp ?? NaN);
+  return Number.isNaN(t.getTime()) ? '' : `${t.toISOString().replace('T', ' ').replace('Z', '')} UTC`;
 }
 
 /** `2025-12-14 10:30:00`, the reader's own time. @param {string} timestamp */

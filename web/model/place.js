@@ -7,7 +7,7 @@
  * @property {boolean} regex
  * @property {boolean} matchCase
  * @property {boolean} wrap
- * @property {'clock' | 'elapsed' | 'off'} times
+ * @property {'clock' | 'utc' | 'elapsed' | 'off'} times
  * @property {string} only the derivation whose output alone is shown; empty for everything
  * @property {[number, number] | null} lines the first and the last one that are marked
  * @property {boolean} firstError
@@ -25,7 +25,7 @@ export function parsePlace(search, hash) {
     regex: query.has('regex'),
     matchCase: query.has('case'),
     wrap: query.has('wrap') ? query.get('wrap') !== 'off' : DEFAULTS.wrap,
-    times: times === 'elapsed' || times === 'off' || times === 'clock' ? times : DEFAULTS.times,
+    times: times === 'elapsed' || times === 'off' || times === 'clock' || times === 'utc' ? times : DEFAULTS.times,
     only: query.get('only') ?? '',
     lines: parseLines(hash),
     firstError: hash === '#first-error',

@@ -12,7 +12,7 @@ const KEYS = [
   ['Home  g', 'go to the beginning'],
   ['↑ ↓  PageUp PageDown', 'move by a line, by a page'],
   ['w', 'wrap long lines'],
-  ['t', 'times: clock, elapsed, off'],
+  ['t', 'times: local, UTC, since the start, hidden'],
   ['d', 'only the output of one derivation, or everything again'],
   ['l', 'copy a link to what is in view or marked'],
   ['Ctrl A  Ctrl C', 'select the whole log, copy; Shift and click extends a selection'],

@@ -1,7 +1,8 @@
 /** What a person does to a log: the pointer over it, wheel, keys, scrollbar, clicks. */
 
 import { derivationOf } from '../model/derivation.js';
-import { caretAt } from './dom.js';
+import { exactUtc } from '../model/format.js';
+import { caretAt, setHint } from './dom.js';
 import { watchTouch } from './log-touch.js';
 
 const LINE_PIXELS = 20;
@@ -17,11 +18,20 @@ export function watchIntents(view, signal) {
   scroller.addEventListener('pointermove', (event) => {
     const moved = event.clientX !== pointer.x || event.clientY !== pointer.y;
     if (moved && event.pointerType !== 'touch') view.pause('hover');
+    if (moved) sayTime(view, event);
   }, { signal });
   scroller.addEventListener('pointerleave', () => view.leave(), { signal });
   scroller.addEventListener('wheel', (event) => wheel(view, event), { passive: false, signal });
   scroller.addEventListener('click', (event) => click(view, event), { signal });
   watchTouch(view, signal);
+}
+
+/** The exact time of a line, over its number and time. @param {import('./log-view.js').LogView} view @param {PointerEvent} event */
+function sayTime(view, event) {
+  const row = event.target instanceof Element ? event.target.closest('.log-row') : null;
+  if (!(row instanceof HTMLElement)) return;
+  const line = view.isGutter(event) ? view.source?.model.get(view.pool.indexOf(row)) : undefined;
+  setHint(row, line ? exactUtc(line.timestamp) : '');
 }
 
 /** A line number leads to its line, and the name before a line of a derivation to all of its lines. @param {import('./log-view.js').LogView} view @param {MouseEvent} event */

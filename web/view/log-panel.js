@@ -2,7 +2,7 @@
 
 import { CauseLines, rangesOf } from '../model/cause.js';
 import { Finder } from '../model/find.js';
-import { count, plural } from '../model/format.js';
+import { count, plural, zoneText } from '../model/format.js';
 import { highlighter } from '../model/highlight.js';
 import { ERROR_QUERY } from '../model/line-kind.js';
 import { formatPlace } from '../model/place.js';
@@ -18,16 +18,18 @@ import { FindBar } from './find-bar.js';
 import { logKey } from './log-keys.js';
 import { LogView } from './log-view.js';
 import { MatchMap } from './match-map.js';
+import { Menu } from './menu.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
 /** @typedef {import('../model/place.js').Place} Place */
 /** @typedef {import('./log-row.js').Times} Times */
 
-/** @type {Record<Times, {next: Times, label: string}>} */
+/** @type {Record<Times, {next: Times, word: string, label: string}>} */
 const TIMES = {
-  clock: { next: 'elapsed', label: 'Times: clock' },
-  elapsed: { next: 'off', label: 'Times: elapsed' },
-  off: { next: 'clock', label: 'Times: off' },
+  clock: { next: 'utc', word: 'local', label: 'Local time' },
+  utc: { next: 'elapsed', word: 'UTC', label: 'UTC' },
+  elapsed: { next: 'off', word: 'since start', label: 'Since the start of the run' },
+  off: { next: 'clock', word: 'hidden', label: 'Hidden' },
 };
 
 /** How often a log that grows is searched anew, at most. */
@@ -58,7 +60,7 @@ export class LogPanel extends HTMLElement {
   #map = new MatchMap();
   #follow = tool('Follow', 'Follow the end of the log (f)', () => this.toggleFollow());
   #wrap = tool('Wrap', 'Wrap long lines (w)', () => this.toggleWrap());
-  #times = tool(TIMES.clock.label, 'Times as clock, since the start, or off (t)', () => this.nextTimes());
+  #times = new Menu('', (times) => this.setTimes(/** @type {Times} */ (times)));
   #errorCount = h('span', { class: 'error-count' });
   #errorTools = h('span', { class: 'tools' }, this.#errorCount, tool('↑', 'Previous error (E)', () => this.step(this.#errors, -1)), tool('↓', 'Next error (e)', () => this.step(this.#errors, 1)));
   #derivations;
@@ -80,7 +82,11 @@ export class LogPanel extends HTMLElement {
     this.#finder = new Finder(ask);
     this.#errors = this.#marks = new Finder(ask);
     const download = (/** @type {'txt'|'json'} */ format) =>
-      h('a', { class: 'tool', href: api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}` }, `↓ ${format}`);
+      h('a', { class: 'tool', href: api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}, with times in UTC` }, `↓ ${format}`);
+    this.#times.update(
+      Object.entries(TIMES).map(([name, { label }]) => ({ name, label, help: name === 'clock' ? Intl.DateTimeFormat().resolvedOptions().timeZone : name === 'utc' ? 'As in the downloads' : '' })),
+      false,
+    );
     this.#derivations = derivationMenu(context, run, (name) => {
       this.pick(name);
       this.view.scroller.focus();
@@ -267,7 +273,12 @@ export class LogPanel extends HTMLElement {
   }
 
   nextTimes() {
-    this.view.times = TIMES[this.view.times].next;
+    this.setTimes(TIMES[this.view.times].next);
+  }
+
+  /** @param {Times} times */
+  setTimes(times) {
+    this.view.times = times;
     this.onPlace();
     this.#drawTools();
   }
@@ -351,7 +362,8 @@ export class LogPanel extends HTMLElement {
     this.#info.classList.toggle('lost', Boolean(lost));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));
-    setText(this.#times, TIMES[view.times].label);
+    const zone = zoneText(this.#run.started ?? new Date());
+    this.#times.label = `Time: ${TIMES[view.times].word}${view.times === 'clock' && zone !== 'UTC' ? ` (${zone})` : ''} ▾`;
     const errors = this.#errors.total;
     this.#errorTools.hidden = !errors;
     setText(this.#errorCount, errors ? `✗ ${count(errors)}` : '');

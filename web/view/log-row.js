@@ -2,12 +2,12 @@
 
 import { parseAnsi } from '../model/ansi.js';
 import { markOf } from '../model/cause.js';
-import { count, sinceStart, timeOfDay } from '../model/format.js';
+import { count, dayOf, sinceStart, timeOfDay } from '../model/format.js';
 import { h } from './dom.js';
 
 /** @typedef {import('../model/types.js').Line} Line */
 /** @typedef {Parameters<typeof parseAnsi>[1]} Start what the lines before have left set */
-/** @typedef {'clock' | 'elapsed' | 'off'} Times */
+/** @typedef {'clock' | 'utc' | 'elapsed' | 'off'} Times */
 /** @typedef {{digits: number, whole: boolean, times: Times, started: string | null, ranges: import('../model/cause.js').Range[]}} RowOptions */
 
 /** What is shown of one line, until it is opened. */
@@ -25,6 +25,7 @@ export function fillRow(row, seq, line, start, options) {
   row.className = `log-row${line.is_error ? ' stderr' : ''}${kind ? ` ${kind}` : ''}`;
   row.dataset.seq = String(seq);
   row.dataset.gutter = gutter(seq, line, options);
+  row.removeAttribute('title');
   const cut = line.line.length > MAX_CHARS && !options.whole;
   const text = cut ? line.line.slice(0, MAX_CHARS) : line.line;
   const parsed = parseAnsi(text, start);
@@ -40,9 +41,18 @@ function more(characters) {
   return h('button', { type: 'button', class: 'more', 'aria-label': label, 'data-label': label });
 }
 
+/** Says the date where another day begins than that of the line before. @param {HTMLElement} row @param {Line} line @param {Line | undefined} before @param {Times} times */
+export function markDay(row, line, before, times) {
+  const day = dayOf(line.timestamp, times === 'utc');
+  const begins = before !== undefined && times !== 'off' && day !== dayOf(before.timestamp, times === 'utc');
+  if (begins) row.dataset.day = day;
+  else delete row.dataset.day;
+}
+
 /** A line that is not here yet. @param {HTMLElement} row @param {number} seq @param {string} text @param {RowOptions} options */
 export function fillHole(row, seq, text, options) {
   row.className = 'log-row hole';
+  delete row.dataset.day;
   row.dataset.seq = String(seq);
   row.dataset.gutter = gutter(seq, null, options);
   row.textContent = text;
@@ -52,7 +62,7 @@ export function fillHole(row, seq, text, options) {
 function gutter(seq, line, { digits, times, started }) {
   const number = String(seq + 1).padStart(digits);
   if (times === 'off') return number;
-  if (times === 'clock') return `${number}  ${line ? timeOfDay(line.timestamp) : ' '.repeat(8)}`;
+  if (times !== 'elapsed') return `${number}  ${line ? timeOfDay(line.timestamp, times === 'utc') : ' '.repeat(8)}`;
   return `${number}  ${(line && started ? sinceStart(line.timestamp, started) : '').padStart(9)}`;
 }
 

@@ -2,7 +2,7 @@
 
 import { count } from '../model/format.js';
 import { h } from './dom.js';
-import { fillHole, fillRow, makeRow } from './log-row.js';
+import { fillHole, fillRow, makeRow, markDay } from './log-row.js';
 
 /** @typedef {import('./log-row.js').RowOptions} RowOptions */
 /** @typedef {{readonly total: number, get: (index: number) => import('../model/types.js').Line | undefined, holeLength: (index: number) => number, seqOf: (index: number) => number, styleAt: (index: number) => import('./log-row.js').Start}} Lines */
@@ -73,6 +73,7 @@ export class RowPool {
       if (row.dataset.seq === String(seq) && !classList.contains('hole') && !classList.contains('stale')) continue;
       const whole = this.expanded.has(seq);
       fillRow(row, seq, line, lines.styleAt(index), { ...options, digits, whole });
+      markDay(row, line, lines.get(index - 1), options.times);
       this.#widest = Math.max(this.#widest, whole ? line.line.length : Math.min(line.line.length, MAX_WIDTH));
     }
     this.layer.style.setProperty('--widest', String(this.#widest));

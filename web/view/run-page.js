@@ -2,7 +2,7 @@
 
 import { stripAnsi } from '../model/ansi.js';
 import { rangeOf } from '../model/cause.js';
-import { clockDuration, dateTime, duration } from '../model/format.js';
+import { clockDuration, dateTime, duration, exactUtc } from '../model/format.js';
 import { phaseRows } from '../model/phases.js';
 import { formatPlace, parsePlace } from '../model/place.js';
 import { hostPath } from '../model/route.js';
@@ -11,7 +11,7 @@ import { exitText, generationText } from '../model/summary.js';
 import { commandLabel } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { CauseCard } from './cause-card.js';
-import { h, oncePerFrame, setText } from './dom.js';
+import { h, oncePerFrame, setHint, setText } from './dom.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
 import { StateBadge } from './state-badge.js';
@@ -196,6 +196,7 @@ export class RunPage extends HTMLElement {
       /** @type {HTMLElement} */ (entry).hidden = !value;
       setText(/** @type {Element} */ (entry.firstElementChild), name ?? '');
       setText(/** @type {Element} */ (entry.lastElementChild), value ?? '');
+      if (i === 1) setHint(/** @type {Element} */ (entry.lastElementChild), exactUtc(run.started ?? run.queued));
     }
   }
 

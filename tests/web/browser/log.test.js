@@ -309,10 +309,11 @@ test('wrap and times are in the address, help lists the keys, and Escape ends on
   const { page } = await open();
   await page.keyboard.press('w');
   await page.keyboard.press('t');
+  await page.keyboard.press('t');
   await page.waitForURL('**?wrap&times=elapsed');
   await page.reload();
   await page.locator('sy-log.wrapped').waitFor();
-  await page.getByText('Times: elapsed').waitFor();
+  await page.getByText('Time: since start ▾').waitFor();
   await page.keyboard.press('?');
   await page.getByRole('heading', { name: 'Keys' }).waitFor();
   await shot(page, 'help-dark');

@@ -110,6 +110,7 @@ test('an address holds what is seen, and what is no address of ours means nothin
   assert.equal(formatPlace(parsePlace('', '#L7')), '#L7');
   assert.deepEqual(parsePlace('?times=never', '#L0').lines, null);
   assert.equal(parsePlace('', '#first-error').firstError, true);
+  assert.equal(formatPlace(parsePlace('?times=utc', '')), '?times=utc');
   assert.equal(formatPlace(parsePlace('?times=never', '#L1-')), '');
 });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { age, clockDuration, duration, shortRevision, sinceStart } from '../../../web/model/format.js';
+import { age, clockDuration, dayOf, duration, exactUtc, shortRevision, sinceStart, timeOfDay, zoneText } from '../../../web/model/format.js';
 import { lineKind } from '../../../web/model/line-kind.js';
 import { hostPath, parseRoute, runPath } from '../../../web/model/route.js';
 import { generationText, resultText, skewText } from '../../../web/model/summary.js';
@@ -56,6 +56,21 @@ test('durations and ages', () => {
   assert.equal(sinceStart('2026-01-01T10:01:23.450Z', '2026-01-01T10:00:00.000Z'), '+1:23.4');
   assert.equal(shortRevision('a1b2c3d4e5f60718293a4b5c6d7e8f9001122334'), 'a1b2c3d4');
   assert.equal(shortRevision('dirty'), 'dirty');
+});
+
+test('times are those of the zone that is named, and UTC to the millisecond where one asks', () => {
+  const zone = process.env['TZ'];
+  process.env['TZ'] = 'Asia/Kolkata';
+  const late = '2025-12-14T20:30:00.123Z';
+  assert.deepEqual([timeOfDay(late), dayOf(late, false), zoneText(late)], ['02:00:00', '2025-12-15', 'UTC+5:30']);
+  process.env['TZ'] = 'America/New_York';
+  assert.deepEqual([timeOfDay(late), zoneText(late), zoneText('2025-07-01T00:00:00Z')], ['15:30:00', 'UTC-5', 'UTC-4']);
+  assert.deepEqual([timeOfDay(late, true), dayOf(late, true), exactUtc(late)], ['20:30:00', '2025-12-14', '2025-12-14 20:30:00.123 UTC']);
+  process.env['TZ'] = 'UTC';
+  assert.equal(zoneText(late), 'UTC');
+  assert.deepEqual([exactUtc(null), dayOf('', true)], ['', '']);
+  if (zone === undefined) delete process.env['TZ'];
+  else process.env['TZ'] = zone;
 });
 
 test('a line is an error by what it says', () => {
