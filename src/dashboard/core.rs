@@ -5,7 +5,7 @@ use super::disk_work::DiskWork;
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::Health;
 use super::intake::HostRuns;
-use super::state::{Lane, RunRecord, State, StateError, StopWish};
+use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish};
 use super::syncer::Syncer;
 use crate::lifecycle::{Guests, Shutdown};
 use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
@@ -47,6 +47,17 @@ pub(crate) struct Counters {
     pub(crate) frames_sent: AtomicU64,
     pub(crate) lines_skipped: AtomicU64,
     pub(crate) browsers: AtomicU64,
+}
+
+/// What somebody asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) command: CommandName,
+    /// What to start once that was `ok`.
+    pub(crate) then: Option<CommandName>,
+    pub(crate) requested_by: String,
+    /// How long each waits for its host.
+    pub(crate) expires: Duration,
 }
 
 /// Why a command was not taken.
@@ -120,7 +131,12 @@ impl Core {
     ) -> Result<(), StateError> {
         let (core, host, run) = (Arc::clone(self), host_id.clone(), run_id.clone());
         let latest = move || core.fleet.to_store(&host, &run);
-        if let Some(change) = self.noted(self.state.save_run(lane, latest).await)? {
+        let saved = self.noted(self.state.save_run(lane, latest).await);
+        let saved = saved.inspect_err(|_| self.fleet.not_stored(host_id, run_id))?;
+        if let Some((change, follower)) = saved {
+            if let Some(follower) = follower {
+                self.queued(follower);
+            }
             self.fleet.stored(host_id, run_id, change);
         }
         Ok(())
@@ -131,6 +147,21 @@ impl Core {
         let (core, id) = (Arc::clone(self), host_id.clone());
         let latest = move || core.fleet.stored_host(&id);
         let _ = self.noted(self.state.save_host(host_id, latest).await);
+    }
+
+    /// Shows a run that was stored and has it begun.
+    fn queued(&self, record: RunRecord) {
+        let Run {
+            host_id,
+            run_id,
+            command,
+            ..
+        } = record.run.clone();
+        let by = record.run.requested_by.as_deref();
+        let after = record.run.after.as_ref().map(RunId::as_str);
+        tracing::info!(host = %host_id, run = %run_id, %command, by, after, "run asked for");
+        self.fleet.add_run(record);
+        self.fleet.send(&host_id, Errand::Begin(run_id));
     }
 
     /// Tells `health` how writing went.
@@ -174,26 +205,17 @@ impl Core {
     pub(crate) async fn enqueue(
         self: &Arc<Self>,
         host_ids: &[HostId],
-        command: &CommandName,
-        requested_by: &str,
-        expires: Duration,
+        order: Order,
     ) -> Vec<Result<Run, CommandError>> {
         let (core, host_ids) = (Arc::clone(self), host_ids.to_vec());
-        let (command, by) = (command.clone(), requested_by.to_owned());
-        let taken = tokio::spawn(async move { core.take(&host_ids, &command, &by, expires).await });
+        let taken = tokio::spawn(async move { core.take(&host_ids, &order).await });
         taken.await.unwrap_or_default()
     }
 
-    async fn take(
-        &self,
-        host_ids: &[HostId],
-        command: &CommandName,
-        requested_by: &str,
-        expires: Duration,
-    ) -> Vec<Result<Run, CommandError>> {
+    async fn take(&self, host_ids: &[HostId], order: &Order) -> Vec<Result<Run, CommandError>> {
         let mut answers: Vec<_> = host_ids
             .iter()
-            .map(|id| self.asked_for(id, command, requested_by, expires))
+            .map(|id| self.asked_for(id, order))
             .collect();
         let records = answers
             .iter()
@@ -203,10 +225,7 @@ impl Core {
             Ok(stored) => {
                 let taken = answers.iter_mut().filter(|answer| answer.is_ok());
                 for (answer, record) in taken.zip(stored) {
-                    let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
-                    tracing::info!(host = %host_id, run = %run_id, %command, by = requested_by, "run asked for");
-                    self.fleet.add_run(record.clone());
-                    self.fleet.send(&host_id, Errand::Begin(run_id));
+                    self.queued(record.clone());
                     *answer = Ok(record);
                 }
             }
@@ -227,31 +246,31 @@ impl Core {
     }
 
     /// Reserves the place for a run, whose id is yet to be found.
-    fn asked_for(
-        &self,
-        host_id: &HostId,
-        command: &CommandName,
-        by: &str,
-        expires: Duration,
-    ) -> Result<RunRecord, CommandError> {
-        let nonce = nonce()?;
-        self.fleet.reserve(host_id, command)?;
+    fn asked_for(&self, host_id: &HostId, order: &Order) -> Result<RunRecord, CommandError> {
+        let (nonce, next_nonce) = (nonce()?, nonce()?);
+        let commands: Vec<_> = [Some(&order.command), order.then.as_ref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        self.fleet.reserve(host_id, &commands)?;
         let now = Timestamp::now();
-        let mut run = Run::queued(
-            RunId::compose(now, command, 1),
-            host_id.clone(),
-            command.clone(),
-        );
-        run.requested_by = Some(by.to_owned());
+        let run_id = RunId::compose(now, &order.command, 1);
+        let mut run = Run::queued(run_id, host_id.clone(), order.command.clone());
+        run.requested_by = Some(order.requested_by.clone());
         run.queued = Some(now);
         run.number = self.state.next_number();
-        let expires = i64::try_from(expires.as_millis()).unwrap_or(i64::MAX);
-        run.expires = Some(Timestamp::from_millis(now.millis().saturating_add(expires)));
+        run.then.clone_from(&order.then);
+        let expires_ms = i64::try_from(order.expires.as_millis()).unwrap_or(i64::MAX);
+        let expires = now.millis().saturating_add(expires_ms);
+        run.expires = Some(Timestamp::from_millis(expires));
         Ok(RunRecord {
-            run,
             nonce: Some(nonce),
             sent: false,
-            stop: None,
+            follow_up: order.then.is_some().then_some(FollowUp {
+                nonce: next_nonce,
+                expires_ms,
+            }),
+            ..RunRecord::of(run)
         })
     }
 
@@ -277,15 +296,14 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dashboard::testing::{ask, host, open, switch};
+    use crate::dashboard::testing::{ask, host, open, order};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_request_that_is_dropped_half_way_leaves_no_host_busy_for_ever() {
         let dir = tempfile::tempdir().unwrap();
         let core = open(dir.path()).await;
         let hosts = [host("h1")];
-        let command = switch();
-        let request = core.enqueue(&hosts, &command, "alice", Duration::from_secs(60));
+        let request = core.enqueue(&hosts, order());
         // Once, and never again.
         let polled = futures_util::FutureExt::now_or_never(request);
         assert!(polled.is_none());

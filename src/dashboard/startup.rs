@@ -34,7 +34,8 @@ pub(super) async fn show(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<()
             settled.push(record.clone());
         }
     }
-    core.state.import(settled).await?;
+    let followers = core.state.settle(settled).await?;
+    runs.extend(followers);
     let mut deployments = core.state.deployments().await?;
     deployments.retain(|record| is_new(&record.run.host_id));
     core.fleet.set_hosts(hosts);

@@ -43,10 +43,19 @@ pub(crate) async fn open(dir: &Path) -> Arc<Core> {
     core
 }
 
+/// What alice asks for.
+pub(crate) fn order() -> core::Order {
+    core::Order {
+        command: switch(),
+        then: None,
+        requested_by: "alice".into(),
+        expires: Duration::from_secs(3600),
+    }
+}
+
 /// Asks for a run of `switch` on `h1`.
 pub(crate) async fn ask(core: &Arc<Core>) -> RunId {
-    let hour = Duration::from_secs(3600);
-    let mut runs = core.enqueue(&[host("h1")], &switch(), "alice", hour).await;
+    let mut runs = core.enqueue(&[host("h1")], order()).await;
     runs.pop().unwrap().unwrap().run_id
 }
 

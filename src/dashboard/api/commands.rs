@@ -4,7 +4,7 @@ use super::hosts::no_such_host;
 use crate::dashboard::app::App;
 use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::auth::{ClientAddress, Identity};
-use crate::dashboard::core::CommandError;
+use crate::dashboard::core::{CommandError, Order};
 use crate::dashboard::extract::{Body, Ids};
 use crate::dashboard::fleet::Refusal;
 use crate::dashboard::problem::Problem;
@@ -35,6 +35,7 @@ const HOSTS_A_RECORD: u32 = 10;
 #[derive(Deserialize)]
 pub(crate) struct Wish {
     command: String,
+    then: Option<String>,
     expires: Option<u64>,
     force: Option<bool>,
 }
@@ -43,6 +44,7 @@ pub(crate) struct Wish {
 pub(crate) struct BulkWish {
     hosts: Vec<String>,
     command: String,
+    then: Option<String>,
     expires: Option<u64>,
     force: Option<bool>,
 }
@@ -79,17 +81,17 @@ pub(crate) async fn command(
         return Err(no_such_host(&id));
     }
     let run = if wish.command == STOP {
+        no_then(wish.then.as_deref())?;
         app.core.stop(&id, stop_wish(&identity, wish.force)).await
     } else {
-        let command = command_name(&wish.command)?;
-        let expires = expiry(wish.expires)?;
+        let order = order(&identity, &wish.command, wish.then.as_deref(), wish.expires)?;
         let hosts = std::slice::from_ref(&id);
-        let runs = app.core.enqueue(hosts, &command, &identity.name, expires);
-        let mut runs = runs.await;
+        let mut runs = app.core.enqueue(hosts, order).await;
         runs.pop()
             .unwrap_or_else(|| Err(CommandError::NotStored("no answer".into())))
     };
-    note(&app, &identity, address, &id, &wish.command, &run).await;
+    let commands = (wish.command.as_str(), wish.then.as_deref());
+    note(&app, &identity, address, &id, commands, &run).await;
     Ok((StatusCode::ACCEPTED, Json(Taken::from(run?))))
 }
 
@@ -117,18 +119,18 @@ pub(crate) async fn bulk(
     let valid: Vec<HostId> = wish.hosts.iter().flat_map(|id| named(id)).collect();
     charge_bulk(&app, &identity, valid.len())?;
     let runs: Vec<_> = if wish.command == STOP {
+        no_then(wish.then.as_deref())?;
         let stops = valid.clone().into_iter().map(|id| {
             let (app, wish) = (&app, stop_wish(&identity, wish.force));
             async move { app.core.stop(&id, wish).await }
         });
         stream::iter(stops).buffered(STOPS_AT_ONCE).collect().await
     } else {
-        let command = command_name(&wish.command)?;
-        app.core
-            .enqueue(&valid, &command, &identity.name, expiry(wish.expires)?)
-            .await
+        let order = order(&identity, &wish.command, wish.then.as_deref(), wish.expires)?;
+        app.core.enqueue(&valid, order).await
     };
-    note_bulk(&app, &identity, address, &wish.command, &valid, &runs).await;
+    let commands = (wish.command.as_str(), wish.then.as_deref());
+    note_bulk(&app, &identity, address, commands, &valid, &runs).await;
     let mut runs = runs.into_iter();
     let results = wish.hosts.iter().map(|id| match named(id) {
         Ok(_) => runs
@@ -155,17 +157,26 @@ async fn note(
     identity: &Identity,
     address: ClientAddress,
     host: &HostId,
-    command: &str,
+    (command, then): (&str, Option<&str>),
     run: &Result<Run, CommandError>,
 ) {
     let note = note_of(identity, address, command).host(host);
+    let then = then.map(|then| note_of(identity, address, then).host(host));
     match run {
         Ok(run) => {
-            app.audit
-                .done(note.command(&run.command).run(&run.run_id))
-                .await;
+            let done = note.command(&run.command).run(&run.run_id);
+            app.audit.done(done).await;
+            if let Some(then) = then {
+                let after = format!("once {} is ok", run.run_id);
+                app.audit.done(then.detail(&after)).await;
+            }
         }
-        Err(error) => app.audit.refused(note, error.to_string()).await,
+        Err(error) => {
+            app.audit.refused(note, error.to_string()).await;
+            if let Some(then) = then {
+                app.audit.refused(then, error.to_string()).await;
+            }
+        }
     }
 }
 
@@ -174,12 +185,12 @@ async fn note_bulk(
     app: &App,
     identity: &Identity,
     address: ClientAddress,
-    command: &str,
+    (command, then): (&str, Option<&str>),
     hosts: &[HostId],
     runs: &[Result<Run, CommandError>],
 ) {
     if let ([host], [run]) = (hosts, runs) {
-        return note(app, identity, address, host, command, run).await;
+        return note(app, identity, address, host, (command, then), run).await;
     }
     let taken: Vec<&Run> = runs.iter().flatten().collect();
     let mut refusals = hosts
@@ -196,7 +207,9 @@ async fn note_bulk(
         let why = why.unwrap_or_else(|| "no host was named".to_owned());
         return app.audit.refused(note, why).await;
     }
-    let mut note = note.hosts(taken.iter().map(|run| run.host_id.clone()).collect());
+    let hosts: Vec<HostId> = taken.iter().map(|run| run.host_id.clone()).collect();
+    let then = then.map(|then| note_of(identity, address, then).hosts(hosts.clone()));
+    let mut note = note.hosts(hosts);
     // The runs of one request nearly always have one id.
     if taken.iter().all(|run| run.run_id == taken[0].run_id) {
         note = note.run(&taken[0].run_id);
@@ -205,6 +218,10 @@ async fn note_bulk(
         note = note.detail(&why);
     }
     app.audit.done(note).await;
+    if let Some(then) = then {
+        let after = format!("once {command} is ok");
+        app.audit.done(then.detail(&after)).await;
+    }
 }
 
 fn note_of(identity: &Identity, address: ClientAddress, command: &str) -> Note {
@@ -239,6 +256,31 @@ fn stop_wish(identity: &Identity, force: Option<bool>) -> StopWish {
     StopWish {
         requested_by: identity.name.clone(),
         force: force.unwrap_or(false),
+    }
+}
+
+fn order(
+    identity: &Identity,
+    command: &str,
+    then: Option<&str>,
+    expires: Option<u64>,
+) -> Result<Order, Problem> {
+    Ok(Order {
+        command: command_name(command)?,
+        then: then.map(command_name).transpose()?,
+        requested_by: identity.name.clone(),
+        expires: expiry(expires)?,
+    })
+}
+
+/// Nothing follows a stop.
+fn no_then(then: Option<&str>) -> Result<(), Problem> {
+    match then {
+        Some(_) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "`then` goes with a command, not with `stop`: leave it out".to_owned(),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -39,21 +39,26 @@ pub(crate) enum StopEffect {
 }
 
 impl Fleet {
-    /// Keeps the place for a run of `command` until [`add_run`](Self::add_run) or [`release`](Self::release).
-    pub(crate) fn reserve(&self, host_id: &HostId, command: &CommandName) -> Result<(), Refusal> {
+    /// Keeps the place for a run of the first of these commands until [`add_run`](Self::add_run) or
+    /// [`release`](Self::release). The host must offer them all.
+    pub(crate) fn reserve(
+        &self,
+        host_id: &HostId,
+        commands: &[&CommandName],
+    ) -> Result<(), Refusal> {
         let mut inner = self.lock();
         let host = inner
             .hosts
             .get_mut(host_id)
             .ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
         if let Some(offered) = &host.stored.facts.commands
-            && !offered.contains(command)
+            && let Some(command) = commands.iter().find(|command| !offered.contains(command))
         {
             let offers: Vec<_> = offered.iter().map(CommandName::as_str).collect();
             let offers = offers.join(", ");
             return Err(Refusal::NotOffered {
                 host_id: host_id.clone(),
-                command: command.clone(),
+                command: (*command).clone(),
                 offers,
             });
         }
@@ -93,16 +98,16 @@ impl Fleet {
         wish: StopWish,
     ) -> Result<(RunRecord, StopEffect), Refusal> {
         let run_id = {
-            let inner = self.lock();
+            let mut inner = self.lock();
             let host = inner
                 .hosts
-                .get(host_id)
+                .get_mut(host_id)
                 .ok_or_else(|| Refusal::NoHost(host_id.clone()))?;
-            let run = &host
-                .current()
-                .ok_or_else(|| Refusal::NothingToStop(host_id.clone()))?
-                .record
-                .run;
+            let Some(current) = host.current() else {
+                let record = host.drop_follower(host_id)?;
+                return Ok((record, StopEffect::Cancelled));
+            };
+            let run = &current.record.run;
             if run.phase.is_some_and(|phase| phase.is_activating()) && !wish.force {
                 return Err(Refusal::Activating(host_id.clone()));
             }
@@ -112,6 +117,7 @@ impl Fleet {
         let record = self.update_run(host_id, &run_id, |record| {
             let force = wish.force || record.stop.as_ref().is_some_and(|before| before.force);
             record.stop = Some(StopWish { force, ..wish });
+            record.follow_up = None;
             if record.run.status == Status::Queued && !record.sent {
                 cancel(record);
                 effect = StopEffect::Cancelled;

@@ -1,3 +1,4 @@
+use super::commands::Refusal;
 use super::tail::{Tail, Watchers};
 use crate::dashboard::state::{RunRecord, StoredHost};
 use crate::protocol::{
@@ -70,6 +71,8 @@ pub(super) struct Entry {
     /// It is over, but its log is not durable: a row that says more than the files would have its host forget
     /// lines.
     pub(super) held: bool,
+    /// The run that follows it is being stored, so that it cannot be taken back any more.
+    pub(super) is_following: bool,
 }
 
 impl Entry {
@@ -189,6 +192,7 @@ impl Host {
                 changes: 0,
                 stored: 0,
                 held: false,
+                is_following: false,
             });
         }
         self.let_go()
@@ -211,5 +215,19 @@ impl Host {
             stays
         });
         gone
+    }
+
+    /// Cancels the run that is to follow one that ended, before it is stored; gives the one that ended.
+    pub(super) fn drop_follower(&mut self, host_id: &HostId) -> Result<RunRecord, Refusal> {
+        let mut runs = self.runs.iter_mut();
+        let ended = runs.find(|entry| entry.record.is_followed());
+        let ended = ended.ok_or_else(|| Refusal::NothingToStop(host_id.clone()))?;
+        if ended.is_following {
+            return Err(Refusal::Reserved(host_id.clone()));
+        }
+        ended.record.follow_up = None;
+        ended.changes += 1;
+        self.reserved = false;
+        Ok(ended.full_record())
     }
 }

@@ -139,6 +139,8 @@ impl Fleet {
                 return None;
             }
             update(&mut entry.record);
+            entry.record.settle_follow_up();
+            let is_followed = entry.record.is_followed();
             entry.changes += 1;
             let run = &mut entry.record.run;
             run.phase = if run.status == Status::Running {
@@ -148,6 +150,8 @@ impl Fleet {
             };
             let record = entry.full_record();
             host.stored.note_deployment(&record);
+            // The place of the run that follows: nobody else's command comes between.
+            host.reserved |= is_followed;
             inner.show_run(host_id, run_id);
             if before != record.run.status {
                 inner.show_host(host_id);

@@ -25,18 +25,26 @@ impl Fleet {
 
     /// What there is to store of a run, and which of its changes that is.
     pub(crate) fn to_store(&self, host_id: &HostId, run_id: &RunId) -> Option<(ToStore, u64)> {
-        let inner = self.lock();
-        let host = inner.hosts.get(host_id)?;
-        let entry = host.entry(run_id)?;
-        let is_held = entry.held && !entry.is_open();
-        (!is_held).then(|| {
-            let is_deployed = !entry.is_open() && host.stored.is_deployed_by(run_id);
-            let to_store = ToStore {
-                record: entry.full_record(),
-                host: is_deployed.then(|| host.stored.clone()),
-            };
-            (to_store, entry.changes)
-        })
+        let mut inner = self.lock();
+        let host = inner.hosts.get_mut(host_id)?;
+        let is_deployed = host.stored.is_deployed_by(run_id);
+        let stored = is_deployed.then(|| host.stored.clone());
+        let entry = host.entry_mut(run_id)?;
+        let is_over = !entry.is_open();
+        if entry.held && is_over {
+            return None;
+        }
+        entry.is_following = entry.record.is_followed();
+        let to_store = ToStore {
+            record: entry.full_record(),
+            host: stored.filter(|_| is_over),
+        };
+        Some((to_store, entry.changes))
+    }
+
+    /// Notes that a run could not be stored, nor the one that follows it.
+    pub(crate) fn not_stored(&self, host_id: &HostId, run_id: &RunId) {
+        self.entry(host_id, run_id, |entry| entry.is_following = false);
     }
 
     /// Notes which change of a run the database has. Ended runs that had to wait for that are let go.
@@ -47,6 +55,11 @@ impl Fleet {
         };
         if let Some(entry) = host.entry_mut(run_id) {
             entry.stored = entry.stored.max(change);
+            if entry.record.is_followed() && !entry.is_unstored() {
+                entry.record.follow_up = None;
+                entry.is_following = false;
+                host.reserved = false;
+            }
         }
         let gone = host.let_go();
         inner.forget_runs(host_id, gone);

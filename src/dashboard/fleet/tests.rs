@@ -38,26 +38,26 @@ fn wish(force: bool) -> StopWish {
 fn a_host_takes_one_run_at_a_time() {
     let fleet = fleet();
     assert!(matches!(
-        fleet.reserve(&host("h9"), &switch()),
+        fleet.reserve(&host("h9"), &[&switch()]),
         Err(Refusal::NoHost(_))
     ));
-    fleet.reserve(&host("h1"), &switch()).unwrap();
+    fleet.reserve(&host("h1"), &[&switch()]).unwrap();
     assert!(matches!(
-        fleet.reserve(&host("h1"), &switch()),
+        fleet.reserve(&host("h1"), &[&switch()]),
         Err(Refusal::Reserved(_))
     ));
     fleet.release(&host("h1"));
-    fleet.reserve(&host("h1"), &switch()).unwrap();
+    fleet.reserve(&host("h1"), &[&switch()]).unwrap();
     let run = add(&fleet, 1, Status::Queued);
     assert!(matches!(
-        fleet.reserve(&host("h1"), &switch()),
+        fleet.reserve(&host("h1"), &[&switch()]),
         Err(Refusal::Busy {
             status: Status::Queued,
             ..
         })
     ));
     fleet.update_run(&host("h1"), &run, |record| record.run.status = Status::Ok);
-    fleet.reserve(&host("h1"), &switch()).unwrap();
+    fleet.reserve(&host("h1"), &[&switch()]).unwrap();
 }
 
 #[test]
@@ -68,11 +68,11 @@ fn a_host_that_said_nothing_of_commands_takes_any_and_one_that_did_no_other() {
         serde_json::from_value(register).unwrap()
     };
     fleet.register(&host("h1"), &register(json!(null)));
-    fleet.reserve(&host("h1"), &switch()).unwrap();
+    fleet.reserve(&host("h1"), &[&switch()]).unwrap();
     fleet.release(&host("h1"));
     fleet.register(&host("h1"), &register(json!(["pull"])));
     assert!(matches!(
-        fleet.reserve(&host("h1"), &switch()),
+        fleet.reserve(&host("h1"), &[&switch()]),
         Err(Refusal::NotOffered { .. })
     ));
 }

@@ -168,6 +168,12 @@ impl OpenRun {
         self.log.footer().is_some() && self.syncing.done() > self.log.next_seq()
     }
 
+    /// Whether the run is over, its end is not in the database, and no write or sync of its log has failed.
+    pub(super) fn is_ended_unstored(&self) -> bool {
+        let has_failed = self.syncing.has_failed() || self.stalled_until.is_some();
+        self.log.footer().is_some() && !self.persisted && !has_failed
+    }
+
     /// Takes the end off again, of a run that was held for lost.
     pub(super) fn revive(&mut self, core: &Core) {
         if self.log.footer().is_none() {

@@ -247,6 +247,26 @@ impl HostRuns {
             "the connection ended before the host told how this run ended",
         )
         .await;
+        self.store_ends(core).await;
+    }
+
+    /// Stores the ends whose logs are not known to be durable yet: the host may not come back for long, and what is
+    /// to follow them must not wait for that.
+    async fn store_ends(&mut self, core: &Arc<Core>) {
+        let ended = self.open.iter().filter(|(_, run)| run.is_ended_unstored());
+        let ended: Vec<RunId> = ended.map(|(run_id, _)| run_id.clone()).collect();
+        for run_id in ended {
+            let Some(run) = self.open.get_mut(&run_id) else {
+                continue;
+            };
+            let sync = || run.log.sync_handle().sync();
+            if let Err(error) = core.writes.block(sync).await {
+                core.health.fault(error.to_string());
+                continue;
+            }
+            core.fleet.durable(&self.host_id, &run_id);
+            run.persisted = core.persist(&self.host_id, &run_id).await.is_ok();
+        }
     }
 }
 

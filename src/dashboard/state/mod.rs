@@ -12,7 +12,7 @@ mod tokens;
 mod writer;
 
 pub(crate) use hosts::StoredHost;
-pub(crate) use runs::{Known, RunRecord, StopWish, ToStore};
+pub(crate) use runs::{FollowUp, Known, RunRecord, StopWish, ToStore};
 pub(crate) use writer::{Lane, WriteCounters};
 
 use reader::Reader;

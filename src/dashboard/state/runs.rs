@@ -4,7 +4,8 @@ use crate::protocol::{Deployment, HostId, Run, RunId, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A run, and what only the dashboard needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,18 @@ pub(crate) struct RunRecord {
     pub(crate) sent: bool,
     /// That somebody asked for its end.
     pub(crate) stop: Option<StopWish>,
+    /// What starting the run's `then` takes, while that may still come to be. Gone once it was started, or the run
+    /// ended in any other way than `ok`, or somebody asked for its end.
+    #[serde(default)]
+    pub(crate) follow_up: Option<FollowUp>,
+}
+
+/// What the run that follows another one is stored with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FollowUp {
+    pub(crate) nonce: String,
+    /// How long it waits for its host, in milliseconds from when it is started.
+    pub(crate) expires_ms: i64,
 }
 
 /// What is stored of a run at once.
@@ -56,7 +69,45 @@ impl RunRecord {
             nonce: None,
             sent: true,
             stop: None,
+            follow_up: None,
         }
+    }
+
+    /// Drops the follow-up of a run that ended in any other way than `ok`.
+    pub(crate) fn settle_follow_up(&mut self) {
+        let status = self.run.status;
+        if status.is_final() && status != Status::Ok {
+            self.follow_up = None;
+        }
+    }
+
+    /// Whether the run ended well and its `then` is to be started.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.run.status == Status::Ok && self.follow_up.is_some()
+    }
+
+    /// The run to start after this one, whose id is yet to be found. From then on it is no longer to be started.
+    fn take_follower(&mut self, number: impl FnOnce() -> u64) -> Option<Self> {
+        self.settle_follow_up();
+        if !self.is_followed() {
+            return None;
+        }
+        let FollowUp { nonce, expires_ms } = self.follow_up.take()?;
+        let command = self.run.then.clone()?;
+        let now = Timestamp::now();
+        let run_id = RunId::compose(now, &command, 1);
+        let mut run = Run::queued(run_id, self.run.host_id.clone(), command);
+        run.number = number();
+        run.after = Some(self.run.run_id.clone());
+        run.requested_by.clone_from(&self.run.requested_by);
+        run.queued = Some(now);
+        let expires = now.millis().saturating_add(expires_ms);
+        run.expires = Some(Timestamp::from_millis(expires));
+        Some(Self {
+            nonce: Some(nonce),
+            sent: false,
+            ..Self::of(run)
+        })
     }
 
     fn at(&self) -> i64 {
@@ -97,6 +148,49 @@ fn write(connection: &Connection, record: &RunRecord) -> rusqlite::Result<()> {
     .map(drop)
 }
 
+/// Gives a run the first id that is free in its second.
+fn find_id(connection: &Connection, record: &mut RunRecord) -> rusqlite::Result<()> {
+    let when = record.run.queued.unwrap_or_else(Timestamp::now);
+    let mut attempt = 1;
+    loop {
+        record.run.run_id = RunId::compose(when, &record.run.command, attempt);
+        let id = (record.run.host_id.as_str(), record.run.run_id.as_str());
+        let taken = "SELECT 1 FROM runs WHERE host_id = ?1 AND run_id = ?2
+                     UNION ALL SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2";
+        if !connection.prepare_cached(taken)?.exists(id)? {
+            return Ok(());
+        }
+        attempt += 1;
+    }
+}
+
+fn stored(connection: &Connection, run: &Run) -> rusqlite::Result<Option<RunRecord>> {
+    let mut one =
+        connection.prepare_cached("SELECT record FROM runs WHERE host_id = ?1 AND run_id = ?2")?;
+    let id = (run.host_id.as_str(), run.run_id.as_str());
+    let json: Option<String> = one.query_row(id, |row| row.get(0)).optional()?;
+    Ok(json.and_then(|json| read(&json)))
+}
+
+/// Stores a run, and with its end the run that follows it: the database alone says whether that was done before, so
+/// it is done once. Gives the run that follows.
+fn write_with_follower(
+    connection: &Connection,
+    record: &mut RunRecord,
+    numbers: &AtomicU64,
+) -> rusqlite::Result<Option<RunRecord>> {
+    let is_pending = record.is_followed()
+        && stored(connection, &record.run)?.is_some_and(|before| before.follow_up.is_some());
+    let follower = record.take_follower(|| numbers.fetch_add(1, Ordering::Relaxed) + 1);
+    let mut follower = follower.filter(|_| is_pending);
+    write(connection, record)?;
+    if let Some(follower) = &mut follower {
+        find_id(connection, follower)?;
+        write(connection, follower)?;
+    }
+    Ok(follower)
+}
+
 impl State {
     /// Gives each run the first id that is free in its second, and stores them all in one transaction.
     pub(crate) async fn add_runs(
@@ -105,18 +199,7 @@ impl State {
     ) -> Result<Vec<RunRecord>, StateError> {
         self.call(move |connection| {
             for record in &mut records {
-                let when = record.run.queued.unwrap_or_else(Timestamp::now);
-                let mut attempt = 1;
-                loop {
-                    record.run.run_id = RunId::compose(when, &record.run.command, attempt);
-                    let id = (record.run.host_id.as_str(), record.run.run_id.as_str());
-                    let taken = "SELECT 1 FROM runs WHERE host_id = ?1 AND run_id = ?2
-                                 UNION ALL SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2";
-                    if !connection.prepare_cached(taken)?.exists(id)? {
-                        break;
-                    }
-                    attempt += 1;
-                }
+                find_id(connection, record)?;
                 write(connection, record)?;
             }
             Ok(records)
@@ -125,21 +208,38 @@ impl State {
     }
 
     /// Stores what `latest` gives at the moment of writing, so that no older state can overtake a newer one.
-    /// Gives what came with it.
+    /// Gives what came with it, and the run that follows it where this is its end.
     pub(crate) async fn save_run<T: Send + 'static>(
         &self,
         lane: Lane,
         latest: impl FnOnce() -> Option<(ToStore, T)> + Send + 'static,
-    ) -> Result<Option<T>, StateError> {
+    ) -> Result<Option<(T, Option<RunRecord>)>, StateError> {
+        let numbers = Arc::clone(&self.numbers);
         self.write(lane, move |connection| {
-            let Some((ToStore { record, host }, with)) = latest() else {
+            let Some((ToStore { mut record, host }, with)) = latest() else {
                 return Ok(None);
             };
-            write(connection, &record)?;
+            let follower = write_with_follower(connection, &mut record, &numbers)?;
             if let Some(host) = host {
                 hosts::write(connection, &record.run.host_id, &host)?;
             }
-            Ok(Some(with))
+            Ok(Some((with, follower)))
+        })
+        .await
+    }
+
+    /// Stores the ends of runs that ended while the dashboard was away, with the runs that follow them; gives those.
+    pub(crate) async fn settle(
+        &self,
+        mut records: Vec<RunRecord>,
+    ) -> Result<Vec<RunRecord>, StateError> {
+        let numbers = Arc::clone(&self.numbers);
+        self.call(move |connection| {
+            let mut followers = Vec::new();
+            for record in &mut records {
+                followers.extend(write_with_follower(connection, record, &numbers)?);
+            }
+            Ok(followers)
         })
         .await
     }
