@@ -7,6 +7,7 @@ use common::{Agent, Dashboard, git};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::{fs, thread};
@@ -287,6 +288,64 @@ fn a_password_in_the_address_reaches_the_server_and_no_command_line() {
         "{asked}"
     );
     assert!(!asked.contains("Zq9"), "{asked}");
+}
+
+#[test]
+fn a_missing_ssh_key_is_named_by_a_pull_over_ssh_and_hinders_nothing_else() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let dashboard = Dashboard::start(&["h1"]);
+    let folder = tempfile::tempdir().unwrap();
+    // As systemd leaves it where the key is missing.
+    fs::write(folder.path().join("ssh_key"), "\n").unwrap();
+    let credentials = folder.path().display().to_string();
+    let start = |url: &str| {
+        let environment = vec![
+            ("CREDENTIALS_DIRECTORY", credentials.clone()),
+            ("SWITCHYARD_SSH_KEY", "/run/secrets/deploy-key".to_owned()),
+        ];
+        let own = json!({"steps": [["sh", "-c", "echo ${GIT_SSH_COMMAND-none}"]]});
+        let config = json!({"repo": {"url": url}, "commands": {"own": own}});
+        let mut agent = Agent::launch_in(environment, dashboard.port, "h1", &config);
+        agent.wait_for_reconnection(0);
+        agent
+    };
+    let agent = start("git@git.example.org:me/config.git");
+    let run = pull(&dashboard);
+    assert_eq!(run["status"], "error", "{run}");
+    let message = run["message"].as_str().unwrap();
+    assert!(message.contains("/run/secrets/deploy-key"), "{message}");
+    let run = dashboard.command("h1", "own");
+    let run = dashboard.wait_done("h1", &run);
+    assert_eq!(run["status"], "ok", "{run}");
+    assert_eq!(lines(&dashboard, &run), ["none"]);
+    drop(agent);
+    let _agent = start(&repository.served().display().to_string());
+    assert_eq!(pull(&dashboard)["status"], "ok");
+}
+
+#[test]
+fn a_build_leaves_its_link_in_the_folder_of_its_run() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let dashboard = Dashboard::start(&["h1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("nixos-rebuild");
+    fs::write(&program, "#!/bin/sh\nln -s /nix/store/built result\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", folder.path().display());
+    let config = json!({"repo": {"url": repository.served()}});
+    let mut agent = Agent::launch_in(vec![("PATH", path)], dashboard.port, "h1", &config);
+    agent.wait_for_reconnection(0);
+    assert_eq!(pull(&dashboard)["status"], "ok");
+    let run = dashboard.command("h1", "build");
+    assert_eq!(dashboard.wait_done("h1", &run)["status"], "ok");
+    let state = agent.dir().join("state");
+    assert!(!state.join("repo/result").is_symlink());
+    assert!(state.join("runs").join(&run).join("result").is_symlink());
 }
 
 /// The command lines of every process.

@@ -195,6 +195,79 @@ fn a_certificate_that_has_expired_is_refused() {
 }
 
 #[test]
+fn a_certificate_without_names_says_what_to_have_made() {
+    let mut params = CertificateParams::new([]).unwrap();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "localhost");
+    let proxied = Proxied::start(&params);
+    let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
+    says_twice(&mut agent, "made with subjectAltName=DNS:localhost");
+}
+
+#[test]
+fn a_certificate_of_an_authority_is_no_servers() {
+    let mut params = named("localhost");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let proxied = Proxied::start(&params);
+    let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
+    says_twice(
+        &mut agent,
+        "is that of an authority and cannot be a server's",
+    );
+}
+
+#[test]
+fn a_certificate_for_other_names_says_which() {
+    let proxied = Proxied::start(&named("elsewhere.example.org"));
+    let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
+    says_twice(&mut agent, "elsewhere.example.org");
+}
+
+/// An agent of `h1` that says this twice while it has `token` in its file.
+fn with_token(dashboard: &Dashboard, token: &str, words: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, token).unwrap();
+    let mut agent = Agent::launch(dashboard.port, "h1", &json!({"token_file": file}));
+    agent.process.wait_to_say(words, 0);
+    let line = agent.process.line_with(words);
+    assert!(line.contains("a-file"), "{line}");
+    assert_eq!(dashboard.host("h1")["online"], false);
+}
+
+#[test]
+fn what_is_pasted_in_place_of_the_token_is_told_apart() {
+    let dashboard = Dashboard::start(&["h1", "h2"]);
+    let token = Dashboard::token("h1");
+    with_token(
+        &dashboard,
+        &format!("h1 {token}\n"),
+        "holds two words, such as the host and its token",
+    );
+    with_token(&dashboard, &format!("sha256:{token}"), "holds a hash");
+    with_token(
+        &dashboard,
+        &common::sha256_hex(&token),
+        "this is the hash of a host's token",
+    );
+    with_token(
+        &dashboard,
+        &Dashboard::token("h2"),
+        "the tokens of two hosts may have been swapped",
+    );
+    with_token(&dashboard, "a-wrong-token", "refuses the token");
+}
+
+#[test]
+fn addresses_that_refuse_are_named() {
+    // On that port nobody listens.
+    let mut agent = Agent::launch(1, "h1", &json!({}));
+    let words = "cannot reach 127.0.0.1 port 1: 127.0.0.1: ";
+    agent.process.wait_to_say(words, 0);
+}
+
+#[test]
 fn a_dashboard_without_tls_is_told_from_one_that_is_not_there() {
     let dashboard = Dashboard::start(&["h1"]);
     let folder = tempfile::tempdir().unwrap();

@@ -23,6 +23,8 @@ pub(super) fn is_built_in(command: &CommandName) -> bool {
 pub(super) struct Plan {
     /// Each an argv.
     pub(super) steps: Vec<Vec<String>>,
+    /// They leave files where they run, which are not to be in the repository.
+    pub(super) in_run_folder: bool,
     /// What the built-in `pull` does in place of steps.
     pub(super) pull: Option<Pull>,
     /// Added to the environment of the steps.
@@ -119,6 +121,7 @@ impl Catalogue {
             if let Some(steps) = &custom.steps {
                 plan.steps.clone_from(steps);
                 plan.pull = None;
+                plan.in_run_folder = false;
                 // Nobody is there to answer. The rest is up to the steps.
                 plan.environment.truncate(1);
                 // The built-in checks belong to the built-in steps.
@@ -126,6 +129,7 @@ impl Catalogue {
             }
             if let Some(checks) = &custom.checks {
                 plan.checks = Some(checks.into());
+                plan.in_run_folder = false;
             }
             plan.timeout = custom.timeout;
         }
@@ -205,6 +209,8 @@ impl Catalogue {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Plan {
             steps,
+            // It leaves a link `result`.
+            in_run_folder: command == "build",
             pull: (command == "pull").then(|| self.pull()).flatten(),
             environment: ENVIRONMENT.map(owned).into(),
             checks,

@@ -1,24 +1,33 @@
 //! Opens the connection to the dashboard.
 
 use super::config::Config;
+use super::owner;
+use super::reach::{Tried, reach};
 use super::tls::{self, TlsError};
+use super::token::{self, Form};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, StatusCode, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
 
 use crate::protocol::MAX_FRAME_BYTES;
 
-/// For the whole of an attempt, and for one of several addresses.
-const LIMIT: Duration = Duration::from_secs(10);
-const ADDRESS_LIMIT: Duration = Duration::from_secs(4);
+/// How long the TLS handshake may take.
+const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the dashboard may take to answer the request for a WebSocket.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to the dashboard.
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -26,8 +35,10 @@ pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
-    #[error("cannot read the token file {}: {source}; create it, or correct token_file", path.display())]
+    #[error("cannot read the token file {}: {source}{}; create it, or correct token_file", path.display(), owner::hint(path, source))]
     Token { path: PathBuf, source: io::Error },
+    #[error("the token file {} {form}", path.display())]
+    Form { path: PathBuf, form: Form },
     #[error("the token file {} holds no token; write one there, as made by `switchyard token`", .0.display())]
     NoToken(PathBuf),
     #[error(
@@ -37,19 +48,32 @@ pub(super) enum ConnectError {
     NoSecret { token: PathBuf, secret: PathBuf },
     #[error("cannot find the address of {host}: {source}")]
     Lookup { host: String, source: io::Error },
-    #[error("cannot reach {host} port {port}: {source}")]
+    #[error("cannot reach {host} port {port}: {tried}")]
     Unreachable {
         host: String,
         port: u16,
-        source: io::Error,
+        tried: Tried,
     },
-    #[error("no answer within {} s", LIMIT.as_secs())]
-    Timeout,
     #[error(
-        "the dashboard refuses the token in {}: it is wrong, or its hash is not in the dashboard's agents file; make a new one with `switchyard token`",
-        .0.display()
+        "{server} took the connection, and no TLS handshake came within {} s; correct the address or the port in `dashboard`",
+        TLS_TIMEOUT.as_secs()
     )]
-    Unauthorized(PathBuf),
+    NoHandshake { server: String },
+    #[error(
+        "{server} took the connection, and did not answer the request for a WebSocket within {} s",
+        UPGRADE_TIMEOUT.as_secs()
+    )]
+    NoAnswer { server: String },
+    #[error(
+        "the dashboard refuses the token in {}: it is wrong, or its hash is not in the dashboard's agents file; make a new one with `switchyard token`{}",
+        path.display(), said.as_ref().map_or_else(String::new, |said| format!(". It says: {said}"))
+    )]
+    Unauthorized { path: PathBuf, said: Option<String> },
+    #[error(
+        "the dashboard answers 421: it does not go by the name {host}, and does not know the token in {}; let the proxy before it pass the header Host on, set public_url of the dashboard to that name, and check the token",
+        path.display()
+    )]
+    OtherName { host: String, path: PathBuf },
     #[error(
         "the dashboard refuses the enrolment secret in {}: it is wrong, used, or expired; make another with `switchyard admin new-enrolment`",
         .0.display()
@@ -68,8 +92,10 @@ pub(super) enum ConnectError {
 impl ConnectError {
     /// Whether the dashboard does not want this agent, so that there is no hurry.
     pub(super) fn is_unwanted(&self) -> bool {
-        matches!(self, Self::Unauthorized(_) | Self::NotEnrolled(_))
-            || matches!(self, Self::Refused(status) if *status == StatusCode::FORBIDDEN)
+        matches!(
+            self,
+            Self::Unauthorized { .. } | Self::NotEnrolled(_) | Self::Form { .. }
+        ) || matches!(self, Self::Refused(status) if *status == StatusCode::FORBIDDEN)
     }
 }
 
@@ -82,41 +108,68 @@ impl From<tungstenite::Error> for ConnectError {
     }
 }
 
-/// Connects and authenticates. The token is read anew each time.
+/// Connects and authenticates. The token is read anew each time. Each step has its own limit.
 pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
-    timeout(LIMIT, attempt(config))
-        .await
-        .map_err(|_| ConnectError::Timeout)?
-}
-
-async fn attempt(config: &Config) -> Result<Socket, ConnectError> {
     let key = Key::of(config);
     let request = request(config, &key)?;
-    let connector = if config.dashboard.is_tls() {
-        Connector::Rustls(Arc::new(tls::client_config(config.ca_file.as_deref())?))
-    } else {
-        Connector::Plain
+    let endpoint = &config.dashboard;
+    let tls = match endpoint.is_tls() {
+        true => Some(tls::client_config(config.ca_file.as_deref())?),
+        false => None,
     };
-    let stream = reach(config.dashboard.host(), config.dashboard.port()).await?;
+    let stream = reach(endpoint.host(), endpoint.port()).await?;
+    let server = stream.peer_addr().map_or_else(
+        |_| format!("{} port {}", endpoint.host(), endpoint.port()),
+        |address| address.to_string(),
+    );
+    let stream = match tls {
+        Some(tls) => MaybeTlsStream::Rustls(secure(config, tls, stream, &server).await?),
+        None => MaybeTlsStream::Plain(stream),
+    };
     let limits = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .max_message_size(Some(MAX_FRAME_BYTES))
         .max_frame_size(Some(MAX_FRAME_BYTES));
-    match client_async_tls_with_config(request, stream, Some(limits), Some(connector)).await {
-        Ok((socket, _)) => Ok(socket),
-        Err(tungstenite::Error::Http(response))
-            if response.status() == StatusCode::UNAUTHORIZED =>
-        {
-            Err(key.refused())
+    let upgrade = client_async_with_config(request, stream, Some(limits));
+    match timeout(UPGRADE_TIMEOUT, upgrade).await {
+        Err(_) => Err(ConnectError::NoAnswer { server }),
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(tungstenite::Error::Http(response))) => Err(refusal(config, &key, &response)),
+        Ok(Err(error)) => Err(error.into()),
+    }
+}
+
+/// Makes sure that it is the dashboard, and that nobody else listens.
+async fn secure(
+    config: &Config,
+    tls: ClientConfig,
+    stream: TcpStream,
+    server: &str,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let host = config.dashboard.host();
+    let name = ServerName::try_from(host.to_owned()).map_err(TlsError::Name)?;
+    let handshake = TlsConnector::from(Arc::new(tls)).connect(name, stream);
+    match timeout(TLS_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => {
+            let tls = TlsError::of(&error, host, config.ca_file.as_deref());
+            Err(tls.map_or_else(|| tungstenite::Error::Io(error).into(), Into::into))
         }
-        Err(tungstenite::Error::Io(error)) => {
-            let (host, ca_file) = (config.dashboard.host(), config.ca_file.as_deref());
-            Err(match TlsError::of(&error, host, ca_file) {
-                Some(tls) => tls.into(),
-                None => tungstenite::Error::Io(error).into(),
-            })
-        }
-        Err(error) => Err(error.into()),
+        Err(_) => Err(ConnectError::NoHandshake {
+            server: server.to_owned(),
+        }),
+    }
+}
+
+/// Why the dashboard does not want a WebSocket.
+fn refusal(config: &Config, key: &Key<'_>, response: &Response<Option<Vec<u8>>>) -> ConnectError {
+    match response.status() {
+        StatusCode::UNAUTHORIZED => key.refused(token::detail(response.body().as_deref())),
+        StatusCode::MISDIRECTED_REQUEST => ConnectError::OtherName {
+            host: config.dashboard.host().to_owned(),
+            path: key.path().to_owned(),
+        },
+        status => ConnectError::Refused(status),
     }
 }
 
@@ -137,17 +190,29 @@ impl<'a> Key<'a> {
         }
     }
 
+    /// The file that holds it.
+    fn path(&self) -> &Path {
+        let (Self::Token(path) | Self::Enrolment { secret: path, .. }) = self;
+        path
+    }
+
     /// Its text.
     fn read(&self) -> Result<String, ConnectError> {
-        let (Self::Token(path) | Self::Enrolment { secret: path, .. }) = self;
+        let path = self.path();
         match std::fs::read_to_string(path) {
             Ok(text) if text.trim().is_empty() => Err(self.missing()),
-            Ok(text) => Ok(text.trim().to_owned()),
+            Ok(text) => match token::check(text.trim()) {
+                Ok(()) => Ok(text.trim().to_owned()),
+                Err(form) => Err(ConnectError::Form {
+                    path: path.to_owned(),
+                    form,
+                }),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_secret() => {
                 Err(self.missing())
             }
             Err(source) => {
-                let path = (*path).to_owned();
+                let path = path.to_owned();
                 Err(ConnectError::Token { path, source })
             }
         }
@@ -168,9 +233,13 @@ impl<'a> Key<'a> {
         }
     }
 
-    fn refused(&self) -> ConnectError {
+    /// The dashboard does not take it, and may have said why.
+    fn refused(&self, said: Option<String>) -> ConnectError {
         match *self {
-            Self::Token(path) => ConnectError::Unauthorized(path.to_owned()),
+            Self::Token(path) => ConnectError::Unauthorized {
+                path: path.to_owned(),
+                said,
+            },
             Self::Enrolment { secret, .. } => ConnectError::NotEnrolled(secret.to_owned()),
         }
     }
@@ -185,45 +254,21 @@ fn request(config: &Config, key: &Key<'_>) -> Result<Request<()>, ConnectError> 
     Ok(request)
 }
 
-/// The first of the host's addresses that answers.
-async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let addresses = lookup_host((host, port))
-        .await
-        .map_err(|source| ConnectError::Lookup {
-            host: host.to_owned(),
-            source,
-        })?;
-    let mut source = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match timeout(ADDRESS_LIMIT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Lines are sent when they are there; a socket without it would hold small ones back.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::warn!("cannot set TCP_NODELAY: {error}");
-                }
-                return Ok(stream);
-            }
-            Ok(Err(error)) => source = error,
-            Err(_) => source = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(ConnectError::Unreachable {
-        host: host.to_owned(),
-        port,
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn there_is_no_hurry_only_after_401_and_403() {
-        assert!(ConnectError::Unauthorized(PathBuf::new()).is_unwanted());
+        let unauthorized = ConnectError::Unauthorized {
+            path: PathBuf::new(),
+            said: None,
+        };
+        assert!(unauthorized.is_unwanted());
         assert!(ConnectError::NotEnrolled(PathBuf::new()).is_unwanted());
         assert!(ConnectError::Refused(StatusCode::FORBIDDEN).is_unwanted());
         assert!(!ConnectError::Refused(StatusCode::BAD_GATEWAY).is_unwanted());
-        assert!(!ConnectError::Timeout.is_unwanted());
+        let server = "192.0.2.1:443".to_owned();
+        assert!(!ConnectError::NoAnswer { server }.is_unwanted());
     }
 }

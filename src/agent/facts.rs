@@ -1,8 +1,9 @@
 //! What the host is, read from the places where NixOS, systemd and the kernel keep it.
 
 use super::behind::Behind;
+use super::system;
 use crate::clone::Revisions;
-use crate::protocol::{Facts, Status, StatusReport};
+use crate::protocol::{Facts, Status, StatusReport, Systems};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,9 @@ impl FactsSource {
     /// The facts as they are now. `commands` and `heartbeat_interval` are the caller's.
     pub(super) fn read(&self) -> Facts {
         let os_version = self.nixos_version();
-        let system = self.link("run/current-system");
+        let systems = system::read(&self.root);
+        let reasons = system::reboot_reasons(&self.root, &systems);
+        let system = systems.running.clone();
         let revision = self.revisions.head();
         let of_commit = system.as_deref().zip(revision.as_deref());
         Facts {
@@ -42,10 +45,18 @@ impl FactsSource {
             agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             nixpkgs_version: self.text("run/current-system/nixos-version"),
             kernel: self.text("proc/sys/kernel/osrelease"),
-            generation: self.generation(),
+            generation: systems.generation,
             system,
             revision,
-            reboot_required: self.reboot_required(),
+            reboot_required: reasons.as_ref().map(|reasons| !reasons.is_empty()),
+            systems: Systems {
+                running: systems.running,
+                booted: systems.booted,
+                profile: systems.profile,
+                boot_default: None,
+                running_generation: systems.running_generation,
+                reboot_reasons: reasons,
+            },
             boot_id: self.boot_id(),
             os_version: os_version.flatten(),
             ..Facts::default()
@@ -65,14 +76,9 @@ impl FactsSource {
         }
     }
 
-    /// The number in `system-42-link`, to which the system profile points.
+    /// The number of the system profile's generation.
     pub(super) fn generation(&self) -> Option<u64> {
-        let link = self.link("nix/var/nix/profiles/system")?;
-        let name = Path::new(&link).file_name()?.to_str()?;
-        name.strip_prefix("system-")?
-            .strip_suffix("-link")?
-            .parse()
-            .ok()
+        system::read(&self.root).generation
     }
 
     /// The kernel's id of this boot.
@@ -93,18 +99,6 @@ impl FactsSource {
             )
         };
         (value("ID").as_deref() == Some("nixos")).then(|| value("VERSION_ID"))
-    }
-
-    /// Whether what was booted differs from what is current.
-    fn reboot_required(&self) -> Option<bool> {
-        let booted = self.link("run/booted-system")?;
-        let current = self.link("run/current-system")?;
-        let mut differs = false;
-        for part in ["kernel", "initrd", "systemd"] {
-            let of = |system: &str| self.link(Path::new(system).join(part).to_str()?);
-            differs |= of(&booted)? != of(&current)?;
-        }
-        Some(differs)
     }
 
     fn link(&self, path: &str) -> Option<String> {
@@ -198,7 +192,7 @@ mod tests {
         assert_eq!(source.read().reboot_required, Some(false));
         link(root, "run/booted-system", "/nix/store/old");
         assert_eq!(source.read().reboot_required, Some(true));
-        fs::remove_file(root.join("nix/store/old/initrd")).unwrap();
+        fs::remove_file(root.join("nix/store/old/kernel")).unwrap();
         assert_eq!(source.read().reboot_required, None);
     }
 }

@@ -23,11 +23,15 @@ mod lock;
 mod metrics;
 mod orders;
 mod outbound;
+mod owner;
+mod reach;
 mod removal;
 mod requests;
 mod runs;
 mod session;
+mod system;
 mod tls;
+mod token;
 mod uplink;
 mod watch;
 
@@ -51,8 +55,8 @@ use tracing::Instrument;
 pub enum Error {
     /// The state folder cannot be used.
     #[error(
-        "{}: {source}; the agent keeps its runs there: make the folder usable, or set state_dir to another",
-        path.display()
+        "{}: {source}{}; the agent keeps its runs there: make it usable, or set state_dir to another folder",
+        path.display(), owner::hint(path, source)
     )]
     State {
         /// The file or folder.

@@ -71,8 +71,9 @@ impl Agent {
         if limit.is_some_and(|limit| received.elapsed() >= limit) {
             return self.reject(request, "it came too late");
         }
+        let rundir = self.runs.dir(&request.run_id);
         let steps = match &plan.pull {
-            Some(_) => vec![clone::step(self.runs.dir(&request.run_id).path())],
+            Some(_) => vec![clone::step(rundir.path())],
             None => plan.steps,
         };
         let spec = Spec {
@@ -86,6 +87,7 @@ impl Agent {
             environment: plan.environment,
             steps,
             pull: plan.pull,
+            steps_dir: plan.in_run_folder.then(|| rundir.path().to_owned()),
             checks: plan.checks,
             work_dir: self.catalogue.repo_dir().to_owned(),
             timeout: plan.timeout,

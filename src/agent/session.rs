@@ -12,13 +12,14 @@ use super::runs::Runs;
 use crate::lifecycle::{self, Shutdown};
 use crate::logging;
 use crate::protocol::{
-    self, Ack, CommandRequest, Enrolled, Heartbeat, PROTOCOL, Register, Registered, Resume,
+    self, Ack, CommandRequest, Enrolled, Heartbeat, HostId, PROTOCOL, Register, Registered, Resume,
     ResumeFrom, RunId, StatusReport, StopRequest, Timestamp, close, shorten_name,
 };
 use crate::runlog::LogError;
 use crate::spool::StopOrder;
 use futures_util::stream::{SplitStream, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
@@ -44,12 +45,21 @@ pub(super) enum End {
     Removed,
     #[error("the dashboard closed the connection{}", said(.0.as_ref()))]
     Closed(Option<CloseFrame>),
+    #[error(
+        "the token in {} is not that of host \"{host_id}\": {reason}; correct host_id, or put the token of this host there (the tokens of two hosts may have been swapped)",
+        token_file.display()
+    )]
+    TokenOfOther {
+        token_file: PathBuf,
+        host_id: HostId,
+        reason: String,
+    },
     #[error("nothing was heard from the dashboard for {} s", SILENCE.as_secs())]
     Silent,
     #[error("the dashboard sent what is no message: {0}")]
     Malformed(String),
     #[error("the dashboard takes the token for that of host \"{0}\"; correct host_id or the token")]
-    OtherHost(protocol::HostId),
+    OtherHost(HostId),
     #[error("the connection broke: {0}")]
     Broken(#[from] tungstenite::Error),
     #[error("the dashboard gave this host its token")]
@@ -73,7 +83,7 @@ impl End {
             Self::Closed(Some(frame)) => {
                 matches!(u16::from(frame.code), close::FORBIDDEN | close::REPLACED)
             }
-            Self::OtherHost(_) => true,
+            Self::OtherHost(_) | Self::TokenOfOther { .. } => true,
             _ => false,
         }
     }
@@ -113,6 +123,11 @@ pub(super) async fn run(agent: &mut Agent, socket: Socket, shutdown: &Shutdown) 
     };
     let end = session.run(stream, &mut outbound, shutdown).await;
     let registered = session.registered;
+    let end = if registered {
+        end
+    } else {
+        session.explain(end)
+    };
     outbound.close(outbound::code_of(&end)).await;
     Outcome { registered, end }
 }
@@ -245,6 +260,20 @@ impl Session<'_> {
         }
     }
 
+    /// Why the dashboard closed the connection in place of an answer to `register`.
+    fn explain(&self, end: End) -> End {
+        match end {
+            End::Closed(Some(frame)) if u16::from(frame.code) == close::FORBIDDEN => {
+                End::TokenOfOther {
+                    token_file: self.agent.config.token_file.clone(),
+                    host_id: self.agent.host_id.clone(),
+                    reason: frame.reason.to_string(),
+                }
+            }
+            other => other,
+        }
+    }
+
     /// Keeps the token, for the next connection.
     fn enrolled(&self, enrolled: &Enrolled) -> End {
         let config = &self.agent.config;
@@ -364,6 +393,7 @@ impl Agent {
             revision: facts.revision,
             behind: facts.behind,
             reboot_required: facts.reboot_required,
+            systems: facts.systems,
             pending_command: live.map(|live| live.command().clone()),
             run_id: live.map(|live| live.dir().run_id().clone()),
             metrics: Some(self.sampler.sample()),

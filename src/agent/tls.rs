@@ -1,11 +1,14 @@
 //! Whom the agent trusts to be the dashboard, and why it does not.
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// How many names of a certificate are shown.
+const MAX_NAMES: usize = 10;
 
 /// Why there is no TLS with the dashboard.
 #[derive(Debug, thiserror::Error)]
@@ -15,14 +18,37 @@ pub(super) enum TlsError {
     #[error("this system has no root certificates; install them, or set ca_file")]
     NoRoots,
     #[error(
-        "the dashboard's certificate is not trusted: none of this system's roots signed it; set ca_file to the certificate of the authority that did"
+        "the dashboard's certificate is not trusted: none of this system's roots signed it; set ca_file to the certificate of the authority that did, or, where that is an intermediate one, have the server send the whole chain (fullchain.pem)"
     )]
     UnknownIssuer,
     #[error(
-        "the dashboard's certificate is not trusted: neither one of this system's roots nor an authority in ca_file {} signed it; put the certificate of the authority that did there",
+        "the dashboard's certificate is not trusted: neither one of this system's roots nor an authority in ca_file {} signed it; put the certificate of the authority that did there, or, where that is an intermediate one, have the server send the whole chain (fullchain.pem)",
         .0.display()
     )]
     IssuerNotInFile(PathBuf),
+    #[error(
+        "the dashboard's certificate is that of an authority and cannot be a server's; have one made for {host} that is signed by it, without CA:TRUE, and set ca_file to this one"
+    )]
+    IsAuthority { host: String },
+    #[error(
+        "the dashboard's certificate names no host in subjectAltName, and its common name does not count; have one made with subjectAltName=DNS:{host}"
+    )]
+    NoNames { host: String },
+    #[error(
+        "the dashboard's certificate is not for {host}; correct `dashboard`, or have a certificate made for that name; this one is for {}",
+        names.join(", ")
+    )]
+    OtherNames { host: String, names: Vec<String> },
+    #[error(
+        "the dashboard's certificate is not valid at the time of this host; renew it, or correct the host's clock: it expired on {until}, and the clock says {now}"
+    )]
+    Expired { until: String, now: String },
+    #[error(
+        "the dashboard's certificate is not valid at the time of this host; correct the host's clock: it says {now}, and the certificate begins on {from}"
+    )]
+    NotYet { from: String, now: String },
+    #[error("`dashboard` names no host for which a certificate could be: {0}")]
+    Name(rustls::pki_types::InvalidDnsNameError),
     #[error(
         "the dashboard's certificate is not for {host}; correct `dashboard`, or have a certificate made for that name"
     )]
@@ -56,18 +82,48 @@ impl TlsError {
                 .map_or(Self::UnknownIssuer, |path| {
                     Self::IssuerNotInFile(path.to_owned())
                 }),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Self::OtherName {
-                    host: host.to_owned(),
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                let host = host.to_owned();
+                if presented.is_empty() {
+                    Self::NoNames { host }
+                } else {
+                    let names = presented.iter().take(MAX_NAMES).cloned().collect();
+                    Self::OtherNames { host, names }
                 }
             }
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => Self::OtherTime,
+            CertificateError::NotValidForName => Self::OtherName {
+                host: host.to_owned(),
+            },
+            CertificateError::ExpiredContext { time, not_after } => Self::Expired {
+                until: date(not_after),
+                now: date(time),
+            },
+            CertificateError::NotValidYetContext { time, not_before } => Self::NotYet {
+                from: date(not_before),
+                now: date(time),
+            },
+            CertificateError::Expired | CertificateError::NotValidYet => Self::OtherTime,
+            CertificateError::Other(other) if is_authority(other) => Self::IsAuthority {
+                host: host.to_owned(),
+            },
             other => Self::Certificate(other.clone()),
         })
     }
+}
+
+/// Whether the verifier said that a server's certificate is that of an authority.
+fn is_authority(error: &OtherError) -> bool {
+    let error = error.0.downcast_ref::<webpki::Error>();
+    matches!(error, Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+/// In UTC, to the minute.
+fn date(time: &UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    chrono::DateTime::from_timestamp(seconds, 0).map_or_else(
+        || format!("{seconds} s after 1970"),
+        |time| time.format("%Y-%m-%d %H:%M UTC").to_string(),
+    )
 }
 
 /// Trusts the system's roots and those of `ca_file`. They are read anew each time, as both may change.

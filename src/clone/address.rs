@@ -100,6 +100,18 @@ impl Address {
         host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
     }
 
+    /// Whether git reaches it over ssh.
+    pub(super) fn is_ssh(&self) -> bool {
+        match &self.scheme {
+            Some(scheme) => matches!(scheme.as_str(), "ssh" | "git+ssh" | "ssh+git"),
+            // `HOST:PATH`, but not a path that holds a colon.
+            None => {
+                let host = self.bare.split(':').next().unwrap_or_default();
+                host.len() < self.bare.len() && !host.contains('/')
+            }
+        }
+    }
+
     /// User and password, where the address holds both.
     pub(super) fn credentials(&self) -> Option<(&str, &str)> {
         self.user.as_deref().zip(self.password.as_deref())
@@ -197,6 +209,16 @@ mod tests {
             ("/srv/a", None),
         ] {
             assert_eq!(address(text).plaintext(), scheme, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_host_and_without_a_scheme_is_that_of_ssh() {
+        for ssh in ["git@git.example.org:a", "host:a", "ssh://git.example.org/a"] {
+            assert!(address(ssh).is_ssh(), "{ssh}");
+        }
+        for other in ["/srv/a:b", "./a:b", "https://a/b", "file:///a", "/srv/a"] {
+            assert!(!address(other).is_ssh(), "{other}");
         }
     }
 

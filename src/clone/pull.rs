@@ -5,6 +5,8 @@ use super::git::{Git, GitError, say};
 use super::place::{Place, PlaceError, Replaced};
 use super::{check, filters, fresh, locks, repair};
 use crate::spool::{self, Pull, RunDir, Spec};
+use std::env;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +23,11 @@ pub(super) enum PullError {
     Place(#[from] PlaceError),
     #[error("{0}")]
     Git(GitError),
+    #[error(
+        "the ssh key {} is not there, and without it nothing can be fetched over ssh; put it there, or correct services.switchyard.agent.sshKeyFile",
+        .0.display()
+    )]
+    NoKey(PathBuf),
     #[error("git cannot read all files of the commit at which the clone is")]
     Unreadable,
     #[error("git does not find the clone in its folder")]
@@ -97,11 +104,25 @@ fn of_run(rundir: &Path) -> Result<(), PullError> {
     run(&pull)
 }
 
+/// Where the ssh key should be that the service of the run was to get, if it is not there.
+fn missing_key() -> Option<PathBuf> {
+    let wanted = PathBuf::from(env::var_os("SWITCHYARD_SSH_KEY")?);
+    let folder = env::var_os("CREDENTIALS_DIRECTORY")?;
+    // In its place systemd has put an empty line.
+    let given = fs::metadata(Path::new(&folder).join("ssh_key"));
+    (given.map_or(0, |given| given.len()) <= 1).then_some(wanted)
+}
+
 /// Brings the clone to the branch, and mends it if need be.
 pub(super) fn run(pull: &Pull) -> Result<(), PullError> {
     let no_address = |error: super::InvalidAddress| io::Error::other(error.to_string());
     let address = Address::parse(&pull.url).map_err(no_address);
     let address = address.map_err(PullError::at(&pull.dir))?;
+    if address.is_ssh()
+        && let Some(path) = missing_key()
+    {
+        return Err(PullError::NoKey(path));
+    }
     let git = Git::new(Some(&pull.dir), pull, &address);
     let url = address.bare();
     match Place::look(pull)? {

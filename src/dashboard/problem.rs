@@ -36,6 +36,11 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "sign in, or send a valid token")
     }
 
+    /// 401: a token that no host has, and what it may be.
+    pub(crate) fn unknown_token(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
     /// 403: they may not.
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)

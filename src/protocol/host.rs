@@ -26,14 +26,40 @@ pub struct Facts {
     pub revision: Option<String>,
     /// How many commits the host's clone has that its current system lacks.
     pub behind: Option<u64>,
-    /// Whether the booted kernel, initrd or systemd differ from the current system's.
+    /// Whether the next boot starts something else than what was booted.
     pub reboot_required: Option<bool>,
+    /// Which system is where.
+    #[serde(flatten)]
+    pub systems: Systems,
     /// The kernel's id of this boot.
     pub boot_id: Option<String>,
     /// Seconds between two heartbeats.
     pub heartbeat_interval: Option<u64>,
     /// The commands it offers.
     pub commands: Option<Vec<CommandName>>,
+}
+
+/// The four systems of a host by their store paths; they may all differ.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Systems {
+    /// `/run/current-system`.
+    #[serde(default)]
+    pub running: Option<String>,
+    /// `/run/booted-system`.
+    #[serde(default)]
+    pub booted: Option<String>,
+    /// That of the system profile.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// That of the boot loader's default entry.
+    #[serde(default)]
+    pub boot_default: Option<String>,
+    /// The number of the generation that runs.
+    #[serde(default)]
+    pub running_generation: Option<u64>,
+    /// What differs between the system that was booted and the next one, such as `kernel`.
+    #[serde(default)]
+    pub reboot_reasons: Option<Vec<String>>,
 }
 
 /// How busy a host is.

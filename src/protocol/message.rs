@@ -1,6 +1,8 @@
 //! The messages between agent and dashboard. Read the `type` with [`split`](super::split), then the struct.
 
-use super::{Cause, CommandName, Facts, HostId, Metrics, Progress, RunId, Seq, Status, Timestamp};
+use super::{
+    Cause, CommandName, Facts, HostId, Metrics, Progress, RunId, Seq, Status, Systems, Timestamp,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 
@@ -151,6 +153,9 @@ pub struct Heartbeat {
     pub behind: Option<u64>,
     /// As in [`Facts`].
     pub reboot_required: Option<bool>,
+    /// As in [`Facts`].
+    #[serde(flatten)]
+    pub systems: Systems,
     /// The command that runs.
     pub pending_command: Option<CommandName>,
     /// Its run.

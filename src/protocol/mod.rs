@@ -18,7 +18,7 @@ pub use cause::{Cause, CauseKind, MAX_CAUSES, causes};
 pub use command::{CommandName, InvalidCommand};
 pub use deployment::Deployment;
 pub use frame::{FrameError, MAX_FRAME_BYTES, MAX_NAME_BYTES, RawMessage, shorten_name, split};
-pub use host::{Facts, Metrics};
+pub use host::{Facts, Metrics, Systems};
 pub use ids::{HostId, InvalidHostId, InvalidRunId, RunId, Seq, nonce};
 pub use line::{LINE_BATCH_BYTES, Line, LineEncoder, MAX_LINE_BYTES};
 pub use message::{

@@ -50,6 +50,9 @@ pub struct Spec {
     pub checks: Option<PathBuf>,
     /// The repository; steps run in there when it exists.
     pub work_dir: PathBuf,
+    /// Where the steps run in place of the repository.
+    #[serde(default)]
+    pub steps_dir: Option<PathBuf>,
     /// Seconds for the whole run.
     pub timeout: Option<u64>,
     /// How much of the spool may wait for the dashboard, in bytes.

@@ -12,6 +12,7 @@ use crate::spool::{RunDir, Spec};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use std::fs;
 use std::io::{self, PipeReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -275,8 +276,9 @@ fn ssh_command() -> Option<String> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
     let credential = |name: &str, option: &str| {
         let file = Path::new(&folder).join(name);
-        file.is_file()
-            .then(|| format!(" {option}{}", file.display()))
+        // In the place of one that is missing, systemd has put an empty line.
+        let is_there = fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() > 1);
+        is_there.then(|| format!(" {option}{}", file.display()))
     };
     let key = credential("ssh_key", "-o IdentitiesOnly=yes -i ");
     let known_hosts = credential("ssh_known_hosts", "-o UserKnownHostsFile=");
@@ -318,9 +320,11 @@ pub(super) fn not_started(program: &str, error: &io::Error) -> (i32, String) {
     }
 }
 
-/// The repository when it exists: `pull` makes it.
+/// The repository when it exists, which `pull` makes, unless the steps are to run elsewhere.
 fn work_dir(spec: &Spec) -> &Path {
-    if spec.work_dir.is_dir() {
+    if let Some(dir) = &spec.steps_dir {
+        dir
+    } else if spec.work_dir.is_dir() {
         &spec.work_dir
     } else {
         Path::new("/")

@@ -3,7 +3,7 @@
 use super::hold::Hold;
 use super::outcome;
 use super::reserve;
-use super::unit_end::UnitEnd;
+use super::unit_end::{self, UnitEnd};
 use super::waiter::{self, End};
 use super::{Error, create, failure, read_spec};
 use crate::proctree::{self, ProcessId};
@@ -181,7 +181,9 @@ fn not_begun(rundir: &RunDir) -> RunResult {
     let words = String::from_utf8_lossy(&words);
     let last = words.lines().rfind(|line| !line.trim().is_empty());
     let said = last.map_or_else(String::new, |last| format!(" It said: {last}"));
-    let message = format!("The run was not begun: its supervisor did not start.{said}");
+    let systemd = unit_end::spawn_failure(rundir)
+        .map_or_else(String::new, |why| format!(" systemd says: {why}"));
+    let message = format!("The run was not begun: its supervisor did not start.{systemd}{said}");
     result(Status::Error, message, Progress::default())
 }
 

@@ -86,6 +86,19 @@ impl UnitEnd {
     }
 }
 
+/// Why systemd could not even start the service of a run, in its own words, as far as the journal has them.
+pub(super) fn spawn_failure(rundir: &RunDir) -> Option<String> {
+    let mut journal = Command::new("journalctl");
+    journal
+        .args(["--no-pager", "--boot", "--output=cat", "--lines=1"])
+        // SD_MESSAGE_SPAWN_FAILED of systemd's sd-messages.h.
+        .arg("MESSAGE_ID=641257651c1b4ec9a8624d7a40a9e1e7")
+        .arg(format!("UNIT=switchyard-run-{}.service", rundir.run_id()));
+    let said = command::ask(&mut journal, ANSWER)?.text;
+    let said = said.lines().next()?.trim();
+    (!said.is_empty()).then(|| said.to_owned())
+}
+
 /// The messages of systemd about the end of a process of the unit and of the unit itself.
 fn ask_journal(rundir: &RunDir) -> Option<String> {
     let mut journal = Command::new("journalctl");

@@ -49,6 +49,7 @@ impl TestRun {
             queued: Timestamp::now(),
             generation_before: None,
             pull: None,
+            steps_dir: None,
             steps: steps.collect(),
             checks: None,
             work_dir: folder.path().join("repo"),

@@ -90,6 +90,9 @@ pub(super) fn run(
     for (name, credential) in CREDENTIALS {
         if let Some(file) = variable(name) {
             request.property(concat(&format!("LoadCredential={credential}:"), &file));
+            // In the place of one that is missing: without it systemd would start no run at all, and most need none.
+            // A pull that needs it says so, and where it should be.
+            request.property(format!("SetCredential={credential}:\\n").into());
         }
     }
     request.supervise(&[], dir, program, variable)
@@ -147,7 +150,8 @@ impl Request {
         program: &Path,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Vec<OsString> {
-        for name in PASSED_ON {
+        let files = CREDENTIALS.map(|(name, _)| name);
+        for name in PASSED_ON.into_iter().chain(files) {
             for name in [name.to_owned(), name.to_uppercase()] {
                 let passed = OsString::from(format!("--setenv={name}"));
                 if variable(&name).is_some() && !self.0.contains(&passed) {
@@ -224,6 +228,9 @@ mod tests {
             "IgnoreOnIsolate=yes",
             "LoadCredential=ssh_key:/run/key",
             "LoadCredential=ssh_known_hosts:/nix/store/known",
+            "SetCredential=ssh_key:\\n",
+            "SetCredential=ssh_known_hosts:\\n",
+            "--setenv=SWITCHYARD_SSH_KEY",
             "LogExtraFields=SWITCHYARD_RUN=2025-12-14T10-30-00-switch",
             "--setenv=PATH",
             "--setenv=HTTPS_PROXY",

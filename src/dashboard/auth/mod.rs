@@ -118,11 +118,18 @@ impl Auth {
     /// # Errors
     /// 401 without a valid token.
     pub(crate) fn agent_host(&self, headers: &HeaderMap) -> Result<(HostId, SecretHash), Problem> {
-        let hash = bearer(headers).ok_or_else(Problem::unauthorized)?;
-        match self.credentials.agent(hash) {
-            Some(host) => Ok((host, hash)),
-            None => Err(Problem::unauthorized()),
+        let token = bearer_text(headers).ok_or_else(Problem::unauthorized)?;
+        let hash = SecretHash::of(token);
+        if let Some(host) = self.credentials.agent(hash) {
+            return Ok((host, hash));
         }
+        let as_hash = SecretHash::parse(token);
+        let is_hash = as_hash.is_some_and(|hash| self.credentials.agent(hash).is_some());
+        Err(Problem::unknown_token(if is_hash {
+            "this is the hash of a host's token, not the token: send what `switchyard token` printed on standard output"
+        } else {
+            "no host has this token"
+        }))
     }
 
     /// The hash of an enrolment secret that is good for some host.
@@ -193,11 +200,13 @@ impl Changes {
 
 /// The hash of the token in `Authorization: Bearer TOKEN`.
 fn bearer(headers: &HeaderMap) -> Option<SecretHash> {
+    bearer_text(headers).map(SecretHash::of)
+}
+
+fn bearer_text(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| SecretHash::of(token.trim()))
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn set_cookie(value: &str, headers: &HeaderMap, seconds: u64) -> String {

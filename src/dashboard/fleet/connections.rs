@@ -69,6 +69,7 @@ impl Fleet {
         facts.revision = beat.revision;
         facts.behind = beat.behind;
         facts.reboot_required = beat.reboot_required;
+        facts.systems = beat.systems;
         let changed = facts != host.stored.facts;
         let skew = beat.time.map(|time| time.millis() - now.millis());
         host.stored.facts = facts;

@@ -1,9 +1,12 @@
 //! What a host says of itself is kept in memory and sent to every browser, so it has bounds.
 
-use crate::protocol::{Cause, Facts, MAX_CAUSES};
+use crate::protocol::{Cause, Facts, MAX_CAUSES, Systems};
 
 /// The longest fact, in bytes; a store path has about 100.
 const LONGEST: usize = 1_024;
+/// Most reasons for a reboot, and the longest, in bytes.
+const MAX_REASONS: usize = 32;
+const MAX_REASON_BYTES: usize = 64;
 /// The most commands.
 const MOST_COMMANDS: usize = 200;
 
@@ -24,6 +27,27 @@ pub(super) fn shorten_causes(causes: &mut Vec<Cause>) {
     }
 }
 
+/// Cuts what is too long of a host's systems.
+pub(super) fn shorten_systems(systems: &mut Systems) {
+    let Systems {
+        running,
+        booted,
+        profile,
+        boot_default,
+        running_generation: _,
+        reboot_reasons,
+    } = systems;
+    for fact in [running, booted, profile, boot_default] {
+        shorten(fact);
+    }
+    if let Some(reasons) = reboot_reasons {
+        reasons.truncate(MAX_REASONS);
+        for reason in reasons {
+            reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        }
+    }
+}
+
 /// Cuts what is too long.
 pub(super) fn shorten_all(facts: &mut Facts) {
     let Facts {
@@ -38,6 +62,7 @@ pub(super) fn shorten_all(facts: &mut Facts) {
         revision,
         behind: _,
         reboot_required: _,
+        systems,
         boot_id,
         heartbeat_interval: _,
         commands,
@@ -55,6 +80,7 @@ pub(super) fn shorten_all(facts: &mut Facts) {
     ] {
         shorten(fact);
     }
+    shorten_systems(systems);
     if let Some(commands) = commands {
         commands.truncate(MOST_COMMANDS);
     }

@@ -74,6 +74,7 @@ impl HostRuns {
                 let mut beat: Heartbeat = serde_json::from_str(message.json)?;
                 facts::shorten(&mut beat.system);
                 facts::shorten(&mut beat.revision);
+                facts::shorten_systems(&mut beat.systems);
                 self.own(&beat.host_id)?;
                 if core.fleet.heartbeat(&self.host_id, beat) {
                     core.save_host(&self.host_id).await;
