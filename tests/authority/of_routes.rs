@@ -59,7 +59,6 @@ fn expected(route: &Route, access: Access, fine: u16, who: Who) -> u16 {
         // Cookie and no good Origin: another site may read nothing anyway, for want of the cookie.
         Who::OtherOrigin if is_unsafe || route.path == "/ws/browser" => return 403,
         Who::OtherOrigin => Role::Admin,
-        Who::Agent | Who::OtherAgent | Who::TokenExpired if is_unsafe => return 403,
         Who::Nobody | Who::Expired | Who::Agent | Who::OtherAgent | Who::TokenExpired => {
             return 401;
         }

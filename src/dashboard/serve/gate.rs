@@ -159,7 +159,7 @@ mod tests {
         let gate = gate(10, 10, 1);
         let held: Vec<_> = (0..5).map(|_| from(&gate, "192.0.2.1")).collect();
         assert!(held.iter().all(Option::is_some));
-        assert!(from(&gate, "198.51.100.1").is_some());
+        let _stranger = from(&gate, "198.51.100.1").unwrap();
         assert!(from(&gate, "198.51.100.1").is_none());
     }
 
