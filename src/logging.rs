@@ -15,8 +15,8 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 /// Messages that other programs wait for; written whatever `RUST_LOG` says.
 const ANNOUNCEMENT: &str = "switchyard::announcement";
 
-/// What people do, which has a limit of its own.
-const AUDIT: &str = "switchyard::dashboard::audit";
+/// Target of the messages that say what people do; they have limits of their own.
+pub const AUDIT: &str = "switchyard::audit";
 
 /// How many messages of each kind may be written.
 static LIMIT: LazyLock<Limit> = LazyLock::new(|| Limit::new(&[ANNOUNCEMENT, AUDIT]));

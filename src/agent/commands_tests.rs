@@ -42,7 +42,7 @@ fn the_built_in_commands_are_always_offered_and_refused_with_what_to_do() {
 #[test]
 fn repo_and_host_are_filled_in() {
     let folder = tempfile::tempdir().unwrap();
-    let catalogue = catalogue("[repo]\ndir = \"/tmp\"\n", folder.path());
+    let catalogue = catalogue("[repo]\ndir = \"/usr\"\n", folder.path());
     let switch = catalogue.plan(&name("switch")).unwrap();
     assert_eq!(
         switch.steps,
@@ -50,27 +50,27 @@ fn repo_and_host_are_filled_in() {
             "nixos-rebuild",
             "switch",
             "--flake",
-            "/tmp#web.1",
+            "/usr#web.1",
             "--log-format",
             "internal-json"
         ]]
     );
     assert_eq!(switch.checks, None);
     let test = catalogue.plan(&name("test")).unwrap();
-    assert_eq!(test.checks.unwrap(), Path::new("/tmp/hosts/web.1/tests"));
+    assert_eq!(test.checks.unwrap(), Path::new("/usr/hosts/web.1/tests"));
 }
 
 #[test]
 fn each_key_of_the_configuration_replaces_that_of_the_built_in() {
     let folder = tempfile::tempdir().unwrap();
     let catalogue = catalogue(
-        "[repo]\ndir = \"/tmp\"\n[commands.test]\ntimeout = 9\n[commands.boot]\nsteps = [[\"x\", \"{host}\"]]\nchecks = \"{repo}/c\"\n",
+        "[repo]\ndir = \"/usr\"\n[commands.test]\ntimeout = 9\n[commands.boot]\nsteps = [[\"x\", \"{host}\"]]\nchecks = \"{repo}/c\"\n",
         folder.path(),
     );
     let test = catalogue.plan(&name("test")).unwrap();
     assert_eq!((test.timeout, test.steps[0][1].as_str()), (Some(9), "test"));
     let replaced = self::catalogue(
-        "[repo]\ndir = \"/tmp\"\n[commands.test]\nsteps = [[\"x\"]]\n",
+        "[repo]\ndir = \"/usr\"\n[commands.test]\nsteps = [[\"x\"]]\n",
         folder.path(),
     );
     assert_eq!(replaced.plan(&name("test")).unwrap().checks, None);

@@ -149,6 +149,7 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
     let branch = &pull.branch;
     git.run(&["config", "--replace-all", "remote.origin.url", url])?;
     check::is_found(git, &pull.dir)?;
+    repair::remove_broken_caches(&pull.dir);
     let before = check::commit(git);
     if before.is_some() {
         // The server will not send again what is damaged here.

@@ -3,8 +3,8 @@
 use super::fresh::make_writable;
 use super::git::Git;
 use super::refs;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,6 +67,27 @@ pub(super) fn clone(git: &Git, dir: &Path, branch: &str) -> io::Result<()> {
         let _ = git.ask(&["config", "--unset-all", key], ANSWER_TIMEOUT);
     }
     Ok(())
+}
+
+/// Removes files that only speed git up and that begin with something else than their format does: git passes over
+/// them with a complaint, at each command anew. Formats: gitformat-pack(5), gitformat-commit-graph(5).
+pub(super) fn remove_broken_caches(dir: &Path) {
+    for (name, begin) in [
+        ("objects/pack/multi-pack-index", b"MIDX"),
+        ("objects/info/commit-graph", b"CGPH"),
+    ] {
+        let path = dir.join(".git").join(name);
+        let mut found = [0; 4];
+        let read = File::open(&path).and_then(|mut file| file.read_exact(&mut found));
+        let is_broken = match read {
+            Ok(()) => found != *begin,
+            Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+        };
+        // What cannot be removed is as it was.
+        if is_broken {
+            let _ = remove(&path);
+        }
+    }
 }
 
 /// Removes a file or a folder; none is as good.

@@ -15,6 +15,7 @@ pub(crate) use read::{Page, read};
 pub(crate) use record::{Action, Note, Record};
 pub use verify::{Verified, VerifyError, verify};
 
+use crate::logging::AUDIT;
 use crate::protocol::{CommandName, HostId, RunId};
 use budget::{Budgets, Refused};
 use file::Size;
@@ -112,7 +113,7 @@ fn say(record: &Record) {
     } = record;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     tracing::info!(
-        user = text(user), role = text(role), via = text(via),
+        target: AUDIT, user = text(user), role = text(role), via = text(via),
         address = address.map(|address| address.to_string()).unwrap_or_default(),
         action = ?action, host = host_id.as_ref().map(HostId::as_str).unwrap_or_default(),
         run = run_id.as_ref().map(RunId::as_str).unwrap_or_default(),

@@ -60,7 +60,7 @@ fn only_the_text_of_a_line_is_searched_and_never_its_time_or_the_next_line() {
         "b] c",
         "\u{1b}[31mer\u{1b}[0mror",
         "tail",
-        "end\u{1b}]0;a title",
+        "end\u{1b}]0;a title\u{7}",
     ];
     let (_folder, reader) = log_of(lines);
     for (q, expected) in [
