@@ -39,6 +39,13 @@ fn what_the_dashboard_gets_has_no_secret_in_it_and_the_spool_neither() {
     for secret in ["hunter2", KEY, "kQ==", GITHUB, "4711", "letmein"] {
         assert!(!all.contains(secret), "{secret} in {all}");
     }
+    // What the programs wrote as they wrote it is gone with the end of the run.
+    let rundir = agent.dir().join(format!("state/runs/{run_id}"));
+    common::wait_for("the captures to be gone", SOON, || {
+        let files = std::fs::read_dir(&rundir).unwrap().flatten();
+        let mut names = files.map(|file| file.file_name().into_string().unwrap());
+        (!names.any(|name| name.starts_with("capture-"))).then_some(())
+    });
     for line in [
         "before",
         "DATABASE_PASSWORD=*** and more",

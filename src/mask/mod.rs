@@ -4,9 +4,15 @@
 //! lines where a secret stands may show a part of it.
 
 mod key;
+mod names;
 mod rules;
+mod scan;
+#[cfg(test)]
+mod shapes_tests;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod value;
 
 use crate::protocol::MAX_LINE_BYTES;
 use key::Key;
@@ -116,6 +122,11 @@ fn expression(pattern: &str) -> Result<Regex, regex::Error> {
 
 /// The text with the first group of each match masked, or all of it; none where nothing matches.
 fn replaced(pattern: &Regex, text: &str) -> Option<String> {
+    replaced_if(pattern, text, |_| true)
+}
+
+/// The same, of those that are secret.
+fn replaced_if(pattern: &Regex, text: &str, is_secret: impl Fn(&str) -> bool) -> Option<String> {
     let mut masked = String::new();
     let mut from = 0;
     for found in pattern.captures_iter(text) {
@@ -125,7 +136,7 @@ fn replaced(pattern: &Regex, text: &str) -> Option<String> {
             .flatten()
             .next()
             .or_else(|| found.get(0))?;
-        if secret.is_empty() {
+        if secret.is_empty() || !is_secret(secret.as_str()) {
             continue;
         }
         masked.push_str(&text[from..secret.start()]);

@@ -45,7 +45,7 @@ pub(super) fn execute(
     let outcome = Outcome::of(end, &recorder, spec);
     let progress = recorder.progress().clone();
     let result = outcome.into_result(progress, spec, took);
-    outcome::store(recorder.into_writer(), result)
+    outcome::store(rundir, recorder.into_writer(), result)
 }
 
 fn steps(programs: &mut Programs<'_>) -> End {

@@ -127,7 +127,9 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
             // systemd takes a service that ends before it is ready for a failure, and starts it again, for ever.
             lifecycle::notify_ready("the run is over");
             // The one before may have been killed before it did that.
-            Ok(writer.sync_handle().sync()?)
+            writer.sync_handle().sync()?;
+            capture::remove_all(rundir.path());
+            Ok(())
         }
         Some(writer) if fd_store::is_there() => execute(&rundir, &spec, Some(writer), child),
         // A program begins behind the header of its log.

@@ -1,5 +1,6 @@
 //! The result of a run, in the words of its user, and its footer.
 
+use super::capture;
 use super::execution::End;
 use super::program::{Cause, Interruption};
 use super::recorder::{LeftOut, Recorder};
@@ -8,7 +9,7 @@ use crate::clone;
 use crate::progress::MAX_MESSAGE_BYTES;
 use crate::protocol::{self, CauseKind, CommandName, Phase, Progress, Status, Timestamp};
 use crate::runlog::{LogWriter, RunResult};
-use crate::spool::Spec;
+use crate::spool::{RunDir, Spec};
 use std::fs;
 use std::process::Command;
 use std::thread::sleep;
@@ -117,8 +118,10 @@ impl Outcome {
     }
 }
 
-/// Writes the footer and makes the log durable. Tries again for a while, because a full disk may have room again.
+/// Writes the footer and makes the log durable, after which nothing else of the output is kept. Tries again for a
+/// while, because a full disk may have room again.
 pub(super) fn store(
+    rundir: &RunDir,
     mut writer: LogWriter,
     (exit_code, result): (Option<i32>, RunResult),
 ) -> Result<(), Error> {
@@ -132,7 +135,9 @@ pub(super) fn store(
         sleep(pause);
         pause = (2 * pause).min(Duration::from_secs(5));
     }
-    Ok(writer.sync_handle().sync()?)
+    writer.sync_handle().sync()?;
+    capture::remove_all(rundir.path());
+    Ok(())
 }
 
 fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>, Option<String>) {

@@ -1,5 +1,6 @@
 //! The end of a run that nobody saw, because its supervisor is gone for good.
 
+use super::capture;
 use super::hold::Hold;
 use super::outcome;
 use super::reserve;
@@ -53,9 +54,10 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
     let Some(writer) = begun(rundir)? else {
         let result = not_begun(rundir);
         let writer = create(rundir, &read_spec(rundir)?)?;
-        return outcome::store(writer, (None, result));
+        return outcome::store(rundir, writer, (None, result));
     };
     if writer.footer().is_some() {
+        capture::remove_all(rundir.path());
         return Ok(());
     }
     reserve::release(rundir);
@@ -91,7 +93,7 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
         system_after: outcome::system(&writer.header().command),
         ..result(status, message, progress)
     };
-    outcome::store(writer, (exit_code, result))
+    outcome::store(rundir, writer, (exit_code, result))
 }
 
 /// The log of a run that had begun. One whose header was never whole is removed.

@@ -1,0 +1,268 @@
+//! Secrets that are told by the name before them: assigned, in JSON and YAML, in headers, behind a flag.
+
+use super::value::{LOOKED_AT_BYTES, Quoting, Value, is_odd, is_random, is_stand_in};
+use super::{MASK, expression};
+use regex::Regex;
+use std::ops::Range;
+
+/// What keys that are secret are called.
+const KEYS: &str = "(?:secret|private|api|access|auth|account|shared|signing|encryption|master|pre-?shared|storage\
+    |client|consumer|licen[cs]e|recovery|unseal|subscription|app|webhook|service|session|jwt|hmac|admin|root)\
+    [ _-]?(?:access[ _-]?)?key(?:[ _-]?base)?";
+/// With what the name of a secret ends. The first group is the last part of the name.
+const NAMES: &str = r#"(?:^|[^\w-])([\w.-]*(?:(?:auth)?token|passw(?:or)?d|passwort|passphrase|sshpass|secret|credential|cookie|authorization|psk|@KEYS|signature|\bsig|(?-i:[a-z0-9]Pass)|(?:\b|[_.-])(?:pass|pwd|auth|creds?)))(s?)(?: ?[0-9]+)?\b(?:\\?["'`]|\])*"#;
+
+/// What may stand between a name and a secret.
+const LINKS: [&str; 5] = [" is ", " was ", " to ", " set to ", " is set to "];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// What people choose.
+    Password,
+    /// What programs make, or people call so.
+    Key,
+    /// What is as often something else: a part of a text, a count.
+    Token,
+    /// All that follows is secret.
+    Cookie,
+    /// What follows is a scheme and the secret.
+    Authorization,
+}
+
+/// A name in a line, and how the value is bound to it.
+struct Named<'a> {
+    name: &'a str,
+    kind: Kind,
+    is_plural: bool,
+    /// The character before the name.
+    before: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// `=`, with or without blanks around it.
+    Assigned { spaced: bool },
+    /// `:`, and whether a blank follows.
+    Colon { spaced: bool },
+    /// `>` of a tag.
+    Tag,
+    /// Blanks.
+    Blank,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Names(Regex);
+
+impl Names {
+    pub(super) fn new() -> Result<Self, regex::Error> {
+        let names = NAMES.replace("@KEYS", KEYS);
+        expression(&format!("(?i){names}")).map(Self)
+    }
+
+    /// The line with the secrets masked that have a name; none where there are none.
+    pub(super) fn replaced(&self, text: &str) -> Option<String> {
+        let mut masked = String::new();
+        let (mut from, mut at) = (0, 0);
+        while let Some(found) = self.0.captures_at(text, at) {
+            let (Some(all), Some(name)) = (found.get(0), found.get(1)) else {
+                break;
+            };
+            // A name may begin where the one before ended.
+            at = text.floor_char_boundary(all.end() - 1).max(all.start() + 1);
+            at = text.ceil_char_boundary(at);
+            let named = Named {
+                name: name.as_str(),
+                kind: kind(name.as_str()),
+                is_plural: found.get(2).is_some_and(|plural| !plural.is_empty()),
+                before: name
+                    .start()
+                    .checked_sub(1)
+                    .map(|before| text.as_bytes()[before]),
+            };
+            if let Some(secret) = named.secret(text, all.end())
+                && !secret.is_empty()
+            {
+                masked.push_str(&text[from..secret.start]);
+                masked.push_str(MASK);
+                from = secret.end;
+                at = secret.end;
+            }
+        }
+        (from > 0).then(|| masked + &text[from..])
+    }
+}
+
+fn kind(name: &str) -> Kind {
+    let name = name.to_ascii_lowercase();
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    if ends(&["authorization"]) {
+        Kind::Authorization
+    } else if ends(&["cookie"]) {
+        Kind::Cookie
+    } else if ends(&["token", "auth", "sig", "signature"]) {
+        Kind::Token
+    } else if ends(&["secret", "key", "credential", "cred", "creds", "base"]) {
+        Kind::Key
+    } else {
+        Kind::Password
+    }
+}
+
+/// What binds the value that follows here to a name, and where that begins.
+fn link(text: &str, end: usize, before: Option<u8>) -> Option<(Link, usize)> {
+    let rest = &text[end..];
+    let trimmed = rest.trim_start();
+    let spaced = trimmed.len() < rest.len();
+    let value = |behind: &str| text.len() - behind.trim_start().len();
+    for sign in ["=>", ":=", "="] {
+        if let Some(behind) = trimmed.strip_prefix(sign) {
+            let is_comparison = sign == "=" && behind.starts_with('=');
+            return (!is_comparison).then(|| (Link::Assigned { spaced }, value(behind)));
+        }
+    }
+    if let Some(behind) = trimmed.strip_prefix(':') {
+        let spaced = behind.starts_with(char::is_whitespace);
+        return (!behind.starts_with(':')).then(|| (Link::Colon { spaced }, value(behind)));
+    }
+    if before == Some(b'<') && trimmed.starts_with('>') && !spaced && has_end_tag(trimmed) {
+        return Some((Link::Tag, end + 1));
+    }
+    if !spaced {
+        return None;
+    }
+    let longest = LINKS
+        .iter()
+        .filter(|link| rest.starts_with(**link))
+        .max_by_key(|link| link.len());
+    let rest = longest.map_or(trimmed, |link| rest[link.len()..].trim_start());
+    Some((
+        Link::Blank,
+        text.len() - rest.trim_start_matches(':').trim_start().len(),
+    ))
+}
+
+fn has_end_tag(tag: &str) -> bool {
+    let value = &tag[1..tag.floor_char_boundary(LOOKED_AT_BYTES)];
+    value
+        .find('<')
+        .is_some_and(|end| value[end..].starts_with("</"))
+}
+
+impl Named<'_> {
+    /// Where the secret is that follows the name, which ends here.
+    fn secret(&self, text: &str, end: usize) -> Option<Range<usize>> {
+        let (link, start) = link(text, end, self.before)?;
+        let is_query =
+            matches!(self.before, Some(b'?' | b'&')) && matches!(link, Link::Assigned { .. });
+        let value = Value::at(text, start);
+        let value = match link {
+            Link::Tag => value.in_form(Quoting::Tags),
+            _ if is_query => value.in_form(Quoting::Query),
+            _ => value,
+        };
+        match self.kind {
+            Kind::Authorization if link != Link::Blank => return authorization(text, start),
+            Kind::Cookie if link != Link::Blank => return cookie(text, start),
+            _ => {}
+        }
+        let head = value.head();
+        let is_secret = match link {
+            Link::Blank => self.is_secret_behind_blank(head),
+            Link::Assigned { spaced } => self.is_assigned(head, value, spaced, is_query),
+            Link::Colon { spaced } => self.is_declared(head, value, spaced),
+            Link::Tag => !is_stand_in(head),
+        };
+        is_secret.then(|| value.range())
+    }
+
+    fn is_secret_behind_blank(&self, head: &str) -> bool {
+        let is_flag = self.name.starts_with("--");
+        !is_stand_in(head)
+            && !head.starts_with('-')
+            && (is_random(head) || (is_flag && is_odd(head)))
+    }
+
+    fn is_assigned(&self, head: &str, value: Value<'_>, spaced: bool, is_query: bool) -> bool {
+        if head.starts_with('=') || is_stand_in(head) {
+            return false;
+        }
+        let is_word = |ending: &str| self.name.to_ascii_lowercase().ends_with(ending);
+        if is_word("sig") || is_word("signature") {
+            return is_query;
+        }
+        let is_count =
+            self.kind == Kind::Token && head.len() < 10 && head.bytes().all(|b| b.is_ascii_digit());
+        let is_code = spaced && !value.is_quoted() && is_code(head);
+        if self.is_plural || is_word("auth") {
+            return is_random(head);
+        }
+        !is_count && !is_code
+    }
+
+    fn is_declared(&self, head: &str, value: Value<'_>, spaced: bool) -> bool {
+        // As test runners print.
+        let is_verdict = spaced && self.name.eq_ignore_ascii_case("pass");
+        if is_verdict || is_stand_in(head) {
+            return false;
+        }
+        let is_last = value
+            .follows()
+            .trim_matches(|c: char| c.is_whitespace() || "\"'`,;})]".contains(c))
+            .is_empty();
+        match self.kind {
+            _ if self.is_plural => is_random(head),
+            Kind::Password if value.is_quoted() => true,
+            Kind::Password if is_last => is_odd(head),
+            Kind::Key if is_last || value.is_quoted() => is_odd(head),
+            _ => is_random(head) || (value.is_quoted() && head.len() >= 12 && is_odd(head)),
+        }
+    }
+}
+
+/// Whether a value without quotes is an expression of a program rather than a text.
+fn is_code(value: &str) -> bool {
+    let word = value.find(|c: char| !(c.is_ascii_alphanumeric() || "_.:>-&*".contains(c)));
+    let calls = word.is_some_and(|end| end > 0 && value[end..].starts_with(['(', '[']));
+    let plain = value.trim_end_matches(';');
+    let is_field = plain.contains('.')
+        && plain
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b"_.".contains(&b));
+    calls || is_field || ["await", "new", "nullptr", "lib", "config", "self"].contains(&plain)
+}
+
+/// Behind `Authorization:` a scheme and what it takes, or that alone.
+fn authorization(text: &str, start: usize) -> Option<Range<usize>> {
+    let value = Value::at(text, start).in_form(Quoting::Header);
+    let head = value.head().trim_end();
+    let Some((scheme, behind)) = head.split_once(char::is_whitespace) else {
+        return is_random(head).then(|| value.range());
+    };
+    let behind = behind.trim_start();
+    let is_known = [
+        "basic",
+        "bearer",
+        "token",
+        "digest",
+        "negotiate",
+        "apikey",
+        "ntlm",
+    ]
+    .iter()
+    .any(|known| scheme.eq_ignore_ascii_case(known));
+    let first = behind.split_whitespace().next().unwrap_or_default();
+    let before = head.len() - behind.len();
+    let is_secret = !is_stand_in(first)
+        && (is_random(behind) || (is_known && (is_odd(first) || first == behind)));
+    is_secret.then(|| value.range().start + before..value.range().end)
+}
+
+/// Behind `Cookie:` the rest, if it has a cookie.
+fn cookie(text: &str, start: usize) -> Option<Range<usize>> {
+    let value = Value::at(text, start).in_form(Quoting::Header);
+    let head = value.head().trim_end();
+    let has_value = head
+        .split_once('=')
+        .is_some_and(|(_, value)| !value.is_empty());
+    (has_value || is_random(head)).then(|| value.range())
+}

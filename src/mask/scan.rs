@@ -1,0 +1,160 @@
+//! The first look at a line, which is all that most of them need: whether any rule may match at all.
+
+use super::tokens;
+use memchr::{memchr, memmem};
+
+/// With what the names of secrets end, in lower case.
+const NAMES: [&str; 17] = [
+    "token",
+    "password",
+    "passwd",
+    "passwort",
+    "passphrase",
+    "pass",
+    "pwd",
+    "secret",
+    "key_base",
+    "key",
+    "psk",
+    "credential",
+    "creds",
+    "cred",
+    "cookie",
+    "authorization",
+    "auth",
+];
+/// What else makes a line worth a second look, in lower case.
+const OTHERS: [&str; 11] = [
+    "-----begin ",
+    "bearer ",
+    "access-token",
+    "signature=",
+    "sig=",
+    "curl ",
+    "sshpass ",
+    "mysql",
+    "mariadb",
+    "redis-cli ",
+    "login ",
+];
+/// Letters that are `s` and `k` to an expression that ignores case, and outside of ASCII.
+const ODD_LETTERS: [&[u8]; 2] = ["\u{17f}".as_bytes(), "\u{212a}".as_bytes()];
+/// Three bytes, of each what does not tell upper from lower case.
+const KEYS: usize = 1 << 15;
+
+/// Looks at three bytes at every second place of a line. A mark begins at such a place or right before one, so each
+/// is found by its first three bytes or by the three behind the first.
+#[derive(Clone, Debug)]
+pub(super) struct Scan {
+    marks: Vec<String>,
+    /// For each key whether some mark has it.
+    is_known: Box<[bool; KEYS]>,
+    /// The key, the mark, and whether it is that of the bytes behind the first; in order.
+    places: Vec<(u16, u16, bool)>,
+}
+
+impl Scan {
+    pub(super) fn new() -> Self {
+        let tokens = tokens::marks().map(str::to_ascii_lowercase);
+        let names = NAMES.iter().chain(&OTHERS).map(|&mark| mark.to_owned());
+        let marks: Vec<_> = names.chain(tokens).collect();
+        let mut places = Vec::new();
+        for (number, mark) in (0..).zip(&marks) {
+            places.push((key(&mark.as_bytes()[..3]), number, false));
+            match mark.as_bytes() {
+                [_, second, third] => {
+                    places.extend((0..32).map(|any| (key(&[*second, *third, any]), number, true)))
+                }
+                mark => places.push((key(&mark[1..4]), number, true)),
+            }
+        }
+        places.sort_unstable();
+        let mut is_known = Box::new([false; KEYS]);
+        for (key, _, _) in &places {
+            is_known[usize::from(*key)] = true;
+        }
+        Self {
+            marks,
+            is_known,
+            places,
+        }
+    }
+
+    /// Whether a rule may match.
+    pub(super) fn may_match(&self, line: &str) -> bool {
+        let bytes = line.as_bytes();
+        if memchr(b'@', bytes).is_some() && memmem::find(bytes, b"://").is_some() {
+            return true;
+        }
+        if memchr(b'=', bytes).is_some_and(|at| memmem::find(&bytes[at..], b"==").is_some()) {
+            return true;
+        }
+        if !bytes.is_ascii()
+            && ODD_LETTERS
+                .iter()
+                .any(|odd| memmem::find(bytes, odd).is_some())
+        {
+            return true;
+        }
+        let places = bytes.windows(3).step_by(2).enumerate();
+        places
+            .filter(|(_, three)| self.is_known[usize::from(key(three))])
+            .any(|(place, three)| self.is_worth(bytes, 2 * place, key(three)))
+    }
+
+    /// Whether a mark is here, and where the name of a secret or a token can be.
+    fn is_worth(&self, bytes: &[u8], place: usize, key: u16) -> bool {
+        let from = self.places.partition_point(|(other, _, _)| *other < key);
+        let mut places = self.places[from..]
+            .iter()
+            .take_while(|(other, _, _)| *other == key);
+        places.any(|(_, mark, is_behind_first)| {
+            let mark = usize::from(*mark);
+            let Some(start) = place.checked_sub(usize::from(*is_behind_first)) else {
+                return false;
+            };
+            let end = start + self.marks[mark].len();
+            let found = bytes.get(start..end);
+            found.is_some_and(|found| found.eq_ignore_ascii_case(self.marks[mark].as_bytes()))
+                && is_worth(bytes, mark, start, end)
+        })
+    }
+}
+
+fn key(three: &[u8]) -> u16 {
+    three
+        .iter()
+        .fold(0, |key, byte| key << 5 | u16::from(byte & 31))
+}
+
+/// Whether what was found is where the name of a secret or a token can be.
+fn is_worth(bytes: &[u8], pattern: usize, start: usize, end: usize) -> bool {
+    if pattern < NAMES.len() {
+        return has_value(&bytes[end..]);
+    }
+    let is_inside = start > 0 && bytes[start - 1].is_ascii_alphanumeric();
+    pattern < NAMES.len() + OTHERS.len()
+        || !is_inside
+        || bytes[start] == b':'
+        || bytes[..start].ends_with(b"bot")
+}
+
+/// Whether a value follows: behind a sign, or a blank where it looks like no word.
+fn has_value(behind: &[u8]) -> bool {
+    let behind = behind
+        .strip_prefix(b"s")
+        .or(behind.strip_prefix(b"S"))
+        .unwrap_or(behind);
+    let is_closing = |b: &&u8| b.is_ascii_digit() || b"\\\"'`]".contains(b);
+    let behind = &behind[behind.iter().take_while(is_closing).count()..];
+    match behind.trim_ascii_start() {
+        [b'=' | b':' | b'>', rest @ ..] => !rest.is_empty(),
+        rest => {
+            let head = &rest[..rest.len().min(80)];
+            rest.len() < behind.len()
+                && head
+                    .iter()
+                    .any(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+        }
+    }
+}

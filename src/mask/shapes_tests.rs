@@ -1,0 +1,343 @@
+//! Secrets as tools print them, none of which may stay; and lines without any, which stay as they are.
+
+use super::{Masker, Masking, State};
+use std::sync::LazyLock;
+
+static MASKER: LazyLock<Masker> = LazyLock::new(|| Masker::new(&Masking::default()).unwrap());
+
+fn masked(line: &str) -> String {
+    MASKER.line(&mut State::default(), line).into_owned()
+}
+
+/// Lines with a secret in the place of `{N}`: N letters and digits made by chance. `{xN}` is hexadecimal, `{uN}` in
+/// upper case, `{bN}` base64.
+const SECRETS: &str = r#"
+remote: using ghp_{36}
+fatal: unable to access 'https://x-access-token:ghs_{36}@github.com/o/r/': 403
+fatal: Authentication failed for 'https://{40}@git.example.org/o/r.git/'
+fetching git+https://{x40}@git.example.org/o/r.git?ref=main
+cloning https://{40}:x-oauth-basic@github.com/o/r
+fetching with gldt-{20}
+PRIVATE-TOKEN: glpat-{20}
+runner registered with glrt-{20}
+AWS_SECRET_ACCESS_KEY={40}
+{"AccessKeyId": "AKIAXXXXXXXXXXXXXXXX", "SecretAccessKey": "{40}"}
+using AKIA{u16} for the upload
+got eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.{43}
+AGE-SECRET-KEY-1{u58}
+# secret key: AGE-SECRET-KEY-1{u58}
+warning: unable to download 'https://bob:{20}@cache.example.org/nix-cache-info': HTTP error 401
+  password {20}
+machine git.example.org login bob password {20}
+nix build --option access-tokens github.com={40}
+access-tokens = github.com={40} gitlab.com=PAT:{20}
+attic login prod https://cache.example.org eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjB9.{43}
+{"token": "{43}"}
+{\"token\":\"{43}\"}
+password: {20}
+"password": "{20}"
+'client_secret': '{32}',
+trace: { dbPassword = "{20}"; user = "a"; }
++ curl -u admin:{20} https://example.org
+curl -sSu admin:{20} https://example.org
+curl --user "admin:{20}" https://example.org
+> X-Vault-Token: {43}
+> x-api-key: {32}
+> Cookie: session={24}
+< Set-Cookie: sid={24}; Path=/; HttpOnly
+curl -H 'Cookie: a=1; session={24}' https://example.org
+> Authorization: token {40}
+> Authorization: {40}
+> Proxy-Authorization: Basic {b24}
+curl -H "Authorization: Bearer {40}" https://example.org
+{"Authorization": "Bearer {40}"}
+vault login hvs.{90}
+Initial Root Token: hvs.{24}
+Unseal Key 1: {b44}
+posting with xoxb-123456789012-123456789012-{24}
+posting to https://hooks.slack.com/services/T0000/B0000/{24}
+POST https://discord.com/api/webhooks/123456789012345678/{68}
+stripe: sk_live_{24}
+tailscale up --auth-key tskey-auth-{49}
+tailscale up --authkey={49}
+cachix authtoken eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.{43}
+cachix authtoken {43}
+PrivateKey = {b44}
+PresharedKey = {b44}
+preshared key: {b44}
+RESTIC_PASSWORD={30}
+BORG_PASSPHRASE='{30}'
+DATABASE_URL=postgres://app:{20}@db/app
+redis://:{20}@cache:6379/0
+https://api.telegram.org/bot1234567890:AA{33}/getMe
+TELEGRAM=1234567890:AA{33}
+DB_PASS={24}
+MYSQL_PWD={24}
+dbPass: {24}
+CREDENTIAL={24}
+API_KEY: {24}
+SECRET_KEY_BASE={x128}
+DJANGO_SECRET_KEY="{50}"
+cache.example.org-1:{b86}==
+//registry.npmjs.org/:_authToken=npm_{36}
+"auth": "{b40}"
+export GITHUB_TOKEN={40}
+declare -x GITHUB_TOKEN="{40}"
+GET /callback?access_token={40}&page=2
+GET https://acct.blob.core.windows.net/c/b?sv=2020&sig={44}
+GET https://b.s3.amazonaws.com/k?X-Amz-Signature={x64}
+AccountKey={b86}==
+Server=db;User Id=sa;Password={20};Encrypt=yes
+<password>{20}</password>
+sshpass -p {16} ssh root@web1
+mysql -u root -p{16} app
+redis-cli -h cache -a {16} ping
+docker login -u bob -p {20} registry.example.org
+openssl rsa -passin pass:{16} -in key.pem
+app --password {16} --verbose
+app --api-key {24}
+app --client-secret={24}
+your new password is {16}x1
+the generated password: {12}x1
+:password => "{20}"
+token := "{32}"
+sops: decrypted {"smtp_password":"{20}","port":25}
+key: sk-ant-api03-{80}
+OPENAI: sk-proj-{48}
+google: AIza{35}
+SENDGRID SG.{22}.AbCdEfGhIjKlMnOpQrStUvWxYz0123456789_-AbCdE
+npm notice using npm_{36}
+hf_{34}
+pypi-AgEIcHlwaS5vcmc{60}
+wpa_passphrase={20}
+psk="{20}"
+"#;
+
+const HARMLESS: &str = r#"
+building '/nix/store/7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7-nixos-system-web1-26.05.drv'...
+these 12 derivations will be built:
+warning: Git tree '/var/lib/switchyard-agent/repo' is dirty
+-DTOKEN_TABLE=1 -DPASSWORD_MIN=8
+checking whether token=1 works... no
+max_tokens=4096
+tokens=512
+{"prompt_tokens": 4096, "completion_tokens": 512}
+keyboard = us
+unpacking source archive /nix/store/abc-secretstore-0.1.tar.gz
+  token: "identifier"
+  "services.openssh.passwordAuthentication": false
+[sops-install-secrets] Imported /etc/ssh/ssh_host_rsa_key as GPG key with fingerprint 0123456789abcdef
+restarting the following units: secrets-setup.service
+error: The option `services.foo.passwordFile' does not exist
+services.foo.passwordFile=/run/secrets/db
+services.foo.password = config.sops.secrets.db.path;
+--password-file=/run/secrets/pw
+--token-file /run/secrets/token
+SSH_AUTH_SOCK=/run/user/1000/ssh
+see https://nixos.org/manual/nix/stable/command-ref/conf-file.html#conf-access-tokens for details
+trusted-public-keys = cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=
+mail to admin@example.org about the token
+bearer of bad news arrives at midnight-tonight
+nix.settings.secret-key-files = /etc/nix/key
+password_hash=argon2id
+Compiling serde_token v1.0
+Compiling secrecy v0.8.0
+Compiling async-oauth2-token v4.4.2
+http://[::1]:8080/path@v2
+git clone ssh://git@git.example.org:2222/o/r.git
+https://nixos@cache.example.org/nix-cache-info
+npm http fetch GET 200 https://registry.npmjs.org/@types/node 52ms
+PASS: t0001-init.sh
+PASS: test_password (0.01s)
+ok 12 - token is refreshed after 3600s
+test auth::tests::a_token_is_checked ... ok
+src/auth/token.rs:12:5: warning: unused variable: `token`
+   12 |     char *password = NULL;
+   12 |     token = strtok(buf, " ");
+   12 |     if (token == TOKEN_EOF) return self.token;
+   12 |     let token = self.tokens.next();
+error: password: required
+password: hidden
+  --token <token>   The token with which to sign in
+  -t, --token string   token of the registry
+  --password value    password (default: none)
+error: flag --token requires a value
+api_key: ${API_KEY}
+password = "$PASSWORD"
+TOKEN=$GITHUB_TOKEN make
+token: ***
+secret: my-database-credentials
+creating secret/web-tls in namespace default
+secret "web-tls" created
+Created symlink /etc/systemd/system/key.service -> /nix/store/7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7-unit-key.service/key.service.
+hash mismatch: specified: sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= got: sha256-7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7AAAAAAAAAAA=
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3p0000000000000000000000000000000000000000 root@web1
+Host key fingerprint is SHA256:uNiVztksCsDhcc0u9e8BgrJXVGDvjC5eJ2zqaXTZg0I
+public key: age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kdr6awxfpsqw0yx
+gpg: key 0123456789ABCDEF: public key "Ada" imported
+gcc -O2 -fstack-protector -DKEY=1 -DAUTH=yes -c auth.c -o auth.o
+-- Looking for pthread_key_create - found
+checking for PAM authentication... yes
+curl -fsSL https://example.org/install.sh -o install.sh
+docker run -u 1000 nginx
+installing keys to /etc/keys
+keyboard: pc105
+author: Ada Lovelace 1815
+compass = north2
+bypass=1 surpass=2
+base64: invalid input
+monkey: 42 bananas2
+the secret of success is 42
+warning: ignoring untrusted substituter 'https://cache.example.org', you are not a trusted user.
+CMAKE_EXPORT_COMPILE_COMMANDS=ON X_AUTH=OFF
+password=no
+secret: /run/secrets/web
+"type": "password",
+"password": "string",
+session: 3 opened
+ask-password-wall.path: Deactivated successfully.
+basic block 12345678901234567890 is unreachable
+sk-learn and task-runner-2024 disk-usage-report-for-all
+"#;
+
+/// A template with its secret, and that secret.
+fn with_secret(template: &str, seed: u64) -> Option<(String, String)> {
+    let start = template
+        .find('{')
+        .into_iter()
+        .chain(template.match_indices('{').map(|(at, _)| at));
+    let (start, length, letters) = start.filter_map(|at| hole(template, at)).next()?;
+    let end = start + template[start..].find('}')? + 1;
+    let mut state = seed | 1;
+    let secret: String = (0..length)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let letter = (state >> 33) % u64::try_from(letters.len()).unwrap();
+            char::from(letters.as_bytes()[usize::try_from(letter).unwrap()])
+        })
+        .collect();
+    Some((
+        format!("{}{secret}{}", &template[..start], &template[end..]),
+        secret,
+    ))
+}
+
+/// Whether a secret is to stand here: where, how long and of which letters.
+fn hole(template: &str, at: usize) -> Option<(usize, usize, &'static str)> {
+    let inside = template[at + 1..].split_once('}')?.0;
+    let (letters, number) = match inside.as_bytes().first()? {
+        b'x' => ("0123456789abcdef", &inside[1..]),
+        b'u' => ("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", &inside[1..]),
+        b'b' => (
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+            &inside[1..],
+        ),
+        _ => (
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+            inside,
+        ),
+    };
+    Some((at, number.parse().ok()?, letters))
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.is_empty())
+}
+
+#[test]
+fn no_secret_gets_through_as_tools_print_them() {
+    let mut missed = Vec::new();
+    for (number, template) in lines(SECRETS).enumerate() {
+        for seed in 0..20 {
+            let seed = u64::try_from(number).unwrap() * 1000 + seed;
+            let Some((line, secret)) = with_secret(template, seed) else {
+                continue;
+            };
+            let got = masked(&line);
+            if got.contains(&secret) {
+                missed.push(format!("{line} → {got}"));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn lines_without_secrets_stay_as_they_are() {
+    let changed: Vec<_> = lines(HARMLESS)
+        .filter(|line| masked(line) != *line)
+        .map(|line| (line, masked(line)))
+        .collect();
+    assert!(changed.is_empty(), "{changed:#?}");
+}
+
+#[test]
+fn what_is_around_a_secret_stays() {
+    for (line, want) in [
+        (
+            "token: 0a1b2c3d4e5f6a7b8c9d, user: bob",
+            "token: ***, user: bob",
+        ),
+        ("{token: 0a1b2c3d4e5f6a7b8c9d}", "{token: ***}"),
+        (
+            "{\"password\": \"a b\", \"port\": 25}",
+            "{\"password\": \"***\", \"port\": 25}",
+        ),
+        (
+            "{\\\"password\\\":\\\"ab1\\\",\\\"port\\\":25}",
+            "{\\\"password\\\":\\\"***\\\",\\\"port\\\":25}",
+        ),
+        (
+            "<password>hunter2</password><port>25</port>",
+            "<password>***</password><port>25</port>",
+        ),
+        ("PASS: DB_PASSWORD=hunter2", "PASS: DB_PASSWORD=***"),
+        ("token: password=hunter2", "token: password=***"),
+        ("password: hunter2", "password: ***"),
+        (
+            "curl -u ada:hunter2 https://example.org",
+            "curl -u ada:*** https://example.org",
+        ),
+        ("Cookie: a=1; b=2", "Cookie: ***"),
+        (
+            "app --password hunter2 --port 25",
+            "app --password *** --port 25",
+        ),
+    ] {
+        assert_eq!(masked(line), want);
+    }
+}
+
+#[test]
+fn a_line_of_nothing_but_names_costs_no_more_than_another() {
+    let before = cpu_nanos();
+    for unit in [
+        "token:",
+        "password",
+        "a_key=",
+        "token \u{a0}",
+        "auth: x ",
+        "--token ",
+        "<secret>",
+        "password=\"",
+        "Authorization: ",
+        "Cookie: ",
+        "authorization: basic ",
+        "://",
+        "curl -u ",
+    ] {
+        masked(&unit.repeat(60_000 / unit.len()));
+    }
+    // A tenth of a second; many seconds where each name has the rest of the line looked through.
+    if let (Some(before), Some(after)) = (before, cpu_nanos()) {
+        assert!(after - before < 10_000_000_000, "{} ns", after - before);
+    }
+}
+
+/// How long this thread has run, where the kernel tells.
+fn cpu_nanos() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok()
+}
