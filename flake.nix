@@ -11,42 +11,71 @@
       forEachSystem =
         f: lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] (system: f nixpkgs.legacyPackages.${system});
 
+      # What the program is made of, and nothing else: a change of a document or of a test is no new program.
+      programSource = lib.fileset.toSource {
+        root = ./.;
+        fileset = lib.fileset.unions [
+          ./Cargo.toml
+          ./Cargo.lock
+          ./src
+          ./web/build.rs
+          (lib.fileset.fileFilter (
+            file:
+            lib.any file.hasExt [
+              "html"
+              "css"
+              "js"
+              "svg"
+              "png"
+              "ico"
+              "webmanifest"
+              "woff2"
+            ]
+          ) ./web)
+        ];
+      };
+
+      # What the sources and the tests read. The other tests in Nix are no part of it.
+      testedSource = lib.fileset.toSource {
+        root = ./.;
+        fileset = lib.fileset.unions [
+          ./Cargo.toml
+          ./Cargo.lock
+          ./.clippy.toml
+          ./README.md
+          ./nixos-modules/units.json
+          ./src
+          ./web
+          (lib.fileset.difference ./tests (
+            lib.fileset.unions [
+              ./tests/vm
+              ./tests/modules.nix
+            ]
+          ))
+        ];
+      };
+
       package =
         {
           lib,
           rustPlatform,
-          gitMinimal,
-          util-linuxMinimal,
+          # What agents tell as the revision of their program. That of its sources stays as it is where they do.
+          revision ? lib.substring 0 7 (baseNameOf programSource),
         }:
         rustPlatform.buildRustPackage {
           pname = "switchyard";
           inherit ((lib.importTOML ./Cargo.toml).package) version;
-          src = lib.fileset.toSource {
-            root = ./.;
-            # What the sources and the tests read. The other tests in Nix are no part of the package.
-            fileset = lib.fileset.unions [
-              ./Cargo.toml
-              ./Cargo.lock
-              ./.clippy.toml
-              ./README.md
-              ./nixos-modules/units.json
-              ./src
-              ./web
-              (lib.fileset.difference ./tests (
-                lib.fileset.unions [
-                  ./tests/vm
-                  ./tests/modules.nix
-                ]
-              ))
-            ];
-          };
+          src = programSource;
           cargoLock.lockFile = ./Cargo.lock;
-          # The tests pull from git, and leave a session with setsid.
-          nativeCheckInputs = [
-            gitMinimal
-            util-linuxMinimal
+          cargoBuildFlags = [
+            "--bin"
+            "switchyard"
           ];
-          preCheck = "export HOME=$TMPDIR";
+          env.SWITCHYARD_REVISION = revision;
+          # The tests are a check of the flake: who installs the program does not run them.
+          doCheck = false;
+          # What is installed is stripped, and its line numbers are in an output of their own.
+          separateDebugInfo = true;
           meta = {
             description = "Deploys a fleet of NixOS hosts from a web page";
             license = lib.licenses.mit;
@@ -150,10 +179,14 @@
             pkgs.chromium
             pkgs.clippy
             pkgs.gitMinimal
+            pkgs.iproute2
+            pkgs.libfaketime
             pkgs.nixfmt
             pkgs.nodejs
+            pkgs.python3
             pkgs.rust-analyzer
             pkgs.rustfmt
+            pkgs.util-linux
           ];
         };
       });
@@ -165,6 +198,17 @@
         let
           inherit (pkgs.stdenv.hostPlatform) system;
           inherit (self.packages.${system}) switchyard;
+          # A step of cargo with the package's own dependencies and compiler.
+          cargoCheck =
+            name: src: tools: step:
+            switchyard.overrideAttrs (old: {
+              pname = "switchyard-${name}";
+              inherit src;
+              nativeBuildInputs = old.nativeBuildInputs ++ tools;
+              buildPhase = step;
+              installPhase = "touch $out";
+              separateDebugInfo = false;
+            });
           nixFiles = lib.fileset.toSource {
             root = ./.;
             fileset = lib.fileset.fileFilter (file: file.hasExt "nix") ./.;
@@ -173,33 +217,28 @@
         {
           package = switchyard;
 
-          clippy = switchyard.overrideAttrs (old: {
-            pname = "switchyard-clippy";
-            nativeBuildInputs = old.nativeBuildInputs ++ [ pkgs.clippy ];
-            buildPhase = "cargo clippy --release --all-targets -- --deny warnings";
-            doCheck = false;
-            installPhase = "touch $out";
-          });
+          # The tests pull from git, and leave a session with setsid.
+          tests = cargoCheck "tests" testedSource [
+            pkgs.gitMinimal
+            pkgs.util-linuxMinimal
+          ] "HOME=$TMPDIR cargo test --release --offline";
+
+          clippy = cargoCheck "clippy" testedSource [
+            pkgs.clippy
+          ] "cargo clippy --release --offline --all-targets -- --deny warnings";
 
           # What the program is made of: licences, duplicates and sources. Known holes need a network.
-          supply = switchyard.overrideAttrs (old: {
-            pname = "switchyard-supply";
-            src = lib.fileset.toSource {
-              root = ./.;
-              fileset = lib.fileset.unions [
-                ./Cargo.toml
-                ./Cargo.lock
-                ./deny.toml
-                ./src
-                ./tests
-                ./web/build.rs
-              ];
-            };
-            nativeBuildInputs = old.nativeBuildInputs ++ [ pkgs.cargo-deny ];
-            buildPhase = "cargo deny --offline check -D warnings licenses bans sources";
-            doCheck = false;
-            installPhase = "touch $out";
-          });
+          supply = cargoCheck "supply" (lib.fileset.toSource {
+            root = ./.;
+            fileset = lib.fileset.unions [
+              ./Cargo.toml
+              ./Cargo.lock
+              ./deny.toml
+              ./src
+              ./tests
+              ./web/build.rs
+            ];
+          }) [ pkgs.cargo-deny ] "cargo deny --offline check -D warnings licenses bans sources";
 
           format =
             pkgs.runCommand "switchyard-format"
@@ -211,7 +250,7 @@
                 ];
               }
               ''
-                (cd ${switchyard.src} && cargo fmt --check)
+                (cd ${testedSource} && cargo fmt --check)
                 find ${nixFiles} -name '*.nix' -exec nixfmt --check {} +
                 touch $out
               '';
