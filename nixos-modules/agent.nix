@@ -50,6 +50,13 @@ in
   config = lib.mkIf cfg.enable {
     assertions = [
       {
+        assertion = config.nix.enable;
+        message = ''
+          ${option}: nix.enable is off, so this host can neither build nor switch to a system. Set nix.enable, or
+          do without the agent here.
+        '';
+      }
+      {
         assertion = cfg.tokenFile != null || cfg.enrolmentFile != null;
         message = ''
           ${option}.tokenFile is not set. Make a token with `switchyard token ${settings.host_id}`, put it into a
@@ -119,8 +126,11 @@ in
           config.nix.envVars
           // config.networking.proxy.envVars
           // {
-            inherit (config.environment.sessionVariables) NIX_PATH;
             HOME = "/root";
+          }
+          # Not there where channels and nix are off.
+          // lib.optionalAttrs (config.environment.sessionVariables ? NIX_PATH) {
+            inherit (config.environment.sessionVariables) NIX_PATH;
           }
           # A run loads them itself, since the agent's credentials go with the agent.
           // lib.optionalAttrs (cfg.sshKeyFile != null) { SWITCHYARD_SSH_KEY = toString cfg.sshKeyFile; }

@@ -20,7 +20,7 @@ use tokio::runtime::Builder;
 /// Deploys a fleet of NixOS hosts from a web page and shows every line of nixos-rebuild as it happens.
 #[derive(Parser)]
 #[command(
-    version,
+    version = env!("SWITCHYARD_VERSION"),
     about,
     arg_required_else_help = true,
     propagate_version = true

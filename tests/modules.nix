@@ -72,6 +72,13 @@ in
     enrolmentFile = "/run/secrets/switchyard-enrolment";
   };
 
+  without-nix = {
+    module = {
+      imports = [ (agent { }) ];
+      nix.enable = false;
+    };
+    says = [ "nix.enable is off" ];
+  };
   no-token = {
     module = agent { tokenFile = null; };
     says = [ "switchyard token" ];

@@ -21,6 +21,7 @@ const KINDS: [&str; 8] = [
 ];
 
 fn main() -> io::Result<()> {
+    version()?;
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("web");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut files = Vec::new();
@@ -51,6 +52,26 @@ fn main() -> io::Result<()> {
     }
     table.push(']');
     fs::write(out.join("web.rs"), table)
+}
+
+/// Has the program know its version: that of `Cargo.toml` and, where the one who builds says so in
+/// `SWITCHYARD_REVISION`, the revision of its sources: `0.1.0+abc1234`.
+fn version() -> io::Result<()> {
+    println!("cargo::rerun-if-env-changed=SWITCHYARD_REVISION");
+    let version = variable("CARGO_PKG_VERSION")?;
+    let revision = env::var("SWITCHYARD_REVISION").unwrap_or_default();
+    let is_good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let revision = match revision.as_str() {
+        "" => String::new(),
+        revision if revision.chars().all(is_good) => format!("+{revision}"),
+        _ => {
+            return Err(io::Error::other(
+                "SWITCHYARD_REVISION may have letters, digits, `-` and `.`",
+            ));
+        }
+    };
+    println!("cargo::rustc-env=SWITCHYARD_VERSION={version}{revision}");
+    Ok(())
 }
 
 /// Without a time or a name in it, so that the same page makes the same program.

@@ -42,7 +42,7 @@ impl FactsSource {
             behind: of_commit.and_then(|(system, head)| self.behind.commits(system, head)),
             hostname: self.text("proc/sys/kernel/hostname"),
             host_type: os_version.is_some().then(|| "nixos".to_owned()),
-            agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            agent_version: Some(env!("SWITCHYARD_VERSION").to_owned()),
             nixpkgs_version: self.text("run/current-system/nixos-version"),
             kernel: self.text("proc/sys/kernel/osrelease"),
             generation: systems.generation,
