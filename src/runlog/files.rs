@@ -219,9 +219,13 @@ fn copy_onto_itself(file: &File, mut offset: u64) -> io::Result<()> {
     }
 }
 
-/// Where the record of line `seq` is.
+/// No file has a byte there, and what is read from there on does not overflow the kernel's offsets.
+const BEYOND_ALL: u64 = 1 << 62;
+
+/// Where the record of line `seq` is. A number that no log can have, which a peer may name, is beyond the end of all.
 pub(super) fn index_offset(seq: Seq) -> u64 {
-    (seq + 1) * RECORD_BYTES as u64
+    let offset = seq.saturating_add(1).saturating_mul(RECORD_BYTES as u64);
+    offset.min(BEYOND_ALL)
 }
 
 /// Reads as much of `buffer` as there is, and says how much.
