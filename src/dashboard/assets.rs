@@ -27,6 +27,24 @@ static ASSETS: LazyLock<HashMap<&'static str, Asset>> = LazyLock::new(|| {
     FILES.iter().map(asset).collect()
 });
 
+/// Changes with any file of the page, so that an open page can see that it is an old one.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut digest = Sha256::new();
+    for (path, content, _) in FILES {
+        digest.update(path.len().to_le_bytes());
+        digest.update(path);
+        digest.update(content.len().to_le_bytes());
+        digest.update(content);
+    }
+    let digest = digest.finalize();
+    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+});
+
+/// The version of the page.
+pub(super) fn version() -> &'static str {
+    &VERSION
+}
+
 struct Asset {
     content: &'static [u8],
     gzip: Option<&'static [u8]>,

@@ -3,7 +3,7 @@
 use crate::config_file::{self, ConfigError, ConfigSource};
 use axum::http::HeaderName;
 use serde::Deserialize;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Smallest size that the audit log may be limited to, in bytes.
@@ -264,6 +264,55 @@ fn proxy(table: ProxyTable, source: &ConfigSource) -> Result<ProxyConfig, Config
     })
 }
 
+/// Refuses what no browser ever sends as the host of a page, so that nobody could sign in.
+fn can_match(authority: &str) -> Result<(), String> {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let is_port = |port: &str| {
+        let number = port.parse::<u16>().unwrap_or(0);
+        number > 0 && number.to_string() == port
+    };
+    if !port.is_none_or(is_port) {
+        return Err(
+            "its port is not a number from 1 to 65535, written without zeros before it".into(),
+        );
+    }
+    if let Some(address) = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        return match address.parse::<Ipv6Addr>() {
+            Ok(parsed) if parsed.to_string() == address => Ok(()),
+            Ok(parsed) => Err(format!(
+                "browsers write this address as [{parsed}]: so write it"
+            )),
+            Err(_) => Err("there is no IPv6 address between its brackets".to_owned()),
+        };
+    }
+    let is_label = |label: &str| {
+        let mut bytes = label.bytes();
+        !label.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    if host.ends_with('.') {
+        return Err("its host name ends with a dot: leave it out".to_owned());
+    }
+    if host.len() > 253 || !host.split('.').all(is_label) {
+        return Err("its host name has other characters than letters, digits, '-' and '.': write names in other alphabets as browsers do, beginning with xn--".to_owned());
+    }
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x");
+    if is_number
+        && !host
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|address| address.to_string() == host)
+    {
+        return Err("its host ends with a number and is no IPv4 address in four parts".to_owned());
+    }
+    Ok(())
+}
+
 impl PublicUrl {
     /// Reads `https://fleet.example.org` or `http://fleet.example.org:8080`, with at most a `/` behind it.
     pub fn parse(url: &str) -> Result<Self, String> {
@@ -283,6 +332,7 @@ impl PublicUrl {
         {
             return Err("it has a path, and the page lives at the root".to_owned());
         }
+        can_match(&authority.to_ascii_lowercase())?;
         let default_port = if https { ":443" } else { ":80" };
         let authority = authority.strip_suffix(default_port).unwrap_or(authority);
         Ok(Self {
@@ -380,6 +430,11 @@ mod tests {
         for (url, origin) in [
             ("http://a:8080", "http://a:8080"),
             ("http://a:80/", "http://a"),
+            ("https://192.0.2.7", "https://192.0.2.7"),
+            (
+                "https://My_Fleet-1.example.ORG:443",
+                "https://my_fleet-1.example.org",
+            ),
             ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
         ] {
             assert_eq!(PublicUrl::parse(url).unwrap().origin(), origin);
@@ -392,6 +447,20 @@ mod tests {
             "https://a/?q",
             "https://u@a",
             "https://",
+            "https://a.",
+            "https://a..b",
+            "https://a:0",
+            "https://a:08443",
+            "https://a:",
+            "https://a:65536",
+            "https://[::0001]",
+            "https://[::1",
+            "https://127.1",
+            "https://0x7f.0.0.1",
+            "https://1.2.3.4.5",
+            "https://*.example.org",
+            "https://%61.example.org",
+            "https://bücher.example",
         ] {
             assert!(PublicUrl::parse(bad).is_err(), "{bad}");
         }

@@ -137,6 +137,7 @@ export class App extends HTMLElement {
     else if (message?.type === 'error') this.#toasts.error('The dashboard reported an error', String(message.detail));
     else this.#fleet.receive(message);
     if (message?.type === 'host_update') this.#clock.notBefore(message.host.last_seen);
+    if (message?.type === 'hosts') this.#banner.told(message.version);
   }
 
   #connection() {

@@ -1,4 +1,7 @@
-/** Says so while the dashboard is out of reach or silent. What is on screen stays, and goes on where it stopped. */
+/**
+ * Says so while the dashboard is out of reach or silent, and when it has a newer page than this one. What is on screen
+ * stays, and goes on where it stopped.
+ */
 
 import { timeOfDay } from '../model/format.js';
 import { h, setText } from './dom.js';
@@ -12,6 +15,12 @@ const SILENCE_MS = 12_000;
 export class ConnectionBanner extends HTMLElement {
   #socket;
   #text = h('span', {});
+  #retry = h('button', { type: 'button', onclick: () => this.#socket.retryNow() }, 'Try now');
+  #reload = h('button', { type: 'button', onclick: () => location.reload() }, 'Reload');
+  /** @type {string | undefined} the version of this page, as the dashboard told it first */
+  #version;
+  /** Whether the dashboard has another version by now. */
+  #isOld = false;
   /** Since when there is no connection. */
   #since = 0;
 
@@ -25,11 +34,17 @@ export class ConnectionBanner extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount > 0) return;
     this.className = 'banner';
-    this.dataset.state = 'lost';
     this.setAttribute('role', 'status');
-    const retry = h('button', { type: 'button', onclick: () => this.#socket.retryNow() }, 'Try now');
-    this.append(icon('lost'), this.#text, retry);
+    this.append(icon('lost'), this.#text, this.#retry, this.#reload);
     setInterval(() => this.#draw(), 250);
+  }
+
+  /** The dashboard says which version of the page it has. @param {string | undefined} version */
+  told(version) {
+    if (!version) return;
+    this.#version ??= version;
+    this.#isOld ||= version !== this.#version;
+    this.#draw();
   }
 
   /** The state of the connection has changed. */
@@ -44,8 +59,13 @@ export class ConnectionBanner extends HTMLElement {
     const { connection, heardAt, silentFor } = this.#socket;
     const lost = this.#since > 0 && performance.now() - this.#since >= PATIENCE_MS;
     const silent = connection.state === 'open' && silentFor >= SILENCE_MS;
-    this.hidden = !lost && !silent;
+    this.hidden = !lost && !silent && !this.#isOld;
     if (this.hidden) return;
+    const isOnlyOld = !lost && !silent;
+    this.dataset.state = isOnlyOld ? 'updated' : 'lost';
+    this.#retry.hidden = isOnlyOld;
+    this.#reload.hidden = !isOnlyOld;
+    if (isOnlyOld) return setText(this.#text, 'The dashboard was updated');
     const seconds = connection.retryAt ? Math.ceil((connection.retryAt - Date.now()) / 1000) : 0;
     const asOf = heardAt ? ` Showing the state as of ${timeOfDay(heardAt)}.` : '';
     if (silent) setText(this.#text, `The dashboard does not answer.${asOf} Runs continue.`);

@@ -95,6 +95,12 @@ fn host(headers: &HeaderMap) -> Option<String> {
     (good && !host.contains('@')).then_some(host)
 }
 
+/// The port that the request was sent to, where it is named.
+pub(super) fn port(headers: &HeaderMap) -> Option<u16> {
+    let host = host(headers)?;
+    host[name(&host).len()..].strip_prefix(':')?.parse().ok()
+}
+
 /// The host without its port.
 fn name(authority: &str) -> &str {
     let end = match authority.find(']') {

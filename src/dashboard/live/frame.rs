@@ -1,6 +1,7 @@
 //! A frame under construction: one array of messages, never over [`MAX_FRAME_BYTES`].
 
 use super::ToBrowser;
+use crate::dashboard::assets;
 use crate::dashboard::fleet::HostView;
 use crate::protocol::{CommandName, HostId, LineEncoder, MAX_FRAME_BYTES, RunId, Seq};
 use crate::runlog::Batch;
@@ -54,7 +55,9 @@ impl Frame {
     pub(super) fn push_hosts(&mut self, hosts: &[HostView]) -> usize {
         self.separate();
         self.json
-            .extend_from_slice(b"{\"type\":\"hosts\",\"hosts\":[");
+            .extend_from_slice(b"{\"type\":\"hosts\",\"version\":");
+        self.write(assets::version());
+        self.json.extend_from_slice(b",\"hosts\":[");
         let mut written = 0;
         for host in hosts {
             if written > 0 {
