@@ -4,8 +4,13 @@ use super::behind::Behind;
 use super::system;
 use crate::clone::Revisions;
 use crate::protocol::{Facts, Status, StatusReport, Systems};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Makes the hash of the machine's id one that no other application has.
+const APPLICATION: &[u8] = b"switchyard agent";
 
 /// Reads facts; what cannot be found out is `None`, never a guess.
 #[derive(Debug)]
@@ -86,6 +91,19 @@ impl FactsSource {
         self.text("proc/sys/kernel/random/boot_id")
     }
 
+    /// The machine's id, hashed for us as `machine-id(5)` asks for: the id itself is confidential.
+    fn hashed(machine_id: &str) -> Option<String> {
+        let mut hmac = Hmac::<Sha256>::new_from_slice(machine_id.as_bytes()).ok()?;
+        hmac.update(APPLICATION);
+        let hash = hmac.finalize().into_bytes();
+        Some(hash.iter().take(16).map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// What tells this machine from others, and from nothing else can be found out.
+    pub(super) fn machine_id(&self) -> Option<String> {
+        Self::hashed(&self.text("etc/machine-id")?)
+    }
+
     /// `None` where this is not NixOS, else the release, if it says one.
     fn nixos_version(&self) -> Option<Option<String>> {
         let release = self.text("etc/os-release")?;
@@ -161,6 +179,25 @@ mod tests {
             ..Facts::default()
         };
         assert_eq!(facts, known);
+    }
+
+    #[test]
+    fn a_machine_id_is_told_apart_and_never_told() {
+        let root = tempfile::tempdir().unwrap();
+        let source = FactsSource::below(root.path(), root.path(), Path::new("/nowhere"));
+        assert_eq!(source.machine_id(), None);
+        let mut hashes = Vec::new();
+        for id in [
+            "0123456789abcdef0123456789abcdef",
+            "1123456789abcdef0123456789abcdef",
+        ] {
+            file(root.path(), "etc/machine-id", &format!("{id}\n"));
+            let hash = source.machine_id().unwrap();
+            assert!(hash.len() == 32 && !hash.contains(&id[..8]), "{hash}");
+            assert_eq!(source.machine_id().unwrap(), hash);
+            hashes.push(hash);
+        }
+        assert_ne!(hashes[0], hashes[1]);
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(super) fn code_of(end: &End) -> Option<u16> {
     match end {
         End::Shutdown | End::Removed => Some(close::GOING_AWAY),
         End::Malformed(_) => Some(close::MALFORMED),
+        // The answer to a close: the dashboard sees that this machine is alive.
+        End::Closed(Some(frame)) => Some(frame.code.into()),
         _ => None,
     }
 }

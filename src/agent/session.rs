@@ -12,8 +12,8 @@ use super::runs::Runs;
 use crate::lifecycle::{self, Shutdown};
 use crate::logging;
 use crate::protocol::{
-    self, Ack, CommandRequest, Enrolled, Heartbeat, HostId, PROTOCOL, Register, Registered, Resume,
-    ResumeFrom, RunId, StatusReport, StopRequest, Timestamp, close, shorten_name,
+    self, Ack, CommandRequest, Enrolled, FEATURES, Heartbeat, HostId, PROTOCOL, Register,
+    Registered, Resume, ResumeFrom, RunId, StatusReport, StopRequest, Timestamp, close, shorten_name,
 };
 use crate::runlog::LogError;
 use crate::spool::StopOrder;
@@ -375,8 +375,10 @@ impl Agent {
         facts.heartbeat_interval = Some(self.config.heartbeat_interval.as_secs());
         frames::json(&Register {
             protocol: PROTOCOL,
+            features: FEATURES.map(str::to_owned).to_vec(),
             time: Some(Timestamp::now()),
             host_id: self.host_id.clone(),
+            machine_id: self.facts.machine_id(),
             facts,
             runs: self.runs.offered(),
         })

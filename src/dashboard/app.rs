@@ -42,11 +42,11 @@ pub(crate) struct App {
     /// How often everybody may ask.
     pub(crate) rates: Arc<Rates>,
     /// Who did what.
-    pub(crate) audit: Audit,
+    pub(crate) audit: Arc<Audit>,
 }
 
 impl App {
-    pub(crate) fn new(auth: Auth, core: Arc<Core>, audit: Audit) -> Self {
+    pub(crate) fn new(auth: Auth, core: Arc<Core>, audit: Arc<Audit>) -> Self {
         Self {
             auth,
             core,

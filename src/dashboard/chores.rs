@@ -31,6 +31,9 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
                     core.probe().await;
                 }
                 store_ends(&core).await;
+                for host_id in core.fleet.settle_conflicts(Instant::now()) {
+                    core.tell_conflict(&host_id, true).await;
+                }
                 retaining.turn(&core, Instant::now()).await;
                 logging::report_left_out();
                 let summary = core.summary();

@@ -2,6 +2,7 @@
 
 use super::clock::ClockTrust;
 use super::disk_work::DiskWork;
+use super::audit::{Action, Audit, Note};
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::Health;
 use super::intake::HostRuns;
@@ -25,6 +26,8 @@ pub(crate) struct Core {
     pub(crate) logs: PathBuf,
     pub(crate) syncer: Syncer,
     pub(crate) health: Arc<Health>,
+    /// Who did what.
+    pub(crate) audit: Arc<Audit>,
     pub(crate) counters: Counters,
     pub(crate) shutdown: Shutdown,
     /// The connections of agents and browsers.
@@ -77,6 +80,7 @@ impl Core {
         logs: PathBuf,
         syncer: Syncer,
         health: Arc<Health>,
+        audit: Arc<Audit>,
         shutdown: Shutdown,
         clock: Arc<ClockTrust>,
     ) -> Self {
@@ -87,6 +91,7 @@ impl Core {
             logs,
             syncer,
             health,
+            audit,
             counters,
             shutdown,
             guests,
@@ -162,6 +167,18 @@ impl Core {
         tracing::info!(host = %host_id, run = %run_id, %command, by, after, "run asked for");
         self.fleet.add_run(record);
         self.fleet.send(&host_id, Errand::Begin(run_id));
+    }
+
+    /// Tells of two living machines with the token of one host, and of the end of that.
+    pub(crate) async fn tell_conflict(&self, host_id: &HostId, is_over: bool) {
+        let detail = if is_over {
+            "of the machines that use the token of this host all but one have gone"
+        } else {
+            "two machines use the token of this host: no command goes to either until one has gone or was chosen"
+        };
+        tracing::warn!(host = %host_id, "{detail}");
+        let note = Note::of_dashboard(Action::Conflict).host(host_id);
+        self.audit.done(note.detail(detail)).await;
     }
 
     /// Tells `health` how writing went.

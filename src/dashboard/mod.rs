@@ -120,12 +120,14 @@ pub async fn run(
             path: config.data_dir.clone(),
             source,
         })?;
+    let audit = Arc::new(audit);
     let syncer = Syncer::start(Arc::clone(&health))?;
     let core = Arc::new(Core::new(
         state,
         config.data_dir.join("logs"),
         syncer,
         health,
+        Arc::clone(&audit),
         shutdown.clone(),
         Arc::clone(&auth.sessions.clock),
     ));

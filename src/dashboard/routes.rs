@@ -1,8 +1,8 @@
 //! Every path, and who may use it: the one list of which the router is made, the guard decides, and the tests go.
 
 use super::api::{
-    audit, commands, download, health, hosts, lines, login, me, metrics, runs, search, sessions,
-    sockets, tokens,
+    audit, commands, download, health, hosts, lines, login, machine, me, metrics, runs, search,
+    sessions, sockets, tokens,
 };
 use super::app::App;
 use super::assets;
@@ -97,6 +97,12 @@ pub(super) fn list() -> Vec<(Route, Handler)> {
             post(commands::command),
         ),
         at(operator, "POST", "/api/commands", bulk),
+        at(
+            Access::Role(Role::Admin),
+            "POST",
+            "/api/hosts/{id}/machine",
+            post(machine::choose),
+        ),
         at(viewer, "GET", "/api/hosts/{id}/runs", get(runs::runs)),
         at(viewer, "GET", "/api/hosts/{id}/runs/{run}", get(runs::run)),
         at(

@@ -1,5 +1,6 @@
 //! A core on a folder of its own, for unit tests.
 
+use super::audit::Audit;
 use super::core::Core;
 use super::health::Health;
 use super::state::State;
@@ -35,6 +36,7 @@ pub(crate) async fn open(dir: &Path) -> Arc<Core> {
         dir.join("logs"),
         syncer,
         health,
+        Arc::new(Audit::open(dir, 1 << 30).unwrap()),
         Shutdown::new(),
         Arc::default(),
     );

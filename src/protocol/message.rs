@@ -106,10 +106,16 @@ pub(super) fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
 pub struct Register {
     /// The version of the wire.
     pub protocol: u32,
+    /// What the agent can do beyond the first version of the wire, by name.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub features: Vec<String>,
     /// The host's clock.
     pub time: Option<Timestamp>,
     /// The host.
     pub host_id: HostId,
+    /// The machine's id, hashed as `machine-id(5)` asks for: it tells machines apart and is confidential.
+    #[serde(default)]
+    pub machine_id: Option<String>,
     /// The host's facts.
     #[serde(flatten)]
     pub facts: Facts,
@@ -132,6 +138,7 @@ pub struct OfferedRun {
     /// How many lines its spool has.
     pub lines: Option<Seq>,
     /// Where it stands.
+    #[serde(deserialize_with = "super::run::status_or_running")]
     pub status: Status,
 }
 
@@ -242,6 +249,7 @@ pub struct StatusReport {
     /// Its command.
     pub command: CommandName,
     /// Where it stands.
+    #[serde(deserialize_with = "super::run::status_or_error")]
     pub status: Status,
     /// Of the step that ended it.
     pub exit_code: Option<i32>,
@@ -291,6 +299,12 @@ pub struct CommandRejected {
 pub struct Registered {
     /// The host the token speaks for.
     pub host_id: HostId,
+    /// The version of the wire that both sides speak: the lower of theirs.
+    #[serde(default)]
+    pub protocol: Option<u32>,
+    /// What the dashboard can do beyond the first version of the wire, by name.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub features: Vec<String>,
     /// Where to go on with each run.
     #[serde(default, deserialize_with = "null_as_default")]
     pub resume: Vec<ResumeFrom>,

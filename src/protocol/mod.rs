@@ -31,3 +31,7 @@ pub use time::{Timestamp, TimestampFormatter};
 
 /// The version of the wire that this program speaks.
 pub const PROTOCOL: u32 = 1;
+
+/// What this program can do beyond the first version of the wire. A side uses such a message or status only if the
+/// other side has named it.
+pub const FEATURES: [&str; 0] = [];

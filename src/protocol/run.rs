@@ -1,7 +1,8 @@
 //! A run's states and its progress.
 
 use super::{Cause, CommandName, HostId, RunId, Seq, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 /// Where a run stands. `queued` and `running` are followed by exactly one of the others; only `lost`
@@ -54,6 +55,44 @@ impl fmt::Display for Status {
     }
 }
 
+/// Reads a status; one that this program does not know is a run that goes on, whose end is yet to be told.
+pub(super) fn status_or_running<'de, D: Deserializer<'de>>(from: D) -> Result<Status, D::Error> {
+    Ok(known(from)?.unwrap_or(Status::Running))
+}
+
+/// Reads a status; one that this program does not know is no success.
+pub(super) fn status_or_error<'de, D: Deserializer<'de>>(from: D) -> Result<Status, D::Error> {
+    Ok(known(from)?.unwrap_or(Status::Error))
+}
+
+/// Reads the beginnings of phases, without those that this program does not know.
+fn known_phases<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PhaseMark>, D::Error> {
+    let marks = Option::<Vec<Known<PhaseMark>>>::deserialize(from)?;
+    Ok(marks.into_iter().flatten().filter_map(Known::get).collect())
+}
+
+/// Reads a value, or `None` where it is null or one that this program does not know.
+fn known<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(Known::deserialize(from)?.get())
+}
+
+/// A value of a newer program may be one that this program does not know.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Known<T> {
+    It(T),
+    Other(IgnoredAny),
+}
+
+impl<T> Known<T> {
+    pub(super) fn get(self) -> Option<T> {
+        match self {
+            Self::It(value) => Some(value),
+            Self::Other(_) => None,
+        }
+    }
+}
+
 /// What a running run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,7 +135,7 @@ pub struct PhaseMark {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The phases so far, in the order in which they happened; one may come again.
-    #[serde(default, deserialize_with = "super::message::null_as_default")]
+    #[serde(default, deserialize_with = "known_phases")]
     pub phases: Vec<PhaseMark>,
     /// Derivations built, or in phase `download` paths fetched.
     pub done: Option<u64>,
@@ -129,6 +168,7 @@ pub struct Tests {
     /// Whether they are still going on.
     pub running: bool,
     /// `ok` or `error` once all are through, else null.
+    #[serde(default, deserialize_with = "known")]
     pub result: Option<Status>,
 }
 
@@ -260,6 +300,17 @@ mod tests {
     fn only_queued_and_running_are_not_final() {
         assert!(!Status::Queued.is_final() && !Status::Running.is_final());
         assert!(Status::Lost.is_final() && Status::Expired.is_final() && Status::Ok.is_final());
+    }
+
+    #[test]
+    fn phases_that_are_not_known_are_left_out() {
+        let json = r#"{"phases":[{"phase":"pull","seq":0,"started":"2025-12-14T10:30:00.000Z"},
+            {"phase":"confirming","seq":1,"started":"2025-12-14T10:30:00.000Z"}],
+            "tests":{"current":1,"total":1,"passed":1,"running":false,"result":"splendid"}}"#;
+        let progress: Progress = serde_json::from_str(json).unwrap();
+        assert_eq!(progress.phase(), Some(Phase::Pull));
+        assert_eq!(progress.phases.len(), 1);
+        assert_eq!(progress.tests.unwrap().result, None);
     }
 
     #[test]

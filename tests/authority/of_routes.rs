@@ -29,7 +29,7 @@ fn entry(route: &Route) -> Option<(u16, Access)> {
         ("GET", "/api/hosts/{id}/runs/{run}/search") => (400, viewer),
         ("POST", "/api/hosts/{id}/command" | "/api/commands") => (400, operator),
         ("GET", "/api/audit" | "/api/sessions" | "/api/tokens") => (200, admin),
-        ("POST", "/api/tokens") => (400, admin),
+        ("POST", "/api/tokens" | "/api/hosts/{id}/machine") => (400, admin),
         ("DELETE", "/api/sessions") => (200, admin),
         ("DELETE", "/api/sessions/{session}" | "/api/tokens/{token}") => (404, admin),
         ("*", "/api" | "/api/{*rest}" | "/ws/{*rest}") => (404, viewer),

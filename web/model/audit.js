@@ -32,6 +32,8 @@ export const ACTIONS = {
   issue_token: 'Make a token',
   revoke_token: 'Revoke a token',
   enrol: 'Enrol a host',
+  conflict: 'Two machines with one token',
+  choose_machine: 'Choose a machine',
   request: 'Request',
 };
 

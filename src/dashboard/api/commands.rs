@@ -336,6 +336,7 @@ fn status(error: &CommandError) -> StatusCode {
         CommandError::Refused(
             Refusal::Busy { .. }
             | Refusal::Reserved(_)
+            | Refusal::Conflict(_)
             | Refusal::NothingToStop(_)
             | Refusal::Activating(_),
         ) => StatusCode::CONFLICT,

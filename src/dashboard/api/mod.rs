@@ -10,6 +10,7 @@ pub(super) mod lines;
 mod listing;
 pub(super) mod login;
 mod logs;
+pub(super) mod machine;
 pub(super) mod me;
 pub(super) mod metrics;
 pub(super) mod runs;
@@ -39,6 +40,7 @@ pub(super) fn try_parsing(bytes: &[u8]) {
     both::<commands::Wish>(bytes, uri);
     both::<commands::BulkWish>(bytes, uri);
     both::<login::Login>(bytes, uri);
+    both::<machine::Choice>(bytes, uri);
     both::<tokens::Wish>(bytes, uri);
     both::<logs::RunPath>(bytes, uri);
 }

@@ -63,7 +63,7 @@ pub(crate) async fn agent(
                 changed.next().await;
             }
         };
-        let serving = intake::serve(Arc::clone(&app.core), host_id.clone(), socket);
+        let serving = intake::serve(Arc::clone(&app.core), host_id.clone(), address.0, socket);
         tokio::pin!(serving);
         tokio::select! {
             () = &mut serving => {}

@@ -21,6 +21,10 @@ pub(crate) enum Action {
     IssueToken,
     RevokeToken,
     Enrol,
+    /// Two living machines have the token of one host, or no longer.
+    Conflict,
+    /// One of them was chosen.
+    ChooseMachine,
     /// Something that was refused before it was clear what it was.
     Request,
 }
@@ -89,6 +93,11 @@ impl Note {
             record,
             is_stranger,
         }
+    }
+
+    /// The dashboard itself noticed something.
+    pub(crate) fn of_dashboard(action: Action) -> Self {
+        Self::of(None, ClientAddress(None), action)
     }
 
     /// The name that was given; whoever gave it showed nothing.

@@ -23,6 +23,10 @@ pub(crate) enum Refusal {
         command: CommandName,
         offers: String,
     },
+    #[error(
+        "two machines use the token of {0}, so no command goes to either: stop the agent of one, give it a token of its own, or choose one of them"
+    )]
+    Conflict(HostId),
     #[error("nothing runs on {0}, and nothing is queued")]
     NothingToStop(HostId),
     #[error("{0} is activating; stopping now leaves it half switched: only with force")]
@@ -69,6 +73,9 @@ impl Fleet {
                 command,
                 status,
             });
+        }
+        if host.machines.is_in_conflict() {
+            return Err(Refusal::Conflict(host_id.clone()));
         }
         if std::mem::replace(&mut host.reserved, true) {
             return Err(Refusal::Reserved(host_id.clone()));

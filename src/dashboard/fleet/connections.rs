@@ -63,6 +63,7 @@ impl Fleet {
             return false;
         };
         let now = Timestamp::now();
+        host.machines.heard(Instant::now());
         let mut facts = host.stored.facts.clone();
         facts.generation = beat.generation;
         facts.system = beat.system;
@@ -134,6 +135,7 @@ impl Fleet {
             }
             host.link = None;
             host.online = false;
+            host.machines.left();
             if host.stored.last_seen.is_some() {
                 let heard = Timestamp::now().millis().saturating_sub(silence);
                 host.stored.last_seen = Some(Timestamp::from_millis(heard));

@@ -1,4 +1,5 @@
 use super::commands::Refusal;
+use super::machines::{Conflict, Machines};
 use super::tail::{Tail, Watchers};
 use crate::dashboard::state::{RunRecord, StoredHost};
 use crate::protocol::{
@@ -27,6 +28,8 @@ pub(crate) struct HostView {
     metrics: Option<Metrics>,
     run: Option<Run>,
     deployment: Option<Deployment>,
+    /// The living machines that have its token, where there are more than one.
+    conflict: Option<Conflict>,
 }
 
 impl HostView {
@@ -121,6 +124,7 @@ pub(super) struct Host {
     pub(super) reserved: bool,
     pub(super) link: Option<(u64, Link)>,
     pub(super) watchers: Arc<Watchers>,
+    pub(super) machines: Machines,
 }
 
 impl Host {
@@ -141,6 +145,7 @@ impl Host {
                 .deployed
                 .as_ref()
                 .map(|deployed| deployed.deployment.clone()),
+            conflict: self.machines.conflict(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! The present state of all hosts and of the runs at hand: one lock, held briefly, no I/O under it.
 
 mod changes;
+mod clones;
 mod commands;
 mod connections;
 mod host;
+mod machines;
 mod runs;
 mod stored;
 mod tail;
@@ -13,6 +15,7 @@ mod tests;
 pub(crate) use changes::Subject;
 pub(crate) use commands::{Refusal, StopEffect};
 pub(crate) use host::{Errand, HostView, Link};
+pub(crate) use machines::{Arrival, MachineKey};
 pub(crate) use runs::Followed;
 pub(crate) use tail::{Tail, Watchers};
 

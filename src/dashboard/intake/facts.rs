@@ -1,6 +1,6 @@
 //! What a host says of itself is kept in memory and sent to every browser, so it has bounds.
 
-use crate::protocol::{Cause, Facts, MAX_CAUSES, Systems};
+use crate::protocol::{Cause, FEATURES, Facts, MAX_CAUSES, Register, Systems};
 
 /// The longest fact, in bytes; a store path has about 100.
 const LONGEST: usize = 1_024;
@@ -49,7 +49,12 @@ pub(super) fn shorten_systems(systems: &mut Systems) {
 }
 
 /// Cuts what is too long.
-pub(super) fn shorten_all(facts: &mut Facts) {
+pub(super) fn shorten_register(register: &mut Register) {
+    shorten(&mut register.machine_id);
+    // None is known yet.
+    register
+        .features
+        .retain(|feature| FEATURES.contains(&feature.as_str()));
     let Facts {
         hostname,
         host_type,
@@ -66,7 +71,7 @@ pub(super) fn shorten_all(facts: &mut Facts) {
         boot_id,
         heartbeat_interval: _,
         commands,
-    } = facts;
+    } = &mut register.facts;
     for fact in [
         hostname,
         host_type,

@@ -50,6 +50,8 @@ pub(crate) struct HostRuns {
     no_room: BTreeSet<RunId>,
     /// A command that could not be sent, because it could not be stored that it was.
     pub(super) unsent: Option<(Instant, RunId)>,
+    /// Running runs that the machine that is connected does not know, while another one may have them.
+    pub(super) doubtful: Vec<RunId>,
     /// The run of an agent that names none.
     pub(super) single: Option<RunId>,
     /// Messages for the agent, in order.
@@ -63,7 +65,7 @@ pub(crate) struct HostRuns {
 impl HostRuns {
     pub(crate) fn new(host_id: HostId, dir: PathBuf) -> Self {
         let (open, waiting, unopened, no_room) = Default::default();
-        let (unsent, single, replies, bell) = Default::default();
+        let (unsent, doubtful, single, replies, bell) = Default::default();
         Self {
             host_id,
             dir,
@@ -72,6 +74,7 @@ impl HostRuns {
             unopened,
             no_room,
             unsent,
+            doubtful,
             single,
             replies,
             bell,
@@ -176,6 +179,7 @@ impl HostRuns {
         self.unopened.clear();
         self.no_room.clear();
         self.unsent = None;
+        self.doubtful.clear();
         let (fleet, host_id) = (&core.fleet, &self.host_id);
         self.open.retain(|run_id, run| {
             run.asked = None;
@@ -343,6 +347,9 @@ impl HostRuns {
         if let Some((_, run_id)) = self.unsent.take_if(|(at, _)| now >= *at) {
             self.begin(core, &run_id).await;
         }
+        if !self.doubtful.is_empty() {
+            self.lose_doubtful(core).await;
+        }
         for (run_id, run) in &mut self.open {
             if run.shown.1 != run.tail.lines() && now >= run.shown.0 + SHOW_EVERY {
                 run.shown = (now, run.tail.lines());
@@ -407,8 +414,10 @@ impl HostRuns {
         let open = self.open.values().filter_map(due);
         let unopened = self.unopened.values().copied();
         let unsent = self.unsent.as_ref().map(|(at, _)| *at);
+        let doubtful = (!self.doubtful.is_empty()).then(|| Instant::now() + RETRY);
         open.chain(unopened)
             .chain(unsent)
+            .chain(doubtful)
             .chain(opens)
             .chain(decides)
             .min()

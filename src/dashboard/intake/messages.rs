@@ -297,6 +297,10 @@ impl HostRuns {
         if record.run.status != Status::Queued {
             return;
         }
+        if core.fleet.is_withheld(&self.host_id) {
+            self.unsent = Some((Instant::now() + RETRY, run_id.clone()));
+            return;
+        }
         let left = core.fleet.time_left(&self.host_id, run_id);
         if left.is_some_and(|left| left.is_zero())
             || !core.fleet.mark_sent(&self.host_id, run_id, true)

@@ -7,11 +7,13 @@ use super::{Violation, single};
 use crate::dashboard::core::Core;
 use crate::dashboard::state::{Known, RunRecord};
 use crate::protocol::{
-    Ack, OfferedRun, Register, Registered, ResumeFrom, RunId, Status, StatusReport,
+    Ack, FEATURES, OfferedRun, PROTOCOL, Register, Registered, ResumeFrom, RunId, Status,
+    StatusReport,
 };
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+const UNKNOWN: &str = "the host does not know this run any more: its end was not seen";
 /// More runs than any host keeps; a longer list is malformed.
 const MAX_OFFERED: usize = 10_000;
 /// Most offered runs on which is decided before the host is listened to again.
@@ -24,13 +26,17 @@ impl HostRuns {
         core: &Arc<Core>,
         mut register: Register,
     ) -> Result<(), Violation> {
-        facts::shorten_all(&mut register.facts);
+        facts::shorten_register(&mut register);
         self.own(&register.host_id)?;
         if register.runs.len() > MAX_OFFERED {
             return Err(Violation::Malformed(format!(
                 "{} runs offered, at most {MAX_OFFERED}",
                 register.runs.len()
             )));
+        }
+        if register.protocol > PROTOCOL {
+            tracing::warn!(host = %self.host_id, protocol = register.protocol, ours = PROTOCOL,
+                "agent speaks a newer version of the wire: it is told ours, and what it says beyond that is ignored; update the dashboard");
         }
         self.begin_connection(core);
         if core.fleet.register(&self.host_id, &register) {
@@ -58,6 +64,8 @@ impl HostRuns {
         }
         self.reply(&Registered {
             host_id: self.host_id.clone(),
+            protocol: Some(register.protocol.min(PROTOCOL)),
+            features: FEATURES.map(str::to_owned).to_vec(),
             resume,
         });
         for offer in settled {
@@ -67,13 +75,12 @@ impl HostRuns {
             let run_id = &record.run.run_id;
             match record.run.status {
                 Status::Running if offered.contains(run_id) => self.stop(&record),
+                // It may be that of another machine that is alive.
+                Status::Running if core.fleet.is_withheld(&self.host_id) => {
+                    self.doubtful.push(run_id.clone());
+                }
                 Status::Running => {
-                    self.lose(
-                        core,
-                        run_id,
-                        "the host does not know this run any more: its end was not seen",
-                    )
-                    .await;
+                    self.lose(core, run_id, UNKNOWN).await;
                 }
                 _ if offered.contains(run_id) => {}
                 _ if record.stop.is_some() => self.cancel(core, &record).await,
@@ -228,6 +235,19 @@ impl HostRuns {
         }
         core.fleet.durable(&self.host_id, run_id);
         let _ = core.persist(&self.host_id, run_id).await;
+    }
+
+    /// Ends the runs that the host does not know, once it is clear that no other machine has them.
+    pub(super) async fn lose_doubtful(&mut self, core: &Arc<Core>) {
+        if core.fleet.is_withheld(&self.host_id) {
+            return;
+        }
+        for run_id in std::mem::take(&mut self.doubtful) {
+            let record = core.fleet.record(&self.host_id, &run_id);
+            if record.is_some_and(|record| record.run.status == Status::Running) {
+                self.lose(core, &run_id, UNKNOWN).await;
+            }
+        }
     }
 
     /// Ends a run that was to be stopped before its host, which does not have it, answered.

@@ -1,11 +1,12 @@
 //! The connection of an agent from its first message to its last.
 
-use super::{HostRuns, Violation, aside};
+use super::{HostRuns, Violation, aside, facts};
 use crate::dashboard::core::Core;
-use crate::dashboard::fleet::{Errand, Link};
-use crate::protocol::{HostId, Register, close, split};
+use crate::dashboard::fleet::{Arrival, Errand, Link, MachineKey};
+use crate::protocol::{HostId, Register, RunId, close, split};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,6 +22,11 @@ const SILENCE: Duration = Duration::from_secs(30);
 const ERRANDS: usize = 16;
 /// Said to a connection that is closed from outside; the code tells which of the two.
 const GONE: &str = "replaced by a newer connection, or no longer welcome";
+/// Said to each of two living machines with one token, within the 123 bytes of a reason.
+const CLONED: &str =
+    "another machine uses this host's token, too: give each machine a token of its own";
+const NOT_CHOSEN: &str =
+    "another machine was chosen for this host: give this one a token of its own";
 /// How long a peer may take to notice that it is closed in the middle of a frame.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -39,18 +45,26 @@ impl From<Violation> for End {
 }
 
 /// Serves the agent of `host_id` until it goes, is replaced, or the dashboard ends.
-pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocket) {
+pub(crate) async fn serve(
+    core: Arc<Core>,
+    host_id: HostId,
+    address: Option<IpAddr>,
+    mut socket: WebSocket,
+) {
     let _guest = core.guests.enter();
     let first = tokio::select! {
         first = timeout(SILENCE, first(&mut socket)) => first.unwrap_or(Err(End::Gone)),
         () = core.shutdown.wait() => Err(going_away()),
     };
+    let key = first.as_ref().ok().and_then(MachineKey::of);
     let end = match first {
-        Ok(register) => registered(&core, &host_id, &mut socket, register).await,
+        Ok(register) => arrived(&core, &host_id, address, &mut socket, register).await,
         Err(end) => end,
     };
     match end {
         End::Close(code, reason) => {
+            let is_fight = code == close::REPLACED && core.fleet.is_in_conflict(&host_id);
+            let reason = if is_fight { CLONED.into() } else { reason };
             if code != close::GOING_AWAY {
                 tracing::warn!(host = %host_id, code, %reason, "connection closed");
             }
@@ -63,14 +77,65 @@ pub(crate) async fn serve(core: Arc<Core>, host_id: HostId, mut socket: WebSocke
             }));
             let _ = timeout(Duration::from_secs(2), socket.send(frame)).await;
             // The close frame is lost if the socket goes while the peer's bytes are unread.
-            let drain = async { while let Some(Ok(_)) = socket.recv().await {} };
-            let _ = timeout(Duration::from_secs(2), drain).await;
+            let answer = timeout(Duration::from_secs(2), answer_to_close(&mut socket)).await;
+            if code == close::REPLACED
+                && answer == Ok(true)
+                && key.is_some_and(|key| core.fleet.answered(&host_id, &key))
+            {
+                core.tell_conflict(&host_id, false).await;
+            }
             if code == close::TOO_BIG {
                 // The rest of that frame is never read, and would take the close frame with it.
                 sleep(LINGER).await;
             }
         }
         End::Gone => tracing::info!(host = %host_id, "connection lost"),
+    }
+}
+
+/// Reads to the end; whether the peer answered our close. One that is gone does not.
+async fn answer_to_close(socket: &mut WebSocket) -> bool {
+    let mut is_answered = false;
+    while let Some(Ok(message)) = socket.recv().await {
+        let code = match message {
+            Message::Close(frame) => frame.map(|frame| frame.code),
+            _ => continue,
+        };
+        is_answered |= code == Some(close::REPLACED);
+    }
+    is_answered
+}
+
+/// Lets a machine in, unless an admin chose another one.
+async fn arrived(
+    core: &Arc<Core>,
+    host_id: &HostId,
+    address: Option<IpAddr>,
+    socket: &mut WebSocket,
+    register: Register,
+) -> End {
+    if register.host_id != *host_id {
+        return Violation::OtherHost(register.host_id.to_string()).into();
+    }
+    match core.fleet.arrive(host_id, &register, address) {
+        Arrival::NotChosen => return End::Close(close::FORBIDDEN, NOT_CHOSEN.into()),
+        Arrival::Conflict => core.tell_conflict(host_id, false).await,
+        Arrival::Welcome => {}
+    }
+    for (former, run_id) in core.fleet.of_former_names(host_id, &register.runs) {
+        renamed(core, &former, &run_id, host_id).await;
+    }
+    registered(core, host_id, socket, register).await
+}
+
+/// A run goes on under another name of its host: nobody will tell how it ends under the old one.
+async fn renamed(core: &Arc<Core>, former: &HostId, run_id: &RunId, name: &HostId) {
+    let slot = core.slot(former);
+    // A connection under the old name holds it, and then the host still has that name.
+    if let Ok(mut runs) = slot.try_lock() {
+        tracing::warn!(host = %former, now = %name, run = %run_id, "the host has another name now: its run is told under that one");
+        let why = format!("this host is {name} now: the run goes on there");
+        runs.lose(core, run_id, &why).await;
     }
 }
 
@@ -96,7 +161,10 @@ pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
         if message.kind != "register" {
             return Err(Violation::Malformed("the first message must be a register".into()).into());
         }
-        return Ok(aside(message.json, serde_json::from_str).map_err(Violation::from)?);
+        let register: Result<Register, _> = aside(message.json, serde_json::from_str);
+        let mut register = register.map_err(Violation::from)?;
+        facts::shorten_register(&mut register);
+        return Ok(register);
     }
 }
 
@@ -127,9 +195,6 @@ async fn registered(
     socket: &mut WebSocket,
     register: Register,
 ) -> End {
-    if register.host_id != *host_id {
-        return Violation::OtherHost(register.host_id.to_string()).into();
-    }
     let (errands, mut todo) = mpsc::channel(ERRANDS);
     let (close, mut closing) = watch::channel(None);
     let Some(epoch) = core.fleet.connect(
