@@ -293,3 +293,56 @@ fn a_ca_file_that_cannot_be_used_is_named() {
         &format!("cannot use ca_file {}", ca_file.display()),
     );
 }
+
+/// A proxy that takes CONNECT to `fleet.example.org:443` from who names themselves, and leads to this port.
+async fn connect_proxy(listener: TcpListener, to: u16) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    while let Ok((mut stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            assert!(
+                head.starts_with("CONNECT fleet.example.org:443 HTTP/1.1\r\n"),
+                "{head}"
+            );
+            // "al:p@ss"
+            if !head.contains("Proxy-Authorization: Basic YWw6cEBzcw==\r\n") {
+                let _ = stream.write_all(b"HTTP/1.1 407 No\r\n\r\n").await;
+                return;
+            }
+            let mut dashboard = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let _ = copy_bidirectional(&mut stream, &mut dashboard).await;
+        });
+    }
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_used_unless_no_proxy_names_the_dashboard() {
+    let proxied = Proxied::start(&named("fleet.example.org"));
+    let runtime = &proxied._runtime;
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let proxy = listener.local_addr().unwrap();
+    runtime.spawn(connect_proxy(listener, proxied.port));
+    let config = json!({"dashboard": "wss://fleet.example.org", "ca_file": proxied.ours.pem});
+    let launch = |variables: &[(&'static str, String)]| {
+        Agent::launch_in(variables.to_vec(), proxied.port, "h1", &config)
+    };
+    for name in ["https_proxy", "HTTPS_PROXY"] {
+        let mut agent = launch(&[(name, format!("http://al:p%40ss@{proxy}"))]);
+        agent.wait_for_reconnection(0);
+    }
+    let mut agent = launch(&[("HTTPS_PROXY", format!("http://al:secret@{proxy}"))]);
+    says_twice(&mut agent, "wants a name and a password");
+    assert_eq!(agent.process.times_said("secret"), 0);
+    let mut agent = launch(&[
+        ("https_proxy", format!("http://al:p%40ss@{proxy}")),
+        ("no_proxy", "example.com, .example.org".into()),
+    ]);
+    // That name is nowhere.
+    says_twice(&mut agent, "fleet.example.org");
+    assert_eq!(agent.process.times_said("connected to "), 0);
+}

@@ -1,6 +1,8 @@
 //! Opens the connection to the dashboard.
 
 use super::config::Config;
+use super::endpoint::Endpoint;
+use super::http_proxy::{HttpProxy, ProxyError};
 use super::owner;
 use super::reach::{Tried, reach};
 use super::tls::{self, TlsError};
@@ -22,6 +24,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
 
 use crate::protocol::MAX_FRAME_BYTES;
+
+/// How long a proxy may take to let the connection through.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the TLS handshake may take.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,6 +60,11 @@ pub(super) enum ConnectError {
         tried: Tried,
     },
     #[error(
+        "the proxy {0} did not answer CONNECT within {} s; correct https_proxy, or name the dashboard in no_proxy",
+        PROXY_TIMEOUT.as_secs()
+    )]
+    NoTunnel(String),
+    #[error(
         "{server} took the connection, and no TLS handshake came within {} s; correct the address or the port in `dashboard`",
         TLS_TIMEOUT.as_secs()
     )]
@@ -87,6 +97,8 @@ pub(super) enum ConnectError {
     Handshake(#[source] Box<tungstenite::Error>),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
 impl ConnectError {
@@ -117,7 +129,7 @@ pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
         true => Some(tls::client_config(config.ca_file.as_deref())?),
         false => None,
     };
-    let stream = reach(endpoint.host(), endpoint.port()).await?;
+    let stream = stream_to(endpoint).await?;
     let server = stream.peer_addr().map_or_else(
         |_| format!("{} port {}", endpoint.host(), endpoint.port()),
         |address| address.to_string(),
@@ -137,6 +149,25 @@ pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
         Ok(Err(tungstenite::Error::Http(response))) => Err(refusal(config, &key, &response)),
         Ok(Err(error)) => Err(error.into()),
     }
+}
+
+/// Reaches the dashboard, through the proxy of the environment where it names one. What is not encrypted stays on this
+/// machine or in its network: no proxy is to see the token.
+async fn stream_to(endpoint: &Endpoint) -> Result<TcpStream, ConnectError> {
+    let (host, port) = (endpoint.host(), endpoint.port());
+    let proxy = match endpoint.is_tls() {
+        true => HttpProxy::of_environment(host, port)?,
+        false => None,
+    };
+    let Some(proxy) = proxy else {
+        return reach(host, port).await;
+    };
+    let mut stream = reach(&proxy.host, proxy.port).await?;
+    match timeout(PROXY_TIMEOUT, proxy.tunnel(&mut stream, host, port)).await {
+        Ok(tunnelled) => tunnelled?,
+        Err(_) => return Err(ConnectError::NoTunnel(proxy.host)),
+    }
+    Ok(stream)
 }
 
 /// Makes sure that it is the dashboard, and that nobody else listens.

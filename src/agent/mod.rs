@@ -17,6 +17,7 @@ mod facts;
 mod feed;
 mod follower;
 mod frames;
+mod http_proxy;
 mod launcher;
 mod live;
 mod lock;

@@ -13,7 +13,8 @@ use crate::lifecycle::{self, Shutdown};
 use crate::logging;
 use crate::protocol::{
     self, Ack, CommandRequest, Enrolled, FEATURES, Heartbeat, HostId, PROTOCOL, Register,
-    Registered, Resume, ResumeFrom, RunId, StatusReport, StopRequest, Timestamp, close, shorten_name,
+    Registered, Resume, ResumeFrom, RunId, StatusReport, StopRequest, Timestamp, close,
+    shorten_name,
 };
 use crate::runlog::LogError;
 use crate::spool::StopOrder;

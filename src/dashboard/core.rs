@@ -1,8 +1,8 @@
 //! What every part of the dashboard works on.
 
+use super::audit::{Action, Audit, Note};
 use super::clock::ClockTrust;
 use super::disk_work::DiskWork;
-use super::audit::{Action, Audit, Note};
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::Health;
 use super::intake::HostRuns;
