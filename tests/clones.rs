@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Dashboard, SOON, Socket};
+use common::{Agent, Dashboard, SOON, Socket};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ fn a_clone_is_told_and_gets_no_command_until_an_admin_has_chosen() {
 
     let mut second = connect(&dashboard, Some("two"), &json!([]));
     // It answers the close as every WebSocket does.
-    assert_eq!(first.close_code(), 4409);
+    assert_eq!(first.answered_close_code(), 4409);
     let host = dashboard.wait_for_host("h1", "the conflict", |host| host["conflict"].is_object());
     let machines = host["conflict"]["machines"].as_array().unwrap();
     let boots: Vec<_> = machines
@@ -123,6 +123,23 @@ fn a_command_that_waits_goes_to_neither_of_two_machines() {
     assert_eq!(refused.status, 409);
     let why = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(why.contains("two machines"), "{why}");
+}
+
+#[test]
+fn an_agent_whose_place_another_machine_takes_shows_that_it_is_alive() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut agent = Agent::start(&dashboard, "h1", "true");
+    let _clone = connect(&dashboard, Some("clone"), &json!([]));
+    agent.process.wait_to_say("4409", 0);
+    let host = dashboard.wait_for_host("h1", "the conflict", |host| host["conflict"].is_object());
+    let machines = host["conflict"]["machines"].as_array().unwrap();
+    assert_eq!(machines.len(), 2, "{host}");
+    let id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let told = machines[0]["machine_id"].as_str().unwrap_or("none");
+    assert!(
+        id.trim().is_empty() || !host.to_string().contains(id.trim()),
+        "{told}"
+    );
 }
 
 #[test]

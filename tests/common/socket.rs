@@ -166,9 +166,23 @@ impl Socket {
         }
     }
 
+    /// The code with which the dashboard hangs up, which is answered as WebSockets do.
+    #[track_caller]
+    pub(crate) fn answered_close_code(mut self) -> u16 {
+        let code = self.read_close_code();
+        // The next read sends the answer.
+        while self.socket.read().is_ok() {}
+        code
+    }
+
     /// The code with which the dashboard hangs up.
     #[track_caller]
     pub(crate) fn close_code(mut self) -> u16 {
+        self.read_close_code()
+    }
+
+    #[track_caller]
+    fn read_close_code(&mut self) -> u16 {
         self.socket.get_ref().set_read_timeout(Some(SOON)).unwrap();
         let end = Instant::now() + SOON;
         while Instant::now() < end {

@@ -93,17 +93,16 @@ pub(crate) async fn serve(
     }
 }
 
-/// Reads to the end; whether the peer answered our close. One that is gone does not.
+/// Reads to the end, or to the peer's answer to our close; says whether there was one. A peer that is gone gives none.
 async fn answer_to_close(socket: &mut WebSocket) -> bool {
-    let mut is_answered = false;
     while let Some(Ok(message)) = socket.recv().await {
-        let code = match message {
-            Message::Close(frame) => frame.map(|frame| frame.code),
-            _ => continue,
-        };
-        is_answered |= code == Some(close::REPLACED);
+        if let Message::Close(Some(frame)) = message
+            && frame.code == close::REPLACED
+        {
+            return true;
+        }
     }
-    is_answered
+    false
 }
 
 /// Lets a machine in, unless an admin chose another one.
