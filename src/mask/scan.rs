@@ -63,7 +63,7 @@ impl Scan {
             places.push((key(&mark.as_bytes()[..3]), number, false));
             match mark.as_bytes() {
                 [_, second, third] => {
-                    places.extend((0..32).map(|any| (key(&[*second, *third, any]), number, true)))
+                    places.extend((0..32).map(|any| (key(&[*second, *third, any]), number, true)));
                 }
                 mark => places.push((key(&mark[1..4]), number, true)),
             }

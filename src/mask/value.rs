@@ -222,7 +222,7 @@ pub(super) fn is_random(value: &str) -> bool {
         && value
             .split(|c: char| !c.is_ascii_alphanumeric())
             .any(|run| {
-                let count = |is: fn(&u8) -> bool| run.bytes().filter(|b| is(b)).count();
+                let count = |is: fn(&u8) -> bool| run.bytes().filter(is).count();
                 let (digits, upper) = (count(u8::is_ascii_digit), count(u8::is_ascii_uppercase));
                 let lower = run.len() - digits - upper;
                 run.len() >= 10 && ((digits > 0 && lower + upper > 0) || (upper > 1 && lower > 1))
