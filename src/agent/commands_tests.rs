@@ -76,7 +76,7 @@ fn each_key_of_the_configuration_replaces_that_of_the_built_in() {
     assert_eq!(replaced.plan(&name("test")).unwrap().checks, None);
     let boot = catalogue.plan(&name("boot")).unwrap();
     assert_eq!(boot.steps, [["x", "web.1"]]);
-    assert_eq!(boot.checks.unwrap(), Path::new("/tmp/c"));
+    assert_eq!(boot.checks.unwrap(), Path::new("/usr/c"));
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn behind_a_proxy() -> Dashboard {
 fn ask(dashboard: &Dashboard, path: &str, times: usize, headers: &str) -> (usize, usize, String) {
     let mut stream = dial(dashboard);
     let mut writer = stream.try_clone().unwrap();
-    let one = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    let port = dashboard.port;
+    let one = format!("GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{headers}\r\n");
     let last = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let writing = std::thread::spawn(move || {
         writer.write_all(one.repeat(times).as_bytes()).unwrap();

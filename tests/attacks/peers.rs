@@ -176,9 +176,9 @@ impl Peer {
         let patience = Some(Duration::from_millis(200));
         stream.set_read_timeout(patience).ok()?;
         stream.set_write_timeout(patience).ok()?;
-        let (headers, length) = (&self.headers, body.len());
+        let (headers, length, port) = (&self.headers, body.len(), self.port);
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}{more}Content-Length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{headers}{more}Content-Length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).ok()?;
         stream.write_all(body).ok()?;

@@ -42,8 +42,9 @@ fn ids_with_dots_nul_and_percent_encodings_name_nothing() {
             format!("/api/hosts/h1/runs?before={id}"),
         ] {
             let cookie = dashboard.cookie.clone().unwrap();
+            let port = dashboard.port;
             let request = format!(
-                "GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
+                "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
             );
             let answer = raw(&dashboard, request.as_bytes());
             let status = status_of(&answer);

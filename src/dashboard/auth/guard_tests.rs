@@ -68,7 +68,7 @@ impl Place {
             .sessions
             .create("alice", password, None, now)
             .unwrap();
-        format!("other=1; switchyard={cookie}")
+        format!("other=1; switchyard={cookie}; switchyard-8000={cookie}")
     }
 }
 
