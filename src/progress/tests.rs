@@ -209,3 +209,31 @@ fn a_decoded_line_over_64_kib_is_split_between_characters() {
     assert!(replay.log.iter().all(|line| line.len() <= MAX_LINE_BYTES));
     assert_eq!(replay.log.concat(), format!("x{long}{long}"));
 }
+
+#[test]
+fn the_builds_of_another_machines_nix_do_not_take_the_place_of_our_own() {
+    let mut replay = Replay::lines(&[
+        r#"@nix {"action":"start","id":2,"level":0,"parent":0,"text":"","type":102}"#,
+        r#"@nix {"action":"start","id":3,"level":0,"parent":0,"text":"","type":104}"#,
+        r#"@nix {"action":"result","fields":[3,9,1,0],"id":3,"type":105}"#,
+        r#"@nix {"action":"start","id":4,"level":0,"parent":2,"text":"","type":104}"#,
+        r#"@nix {"action":"result","fields":[0,1,1,0],"id":4,"type":105}"#,
+        r#"@nix {"action":"stop","id":4}"#,
+    ]);
+    assert_eq!(replay.counts(), [Some(3), Some(9), Some(1), Some(0)]);
+    replay.line(
+        r#"@nix {"action":"result","fields":[4,9,1,0],"id":3,"type":105}"#,
+        true,
+    );
+    assert_eq!(replay.counts(), [Some(4), Some(9), Some(1), Some(0)]);
+    // That of a re-execution has no parent.
+    replay.line(
+        r#"@nix {"action":"start","id":5,"level":0,"parent":0,"text":"","type":104}"#,
+        true,
+    );
+    replay.line(
+        r#"@nix {"action":"result","fields":[1,9223372036854775808,0,0],"id":5,"type":105}"#,
+        true,
+    );
+    assert_eq!(replay.counts(), [Some(1), None, Some(0), Some(0)]);
+}
