@@ -45,7 +45,10 @@ let
         # The network of the tests has no other member.
         allow_plaintext = true;
         heartbeat_interval = 1;
-        repo.url = "git://dashboard/config.git";
+        repo = {
+          url = "git://dashboard/config.git";
+          allow_plaintext = true;
+        };
         commands.switch.steps = steps;
       };
     };

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -155,6 +156,8 @@ def run(root: Path, program: Path, test: str) -> bool:
 
 def main() -> int:
     root, program, *tests = sys.argv[1:]
+    # Whoever ends this ends the containers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         results = [run(Path(root), Path(program), test) for test in tests]
     except CannotRun as error:
