@@ -160,9 +160,10 @@ fn send(socket: &Path, method: &str, path: &str, body: &Value) -> anyhow::Result
         body.to_string()
     };
     let length = body.len();
+    // To a client of HTTP/1.0 no answer comes in chunks: its end is that of the connection.
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )?;
     let mut answer = Vec::new();
@@ -170,10 +171,13 @@ fn send(socket: &Path, method: &str, path: &str, body: &Value) -> anyhow::Result
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
     let status = head.split(' ').nth(1).unwrap_or_default();
-    let value: Value = serde_json::from_str(body).unwrap_or_default();
     if status.starts_with('2') {
-        return Ok(value);
+        return match body {
+            "" => Ok(Value::Null),
+            body => serde_json::from_str(body).context("the dashboard's answer cannot be read"),
+        };
     }
+    let value: Value = serde_json::from_str(body).unwrap_or_default();
     Err(anyhow!(
         "the dashboard answers {status}: {}",
         value["detail"].as_str().unwrap_or_default()

@@ -276,8 +276,8 @@ fn ssh_command() -> Option<String> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
     let credential = |name: &str, option: &str| {
         let file = Path::new(&folder).join(name);
-        // In the place of one that is missing, systemd has put an empty line.
-        let is_there = fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() > 1);
+        // In the place of one that is missing, systemd has put one newline. An empty file knows no server, and is there.
+        let is_there = fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() != 1);
         is_there.then(|| format!(" {option}{}", file.display()))
     };
     let key = credential("ssh_key", "-o IdentitiesOnly=yes -i ");

@@ -289,7 +289,7 @@ test('who is no admin of every host sees who they are, is told why there is no m
 
 test('the keyboard alone leads to the tokens, makes one and revokes it', async () => {
   const { page } = await open('/');
-  const me = page.getByRole('link', { name: 'Signed in as ada' });
+  const me = page.getByRole('link', { name: 'ada: account, access and sessions' });
   await me.focus();
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Access' }).waitFor();
