@@ -78,6 +78,7 @@ export class RunPage extends HTMLElement {
       clearInterval(timer);
     };
     this.#phase.hidden = true;
+    this.#stop.hidden = true;
     void this.#load();
     this.#draw();
   }

@@ -67,7 +67,7 @@ test('search is by the dashboard over every line: counts are exact, steps go rou
   assert.equal(new URL(page.url()).search, '?q=line%2012');
   await shot(page, 'run-search-dark');
   await page.reload();
-  await page.getByText('111 matching lines').waitFor();
+  await page.getByText('1 of 111').waitFor();
   await seesLine(page.locator('sy-log'), 'line 12');
   await until('what is found is marked', () => page.evaluate(() => (CSS.highlights.get('found')?.size ?? 0) > 0));
   await page.locator('sy-map[aria-label*="111 matching lines; 4 errors"]').waitFor();
@@ -91,9 +91,9 @@ test('search goes on while the run does', async () => {
   const id = await berta.start('build');
   berta.many(1, 1000);
   await page.goto(`${world.url}/hosts/berta/runs/${id}?q=line`);
-  await page.getByText('1,000 matching lines').waitFor();
+  await page.getByText('1 of 1,000').waitFor();
   berta.many(1001, 30_000);
-  await page.getByText('30,000 matching lines').waitFor();
+  await page.getByText('1 of 30,000').waitFor();
   berta.err('error: late');
   await page.locator('.error-count', { hasText: '✗ 1' }).waitFor();
   berta.exit(1);
@@ -298,7 +298,7 @@ test('a selection outlives the rows it was made on, and takes nothing away from 
   await page.locator('.log-row[data-seq="303"]').waitFor();
   await until('it is shown again', async () => (await page.evaluate(() => document.getSelection()?.toString())) === before);
 
-  await page.locator('.run-message pre').selectText();
+  await page.locator('sy-cause summary strong').first().selectText();
   await page.locator('.log-scroll').press('PageDown');
   await page.locator('.log-row[data-seq="340"]').waitFor();
   assert.match((await page.evaluate(() => document.getSelection()?.toString())) ?? '', /ended with exit code 1/);
