@@ -3,7 +3,7 @@
 //! The clone is the agent's own and holds nothing that the server lacks. So whatever a power cut, a killed git or a
 //! visitor did to it, a pull brings it back, in steps that each cost more than the one before: stale locks are
 //! removed, index, HEAD and refs are made anew, and at last a fresh clone takes its place. What is not the agent's is
-//! never removed: see [`place`].
+//! never removed: see `place`.
 
 mod address;
 mod check;
