@@ -12,7 +12,7 @@
 let
   hash = builtins.hashString "sha256";
 
-  token = host: "token of ${host}";
+  token = host: "token-of-${host}";
 
   # The password of ada is `correct horse battery staple`.
   ada = "ada admin $argon2id$v=19$m=19456,t=2,p=1$Ql1RiXclSurKTaaF00HUaA$gt1hemaYOTv2hImqKi99jYsSf18Vp4RzsTiKuqRfxhA";
@@ -119,7 +119,7 @@ in
       web1 = host "web1" [ [ "true" ] ];
       web2 = web2 // {
         agent = web2.agent // {
-          token = "a wrong token";
+          token = "a-wrong-token";
         };
       };
     };
