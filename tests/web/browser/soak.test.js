@@ -91,11 +91,11 @@ test('minutes with a fleet of 50 at work: the heap is flat, no task is long, and
     for (const host of list) {
       const about = fleet.locator(`sy-host-row[data-host="${host.id}"]`);
       const lines = host.run ? `${new Intl.NumberFormat('en').format(host.run.lines)} lines` : '';
-      await until(`the row of ${host.id} says ${lines}`, async () => (await about.locator('.errors').textContent()) === lines);
-      const state = host.run ? (host.run.status === 'error' ? 'failed' : host.run.status) : 'idle';
+      await until(`the row of ${host.id} says ${lines}`, async () => (await about.locator('.lines').textContent()) === lines);
+      const state = host.deployment ? (host.deployment.status === 'error' ? 'failed' : host.deployment.status) : 'idle';
       await until(`${host.id} is shown as ${state}`, async () => (await about.getAttribute('data-state')) === state);
     }
-    const ok = list.filter((host) => host.run?.status === 'ok').length;
+    const ok = list.filter((host) => host.deployment?.status === 'ok').length;
     if (ok > 0) await until(`${ok} are counted as ok`, async () => (await fleet.locator('.count[data-state="ok"] .n').textContent()) === String(ok));
     assert.deepEqual(errors, []);
   } finally {
