@@ -11,6 +11,9 @@ import { h } from './dom.js';
 /** @typedef {import('../model/types.js').Cause} Cause */
 /** @typedef {{goTo: (seq: number) => void, pick: (name: string) => void}} Log where the buttons lead */
 
+/** How often its lines are asked for by themselves. */
+const MAX_TRIES = 6;
+
 export class CauseCard extends HTMLElement {
   #context;
   #run;
@@ -19,6 +22,8 @@ export class CauseCard extends HTMLElement {
   #details = h('details', {});
   #body = h('div', { class: 'cause-body' });
   #asked = false;
+  /** How often its lines could not be read. */
+  #failures = 0;
   /** @type {import('../model/cause.js').Quoted[]} */
   #lines = [];
 
@@ -59,8 +64,10 @@ export class CauseCard extends HTMLElement {
       this.#lines = await quote(this.#cause, async (from, limit) => (await api.lines(this.#run.host_id, this.#run.run_id, from, limit)).lines);
       this.#body.replaceChildren(this.#quoted(range.line), this.#buttons(range.line));
     } catch (error) {
-      // It is asked again when the card is opened the next time.
+      // It is asked again a few times, ever later, and when the card is opened the next time.
       this.#asked = false;
+      this.#failures++;
+      if (this.#failures < MAX_TRIES) setTimeout(() => this.isConnected && this.#show(), 2 ** this.#failures * (750 + 500 * Math.random()));
       const detail = error instanceof Error ? error.message : String(error);
       this.#body.replaceChildren(h('p', { class: 'quiet' }, `Its lines could not be read: ${detail}`), this.#buttons(range.line));
     }

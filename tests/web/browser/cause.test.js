@@ -132,6 +132,19 @@ test('a run that tells no cause leads to what its lines look like, or says that 
   await page.context().close();
 });
 
+test('a card whose lines cannot be read says so, and asks again by itself', async () => {
+  const run = (await (await fetch(`${world.url}/api/hosts/anna`)).json()).run.run_id;
+  const { page } = await browser.page();
+  let refused = 0;
+  // Those of the log are asked for by the page of 1,000.
+  await page.route(/\/lines\?from=\d+&limit=(?!1000$)/, (route) => (refused++ < 2 ? route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"detail":"not now"}' }) : route.continue()));
+  await page.goto(`${world.url}/hosts/anna/runs/${run}`);
+  await page.getByText('Its lines could not be read').first().waitFor();
+  await page.locator('sy-cause li').nth(7).waitFor();
+  assert.ok(refused > 2);
+  await page.context().close();
+});
+
 test('card and log have room on a phone and at 400 % zoom, and nothing is cut off', async () => {
   const run = (await (await fetch(`${world.url}/api/hosts/anna`)).json()).run.run_id;
   for (const [name, options] of /** @type {const} */ ([['phone', PHONE], ['zoomed', { viewport: { width: 320, height: 256 } }], ['1280', { viewport: { width: 1280, height: 800 } }]])) {
