@@ -72,8 +72,9 @@ export class LogSelection {
   place() {
     const { span } = this;
     const selection = document.getSelection();
-    // While it is dragged it is the browser's: what it tells of it is late.
-    if (!span || !selection || this.#dragging) return;
+    // While it is dragged it is the browser's, and while a text field has the focus it is that field's: what the
+    // browser tells of either is late.
+    if (!span || !selection || this.#dragging || document.activeElement instanceof HTMLInputElement) return;
     const shown = mountedSpan(span, this.#view.pool);
     if (!shown) {
       if (this.#holds(selection.anchorNode)) selection.removeAllRanges();

@@ -107,6 +107,20 @@ test('Ctrl F searches the whole log and Ctrl A selects it, wherever the focus is
   await page.context().close();
 });
 
+test('rows that are drawn anew after Ctrl A do not take the caret out of the search', async () => {
+  const { page } = await open();
+  await page.locator('.log-scroll').focus();
+  await page.keyboard.press('Control+a');
+  await page.evaluate(() => {
+    const panel = /** @type {import('../../../web/view/log-panel.js').LogPanel} */ (document.querySelector('sy-log-panel'));
+    panel.openSearch();
+    panel.view.selection.place();
+  });
+  await page.keyboard.type('abc');
+  assert.equal(await page.getByLabel('Search the whole log').inputValue(), 'abc');
+  await page.context().close();
+});
+
 test('a link with a search opens at its first match or at the one the other person was at, and nothing of it is new', async () => {
   const { page } = await open('?q=line%20123');
   await page.locator('.log-row.current[data-seq="122"]').waitFor();
