@@ -115,6 +115,12 @@ in
             '';
           };
 
+          audit.max_bytes = mkOption {
+            type = types.ints.between 1048576 1152921504606846976;
+            default = 1073741824;
+            description = "How large all files of the audit log together may become, in bytes, until the oldest is deleted.";
+          };
+
           retention.days = mkOption {
             type = types.ints.unsigned;
             default = 0;

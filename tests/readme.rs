@@ -1,4 +1,4 @@
-//! What the README says of faults is what tests show, and its examples are Nix.
+//! What the README says of faults is what tests show, its examples are Nix, and the reference of options has them all.
 #![cfg(test)]
 
 #[path = "common/skip.rs"]
@@ -106,5 +106,43 @@ fn every_example_in_nix_of_the_readme_parses() {
         let output = nix.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}\n{example}");
+    }
+}
+
+/// The lines that the reference must have of a description in a module.
+fn lines_of(description: &str) -> impl Iterator<Item = String> {
+    let plain = description.replace("{option}", "").replace("{file}", "");
+    let lines: Vec<_> = plain.lines().map(|line| line.trim().to_owned()).collect();
+    lines.into_iter().filter(|line| !line.is_empty())
+}
+
+#[test]
+fn the_reference_of_options_has_every_description_as_the_modules_have_it() {
+    let reference = include_str!("../nixos-modules/options.md");
+    for module in [
+        include_str!("../nixos-modules/agent-options.nix"),
+        include_str!("../nixos-modules/dashboard-options.nix"),
+    ] {
+        let options: Vec<_> = module.split("mkOption {").skip(1).collect();
+        assert!(options.len() > 10, "{} options", options.len());
+        for option in options {
+            let Some((before, rest)) = option.split_once("description = ") else {
+                continue;
+            };
+            let (text, after) = match rest.strip_prefix("''") {
+                Some(block) => block.split_once("'';").unwrap(),
+                None => rest[1..].split_once("\";").unwrap(),
+            };
+            let own = after.split("mkOption").next().unwrap();
+            if before.contains("internal = true") || own.contains("internal = true") {
+                continue;
+            }
+            for line in lines_of(text) {
+                assert!(
+                    reference.lines().any(|there| there.trim() == line),
+                    "nixos-modules/options.md lacks this line; make it anew with `nix build .#options-doc`: {line}"
+                );
+            }
+        }
     }
 }

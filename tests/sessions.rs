@@ -332,9 +332,11 @@ fn a_browser_that_signed_in_before_is_let_in_while_everybody_else_there_must_wai
                 .to_owned()
         })
         .collect();
+    // With the port in its name: another dashboard on this host has a cookie of its own.
+    let name = format!("switchyard-device-{}=", dashboard.port);
     let known = cookies
         .iter()
-        .find(|cookie| cookie.starts_with("switchyard-device="))
+        .find(|cookie| cookie.starts_with(&name))
         .unwrap();
     for _ in 0..100 {
         login(&dashboard, "anna", "guess");

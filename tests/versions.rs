@@ -80,23 +80,38 @@ fn a_run_of_another_host_with_the_same_id_is_left_alone() {
     assert_eq!(dashboard.run("old", &run)["status"], "running");
 }
 
-#[test]
-fn a_run_that_its_host_offers_under_a_new_name_ends_under_the_old_one() {
+/// A run that goes on under `old` and is offered under `new`, whose connection is there before or after that of `old`
+/// is gone.
+fn renamed(is_old_away: bool) {
     let dashboard = Dashboard::start(&["old", "new"]);
-    let (mut agent, _) = register(&dashboard, "old", &json!({}));
+    let (mut old, _) = register(&dashboard, "old", &json!({}));
     let run = dashboard.command("old", "switch");
-    let command = agent.wait_for("the command", |message| message["type"] == "command");
-    agent.send(&json!({"type": "status", "host_id": "old", "run_id": run, "command": "switch", "status": "running"}));
+    let command = old.wait_for("the command", |message| message["type"] == "command");
+    old.send(&json!({"type": "status", "host_id": "old", "run_id": run, "command": "switch", "status": "running"}));
     dashboard.wait_for_run("old", &run, SOON, |run| run["status"] == "running");
-    drop(agent);
-    dashboard.wait_for_host("old", "its absence", |host| host["online"] == false);
+    let mut old = Some(old);
+    if is_old_away {
+        old = None;
+        dashboard.wait_for_host("old", "its absence", |host| host["online"] == false);
+    }
     let runs = json!([{"run_id": run, "nonce": command["nonce"], "command": "switch", "lines": 0, "status": "running"}]);
-    let (mut agent, _) = register(&dashboard, "new", &json!({"runs": runs}));
+    let (mut new, _) = register(&dashboard, "new", &json!({"runs": runs}));
+    drop(old);
     let lost = dashboard.wait_done("old", &run);
     assert_eq!(lost["status"], "lost");
     assert!(lost["message"].as_str().unwrap().contains("new"), "{lost}");
-    agent.send(&json!({"type": "status", "host_id": "new", "run_id": run, "command": "switch", "status": "ok", "lines": 0}));
+    new.send(&json!({"type": "status", "host_id": "new", "run_id": run, "command": "switch", "status": "ok", "lines": 0}));
     dashboard.wait_for_run("new", &run, SOON, |run| run["status"] == "ok");
+}
+
+#[test]
+fn a_run_that_its_host_offers_under_a_new_name_ends_under_the_old_one() {
+    renamed(true);
+}
+
+#[test]
+fn a_run_ends_under_the_old_name_although_that_connection_was_gone_later() {
+    renamed(false);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::clock::ClockCheck;
 use super::config::Retention;
 use super::core::Core;
+use super::intake::lose_renamed;
 use super::retention::Retaining;
 use crate::protocol::{Status, Timestamp};
 use crate::{lifecycle, logging};
@@ -34,6 +35,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
                 for host_id in core.fleet.settle_conflicts(Instant::now()) {
                     core.tell_conflict(&host_id, true).await;
                 }
+                lose_renamed(&core).await;
                 retaining.turn(&core, Instant::now()).await;
                 logging::report_left_out();
                 let summary = core.summary();

@@ -4,7 +4,7 @@
 //! These are OWASP's device cookies
 //! (<https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies>): the cookie opens nothing.
 
-use super::origin::{is_at_loopback, secure_cookies};
+use super::origin::{cookie_name, is_at_loopback, secure_cookies};
 use super::token::{SecretHash, new_token};
 use crate::protocol::Timestamp;
 use axum::http::{HeaderMap, header};
@@ -30,6 +30,7 @@ const SECURE_COOKIE: &str = "__Host-switchyard-device";
 /// The cookie of a browser in which somebody signed in before, if the request has one.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
     let named = |wanted: &str| {
+        let wanted = cookie_name(wanted, headers);
         let lines = headers.get_all(header::COOKIE).iter();
         let pairs = lines
             .filter_map(|line| line.to_str().ok())
@@ -50,6 +51,7 @@ pub(super) fn set_cookie(cookie: &str, headers: &HeaderMap) -> String {
     } else {
         (COOKIE, "")
     };
+    let name = cookie_name(name, headers);
     format!(
         "{name}={cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age={LIFETIME_SECONDS}{secure}"
     )

@@ -215,24 +215,15 @@ fn set_cookie(value: &str, headers: &HeaderMap, seconds: u64) -> String {
     } else {
         (COOKIE, "")
     };
-    let name = cookie_name(name, headers);
+    let name = origin::cookie_name(name, headers);
     format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
-}
-
-/// The name of a cookie of ours. Browsers send a cookie to every port of its host: the port in the name keeps two
-/// dashboards on one host apart.
-fn cookie_name(name: &str, headers: &HeaderMap) -> String {
-    match origin::port(headers) {
-        Some(port) => format!("{name}-{port}"),
-        None => name.to_owned(),
-    }
 }
 
 /// The hash of our cookie. The one that nobody else can have planted comes first, and where the page came through
 /// TLS it alone counts.
 fn cookie(headers: &HeaderMap) -> Option<SecretHash> {
     let named = |wanted: &str| {
-        let wanted = cookie_name(wanted, headers);
+        let wanted = origin::cookie_name(wanted, headers);
         headers
             .get_all(header::COOKIE)
             .iter()

@@ -59,6 +59,15 @@ impl OriginRules {
     }
 }
 
+/// The name of a cookie of ours. Browsers send a cookie to every port of its host: the port in the name keeps two
+/// dashboards on one host apart.
+pub(super) fn cookie_name(name: &str, headers: &HeaderMap) -> String {
+    match port(headers) {
+        Some(port) => format!("{name}-{port}"),
+        None => name.to_owned(),
+    }
+}
+
 /// Whether cookies may travel through TLS alone: always but where the page itself is on loopback.
 pub(super) fn secure_cookies(headers: &HeaderMap) -> bool {
     let page = match single(headers, &header::ORIGIN) {

@@ -1,11 +1,21 @@
 //! Hosts whose token more than one living machine has.
 
-use super::host::Entry;
 use super::{Arrival, Fleet, MachineKey};
-use crate::protocol::{HostId, OfferedRun, Register, RunId, Status, close};
+use crate::protocol::{HostId, Register, RunId, Status, close};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
+
+/// A run that its host tells of under another name than the one under which it was asked for.
+#[derive(Debug)]
+pub(crate) struct Renamed {
+    /// The name under which the run began.
+    pub(crate) former: HostId,
+    /// Which run.
+    pub(crate) run_id: RunId,
+    /// The name that the host has now.
+    pub(crate) now: HostId,
+}
 
 impl Fleet {
     /// A machine comes with the token of this host.
@@ -72,28 +82,33 @@ impl Fleet {
         settled
     }
 
-    /// The runs that are among these and are held for running under another host, which is not connected: their host
-    /// has another name now.
-    pub(crate) fn of_former_names(
-        &self,
-        host_id: &HostId,
-        offered: &[OfferedRun],
-    ) -> Vec<(HostId, RunId)> {
-        if offered.is_empty() {
+    /// The runs that are held for running under a host which is not connected, and that another host has as well:
+    /// the first is a former name of the second.
+    pub(crate) fn renamed(&self) -> Vec<Renamed> {
+        let inner = self.lock();
+        let away = inner.hosts.iter().filter(|(_, host)| host.link.is_none());
+        let runs =
+            away.flat_map(|(id, host)| host.runs.iter().map(move |entry| (id, &entry.record)));
+        let runs = runs
+            .filter(|(_, record)| record.run.status == Status::Running && record.nonce.is_some());
+        let former: HashMap<_, _> = runs
+            .map(|(id, record)| ((&record.run.run_id, &record.nonce), id))
+            .collect();
+        if former.is_empty() {
             return Vec::new();
         }
-        let nonces = offered.iter().map(|run| (&run.run_id, &run.nonce));
-        let nonces: HashMap<_, _> = nonces.filter(|(_, nonce)| nonce.is_some()).collect();
-        let inner = self.lock();
-        let others = inner.hosts.iter();
-        let others = others.filter(|(id, host)| *id != host_id && host.link.is_none());
-        let runs = others.flat_map(|(id, host)| host.runs.iter().map(move |entry| (id, entry)));
-        let same = runs.filter(|(_, Entry { record, .. })| {
-            record.run.status == Status::Running
-                && nonces.get(&record.run.run_id) == Some(&&record.nonce)
+        let here = inner.hosts.iter().filter(|(_, host)| host.link.is_some());
+        let runs =
+            here.flat_map(|(id, host)| host.runs.iter().map(move |entry| (id, &entry.record)));
+        let same = runs.filter_map(|(now, record)| {
+            let former = former.get(&(&record.run.run_id, &record.nonce))?;
+            Some(Renamed {
+                former: HostId::clone(former),
+                run_id: record.run.run_id.clone(),
+                now: now.clone(),
+            })
         });
-        same.map(|(id, entry)| (id.clone(), entry.record.run.run_id.clone()))
-            .collect()
+        same.collect()
     }
 
     /// Ends a conflict in favour of the machine with this boot id. `false` if there is no such conflict or machine.

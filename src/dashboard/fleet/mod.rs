@@ -13,6 +13,7 @@ mod tail;
 mod tests;
 
 pub(crate) use changes::Subject;
+pub(crate) use clones::Renamed;
 pub(crate) use commands::{Refusal, StopEffect};
 pub(crate) use host::{Errand, HostView, Link};
 pub(crate) use machines::{Arrival, MachineKey};

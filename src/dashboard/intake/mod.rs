@@ -5,12 +5,14 @@ mod host_runs;
 mod messages;
 mod open_run;
 mod register;
+mod renamed;
 mod session;
 mod single;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use host_runs::HostRuns;
+pub(crate) use renamed::lose_renamed;
 pub(crate) use session::{first, is_too_big, serve};
 
 use crate::protocol::close;

@@ -3,7 +3,7 @@
 use super::{HostRuns, Violation, aside, facts};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Arrival, Errand, Link, MachineKey};
-use crate::protocol::{HostId, Register, RunId, close, split};
+use crate::protocol::{HostId, Register, close, split};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -121,21 +121,7 @@ async fn arrived(
         Arrival::Conflict => core.tell_conflict(host_id, false).await,
         Arrival::Welcome => {}
     }
-    for (former, run_id) in core.fleet.of_former_names(host_id, &register.runs) {
-        renamed(core, &former, &run_id, host_id).await;
-    }
     registered(core, host_id, socket, register).await
-}
-
-/// A run goes on under another name of its host: nobody will tell how it ends under the old one.
-async fn renamed(core: &Arc<Core>, former: &HostId, run_id: &RunId, name: &HostId) {
-    let slot = core.slot(former);
-    // A connection under the old name holds it, and then the host still has that name.
-    if let Ok(mut runs) = slot.try_lock() {
-        tracing::warn!(host = %former, now = %name, run = %run_id, "the host has another name now: its run is told under that one");
-        let why = format!("this host is {name} now: the run goes on there");
-        runs.lose(core, run_id, &why).await;
-    }
 }
 
 fn going_away() -> End {
