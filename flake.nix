@@ -43,7 +43,7 @@
           ./Cargo.lock
           ./.clippy.toml
           ./README.md
-          ./nixos-modules/units.json
+          ./nixos-modules
           ./src
           ./web
           (lib.fileset.difference ./tests (
