@@ -112,3 +112,34 @@ fn metrics_of_many_hosts_cost_a_browser_one_frame_a_second() {
         "{frames} frames in {seconds:.1} s"
     );
 }
+
+#[test]
+fn metrics_of_hundreds_of_hosts_cost_a_browser_ten_kilobytes_a_frame() {
+    let names: Vec<String> = (0..200).map(|n| format!("h{n:03}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let dashboard = Dashboard::start(&hosts);
+    let mut agents: Vec<Socket> = (hosts.iter())
+        .map(|host| Socket::agent(&dashboard, host))
+        .collect();
+    for host in &hosts {
+        dashboard.wait_for_host(host, "it", |host| host["online"] == true);
+    }
+    let mut browser = Socket::browser(&dashboard);
+    browser.send(&json!({"type": "watch_metrics", "hosts": ["h199"]}));
+    let (mut frames, mut sent, began) = (Vec::new(), 0, Instant::now());
+    while frames.len() < 3 {
+        assert!(began.elapsed() < SOON, "{} frames", frames.len());
+        sent += 1;
+        for (host, agent) in hosts.iter().zip(&mut agents) {
+            let metrics = json!({"cpu": sent % 100, "ram": 10, "swap": 0, "load": 1});
+            agent.send(&json!({"type": "heartbeat", "host_id": host, "metrics": metrics}));
+        }
+        if let Some(frame) = browser.try_text(Duration::from_millis(200)) {
+            frames.push(frame);
+        }
+    }
+    for frame in &frames {
+        assert!(frame.len() <= 10_000, "a frame of {} bytes", frame.len());
+        assert!(frame.contains(r#""id":"h199""#), "what is watched is in it");
+    }
+}

@@ -73,17 +73,20 @@ pub enum BrowserMessage {
     Subscribe,
     /// Watch it no more.
     Unsubscribe,
+    /// Watch the metrics of these hosts, and of no others.
+    WatchMetrics,
 }
 
 impl BrowserMessage {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Subscribe, Self::Unsubscribe];
+    pub const ALL: [Self; 3] = [Self::Subscribe, Self::Unsubscribe, Self::WatchMetrics];
 
     /// Its `type`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Subscribe => "subscribe",
             Self::Unsubscribe => "unsubscribe",
+            Self::WatchMetrics => "watch_metrics",
         }
     }
 

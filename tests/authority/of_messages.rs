@@ -87,7 +87,9 @@ fn expected(sent: Sent, door: Door, who: Who) -> Fate {
                 Fate::Answered("error")
             }
             (_, Sent::Browser(BrowserMessage::Subscribe)) => Fate::Answered("subscribed"),
-            (_, Sent::Browser(BrowserMessage::Unsubscribe)) => Fate::PassedOver,
+            (_, Sent::Browser(BrowserMessage::Unsubscribe | BrowserMessage::WatchMetrics)) => {
+                Fate::PassedOver
+            }
         },
     }
 }
@@ -100,6 +102,9 @@ fn text_of(sent: Sent) -> Value {
         }
         Sent::Browser(kind @ BrowserMessage::Unsubscribe) => {
             json!({"type": kind.name(), "sub": "x"})
+        }
+        Sent::Browser(kind @ BrowserMessage::WatchMetrics) => {
+            json!({"type": kind.name(), "hosts": ["h1"]})
         }
     }
 }
@@ -200,13 +205,23 @@ fn what_changes_out_of_sight_is_not_told() {
     let headers = [("Authorization", "Bearer TokenElsewhere")];
     let mut browser = Socket::open(&place.dashboard, "/ws/browser", &headers).unwrap();
     browser.frame();
+    browser.send(&json!({"type": "watch_metrics", "hosts": ["h1", "h2"]}));
     let mut near = Socket::agent(&place.dashboard, "h1");
-    near.send(&json!({"type": "heartbeat", "host_id": "h1", "revision": "hidden"}));
+    near.send(
+        &json!({"type": "heartbeat", "host_id": "h1", "revision": "hidden", "metrics": {"cpu": 7}}),
+    );
     let mut far = Socket::agent(&place.dashboard, "h2");
     far.send(&json!({"type": "heartbeat", "host_id": "h2", "revision": "seen"}));
     browser.wait_for("what is in sight", |message| {
         assert!(!message.to_string().contains("h1"), "{message}");
         message["type"] == "host_update" && message["host"]["revision"] == "seen"
+    });
+    far.send(
+        &json!({"type": "heartbeat", "host_id": "h2", "revision": "seen", "metrics": {"cpu": 7}}),
+    );
+    browser.wait_for("metrics in sight", |message| {
+        assert!(!message.to_string().contains("h1"), "{message}");
+        message["type"] == "host_update" && message["host"]["metrics"]["cpu"] == 7.0
     });
     let bulk = place.dashboard.request(
         "POST",

@@ -45,6 +45,8 @@ export class Socket {
   /** @type {Map<string, Subscription>} */
   #subscriptions = new Map();
   #lastSub = 0;
+  /** Hosts whose metrics are on screen. @type {Set<string>} */
+  #measured = new Set();
 
   /** @param {string} url @param {(url: string) => WebSocket} dial */
   constructor(url, dial = (u) => new WebSocket(u)) {
@@ -99,6 +101,19 @@ export class Socket {
     };
   }
 
+  /** The metrics of this host are shown: they come within a second, those of others when there is room. @param {string} host @returns {() => void} ends it */
+  watchMetrics(host) {
+    this.#measured.add(host);
+    this.#measure();
+    return () => {
+      if (this.#measured.delete(host)) this.#measure();
+    };
+  }
+
+  #measure() {
+    this.#send({ type: 'watch_metrics', hosts: [...this.#measured] });
+  }
+
   /** @param {string} sub @param {Subscription} s */
   #ask(sub, s) {
     this.#send({ type: 'subscribe', sub, host_id: s.host, run_id: s.run, from: s.from() });
@@ -114,6 +129,7 @@ export class Socket {
     this.#heard = performance.now();
     this.#set({ state: 'open', retryAt: null });
     for (const [sub, subscription] of this.#subscriptions) this.#ask(sub, subscription);
+    if (this.#measured.size > 0) this.#measure();
   }
 
   /** @param {unknown} data */

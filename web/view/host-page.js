@@ -47,12 +47,14 @@ export class HostPage extends HTMLElement {
       this.#runs,
     );
     this.append(this.#known);
-    const { fleet, actions } = this.#context;
+    const { fleet, actions, socket } = this.#context;
     const stop = fleet.onChange((host) => (host === null || host === this.#id) && this.#redraw());
     actions.onPending = () => this.#redraw();
     const timer = setInterval(() => this.#redraw(), 1000);
+    const unwatch = socket.watchMetrics(this.#id);
     this.#end = () => {
       stop();
+      unwatch();
       clearInterval(timer);
     };
     this.#draw();

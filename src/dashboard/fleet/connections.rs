@@ -5,9 +5,6 @@ use crate::dashboard::state::StoredHost;
 use crate::protocol::{Heartbeat, HostId, Register, Timestamp, close};
 use std::time::{Duration, Instant};
 
-/// Metrics alone are shown no more often than this.
-const METRICS_EVERY: Duration = Duration::from_secs(1);
-
 impl Fleet {
     /// Puts `link` in the place of the connection that a host had, which is told to close; gives the epoch
     /// of the new one. `None` when there is no such host.
@@ -79,17 +76,11 @@ impl Fleet {
         host.metrics = beat.metrics.or(host.metrics.take());
         let busy = host.pending_command != beat.pending_command;
         host.pending_command = beat.pending_command;
-        let due = host
-            .metrics_shown
-            .is_none_or(|at| at.elapsed() >= METRICS_EVERY);
-        if !(changed || busy || due) {
-            return false;
-        }
-        host.metrics_shown = Some(Instant::now());
-        inner.show_host(host_id);
-        drop(inner);
         // Metrics alone wake nobody: browsers look for them once a second.
+        inner.show_metrics(host_id);
         if changed || busy {
+            inner.show_host(host_id);
+            drop(inner);
             self.browsers.wake();
         }
         changed

@@ -1,5 +1,6 @@
 use super::commands::Refusal;
 use super::machines::{Conflict, Machines};
+use super::metrics::Told;
 use super::tail::{Tail, Watchers};
 use crate::dashboard::state::{RunRecord, StoredHost};
 use crate::protocol::{
@@ -117,7 +118,7 @@ pub(super) struct Host {
     pub(super) online: bool,
     pub(super) pending_command: Option<CommandName>,
     pub(super) metrics: Option<Metrics>,
-    pub(super) metrics_shown: Option<Instant>,
+    pub(super) metrics_told: Told,
     /// Runs that are not over, and the last few that are, in the order in which they became known.
     pub(super) runs: Vec<Entry>,
     /// A run is being stored, so no other may be asked for.

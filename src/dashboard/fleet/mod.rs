@@ -6,6 +6,7 @@ mod commands;
 mod connections;
 mod host;
 mod machines;
+mod metrics;
 mod runs;
 mod stored;
 mod tail;
@@ -17,6 +18,7 @@ pub(crate) use clones::Renamed;
 pub(crate) use commands::{Refusal, StopEffect};
 pub(crate) use host::{Errand, HostView, Link};
 pub(crate) use machines::{Arrival, MachineKey};
+pub(crate) use metrics::MetricsRound;
 pub(crate) use runs::Followed;
 pub(crate) use tail::{Tail, Watchers};
 
@@ -39,6 +41,8 @@ pub(crate) struct Fleet {
 struct Inner {
     hosts: BTreeMap<HostId, Host>,
     changes: Changes,
+    /// Grows with each change of a host's metrics.
+    metrics_version: u64,
     runs_seen: u64,
     epochs: u64,
 }

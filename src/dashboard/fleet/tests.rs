@@ -201,27 +201,50 @@ fn metrics_alone_wake_no_browser_and_what_else_a_heartbeat_says_does() {
         let beat = json!({"host_id": "h1", "metrics": {"cpu": cpu}, "pending_command": command});
         fleet.heartbeat(&host("h1"), serde_json::from_value(beat).unwrap());
     };
-    let (_, seen) = fleet.hosts();
+    let mut round = fleet.metrics_round();
     beat(1.0, None);
     assert!(!rang(), "woken by metrics");
-    assert_eq!(fleet.news(seen, 10).0.len(), 1, "and yet they are there");
+    let (told, _) = fleet.next_metrics(&mut round, 10, |_| true);
+    assert_eq!(told.len(), 1, "and yet they are there");
     beat(2.0, Some("switch"));
     assert!(rang());
 }
 
+fn beat(fleet: &Fleet, id: &str, cpu: f64) {
+    let beat = json!({"host_id": id, "metrics": {"cpu": cpu}});
+    fleet.heartbeat(&host(id), serde_json::from_value(beat).unwrap());
+}
+
 #[test]
-fn metrics_alone_are_shown_once_a_second() {
+fn metrics_are_told_when_what_a_page_shows_of_them_changes() {
     let fleet = fleet();
-    let beat = |cpu| {
-        let beat = json!({"host_id": "h1", "metrics": {"cpu": cpu}});
-        serde_json::from_value(beat).unwrap()
+    let mut round = fleet.metrics_round();
+    let mut told = |cpu| {
+        beat(&fleet, "h1", cpu);
+        fleet.next_metrics(&mut round, 10, |_| true).0.len()
     };
-    fleet.heartbeat(&host("h1"), beat(1.0));
-    let (_, seen) = fleet.hosts();
-    fleet.heartbeat(&host("h1"), beat(2.0));
-    assert_eq!(fleet.news(seen, 10).0.len(), 0);
-    let mut busy: crate::protocol::Heartbeat = beat(3.0);
-    busy.pending_command = Some(switch());
-    fleet.heartbeat(&host("h1"), busy);
-    assert_eq!(fleet.news(seen, 10).0.len(), 1);
+    assert_eq!(told(1.0), 1);
+    // A host that changed while a round was on its way may be told twice.
+    told(1.0);
+    assert_eq!(told(1.3), 0);
+    assert_eq!(told(1.0), 0);
+    assert_eq!(told(1.6), 1);
+}
+
+#[test]
+fn every_host_has_its_turn_in_a_round_whichever_hosts_report_in_between() {
+    let fleet = Fleet::default();
+    let names: Vec<String> = (0..1_000).map(|n| format!("h{n:04}")).collect();
+    fleet.set_hosts(names.iter().map(|name| host(name)));
+    let mut round = fleet.metrics_round();
+    let mut told = std::collections::HashSet::new();
+    for n in 0..200 {
+        // All of them, always in the same order.
+        for name in &names[n % 5 * 200..][..200] {
+            beat(&fleet, name, n as f64);
+        }
+        let (hosts, _) = fleet.next_metrics(&mut round, 10, |_| true);
+        told.extend(hosts.iter().map(|view| view.id().clone()));
+    }
+    assert_eq!(told.len(), names.len());
 }

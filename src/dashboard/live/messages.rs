@@ -12,6 +12,7 @@ const MAX_SUB_BYTES: usize = 256;
 pub(super) enum Wish {
     Subscribe(Subscribe),
     Unsubscribe(Unsubscribe),
+    WatchMetrics(WatchMetrics),
     /// One that we do not know.
     Unknown,
 }
@@ -29,6 +30,12 @@ pub(super) struct Subscribe {
 #[derive(Debug, Deserialize)]
 pub(super) struct Unsubscribe {
     pub(super) sub: String,
+}
+
+/// `watch_metrics`.
+#[derive(Debug, Deserialize)]
+pub(super) struct WatchMetrics {
+    pub(super) hosts: Vec<HostId>,
 }
 
 /// The messages of a frame, in order; the error says why the connection is closed.
@@ -49,6 +56,9 @@ pub(super) fn read(frame: &str) -> Result<Vec<Wish>, &'static str> {
                 }
                 Some(BrowserMessage::Unsubscribe) => {
                     Wish::Unsubscribe(serde_json::from_str(message.json).map_err(|_| "malformed")?)
+                }
+                Some(BrowserMessage::WatchMetrics) => {
+                    Wish::WatchMetrics(serde_json::from_str(message.json).map_err(|_| "malformed")?)
                 }
                 None => {
                     serde_json::from_str::<IgnoredAny>(message.json).map_err(|_| "malformed")?;

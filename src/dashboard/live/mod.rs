@@ -2,6 +2,7 @@
 
 mod frame;
 mod messages;
+mod metrics;
 mod pace;
 mod session;
 mod subscription;

@@ -22,7 +22,7 @@ pub(super) struct Pace {
     lines: Option<Instant>,
     news: Option<Instant>,
     /// When it was last looked whether metrics changed.
-    looked: Instant,
+    metrics: Instant,
 }
 
 /// What waits for a browser.
@@ -41,14 +41,14 @@ impl Pace {
             frames,
             lines,
             news,
-            looked: now,
+            metrics: now,
         }
     }
 
     /// When a frame is to be made.
     pub(super) fn due(&self, waiting: Waiting, now: Instant) -> Instant {
         let behind = |last: Option<Instant>, pause| last.map_or(now, |last| last + pause);
-        let mut due = self.looked + METRICS_INTERVAL;
+        let mut due = self.metrics + METRICS_INTERVAL;
         if waiting.news {
             due = due.min(behind(self.news, NEWS_INTERVAL));
         }
@@ -60,9 +60,14 @@ impl Pace {
         full.map_or(due, |oldest| due.max(oldest + SECOND))
     }
 
-    /// It was looked what there is, and metrics were among it.
-    pub(super) fn looked(&mut self, now: Instant) {
-        self.looked = now;
+    /// Whether it is to be looked which metrics changed: once a second, whatever else there is.
+    pub(super) fn is_metrics_due(&self, now: Instant) -> bool {
+        now >= self.metrics + METRICS_INTERVAL
+    }
+
+    /// It was looked which metrics changed.
+    pub(super) fn looked_at_metrics(&mut self, now: Instant) {
+        self.metrics = now;
     }
 
     /// A frame goes out, with all the news there are, and with lines if there are any.
@@ -71,7 +76,7 @@ impl Pace {
             self.frames.pop_front();
         }
         self.frames.push_back(now);
-        (self.news, self.looked) = (Some(now), now);
+        self.news = Some(now);
         if with_lines {
             self.lines = Some(now);
         }
@@ -113,6 +118,8 @@ mod tests {
         let now = began + ms(201);
         assert!(pace.due(LINES, now) <= now, "it waits for news");
         pace.sent(true, now);
+        assert!(!pace.is_metrics_due(now));
+        pace.looked_at_metrics(now);
         assert_eq!(pace.due(LINES, now), now + ms(100));
         assert_eq!(pace.due(NEWS, now), now + ms(200));
         assert_eq!(pace.due(NOTHING, now), now + ms(1000));
@@ -132,6 +139,9 @@ mod tests {
             for _ in 0..60 {
                 now = pace.due(waiting, now).max(now);
                 pace.sent(waiting.lines, now);
+                if pace.is_metrics_due(now) {
+                    pace.looked_at_metrics(now);
+                }
                 sent.push(now);
             }
             let within = |from: Instant| {

@@ -3,6 +3,7 @@
 
 use super::frame::Frame;
 use super::messages::{self, Subscribe, Wish};
+use super::metrics::Metrics;
 use super::pace::{Pace, Waiting};
 use super::subscription::Subscription;
 use super::{ToBrowser, Visitor};
@@ -65,6 +66,7 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) 
         fleet_bell: Arc::default(),
         lines_bell: Arc::default(),
         pace: Pace::new(Instant::now()),
+        metrics: Metrics::new(&core.fleet),
         subscriptions: Vec::new(),
         frame: Frame::default(),
         seen: 0,
@@ -96,6 +98,7 @@ struct Browser {
     /// Rings when a log grows.
     lines_bell: Arc<Notify>,
     pace: Pace,
+    metrics: Metrics,
     subscriptions: Vec<Subscription>,
     frame: Frame,
     /// The version of the fleet that the browser has.
@@ -173,7 +176,6 @@ impl Browser {
                     let answers = !self.frame.is_empty();
                     let (lines, left) = core.reads.run(|| self.fill()).await;
                     waiting = left;
-                    self.pace.looked(Instant::now());
                     if !self.frame.is_empty()
                         && let Err(end) = self.send_frame(lines || answers).await
                     {
@@ -215,6 +217,12 @@ impl Browser {
         };
         while left.news && self.frame.has_room() {
             left.news = self.fill_news();
+        }
+        let now = Instant::now();
+        if self.pace.is_metrics_due(now) {
+            self.metrics
+                .fill(&self.core.fleet, &self.scope, &mut self.frame);
+            self.pace.looked_at_metrics(now);
         }
         // News leave half of the frame to lines.
         let before = self.frame.len();
@@ -331,6 +339,7 @@ impl Browser {
             Wish::Unsubscribe(wish) => self
                 .subscriptions
                 .retain(|subscription| subscription.sub != wish.sub),
+            Wish::WatchMetrics(wish) => self.metrics.watch(wish.hosts),
             Wish::Unknown => {}
         }
     }

@@ -140,6 +140,22 @@ test('what belongs to an ended subscription goes nowhere, and a bad frame does n
   socket.close();
 });
 
+test('the hosts whose metrics are shown are told again after each reconnect', () => {
+  const { socket, last } = fakeSocket();
+  socket.connect();
+  last().onopen?.();
+  assert.deepEqual(last().sent, []);
+  const end = socket.watchMetrics('a');
+  socket.watchMetrics('b');
+  assert.deepEqual(last().sent.at(-1), { type: 'watch_metrics', hosts: ['a', 'b'] });
+  end();
+  assert.deepEqual(last().sent.at(-1), { type: 'watch_metrics', hosts: ['b'] });
+  socket.connect();
+  last().onopen?.();
+  assert.deepEqual(last().sent, [{ type: 'watch_metrics', hosts: ['b'] }]);
+  socket.close();
+});
+
 test('a hole is fetched by whole pages', async () => {
   const { socket, last } = fakeSocket();
   /** @type {number[]} */
