@@ -16,6 +16,9 @@ const BATCH_LINES: usize = 512;
 /// cost a message a line. The first after a quiet moment goes at once.
 const SMALL_BYTES: usize = LINE_BATCH_BYTES / 2;
 const PAUSE: Duration = Duration::from_millis(5);
+/// Under load the pause doubles up to this, so that a message carries several lines; a browser gets a frame every
+/// 100 ms anyway.
+const MAX_PAUSE: Duration = Duration::from_millis(40);
 
 /// Between two messages of progress.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
@@ -28,6 +31,7 @@ pub(super) struct Feed {
     /// Before it there is nothing to do; `None` until somebody wakes it.
     due: Option<Instant>,
     lines_after: Instant,
+    pause: Duration,
     progress_after: Instant,
     progress_changed: bool,
     progress_sent: Option<Progress>,
@@ -61,6 +65,7 @@ impl Feed {
             stage: Stage::Lines,
             due: Some(now),
             lines_after: now,
+            pause: PAUSE,
             progress_after: now,
             progress_changed: true,
             progress_sent: None,
@@ -151,11 +156,83 @@ impl Feed {
 
     /// The lines went out as a message of that length.
     pub(super) fn sent(&mut self, bytes: usize, now: Instant) {
+        let quiet = now.saturating_duration_since(self.lines_after);
+        self.pause = if quiet > self.pause {
+            PAUSE
+        } else {
+            MAX_PAUSE.min(self.pause * 2)
+        };
         self.lines_after = if bytes < SMALL_BYTES {
-            now + PAUSE
+            now + self.pause
         } else {
             now
         };
         self.due = Some(self.lines_after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Timestamp;
+    use crate::runlog::{Header, LogWriter, RunMeta};
+
+    /// When messages go out of a run that writes a line every `every` milliseconds, and with how many lines.
+    fn messages(every: u64, lines: u64) -> Vec<(Duration, usize)> {
+        let dir = tempfile::tempdir().unwrap();
+        let run_id = RunId::new("2025-12-14T10-30-00-switch").unwrap();
+        let header = Header {
+            command: CommandName::new("switch").unwrap(),
+            host_id: HostId::new("h1").unwrap(),
+            meta: RunMeta {
+                nonce: None,
+                requested_by: None,
+                queued: None,
+                started: Timestamp::from_millis(0),
+                generation_before: None,
+                number: 0,
+                then: None,
+                after: None,
+            },
+        };
+        let mut log = LogWriter::create(dir.path(), &run_id, &header).unwrap();
+        let mut feed = Feed::new(LogReader::open(dir.path(), &run_id).unwrap(), 0);
+        let (mut batch, mut sent) = (Batch::default(), Vec::new());
+        let began = Instant::now() + PAUSE;
+        for milli in 0..every * lines {
+            let now = began + Duration::from_millis(milli);
+            if milli % every == 0 {
+                log.push("a line", Timestamp::from_millis(0), Some(false));
+                log.flush().unwrap();
+                feed.wake();
+                // As a session does, which sends the progress.
+                feed.progress_changed = false;
+            }
+            while feed.due().is_some_and(|due| due <= now) {
+                if matches!(feed.step(&mut batch, now), Ok(Step::Lines)) {
+                    sent.push((now - began, batch.len()));
+                    feed.sent(100, now);
+                }
+            }
+        }
+        sent
+    }
+
+    #[test]
+    fn a_line_after_a_quiet_moment_goes_at_once_and_alone() {
+        let sent = messages(200, 5);
+        let times: Vec<_> = sent.iter().map(|(at, _)| at.as_millis()).collect();
+        assert_eq!(times, [0, 200, 400, 600, 800]);
+        assert!(sent.iter().all(|(_, lines)| *lines == 1));
+    }
+
+    #[test]
+    fn under_load_a_message_carries_several_lines_and_none_waits_for_100_ms() {
+        let sent = messages(10, 100);
+        assert_eq!(sent[0], (Duration::ZERO, 1));
+        assert!(sent.len() <= 40, "{} messages", sent.len());
+        for (one, next) in sent.iter().zip(&sent[1..]) {
+            assert!(next.0 - one.0 < Duration::from_millis(100));
+        }
     }
 }
