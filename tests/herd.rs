@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::{Dashboard, SOON, Socket, SyncGate, wait_for};
+use common::{Dashboard, SOON, Socket, SyncGate, skip, wait_for};
+use nix::sys::statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs};
 use serde_json::json;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn register(host: &str) -> serde_json::Value {
@@ -142,4 +144,76 @@ fn metrics_of_hundreds_of_hosts_cost_a_browser_ten_kilobytes_a_frame() {
         assert!(frame.len() <= 10_000, "a frame of {} bytes", frame.len());
         assert!(frame.contains(r#""id":"h199""#), "what is watched is in it");
     }
+}
+
+const RUN: &str = "2025-12-14T10-30-00-switch";
+
+fn one_line(host: &str, seq: u64) -> serde_json::Value {
+    json!({"type": "output", "host_id": host, "run_id": RUN, "command": "switch", "seq": seq,
+           "lines": [{"line": "a line", "timestamp": "2025-12-14T10:30:01.000Z", "is_error": false}]})
+}
+
+fn lines_stored(dashboard: &Dashboard) -> u64 {
+    let metrics = String::from_utf8(dashboard.get("/metrics").body).unwrap();
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("switchyard_lines_stored_total "));
+    line.unwrap().parse().unwrap()
+}
+
+/// Whether `syncfs` tells of every failed write here: by file system and version of Linux.
+fn is_synced_as_a_whole(dir: &Path) -> bool {
+    let known = [
+        EXT4_SUPER_MAGIC,
+        XFS_SUPER_MAGIC,
+        BTRFS_SUPER_MAGIC,
+        TMPFS_MAGIC,
+    ];
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut version = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse::<u32>().ok());
+    known.contains(&statfs(dir).unwrap().filesystem_type())
+        && version.next().zip(version.next()) >= Some((5, 17))
+}
+
+#[test]
+fn logs_that_grow_together_are_made_durable_by_one_sync() {
+    let Some(gate) = SyncGate::new() else { return };
+    let names: Vec<String> = (0..40).map(|n| format!("h{n}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let dashboard = Dashboard::start_in(gate.environment(20_000), "127.0.0.1", &hosts, "", &[]);
+    let mut agents: Vec<Socket> = (hosts.iter())
+        .map(|host| Socket::agent(&dashboard, host))
+        .collect();
+    let acknowledged = |agents: &mut [Socket], seq: u64| {
+        for agent in agents {
+            agent.wait_for("an acknowledgement", |message| {
+                message["type"] == "ack" && message["seq"] == seq
+            });
+        }
+    };
+    for (agent, host) in agents.iter_mut().zip(&hosts) {
+        agent.send(&json!({"type": "status", "host_id": host, "run_id": RUN, "command": "switch", "status": "running"}));
+        agent.send(&one_line(host, 0));
+    }
+    acknowledged(&mut agents, 1);
+    if !is_synced_as_a_whole(&dashboard.data_dir()) {
+        return skip("this file system is not synced as a whole");
+    }
+    gate.close();
+    let before = gate.log_syncs();
+    // The disk is busy with one log while the others grow.
+    agents[0].send(&one_line(hosts[0], 1));
+    wait_for("a sync", SOON, || (gate.log_syncs() > before).then_some(()));
+    for (agent, host) in agents.iter_mut().zip(&hosts).skip(1) {
+        agent.send(&one_line(host, 1));
+    }
+    wait_for("all lines", SOON, || {
+        (lines_stored(&dashboard) == 80).then_some(())
+    });
+    gate.open();
+    acknowledged(&mut agents, 2);
+    let syncs = gate.log_syncs() - before;
+    assert!(syncs <= 20, "{syncs} syncs for {} logs", hosts.len());
 }

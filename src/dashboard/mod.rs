@@ -121,7 +121,7 @@ pub async fn run(
             source,
         })?;
     let audit = Arc::new(audit);
-    let syncer = Syncer::start(Arc::clone(&health))?;
+    let syncer = Syncer::start(&config.data_dir.join("logs"), Arc::clone(&health))?;
     let core = Arc::new(Core::new(
         state,
         config.data_dir.join("logs"),

@@ -1,7 +1,11 @@
-//! Makes logs durable away from the path of the lines: one thread, at most every 200 ms.
+//! Makes logs durable away from the path of the lines: one thread, at most every 200 ms, for all logs together.
+
+mod barrier;
 
 use super::health::Health;
-use crate::runlog::SyncHandle;
+use crate::runlog::{LogError, SyncHandle};
+use barrier::Barrier;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,9 +54,41 @@ impl Syncing {
         self.done.load(Ordering::Acquire)
     }
 
+    /// What was written may not be where it should be: as after a sync that failed.
+    pub(crate) fn give_up(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
     /// Whether what lies behind the highest mark must be written again, and then be followed anew.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+}
+
+impl Syncing {
+    /// Makes this log durable up to `mark`.
+    fn sync(&self, mark: u64, health: &Health) {
+        match self.handle.sync() {
+            Ok(()) => self.is_durable(mark, health),
+            Err(error) => self.fail(&error, health),
+        }
+    }
+
+    /// Everything up to `mark` is on disk, if it is still in the file that has the log's name.
+    fn is_durable(&self, mark: u64, health: &Health) {
+        match self.handle.check_in_place() {
+            Ok(()) => {
+                self.done.fetch_max(mark, Ordering::AcqRel);
+                self.bell.notify_one();
+            }
+            Err(error) => self.fail(&error, health),
+        }
+    }
+
+    fn fail(&self, error: &LogError, health: &Health) {
+        health.fault(error.to_string());
+        self.failed.store(true, Ordering::Release);
+        self.bell.notify_one();
     }
 }
 
@@ -70,13 +106,14 @@ pub(crate) struct Syncer {
 }
 
 impl Syncer {
-    /// Starts the thread.
-    pub(crate) fn start(health: Arc<Health>) -> std::io::Result<Self> {
+    /// Starts the thread, for the logs below this folder.
+    pub(crate) fn start(logs: &Path, health: Arc<Health>) -> std::io::Result<Self> {
+        let barrier = Barrier::of(logs);
         let shared = Arc::new((Mutex::new(Queue::default()), Condvar::new()));
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("syncer".into())
-            .spawn(move || run(&theirs, &health))?;
+            .spawn(move || run(&theirs, barrier, &health))?;
         Ok(Self { shared })
     }
 
@@ -115,7 +152,7 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run((queue, turn): &(Mutex<Queue>, Condvar), health: &Health) {
+fn run((queue, turn): &(Mutex<Queue>, Condvar), mut barrier: Option<Barrier>, health: &Health) {
     loop {
         let mut state = lock(queue);
         state.busy = false;
@@ -130,29 +167,49 @@ fn run((queue, turn): &(Mutex<Queue>, Condvar), health: &Health) {
         let dirty = std::mem::take(&mut state.dirty);
         drop(state);
         let began = Instant::now();
-        for log in dirty {
-            // Cleared first: what is written from now on asks again. A swap, because a plain store might
-            // become visible only behind the load below, and a mark set in between would be missed by both.
-            log.queued.swap(false, Ordering::AcqRel);
-            let mark = log.wanted.load(Ordering::Acquire);
-            if log.has_failed() {
-                continue;
-            }
-            match log.handle.sync() {
-                Ok(()) => {
-                    log.done.fetch_max(mark, Ordering::AcqRel);
-                }
-                Err(error) => {
-                    health.fault(error.to_string());
-                    log.failed.store(true, Ordering::Release);
-                }
-            }
-            log.bell.notify_one();
-        }
+        sync_all(dirty, barrier.as_mut(), health);
         let state = lock(queue);
         let rest = EVERY.saturating_sub(began.elapsed());
         let waited = turn.wait_timeout_while(state, rest, |state| !state.closed);
         drop(waited);
+    }
+}
+
+/// Makes logs durable, with one sync for all of them where there are many.
+fn sync_all(dirty: Vec<Arc<Syncing>>, barrier: Option<&mut Barrier>, health: &Health) {
+    // Cleared and read before the sync: what is written from now on asks again. A swap, because a plain store might
+    // become visible only behind the load, and a mark set in between would be missed by both.
+    let marked = dirty.into_iter().map(|log| {
+        log.queued.swap(false, Ordering::AcqRel);
+        let mark = log.wanted.load(Ordering::Acquire);
+        (log, mark)
+    });
+    let mut marked: Vec<_> = marked.filter(|(log, _)| !log.has_failed()).collect();
+    let Some(barrier) = barrier else {
+        return marked
+            .iter()
+            .for_each(|(log, mark)| log.sync(*mark, health));
+    };
+    if barrier.is_worth_it(marked.len()) {
+        let covered = |log: &Syncing| log.handle.device().is_ok_and(|on| barrier.covers(on));
+        let (together, rest): (Vec<_>, Vec<_>) =
+            marked.into_iter().partition(|(log, _)| covered(log));
+        // Whose write failed is told by a sync of each.
+        let is_synced = barrier.sync().is_ok();
+        for (log, mark) in together {
+            match is_synced {
+                true => log.is_durable(mark, health),
+                false => log.sync(mark, health),
+            }
+        }
+        marked = rest;
+    }
+    let began = Instant::now();
+    marked
+        .iter()
+        .for_each(|(log, mark)| log.sync(*mark, health));
+    if !marked.is_empty() {
+        barrier.synced_singly(marked.len(), began.elapsed());
     }
 }
 
@@ -185,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn every_mark_is_reached_and_the_bell_rings() {
         let dir = tempfile::tempdir().unwrap();
-        let syncer = Syncer::start(Arc::default()).unwrap();
+        let syncer = Syncer::start(dir.path(), Arc::default()).unwrap();
         let bell = Arc::new(Notify::new());
         let log = Syncing::new(log(dir.path()).sync_handle(), Arc::clone(&bell));
         let began = Instant::now();
@@ -202,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_asked_for_is_done_before_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let syncer = Syncer::start(Arc::default()).unwrap();
+        let syncer = Syncer::start(dir.path(), Arc::default()).unwrap();
         let log = Syncing::new(log(dir.path()).sync_handle(), Arc::default());
         syncer.want(&log, 1);
         syncer.want(&log, 2);
@@ -214,7 +271,7 @@ mod tests {
     async fn behind_a_sync_that_failed_nothing_of_that_log_counts_as_durable() {
         let dir = tempfile::tempdir().unwrap();
         let health = Arc::new(Health::default());
-        let syncer = Syncer::start(Arc::clone(&health)).unwrap();
+        let syncer = Syncer::start(dir.path(), Arc::clone(&health)).unwrap();
         let bell = Arc::new(Notify::new());
         let mut writer = log(dir.path());
         let whole = writer.sync_handle();
@@ -233,5 +290,27 @@ mod tests {
             bell.notified().await;
         }
         assert_eq!(log.done(), 0);
+    }
+
+    #[tokio::test]
+    async fn many_logs_are_durable_together_and_one_whose_file_is_gone_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let health = Arc::new(Health::default());
+        let logs: Vec<_> = (0..40)
+            .map(|n| {
+                let dir = dir.path().join(n.to_string());
+                std::fs::create_dir(&dir).unwrap();
+                Syncing::new(log(&dir).sync_handle(), Arc::default())
+            })
+            .collect();
+        std::fs::remove_dir_all(dir.path().join("7")).unwrap();
+        let marked = |log: &Arc<Syncing>| log.wanted.store(1, Ordering::Release);
+        logs.iter().for_each(marked);
+        let mut barrier = Barrier::of(dir.path()).unwrap();
+        sync_all(logs.clone(), Some(&mut barrier), &health);
+        for (n, log) in logs.iter().enumerate() {
+            assert_eq!((log.done(), log.has_failed()), (u64::from(n != 7), n == 7));
+        }
+        assert!(health.reason().unwrap().contains("/7/"));
     }
 }

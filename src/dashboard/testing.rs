@@ -30,7 +30,7 @@ pub(crate) async fn open(dir: &Path) -> Arc<Core> {
     std::fs::create_dir_all(dir.join("logs")).unwrap();
     let health = Arc::new(Health::default());
     let state = State::open(&dir.join("switchyard.sqlite")).unwrap();
-    let syncer = Syncer::start(Arc::clone(&health)).unwrap();
+    let syncer = Syncer::start(&dir.join("logs"), Arc::clone(&health)).unwrap();
     let core = core::Core::new(
         state,
         dir.join("logs"),

@@ -14,6 +14,9 @@ pub enum LogError {
         /// Why it failed.
         source: io::Error,
     },
+    /// Somebody deleted, moved, replaced or cut a file that is being written.
+    #[error("{} was deleted, moved or cut while it was written: leave the files of a run alone until it is over", .0.display())]
+    Displaced(PathBuf),
     /// The file does not begin with the header of a log.
     #[error("{} is no log: its header ends before it is complete", .0.display())]
     NoHeader(PathBuf),
@@ -32,6 +35,11 @@ impl LogError {
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
+    }
+
+    /// Whether somebody took the log away while it was written.
+    pub fn is_displaced(&self) -> bool {
+        matches!(self, Self::Displaced(_))
     }
 
     /// Whether there is no such log.

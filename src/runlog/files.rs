@@ -3,12 +3,12 @@
 use super::record::{Head, RECORD_BYTES, Record};
 use super::{LogError, paths, place};
 use crate::protocol::{RunId, Seq};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// About as much as is stored at a time.
 static PROBE: [u8; 1 << 16] = [0; 1 << 16];
@@ -22,6 +22,8 @@ pub(super) struct Files {
     pub(super) idx_path: PathBuf,
     /// Whether the names of the files are on disk, too.
     pub(super) named: AtomicBool,
+    /// How long log and index are at least, unless somebody cuts them.
+    pub(super) ends: (AtomicU64, AtomicU64),
 }
 
 /// How far a log goes.
@@ -54,6 +56,7 @@ impl Files {
             log_path,
             idx_path,
             named: AtomicBool::new(false),
+            ends: Default::default(),
         };
         files.begin(header).inspect_err(|_| {
             let _ = std::fs::remove_file(&files.log_path);
@@ -95,6 +98,7 @@ impl Files {
             log_path,
             idx_path,
             named: AtomicBool::new(false),
+            ends: Default::default(),
         })
     }
 
@@ -121,7 +125,43 @@ impl Files {
             .map_err(LogError::io("write", &self.log_path))?;
         self.idx
             .write_all_at(records, index_offset(stored.seq))
-            .map_err(LogError::io("write", &self.idx_path))
+            .map_err(LogError::io("write", &self.idx_path))?;
+        self.ends
+            .0
+            .store(stored.end + lines.len() as u64, Ordering::Release);
+        self.ends.1.store(
+            index_offset(stored.seq) + records.len() as u64,
+            Ordering::Release,
+        );
+        Ok(())
+    }
+
+    /// Notes how long the files are.
+    pub(super) fn reach(&self, stored: Extent) {
+        self.ends.0.store(stored.end, Ordering::Release);
+        self.ends
+            .1
+            .store(index_offset(stored.seq), Ordering::Release);
+    }
+
+    /// Whether both files are as long as they were written.
+    pub(super) fn check_length(&self) -> Result<(), LogError> {
+        for (file, path, end) in self.both() {
+            let found = file.metadata().map_err(LogError::io("look at", path))?;
+            if found.len() < end {
+                return Err(LogError::Displaced(path.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Log and index, their names, and how long they are at least.
+    fn both(&self) -> [(&File, &Path, u64); 2] {
+        let (log, idx) = &self.ends;
+        [
+            (&self.log, &self.log_path, log.load(Ordering::Acquire)),
+            (&self.idx, &self.idx_path, idx.load(Ordering::Acquire)),
+        ]
     }
 
     /// Writes a footer behind what is stored; where that cannot be, there is none.
@@ -131,11 +171,15 @@ impl Files {
         let written = written.and_then(|()| self.log.set_len(stored.end + footer.len() as u64));
         written
             .inspect_err(|_| self.truncate(stored))
-            .map_err(LogError::io("write", &self.log_path))
+            .map_err(LogError::io("write", &self.log_path))?;
+        let end = stored.end + footer.len() as u64;
+        self.ends.0.store(end, Ordering::Release);
+        Ok(())
     }
 
     /// Cuts off what stands behind the last line.
     pub(super) fn cut(&self, stored: Extent) -> Result<(), LogError> {
+        self.reach(stored);
         self.log
             .set_len(stored.end)
             .map_err(LogError::io("cut", &self.log_path))
@@ -176,6 +220,7 @@ impl Files {
             log_path: self.log_path.clone(),
             idx_path: self.idx_path.clone(),
             named: AtomicBool::new(false),
+            ends: Default::default(),
         }
     }
 }
@@ -185,6 +230,33 @@ impl Files {
 pub struct SyncHandle(pub(super) Arc<Files>);
 
 impl SyncHandle {
+    /// The device that the log is on.
+    pub fn device(&self) -> Result<u64, LogError> {
+        let log = &self.0.log_path;
+        let found = self
+            .0
+            .log
+            .metadata()
+            .map_err(LogError::io("look at", log))?;
+        Ok(found.dev())
+    }
+
+    /// Whether both files still have their names and are as long as they were written: what is durable in a file that
+    /// nobody can find any more is lost all the same.
+    pub fn check_in_place(&self) -> Result<(), LogError> {
+        self.0.check_length()?;
+        for (file, path, _) in self.0.both() {
+            let look = LogError::io("look at", path);
+            let open = file.metadata().map_err(look)?;
+            let named = path.symlink_metadata();
+            let is_same = |named: &Metadata| (named.dev(), named.ino()) == (open.dev(), open.ino());
+            if !named.is_ok_and(|named| is_same(&named)) {
+                return Err(LogError::Displaced(path.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
     /// `fdatasync` of both files; the first time also of the folder that names them, and of the one above it.
     pub fn sync(&self) -> Result<(), LogError> {
         if !self.0.named.load(Ordering::Relaxed) {

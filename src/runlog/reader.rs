@@ -96,6 +96,7 @@ impl LogReader {
             log_path,
             idx_path,
             named: AtomicBool::new(false),
+            ends: Default::default(),
         };
         let (header, body_start) = read_header(&files)?;
         let mut head = [0; RECORD_BYTES];

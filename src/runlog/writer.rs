@@ -64,6 +64,7 @@ impl LogWriter {
     }
 
     fn new(files: Files, found: Recovered) -> Self {
+        files.reach(found.stored);
         Self {
             files: Arc::new(files),
             header: found.header,
@@ -189,6 +190,15 @@ impl LogWriter {
     /// When the file system still refuses.
     pub fn probe(&self) -> Result<(), LogError> {
         self.files.probe(self.stored)
+    }
+
+    /// Whether the files are as long as they were written. Where they were cut, what is written from now on would
+    /// stand behind a hole.
+    ///
+    /// # Errors
+    /// When they were cut.
+    pub fn check_length(&self) -> Result<(), LogError> {
+        self.files.check_length()
     }
 
     /// The number the next line gets.

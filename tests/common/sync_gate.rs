@@ -6,7 +6,6 @@ use std::process::Command;
 
 const LIBRARY: &str = r#"
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +26,7 @@ static void wait_for_disk(int fd) {
 }
 #define SLOW(name) int name(int fd) { \
   wait_for_disk(fd); \
-  int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, #name); \
-  return next(fd); }
+  return 0; }
 SLOW(fsync)
 SLOW(fdatasync)
 SLOW(syncfs)
@@ -50,7 +48,6 @@ impl SyncGate {
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-w", "-o"])
             .args([&library, &source])
-            .arg("-ldl")
             .status();
         assert!(built.unwrap().success());
         Some(Self(dir))

@@ -7,14 +7,13 @@ use crate::dashboard::core::Core;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
     HostId, MAX_LINE_BYTES, OfferedRun, Output, Resume, RunId, Seq, Status, StatusReport,
-    Timestamp, TimestampFormatter,
+    Timestamp, TimestampFormatter, WireLine,
 };
 use crate::runlog::{LogError, RunResult};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
@@ -35,6 +34,9 @@ pub(super) const MAX_GOING_ON: usize = 256;
 const MAX_NO_ROOM: usize = 512;
 /// How long lines wait until there is room for their log; then they are dropped, and asked for again later.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much of one run waits in memory while more frames are there to be read.
+const MAX_PENDING_BYTES: usize = 1 << 18;
 
 /// The runs of one host that are not acknowledged as final.
 #[derive(Debug)]
@@ -215,22 +217,35 @@ impl HostRuns {
         run.asked = None;
         let mut times = TimestampFormatter::default();
         let known = usize::try_from(next - output.seq).unwrap_or(usize::MAX);
-        for (index, line) in output.lines.iter().enumerate().skip(known) {
-            let Some(at) = times.parse(&line.timestamp) else {
-                run.log.rollback();
-                return Err(malformed(index));
-            };
-            run.log.push(&line.line, at, line.is_error);
+        // All of them first: what earlier frames brought is in memory, too, and is not taken back with these.
+        let new = output.lines.get(known..).unwrap_or_default();
+        let is_time = |line: &WireLine<'_>| times.parse(&line.timestamp).is_some();
+        if let Some(index) = new.iter().map(is_time).position(|is_time| !is_time) {
+            return Err(malformed(known + index));
         }
-        if run.log.next_seq() > next {
+        for line in new {
+            if let Some(at) = times.parse(&line.timestamp) {
+                run.log.push(&line.line, at, line.is_error);
+            }
+        }
+        if run.result.is_some() || run.log.pending_bytes() >= MAX_PENDING_BYTES {
             run.store(core);
-            let stored = run.log.next_seq() - next;
-            core.counters
-                .lines_stored
-                .fetch_add(stored, Ordering::Relaxed);
         }
         self.end_if_whole(core, &output.run_id);
         Ok(())
+    }
+
+    /// Stores the lines that frames brought.
+    pub(super) fn store_all(&mut self, core: &Core) {
+        let pending = self.open.values_mut();
+        for run in pending.filter(|run| run.log.pending_bytes() > 0) {
+            run.store(core);
+        }
+    }
+
+    /// Whether lines wait to be stored.
+    pub(super) fn has_pending(&self) -> bool {
+        self.open.values().any(|run| run.log.pending_bytes() > 0)
     }
 
     /// Ends a run whose final status has come, once all its lines have.
@@ -250,6 +265,12 @@ impl HostRuns {
             return;
         }
         let report = report.clone();
+        if run.log.pending_bytes() > 0 {
+            run.store(core);
+            if run.stalled_until.is_some() {
+                return;
+            }
+        }
         if let Err(error) = self.end(core, run_id, &report)
             && let Some(run) = self.open.get_mut(run_id)
         {

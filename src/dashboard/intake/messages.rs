@@ -27,7 +27,22 @@ const MAX_PHASES: usize = 1_000;
 
 impl HostRuns {
     /// Takes in a frame. What its messages ask for is in the replies.
+    #[cfg(test)]
     pub(crate) async fn frame(&mut self, core: &Arc<Core>, frame: &str) -> Result<(), Violation> {
+        let taken = self.take_in(core, frame).await;
+        self.store(core).await;
+        taken
+    }
+
+    /// Stores the lines of the frames that were taken in.
+    pub(super) async fn store(&mut self, core: &Arc<Core>) {
+        if self.has_pending() {
+            core.writes.run(|| self.store_all(core)).await;
+        }
+    }
+
+    /// Takes in a frame; its lines are in memory until [`store`](Self::store).
+    pub(super) async fn take_in(&mut self, core: &Arc<Core>, frame: &str) -> Result<(), Violation> {
         let messages = aside(frame, split);
         let messages = messages.map_err(|error| Violation::Malformed(error.to_string()))?;
         for (n, message) in messages.iter().enumerate() {

@@ -9,6 +9,7 @@ use crate::protocol::{Ack, RunId, Seq, StatusReport, Timestamp};
 use crate::runlog::{Header, LogError, LogWriter, RunMeta};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -46,31 +47,7 @@ impl OpenRun {
         tail: Arc<Tail>,
         bell: &Arc<Notify>,
     ) -> Result<Self, LogError> {
-        let run = &record.run;
-        let found = LogWriter::open(dir, &run.run_id);
-        let is_new = found.is_err();
-        let opened = match found {
-            Err(error) if error.is_not_found() => {
-                std::fs::create_dir_all(dir).map_err(|source| LogError::Io {
-                    what: "create",
-                    path: dir.to_owned(),
-                    source,
-                })?;
-                LogWriter::create(dir, &run.run_id, &header(record))
-            }
-            // Power went before the header was on disk: nothing was acknowledged, so nothing is lost.
-            Err(LogError::NoHeader(path)) => {
-                let aside = path.with_extension("log.broken");
-                std::fs::rename(&path, &aside).map_err(|source| LogError::Io {
-                    what: "move",
-                    path,
-                    source,
-                })?;
-                LogWriter::create(dir, &run.run_id, &header(record))
-            }
-            other => other,
-        };
-        let log = opened?;
+        let (log, is_new) = open_or_create(dir, &record.run.run_id, || header(record))?;
         let syncing = Syncing::new(log.sync_handle(), Arc::clone(bell));
         tail.advance(log.next_seq(), log.errors());
         // The first line may be shown at once. To wait from here on would show it just before the second of a
@@ -94,8 +71,20 @@ impl OpenRun {
 
     /// Stores what was pushed, and lets the browsers see it.
     pub(super) fn store(&mut self, core: &Core) {
-        match self.log.flush() {
+        let written = match self.log.check_length() {
+            Ok(()) => self.log.flush(),
+            Err(error) => {
+                self.log.rollback();
+                self.syncing.give_up();
+                Err(error)
+            }
+        };
+        match written {
             Ok(()) => {
+                let stored = self.log.next_seq() - self.tail.lines().min(self.log.next_seq());
+                core.counters
+                    .lines_stored
+                    .fetch_add(stored, Ordering::Relaxed);
                 core.syncer.want(&self.syncing, self.log.next_seq());
                 self.tail.advance(self.log.next_seq(), self.log.errors());
             }
@@ -147,13 +136,17 @@ impl OpenRun {
         }
     }
 
-    /// Takes from the files what is still whole, and writes anew what may not have reached the disk.
+    /// Takes from the files what is still whole, and writes anew what may not have reached the disk. Where they are
+    /// gone it begins anew: the host has every line until the end is acknowledged.
     fn reopen(&mut self, core: &Core, dir: &Path, run_id: &RunId) -> Result<(), LogError> {
         let durable = self.syncing.done().min(self.log.next_seq());
-        self.log = LogWriter::open(dir, run_id)?;
+        let header = self.log.header().clone();
+        (self.log, _) = open_or_create(dir, run_id, || header)?;
         let durable = durable.min(self.log.next_seq());
         self.log.write_again(durable)?;
         self.syncing = self.syncing.of(self.log.sync_handle());
+        self.acked = self.acked.min(durable);
+        self.tail.advance(self.log.next_seq(), self.log.errors());
         if self.log.footer().is_none() {
             self.result = self.result.take().or(self.ended.take());
             core.syncer.want(&self.syncing, self.log.next_seq());
@@ -213,6 +206,31 @@ impl OpenRun {
             }
         })
     }
+}
+
+/// Opens a log as it was left, or makes it; `true` where it was made.
+fn open_or_create(
+    dir: &Path,
+    run_id: &RunId,
+    header: impl FnOnce() -> Header,
+) -> Result<(LogWriter, bool), LogError> {
+    let wrong = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| LogError::Io { what, path, source }
+    };
+    match LogWriter::open(dir, run_id) {
+        Ok(log) => return Ok((log, false)),
+        Err(error) if error.is_not_found() => {
+            std::fs::create_dir_all(dir).map_err(wrong("create", dir))?;
+        }
+        // Power went before the header was on disk: nothing was acknowledged, so nothing is lost.
+        Err(LogError::NoHeader(path)) => {
+            let aside = path.with_extension("log.broken");
+            std::fs::rename(&path, &aside).map_err(wrong("move", &path))?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok((LogWriter::create(dir, run_id, &header())?, true))
 }
 
 fn header(record: &RunRecord) -> Header {

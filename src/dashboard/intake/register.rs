@@ -279,7 +279,8 @@ impl HostRuns {
             let Some(run) = self.open.get_mut(&run_id) else {
                 continue;
             };
-            let sync = || run.log.sync_handle().sync();
+            let handle = run.log.sync_handle();
+            let sync = || handle.sync().and_then(|()| handle.check_in_place());
             if let Err(error) = core.writes.block(sync).await {
                 core.health.fault(error.to_string());
                 continue;

@@ -4,7 +4,8 @@ use super::{HostRuns, Violation, aside, facts};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Arrival, Errand, Link, MachineKey};
 use crate::protocol::{HostId, Register, close, split};
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::FutureExt;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const WAIT_PING_EVERY: Duration = Duration::from_secs(3);
 /// A peer from which no byte came for so long is gone; so is one that takes none.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How many frames are taken in before their lines are stored and others have their turn.
+const MAX_FRAMES_TOGETHER: usize = 32;
 /// More errands than one host can have at a time.
 const ERRANDS: usize = 16;
 /// Said to a connection that is closed from outside; the code tells which of the two.
@@ -239,6 +242,39 @@ async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
     }
 }
 
+/// Takes in a frame, and those that came meanwhile: their lines are stored together.
+async fn take_in(
+    core: &Arc<Core>,
+    runs: &mut HostRuns,
+    socket: &mut WebSocket,
+    first: Utf8Bytes,
+) -> Result<(), End> {
+    let mut next = first;
+    let mut taken = Ok(());
+    for left in (0..MAX_FRAMES_TOGETHER).rev() {
+        let (frames, bytes) = (
+            &core.counters.frames_received,
+            &core.counters.bytes_received,
+        );
+        frames.fetch_add(1, Ordering::Relaxed);
+        bytes.fetch_add(next.len() as u64, Ordering::Relaxed);
+        taken = runs.take_in(core, &next).await.map_err(End::from);
+        if taken.is_err() || left == 0 || runs.rests().is_some() {
+            break;
+        }
+        match socket.recv().now_or_never() {
+            Some(Some(Ok(Message::Text(text)))) => next = text,
+            Some(Some(Ok(Message::Ping(_) | Message::Pong(_)))) | None => break,
+            Some(other) => {
+                taken = Err(ended(other));
+                break;
+            }
+        }
+    }
+    runs.store(core).await;
+    taken
+}
+
 /// Tells a peer that it is waited for others before it: when thousands come back at once, its turn may take longer
 /// than it would wait for somebody who is silent.
 async fn keep_waiting(socket: &mut WebSocket) -> Infallible {
@@ -336,10 +372,8 @@ async fn talk(
                 *heard = Instant::now();
                 match received {
                     Some(Ok(Message::Text(text))) => {
-                        core.counters.frames_received.fetch_add(1, Ordering::Relaxed);
-                        core.counters.bytes_received.fetch_add(text.len() as u64, Ordering::Relaxed);
-                        if let Err(violation) = runs.frame(core, &text).await {
-                            return violation.into();
+                        if let Err(end) = take_in(core, runs, socket, text).await {
+                            return end;
                         }
                         // Storing may have taken long, and that is no silence.
                         *heard = Instant::now();

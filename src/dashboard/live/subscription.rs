@@ -141,6 +141,8 @@ impl Subscription {
             let most = usize::try_from(lines - current.next).unwrap_or(usize::MAX);
             reader.read(current.next, most, PIECE_BYTES, batch)?;
             if batch.is_empty() {
+                // The log may be another file by now.
+                current.reader = None;
                 return Ok(false);
             }
             let run = &current.run;
