@@ -211,8 +211,7 @@ fn an_api_token_of_the_dashboards_own_has_role_scope_and_end() {
     dashboard.log_in("anna", "secret");
     let soon = switchyard::protocol::Timestamp::now().millis() + 10_000;
     let soon = switchyard::protocol::Timestamp::from_millis(soon);
-    let wish =
-        json!({"kind": "api", "name": "ci", "role": "operator", "hosts": "web-*", "expires": soon});
+    let wish = json!({"kind": "api", "name": "ci", "role": "operator", "hosts": "web-*", "expires": soon, "password": "secret"});
     let (status, made) = issue(&dashboard, &wish);
     assert_eq!(status, 201);
     let bearer = format!("Bearer {}", made["token"].as_str().unwrap());

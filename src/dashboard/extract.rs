@@ -2,14 +2,19 @@
 
 use super::problem::Problem;
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// How long the body of a request may take.
 const BODY_WITHIN: Duration = Duration::from_secs(15);
+
+/// Longest body that may be left out, in bytes; it holds a password at most.
+const MAX_OPTIONAL_BYTES: usize = 64 * 1024;
 
 /// A body of `application/json`.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -19,12 +24,47 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let body = tokio::time::timeout(BODY_WITHIN, Json::from_request(request, state));
         let Ok(body) = body.await else {
-            let detail = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
-            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
+            return Err(too_slow());
         };
         let Json(value) = body?;
         Ok(Self(value))
     }
+}
+
+/// A body of `application/json` that may be left out, which is then as `{}`.
+pub(crate) struct MaybeBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, MAX_OPTIONAL_BYTES);
+        let Ok(body) = tokio::time::timeout(BODY_WITHIN, body).await else {
+            return Err(too_slow());
+        };
+        let mut body = body.map_err(|_| {
+            let detail = format!("the body has more than {MAX_OPTIONAL_BYTES} bytes, or broke off");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        })?;
+        if body.is_empty() {
+            body = Bytes::from_static(b"{}");
+            let json = HeaderValue::from_static("application/json");
+            parts.headers.insert(header::CONTENT_TYPE, json);
+        }
+        let request = Request::from_parts(parts, body.into());
+        let Json(value) = Json::from_request(request, state).await?;
+        Ok(Self(value))
+    }
+}
+
+/// The body of a request that takes nothing: none, or `{}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+fn too_slow() -> Problem {
+    let detail = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 
 /// What follows the `?`.

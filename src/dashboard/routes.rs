@@ -8,8 +8,8 @@ use super::app::App;
 use super::assets;
 use super::auth::{Identity, Role};
 use super::problem::{Problem, no_such_path};
-use axum::extract::DefaultBodyLimit;
-use axum::http::Method;
+use axum::extract::{DefaultBodyLimit, Query};
+use axum::http::{Method, Uri};
 use axum::routing::{MethodRouter, any, delete, get, post};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -38,6 +38,15 @@ pub struct Route {
     pub path: &'static str,
     /// Who may.
     pub access: Access,
+    /// What may follow the `?` where something is changed; anything else is refused there.
+    pub params: &'static [&'static str],
+}
+
+impl Route {
+    /// Whether it changes something.
+    pub fn changes(&self) -> bool {
+        !matches!(self.method, "GET" | "*")
+    }
 }
 
 impl Access {
@@ -67,6 +76,10 @@ pub(super) fn list() -> Vec<(Route, Handler)> {
             method,
             path,
             access,
+            params: match (method, path) {
+                ("DELETE", "/api/sessions") => &["user"],
+                _ => &[],
+            },
         };
         (route, handler)
     };
@@ -154,14 +167,7 @@ pub fn routes() -> Vec<Route> {
 /// Who may use a path of the list; the files of the page, which are not in it, are everybody's. A method that the
 /// path does not have is answered to whom may use the path.
 pub(crate) fn access(method: &Method, path: &str) -> Access {
-    static BY_PATH: LazyLock<HashMap<&'static str, Vec<Route>>> = LazyLock::new(|| {
-        let mut by_path: HashMap<_, Vec<Route>> = HashMap::new();
-        for route in routes() {
-            by_path.entry(route.path).or_default().push(route);
-        }
-        by_path
-    });
-    let Some(routes) = BY_PATH.get(path) else {
+    let Some(routes) = by_path(path) else {
         return if path.starts_with("/api/") || path.starts_with("/ws/") {
             Access::Role(Role::Viewer)
         } else {
@@ -176,4 +182,39 @@ pub(crate) fn access(method: &Method, path: &str) -> Access {
     };
     let exact = routes.iter().find(|route| route.method == method);
     exact.unwrap_or(&routes[0]).access
+}
+
+/// Refuses with 400 what nobody would look at behind the `?` of a request that changes something: whoever wrote it
+/// meant something by it.
+pub(crate) fn known_params(method: &Method, path: &str, uri: &Uri) -> Result<(), Problem> {
+    let routes = by_path(path).into_iter().flatten();
+    let mut exact = routes.filter(|route| route.method == method.as_str() && route.changes());
+    let (Some(route), Some(_)) = (exact.next(), uri.query()) else {
+        return Ok(());
+    };
+    let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(uri)?;
+    let unknown = given
+        .iter()
+        .find(|(name, _)| !route.params.contains(&name.as_str()));
+    let Some((name, _)) = unknown else {
+        return Ok(());
+    };
+    Err(Problem::bad_request(match route.params {
+        [] => format!("unknown parameter {name:?}: there is none here"),
+        known => format!(
+            "unknown parameter {name:?}: here is `{}`",
+            known.join("`, `")
+        ),
+    }))
+}
+
+fn by_path(path: &str) -> Option<&'static Vec<Route>> {
+    static BY_PATH: LazyLock<HashMap<&'static str, Vec<Route>>> = LazyLock::new(|| {
+        let mut by_path: HashMap<_, Vec<Route>> = HashMap::new();
+        for route in routes() {
+            by_path.entry(route.path).or_default().push(route);
+        }
+        by_path
+    });
+    BY_PATH.get(path)
 }

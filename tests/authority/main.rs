@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod of_keys;
 mod of_messages;
 mod of_routes;
 mod place;

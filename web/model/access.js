@@ -28,6 +28,7 @@ import { age, dateTime } from './format.js';
  * @property {string | null} revoked_by
  * @property {boolean} connected
  * @property {string | null} last_used
+ * @property {boolean} [maker_gone] whether it is not good because its maker may make none today
  *
  * @typedef {{id: string, user: string, created: string, seen: string, address: string | null, current: boolean}} Session
  */
@@ -70,14 +71,20 @@ export function viaText(via) {
   return WAYS[via] ?? via;
 }
 
+/** Whether they have a password to be asked for again, before what a stolen session must not do. @param {Me} me */
+export function hasPassword(me) {
+  return me.via === 'session';
+}
+
 /** @param {Token} token @param {number} now ms */
 export function isValid(token, now) {
-  return token.revoked === null && !(token.expires !== null && Date.parse(token.expires) <= now);
+  return token.revoked === null && !token.maker_gone && !(token.expires !== null && Date.parse(token.expires) <= now);
 }
 
 /** @param {Token} token @param {number} now ms @returns {{state: State, word: string}} */
 export function tokenState(token, now) {
   if (token.revoked !== null) return { state: 'stopped', word: isUsedUp(token) ? 'used' : 'revoked' };
+  if (token.maker_gone) return { state: 'failed', word: 'maker gone' };
   if (!isValid(token, now)) return { state: 'failed', word: 'expired' };
   if (token.connected) return { state: 'ok', word: 'in use' };
   return { state: 'idle', word: 'valid' };
@@ -103,7 +110,8 @@ export function tokenText(token) {
 /** Who made it and when. @param {Token} token */
 export function madeText(token) {
   if (token.in_file) return 'from the file';
-  return `${token.created ? dateTime(token.created) : ''} by ${token.created_by ?? 'nobody known'}`;
+  const made = `${token.created ? dateTime(token.created) : ''} by ${token.created_by ?? 'nobody known'}`;
+  return token.maker_gone ? `${made}, who may make no tokens any more` : made;
 }
 
 /** What became of it, or was done with it. @param {Token} token @param {number} now ms */

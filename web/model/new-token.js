@@ -5,7 +5,7 @@
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
-/** How long a token may last: name, words, and milliseconds; null for ever. @type {[string, string, number | null][]} */
+/** How long a token may last: name, words, and milliseconds; null for ever. Without a word from us the dashboard sets an end. @type {[string, string, number | null][]} */
 export const LIFETIMES = [
   ['1 h', 'in an hour', HOUR],
   ['1 d', 'in a day', DAY],
@@ -16,10 +16,10 @@ export const LIFETIMES = [
   ['never', 'never', null],
 ];
 
-/** As the dashboard wants it; null for never. @param {string} name @param {number} now ms @returns {string | null} */
+/** As the dashboard wants it: a time, or `never`. @param {string} name @param {number} now ms */
 export function expiresIn(name, now) {
   const lifetime = LIFETIMES.find(([one]) => one === name)?.[2] ?? null;
-  return lifetime === null ? null : new Date(now + lifetime).toISOString();
+  return lifetime === null ? 'never' : new Date(now + lifetime).toISOString();
 }
 
 /**

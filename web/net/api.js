@@ -71,7 +71,7 @@ export class Api {
     return this.#request('GET', '/api/tokens');
   }
 
-  /** The token is told this once. @param {object} wish @returns {Promise<{id: string, token: string}>} */
+  /** The token is told this once. Who signed in gives their `password` again. @param {object} wish @returns {Promise<{id: string, token: string}>} */
   issueToken(wish) {
     return this.#request('POST', '/api/tokens', wish);
   }
@@ -91,9 +91,14 @@ export class Api {
     return this.#request('DELETE', `/api/sessions/${enc(id)}`);
   }
 
-  /** Of a user, or of everybody. @param {string} [user] @returns {Promise<{ended: number}>} */
+  /** @param {string} user @returns {Promise<{ended: number}>} */
   endSessions(user) {
-    return this.#request('DELETE', `/api/sessions${user === undefined ? '' : `?user=${enc(user)}`}`);
+    return this.#request('DELETE', `/api/sessions?user=${enc(user)}`);
+  }
+
+  /** Those of everybody. @param {string | undefined} password given again by who signed in @returns {Promise<{ended: number}>} */
+  endAllSessions(password) {
+    return this.#request('DELETE', '/api/sessions', password === undefined ? {} : { password });
   }
 
   /**
@@ -181,6 +186,8 @@ export class Api {
       init.body = JSON.stringify(body);
       init.headers = { Accept: 'application/json', 'Content-Type': 'application/json' };
     }
+    // A wrong password is no sign of another role, nor of an ended session.
+    const isPassword = body !== undefined && 'password' in body;
     let answer;
     for (;;) {
       try {
@@ -190,13 +197,13 @@ export class Api {
       }
       this.onTime(answer.headers.get('Date') ?? '');
       // Nothing was done yet: it is asked again when it may be. Who guesses passwords is told instead.
-      if (answer.status !== 429 || path === '/api/login') break;
+      if (answer.status !== 429 || isPassword) break;
       const seconds = Number(answer.headers.get('Retry-After')) || 1;
       await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     }
     if (answer.ok) return answer;
     if (answer.status === 401 && path !== '/api/login') this.onUnauthorized();
-    if (answer.status === 403 && method !== 'GET') this.onForbidden();
+    if (answer.status === 403 && method !== 'GET' && !isPassword) this.onForbidden();
     if (answer.status === 503 && path !== '/health') this.onUnavailable();
     throw await problem(answer);
   }

@@ -35,6 +35,8 @@ export class AccessPage extends HTMLElement {
   #life = null;
   #active = 0;
   #who = '';
+  /** @type {Me | null} */
+  #me = null;
   /** Whose answer is waited for. @type {InstanceType<typeof TABS[string]['Panel']> | null} */
   #refreshing = null;
 
@@ -105,6 +107,7 @@ export class AccessPage extends HTMLElement {
       // What another one saw before is not shown to this one.
       this.#panel = null;
       this.#place.replaceChildren();
+      this.#me = me;
       if (mayManage(me)) this.#show();
     } catch (error) {
       this.#context.toasts.error('It could not be read who you are', error);
@@ -112,11 +115,12 @@ export class AccessPage extends HTMLElement {
   }
 
   #show() {
+    if (!this.#me) return;
     const tab = this.#tab;
     for (const link of this.#tabs.children) setAttribute(link, 'aria-current', /** @type {HTMLElement} */ (link).dataset.tab === tab && 'page');
     const { Panel } = TABS[tab] ?? { Panel: AccessTokens };
     if (this.#panel instanceof Panel) return void this.#panel.load();
-    this.#panel = new Panel(this.#context);
+    this.#panel = new Panel(this.#context, this.#me);
     this.#place.replaceChildren(this.#panel);
   }
 

@@ -5,15 +5,17 @@ import { h, setText } from './dom.js';
 
 export class AccessPanel extends HTMLElement {
   context;
+  me;
   #what = '';
   #reason = h('p', {});
   #problem = h('div', { class: 'problem', role: 'alert', hidden: true }, this.#reason, h('button', { type: 'button', onclick: () => void this.load() }, 'Try again'));
   #turn = 0;
 
-  /** @param {import('./context.js').Context} context */
-  constructor(context) {
+  /** @param {import('./context.js').Context} context @param {import('../model/access.js').Me} me who looks */
+  constructor(context, me) {
     super();
     this.context = context;
+    this.me = me;
   }
 
   /** @param {string} what is read @param {...Node} parts */

@@ -1,8 +1,9 @@
 /** Who is signed in, since when and from where, and how to end that. */
 
+import { hasPassword } from '../model/access.js';
 import { age, dateTime, plural } from '../model/format.js';
 import { AccessPanel, KeyedList } from './access-panel.js';
-import { confirm } from './confirm.js';
+import { confirm, confirmWithPassword } from './confirm.js';
 import { h, setAttribute, setText } from './dom.js';
 import { StateBadge } from './state-badge.js';
 
@@ -91,7 +92,11 @@ export class AccessSessions extends AccessPanel {
       ...(own ? ['That includes you, here.'] : []),
       'Runs go on, API tokens stay valid, and who knows the password can sign in again.',
     ];
-    await this.#ask(user === undefined ? 'End all sessions of everybody?' : `End all sessions of ${user}?`, text, () => api.endSessions(user));
+    if (user !== undefined) return this.#ask(`End all sessions of ${user}?`, text, () => api.endSessions(user));
+    const title = 'End all sessions of everybody?';
+    if (!hasPassword(this.me)) return this.#ask(title, text, () => api.endAllSessions(undefined));
+    await confirmWithPassword({ title, text, yes: 'End', no: 'Keep' }, (password) => api.endAllSessions(password));
+    await this.load();
   }
 
   /** @param {string} title @param {string[]} text @param {() => Promise<unknown>} end */

@@ -1,6 +1,6 @@
 /** Every token: what it lets in, whether it is used, and how to replace it and take it back. */
 
-import { compareTokens, expiryText, isValid, madeText, revokeQuestion, rotation, tokenName, tokenState, tokenText, useText, validOf } from '../model/access.js';
+import { compareTokens, expiryText, hasPassword, isValid, madeText, revokeQuestion, rotation, tokenName, tokenState, tokenText, useText, validOf } from '../model/access.js';
 import { count, dateTime, plural } from '../model/format.js';
 import { hostPath } from '../model/route.js';
 import { AccessPanel, KeyedList } from './access-panel.js';
@@ -115,7 +115,7 @@ export class AccessTokens extends AccessPanel {
 
   /** @param {string} host */
   #issue(host) {
-    const dialog = new TokenDialog(this.context, host, this.#tokens, () => void this.load());
+    const dialog = new TokenDialog(this.context, hasPassword(this.me), host, this.#tokens, () => void this.load());
     this.append(dialog);
   }
 

@@ -2,6 +2,7 @@
 
 import { validOf } from '../model/access.js';
 import { expiresIn, LIFETIMES, tokenPlace } from '../model/new-token.js';
+import { ApiError } from '../net/api.js';
 import { h, setText } from './dom.js';
 
 /** @typedef {import('../model/access.js').Token} Token */
@@ -26,16 +27,23 @@ export class TokenDialog extends HTMLElement {
   #hosts = h('input', { name: 'hosts', required: true, autocapitalize: 'none', autocomplete: 'off', spellcheck: 'false', placeholder: 'web-*,db1' });
   #expires = h('select', { name: 'expires' }, ...LIFETIMES.map(([name, text]) => h('option', { value: name }, text)));
   #fields = h('div', { class: 'fields' });
+  /** Not asked of those who have none. */
+  #password = h('input', { name: 'password', type: 'password', required: true, autocomplete: 'current-password' });
+  #asksPassword;
   #problem = h('p', { class: 'login-problem', role: 'alert' });
   #make = h('button', { type: 'submit', class: 'primary' }, 'Make token');
   #dialog;
   /** Closing it by mistake would lose the token. */
   #mayClose = true;
 
-  /** @param {import('./context.js').Context} context @param {string} host the token is for, if that is known @param {Token[]} tokens there are @param {() => void} done */
-  constructor(context, host, tokens, done) {
+  /**
+   * @param {import('./context.js').Context} context @param {boolean} asksPassword
+   * @param {string} host the token is for, if that is known @param {Token[]} tokens there are @param {() => void} done
+   */
+  constructor(context, asksPassword, host, tokens, done) {
     super();
     this.#context = context;
+    this.#asksPassword = asksPassword;
     this.#tokens = tokens;
     this.#done = done;
     this.#host.value = host;
@@ -58,14 +66,18 @@ export class TokenDialog extends HTMLElement {
         h('h2', { id: 'token-title' }, this.#host.value ? `New token for ${this.#host.value}` : 'New token'),
         this.#host.value === '' && this.#choice(),
         h('datalist', { id: 'token-known' }, ...hosts),
-        this.#fields, this.#problem,
+        this.#fields,
+        this.#asksPassword && h('div', { class: 'fields' }, field('Your password', this.#password, 'Asked again, because a token outlives your session')),
+        this.#problem,
         h('div', { class: 'confirm-buttons' }, h('button', { type: 'button', onclick: () => this.#dialog.close() }, 'Cancel'), this.#make),
       ),
     );
     this.#choose('agent');
     this.append(this.#dialog);
     this.#dialog.showModal();
-    (this.#host.value ? this.#make : this.#host).focus();
+    if (!this.#host.value) this.#host.focus();
+    else if (this.#asksPassword) this.#password.focus();
+    else this.#make.focus();
   }
 
   #choice() {
@@ -99,12 +111,14 @@ export class TokenDialog extends HTMLElement {
       enrolment: { kind: 'enrolment', hosts, expires },
       api: { kind: 'api', name: this.#name.value.trim(), role: this.#role.value, hosts, expires },
     }[this.#kind];
+    const again = this.#asksPassword ? { password: this.#password.value } : {};
     try {
-      const { token } = await this.#context.api.issueToken(wish);
+      const { token } = await this.#context.api.issueToken({ ...wish, ...again });
       this.#show(token);
       this.#done();
     } catch (error) {
       setText(this.#problem, error instanceof Error ? error.message : String(error));
+      if (error instanceof ApiError && error.status === 403) this.#password.select();
     } finally {
       this.#make.disabled = false;
     }

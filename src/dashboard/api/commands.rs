@@ -33,6 +33,7 @@ const STOPS_AT_ONCE: usize = 64;
 const HOSTS_A_RECORD: u32 = 10;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     command: String,
     then: Option<String>,
@@ -41,6 +42,7 @@ pub(crate) struct Wish {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct BulkWish {
     hosts: Vec<String>,
     command: String,

@@ -3,7 +3,7 @@
 use crate::dashboard::app::App;
 use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::auth::{Attempt, ClientAddress, Identity, Via};
-use crate::dashboard::extract::Body;
+use crate::dashboard::extract::{Body, MaybeBody, Nothing};
 use crate::dashboard::problem::Problem;
 use crate::dashboard::state::StateError;
 use axum::Json;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 /// Who signs in.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Login {
     user: String,
     password: String,
@@ -64,6 +65,7 @@ pub(crate) async fn logout(
     identity: Identity,
     address: ClientAddress,
     headers: HeaderMap,
+    MaybeBody(Nothing {}): MaybeBody<Nothing>,
 ) -> impl IntoResponse {
     let cookie = app.auth.sign_out(&identity, &headers);
     if let Via::Session(id) = identity.via {
@@ -86,6 +88,7 @@ pub(crate) async fn logout_all(
     identity: Identity,
     address: ClientAddress,
     headers: HeaderMap,
+    MaybeBody(Nothing {}): MaybeBody<Nothing>,
 ) -> impl IntoResponse {
     let ended = app.auth.sessions.remove_all(Some(&identity.name));
     store_all(&app).await;

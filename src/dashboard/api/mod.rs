@@ -17,7 +17,8 @@ pub(super) mod runs;
 pub(super) mod search;
 pub(super) mod sessions;
 pub(super) mod sockets;
-pub(super) mod tokens;
+mod token_wish;
+pub(crate) mod tokens;
 
 /// Reads bytes as every query and every body there is.
 #[cfg(test)]
@@ -37,10 +38,11 @@ pub(super) fn try_parsing(bytes: &[u8]) {
     both::<download::Which>(bytes, uri);
     both::<audit::Which>(bytes, uri);
     both::<sessions::Whose>(bytes, uri);
+    both::<sessions::Confirmation>(bytes, uri);
     both::<commands::Wish>(bytes, uri);
     both::<commands::BulkWish>(bytes, uri);
     both::<login::Login>(bytes, uri);
     both::<machine::Choice>(bytes, uri);
-    both::<tokens::Wish>(bytes, uri);
+    both::<token_wish::Wish>(bytes, uri);
     both::<logs::RunPath>(bytes, uri);
 }

@@ -1,21 +1,23 @@
 //! `GET /api/tokens`, `POST /api/tokens` and `DELETE /api/tokens/{token}`. A token is told once, to whoever makes it;
 //! afterwards its hash names it.
 
+use super::token_wish::{Wanted, Wish};
 use crate::dashboard::app::App;
 use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::auth::{
-    ClientAddress, Grant, Identity, Issued, Revoked, SecretHash, TokenView, is_user_name, new_token,
+    Again, ClientAddress, Grant, Identity, Issued, Maker, Revoked, SecretHash, TokenView, Via,
+    new_token,
 };
-use crate::dashboard::extract::{Body, Ids};
+use crate::dashboard::extract::{Body, Ids, MaybeBody, Nothing};
 use crate::dashboard::problem::Problem;
 use crate::dashboard::startup;
 use crate::dashboard::state::StateError;
 use crate::protocol::Timestamp;
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 
 #[derive(Serialize)]
@@ -25,19 +27,11 @@ pub(crate) struct Tokens {
     uses_since: Timestamp,
 }
 
-/// What is asked for: `{"kind": "agent", "host_id"}`, `{"kind": "api", "name", "role", "hosts"}` or
-/// `{"kind": "enrolment", "hosts"}`, each with `expires` or without.
-#[derive(Deserialize)]
-pub(crate) struct Wish {
-    #[serde(flatten)]
-    grant: Grant,
-    expires: Option<Timestamp>,
-}
-
 #[derive(Serialize)]
 struct Made {
     id: SecretHash,
     token: String,
+    expires: Option<Timestamp>,
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<Tokens> {
@@ -51,31 +45,57 @@ pub(crate) async fn issue(
     State(app): State<Arc<App>>,
     identity: Identity,
     address: ClientAddress,
+    headers: HeaderMap,
     Body(wish): Body<Wish>,
 ) -> Result<impl IntoResponse, Problem> {
-    if let Grant::Api { name, .. } = &wish.grant
-        && !is_user_name(name)
-    {
-        return Err(Problem::bad_request(format!("{name:?} cannot name a user")));
-    }
-    if matches!(wish.grant, Grant::Agent { .. }) && wish.expires.is_some() {
-        return Err(Problem::bad_request("the token of a host does not expire"));
+    let now = Timestamp::now();
+    let Wanted {
+        grant,
+        expires,
+        again,
+    } = wish.wanted(now)?;
+    let note = Note::of(Some(&identity), address, Action::IssueToken);
+    if let Err(problem) = may_make(&app, &identity, &grant, again, address, &headers).await {
+        let why = problem.detail().to_owned();
+        app.audit
+            .refused(note.detail(&grant.to_string()), why)
+            .await;
+        return Err(problem);
     }
     let token = new_token().map_err(|error| Problem::internal(&error))?;
     let id = SecretHash::of(&token);
     let issued = Issued {
-        grant: wish.grant,
-        expires: wish.expires,
-        created: Timestamp::now(),
+        grant,
+        expires,
+        created: now,
         created_by: identity.name.clone(),
+        maker: Some(Maker::of(&identity)),
     };
     let what = issued.grant.to_string();
     app.auth.credentials.issue(id, issued.clone())?;
     not_stored(app.core.state.save_issued(id, issued).await)?;
     show_hosts(&app).await?;
-    let note = Note::of(Some(&identity), address, Action::IssueToken);
     app.audit.done(note.detail(&what)).await;
-    Ok((StatusCode::CREATED, Json(Made { id, token })))
+    let made = Made { id, token, expires };
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Refuses with 403 an API token that would make another, which could then outlive it, and who does not show again
+/// who they are.
+async fn may_make(
+    app: &App,
+    identity: &Identity,
+    grant: &Grant,
+    again: Again,
+    address: ClientAddress,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    if matches!(identity.via, Via::Token(_)) && matches!(grant, Grant::Api { .. }) {
+        return Err(Problem::forbidden(
+            "an API token makes no other: make it on the page, after signing in with a password",
+        ));
+    }
+    Ok(app.auth.confirm(identity, again, address, headers).await?)
 }
 
 pub(crate) async fn revoke(
@@ -83,6 +103,7 @@ pub(crate) async fn revoke(
     identity: Identity,
     address: ClientAddress,
     Ids(id): Ids<SecretHash>,
+    MaybeBody(Nothing {}): MaybeBody<Nothing>,
 ) -> Result<StatusCode, Problem> {
     let revoked = Revoked {
         time: Timestamp::now(),

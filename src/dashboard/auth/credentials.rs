@@ -1,8 +1,9 @@
 //! Who may come in: both files, read at the start and anew on reload, and what the dashboard itself gave and took.
 
-use super::grants::{Grant, Issued, Ledger, Revoked};
+use super::grants::{Grant, Issued, Ledger, Maker, Revoked};
 use super::identity::{Identity, Via};
-use super::known::{Holder, Known, Password, Person};
+use super::known::{Holder, Known, Password};
+use super::parts::Parts;
 use super::token::SecretHash;
 use super::uses::Uses;
 use crate::config_file::ConfigError;
@@ -10,7 +11,7 @@ use crate::protocol::{HostId, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// While a token is replaced a host has an old and a new one.
@@ -23,13 +24,6 @@ pub(crate) struct Credentials {
     users_file: Option<PathBuf>,
     parts: Mutex<Parts>,
     known: watch::Sender<Arc<Known>>,
-}
-
-/// What [`Known`] is made of.
-#[derive(Debug, Default)]
-struct Parts {
-    files: Known,
-    ledger: Ledger,
 }
 
 /// A token, for an admin to look at. Its hash names it, and opens nothing.
@@ -49,6 +43,8 @@ pub(crate) struct TokenView {
     connected: bool,
     /// None where it was not, as far as [`Uses`] goes back.
     last_used: Option<Timestamp>,
+    /// Whether it is good no more, because whoever made it may make none today.
+    maker_gone: bool,
 }
 
 /// What becomes of a secret and of a host by enrolment.
@@ -97,12 +93,32 @@ impl Credentials {
     pub(crate) fn reload(&self) -> Result<(), ConfigError> {
         let files = Known::read(self.agents_file.as_deref(), self.users_file.as_deref())?;
         self.change(|parts| parts.files = files);
+        self.warn_of_gone_makers();
         Ok(())
     }
 
     /// Goes on with what was stored.
     pub(crate) fn remember(&self, ledger: Ledger) {
         self.change(|parts| parts.ledger = ledger);
+        self.warn_of_gone_makers();
+    }
+
+    /// Says which tokens are good no more because of who made them.
+    fn warn_of_gone_makers(&self) {
+        let parts = self.lock();
+        let mut makers: Vec<&str> = parts.of_gone_makers().collect();
+        let tokens = makers.len();
+        if tokens == 0 {
+            return;
+        }
+        makers.sort_unstable();
+        makers.dedup();
+        tracing::warn!(
+            tokens,
+            makers = makers.join(", "),
+            "tokens are not good, because whoever made them is no admin of every host in the users file any more; revoke \
+             them under Access, or with `switchyard admin revoke`"
+        );
     }
 
     /// Takes a new token up.
@@ -124,7 +140,7 @@ impl Credentials {
     /// Takes a token back; `false` where there is none of this hash, or it was taken back before.
     pub(crate) fn revoke(&self, hash: SecretHash, revoked: Revoked) -> bool {
         self.change(|parts| {
-            let known = parts.known().holders.contains_key(&hash);
+            let known = parts.has(hash);
             if known {
                 parts.ledger.revoked.insert(hash, revoked);
             }
@@ -169,6 +185,7 @@ impl Credentials {
                 expires: None,
                 created: now,
                 created_by: format!("{host} by enrolment"),
+                maker: Some(Maker::Local),
             };
             parts.ledger.revoked.insert(secret, used.clone());
             parts.ledger.issued.insert(token, issued.clone());
@@ -186,21 +203,30 @@ impl Credentials {
 
     /// Every token there is or was.
     pub(crate) fn tokens(&self, uses: &Uses) -> Vec<TokenView> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.lock();
+        let admins = parts.admins();
         let revoked = |id: &SecretHash| parts.ledger.revoked.get(id).cloned();
         let in_files = parts.files.holders.iter().map(|(id, holder)| {
             let (grant, expires) = holder.grant();
-            (id, grant, expires, true, None, None)
+            (id, grant, Ok(expires), true, None, None)
         });
         let issued = parts.ledger.issued.iter();
         let issued = issued.map(|(id, issued)| {
             let by = Some(issued.created_by.clone());
             let created = Some(issued.created);
-            (id, issued.grant.clone(), issued.expires, false, created, by)
+            let lasts = parts.lasts(issued, &admins);
+            (
+                id,
+                issued.grant.clone(),
+                lasts.map_err(|_| issued.expires),
+                false,
+                created,
+                by,
+            )
         });
         let all = in_files.chain(issued);
         let mut all: Vec<TokenView> = all
-            .map(|(id, grant, expires, in_file, created, created_by)| {
+            .map(|(id, grant, lasts, in_file, created, created_by)| {
                 let (revoked, revoked_by) = match revoked(id) {
                     Some(Revoked { time, by }) => (Some(time), Some(by)),
                     None => (None, None),
@@ -210,7 +236,8 @@ impl Credentials {
                 TokenView {
                     id,
                     grant,
-                    expires,
+                    maker_gone: lasts.is_err(),
+                    expires: lasts.unwrap_or_else(|stored| stored),
                     in_file,
                     created,
                     created_by,
@@ -225,8 +252,12 @@ impl Credentials {
         all
     }
 
+    fn lock(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Parts) -> T) -> T {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.lock();
         let result = change(&mut parts);
         self.known.send_replace(Arc::new(parts.known()));
         result
@@ -282,35 +313,6 @@ impl Credentials {
             .values()
             .next()
             .map(|found| found.phc.clone())
-    }
-}
-
-impl Parts {
-    /// The files, with what was given and without what was taken.
-    fn known(&self) -> Known {
-        let mut known = self.files.clone();
-        for (hash, issued) in &self.ledger.issued {
-            let holder = match issued.grant.clone() {
-                Grant::Agent { host_id } => Holder::Agent(host_id),
-                Grant::Api { name, role, hosts } => Holder::User(Person {
-                    name,
-                    role,
-                    scope: hosts,
-                    expires: issued.expires,
-                }),
-                Grant::Enrolment { hosts } => Holder::Enrolment(hosts, issued.expires),
-            };
-            known.holders.entry(*hash).or_insert(holder);
-        }
-        for hash in self.ledger.revoked.keys() {
-            known.holders.remove(hash);
-        }
-        for holder in known.holders.values() {
-            if let Holder::Agent(host) = holder {
-                known.hosts.insert(host.clone());
-            }
-        }
-        known
     }
 }
 

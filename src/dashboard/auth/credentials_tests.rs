@@ -81,6 +81,7 @@ fn issued(grant: Grant) -> Issued {
         expires,
         created,
         created_by,
+        maker: Some(Maker::Local),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tokens that were made by the dashboard itself, and tokens that were taken back. Both live in its own state, not
 //! in the files, so they take effect at once.
 
-use super::identity::Role;
+use super::identity::{Identity, LOCAL, Role, Via};
 use super::scope::Scope;
 use super::token::SecretHash;
 use crate::protocol::{HostId, Timestamp};
@@ -46,6 +46,29 @@ impl fmt::Display for Grant {
     }
 }
 
+/// What a token that the dashboard made depends on: it is good while its maker could make it today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Maker {
+    /// Whoever may open the data folder, or a visitor of a dashboard without users: nothing.
+    Local,
+    /// The user who is named beside it, in the users file.
+    User,
+    /// Another API token.
+    Token(SecretHash),
+}
+
+impl Maker {
+    /// Of what somebody makes.
+    pub(crate) fn of(identity: &Identity) -> Self {
+        match identity.via {
+            Via::Open | Via::Socket => Self::Local,
+            Via::Session(_) | Via::Proxy => Self::User,
+            Via::Token(hash) => Self::Token(hash),
+        }
+    }
+}
+
 /// A token that the dashboard made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Issued {
@@ -58,6 +81,21 @@ pub(crate) struct Issued {
     pub(crate) created: Timestamp,
     /// By whom.
     pub(crate) created_by: String,
+    /// What it depends on; not stored by earlier versions.
+    #[serde(default)]
+    pub(crate) maker: Option<Maker>,
+}
+
+impl Issued {
+    pub(super) fn maker(&self) -> Maker {
+        self.maker.unwrap_or_else(|| {
+            if self.created_by == LOCAL {
+                Maker::Local
+            } else {
+                Maker::User
+            }
+        })
+    }
 }
 
 /// A token that was taken back, wherever it is from.

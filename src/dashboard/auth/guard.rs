@@ -58,7 +58,8 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
                 Some(identity) => asked.access.allows(identity),
                 None => Ok(()),
             };
-            (identity, may.err())
+            let known = || routes::known_params(asked.method, asked.path, &parts.uri);
+            (identity, may.and_then(|()| known()).err())
         }
         Err(problem) => (None, Some(problem)),
     };

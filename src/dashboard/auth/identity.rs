@@ -98,11 +98,14 @@ pub(crate) struct Identity {
     pub(crate) expires: Option<Timestamp>,
 }
 
+/// The name of whoever comes in without one.
+pub(super) const LOCAL: &str = "local";
+
 impl Identity {
     /// The visitor of a dashboard without users.
     pub(crate) fn open() -> Self {
         Self {
-            name: "local".to_owned(),
+            name: LOCAL.to_owned(),
             role: Role::Admin,
             via: Via::Open,
             scope: Scope::EVERY,

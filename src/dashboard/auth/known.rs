@@ -110,6 +110,16 @@ impl Known {
         Ok(known)
     }
 
+    /// Everybody who is no host, once for each way in which they may come.
+    pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
+        let by_token = self.holders.values().filter_map(|holder| match holder {
+            Holder::User(person) => Some(person),
+            Holder::Agent(_) | Holder::Enrolment(..) => None,
+        });
+        let by_password = self.passwords.values().map(|password| &password.person);
+        by_token.chain(by_password).chain(self.proxied.values())
+    }
+
     /// How many tokens speak for a host.
     pub(super) fn tokens_of(&self, host: &HostId) -> usize {
         let holders = self.holders.values();

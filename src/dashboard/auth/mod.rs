@@ -4,6 +4,7 @@
 //! mostly) asks `Auth::holds` again at each of `Auth::changes`.
 
 mod agents_file;
+mod confirm;
 mod credentials;
 mod credentials_file;
 mod device;
@@ -14,6 +15,7 @@ mod known;
 mod limiter;
 mod one_time;
 mod origin;
+mod parts;
 mod password;
 mod peer;
 mod scope;
@@ -23,8 +25,9 @@ mod token;
 mod users_file;
 mod uses;
 
+pub(crate) use confirm::Again;
 pub(crate) use credentials::{Credentials, Enrolment, GrantError, TokenView};
-pub(crate) use grants::{Grant, Issued, Ledger, Revoked};
+pub(crate) use grants::{Grant, Issued, Ledger, Maker, Revoked};
 pub(crate) use guard::guard;
 pub(crate) use identity::{Identity, Via};
 pub use identity::{Role, is_user_name};

@@ -1,6 +1,7 @@
 //! Signing in with a password.
 
 use super::device::{self, Devices};
+use super::known::Password;
 use super::limiter::{Guesser, Limiter};
 use super::one_time::UsedCodes;
 use super::password::Passwords;
@@ -21,14 +22,14 @@ const MAX_FROM_NETWORK: usize = 4;
 const MAX_KNOWN: usize = 8;
 
 /// A longer password is none; keeps the work of hashing it small.
-const LONGEST_PASSWORD: usize = 4096;
+pub(super) const LONGEST_PASSWORD: usize = 4096;
 
 /// What signing in takes, and how often it was tried.
 #[derive(Debug)]
 pub(super) struct SignIn {
-    limiter: Limiter,
-    passwords: Passwords,
-    codes: UsedCodes,
+    pub(super) limiter: Limiter,
+    pub(super) passwords: Passwords,
+    pub(super) codes: UsedCodes,
     devices: Devices,
     strangers: Semaphore,
     by_network: Visits,
@@ -36,7 +37,7 @@ pub(super) struct SignIn {
 }
 
 /// A place among those whose password is checked, until it is dropped.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     _one_of_few: SemaphorePermit<'a>,
     _near: Option<Visit>,
 }
@@ -125,15 +126,19 @@ impl SignIn {
 }
 
 impl Auth {
-    /// Signs somebody in, always with a new session.
+    /// Takes up an attempt to show who `user` is, which counts as failed until the limiter is told that it was none.
     ///
     /// # Errors
-    /// When user, password or code is wrong, which take the same time; after too many attempts.
-    pub(crate) async fn sign_in(&self, attempt: Attempt<'_>) -> Result<SignedIn, SignInError> {
+    /// With how long to wait, after too many.
+    pub(super) fn begin<'a>(
+        &'a self,
+        user: &'a str,
+        known: Option<&Password>,
+        address: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Result<(Guesser<'a>, Turn<'a>), SignInError> {
         let door = &self.sign_in;
-        let Attempt { user, address, .. } = attempt;
-        let known = self.credentials.password(user);
-        let device = device::cookie(attempt.headers).zip(known.as_ref());
+        let device = device::cookie(headers).zip(known);
         let device = device.and_then(|(cookie, known)| {
             let password = SecretHash::of(&known.phc);
             door.devices.find(cookie, user, password, Timestamp::now())
@@ -144,12 +149,24 @@ impl Auth {
             address,
             device,
         };
-        let Some(_turn) = door.turn(guesser) else {
+        let Some(turn) = door.turn(guesser) else {
             return Err(SignInError::Wait(Duration::from_secs(1)));
         };
         door.limiter
             .begin(guesser, Instant::now())
             .map_err(SignInError::Wait)?;
+        Ok((guesser, turn))
+    }
+
+    /// Signs somebody in, always with a new session.
+    ///
+    /// # Errors
+    /// When user, password or code is wrong, which take the same time; after too many attempts.
+    pub(crate) async fn sign_in(&self, attempt: Attempt<'_>) -> Result<SignedIn, SignInError> {
+        let door = &self.sign_in;
+        let Attempt { user, address, .. } = attempt;
+        let known = self.credentials.password(user);
+        let (guesser, _turn) = self.begin(user, known.as_ref(), address, attempt.headers)?;
         if attempt.password.len() > LONGEST_PASSWORD {
             return Err(SignInError::Wrong);
         }

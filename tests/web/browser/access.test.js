@@ -64,6 +64,10 @@ test('the token of a host is replaced without downtime, and revoking the old one
   await rows.locator('sy-state', { hasText: 'in use' }).waitFor();
   await rows.getByText('from the file').waitFor();
   await rows.getByRole('button', { name: 'New token for anna' }).click();
+  await page.getByLabel('Your password').fill('wrong horse');
+  await page.getByRole('button', { name: 'Make token' }).click();
+  await page.getByText('wrong password or one-time code').waitFor();
+  await page.keyboard.type(PASSWORD);
   await page.getByRole('button', { name: 'Make token' }).click();
   await page.getByRole('heading', { name: 'The new token of anna' }).waitFor();
   await page.getByText('anna goes on with its old token').waitFor();
@@ -111,6 +115,7 @@ test('a token for the API works with the role, hosts and expiry it was given, un
   const { page } = await open('/access');
   await page.getByRole('button', { name: 'New token…' }).click();
   await page.getByLabel('The API').check();
+  await page.getByLabel('Your password').fill(PASSWORD);
   await page.getByLabel('Name', { exact: true }).fill('not a name');
   await page.getByRole('button', { name: 'Make token' }).click();
   await page.getByText('cannot name a user').waitFor();
@@ -143,6 +148,7 @@ test('an enrolment secret lets one host of its pattern in, and is then shown as 
   await page.getByRole('button', { name: 'New token…' }).click();
   await page.getByLabel('Enrolment').check();
   await page.getByLabel('Hosts', { exact: true }).fill('new-*');
+  await page.getByLabel('Your password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Make token' }).click();
   await page.getByText('enrolment_file = ').waitFor();
   const secret = await page.getByLabel('The token', { exact: true }).inputValue();
@@ -188,6 +194,10 @@ test('an admin ends a session, and the other browser is signed out within a seco
   for (const one of [other, third]) await one.getByText('Your session has ended').waitFor();
   assert.equal(await page.locator('dialog.login').count(), 0);
   await page.getByRole('button', { name: 'End all of everybody…' }).click();
+  await page.getByLabel('Your password').fill('wrong horse');
+  await page.locator('dialog.confirm').getByRole('button', { name: 'End', exact: true }).click();
+  await page.getByText('wrong password or one-time code').waitFor();
+  await page.getByLabel('Your password').fill(PASSWORD);
   assert.match(await agree(page, 'End'), /That includes you/);
   await page.getByText('Your session has ended').waitFor();
   // Signed in again, one is where one was.
@@ -311,6 +321,7 @@ test('the keyboard alone leads to the tokens, makes one and revokes it', async (
   await tokens(page, 'berta').waitFor();
   await tabTo('New token for berta');
   await page.keyboard.press('Enter');
+  await page.keyboard.type(PASSWORD);
   await page.keyboard.press('Enter');
   await page.getByLabel('The token', { exact: true }).waitFor();
   await tabTo('I have stored it');

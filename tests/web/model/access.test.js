@@ -26,12 +26,13 @@ test('only an admin of every host may manage access', () => {
   assert.deepEqual([me('admin', '*'), me('admin', 'web-*'), me('operator', '*'), me('viewer', '*')], [true, false, false, false]);
 });
 
-test('a token is valid, in use, expired, revoked, or used up', () => {
+test('a token is valid, in use, expired, revoked, used up, or of a maker who is gone', () => {
   const word = (/** @type {Partial<Token>} */ rest) => tokenState(token(rest), NOW).word;
   assert.equal(word({}), 'valid');
   assert.equal(word({ connected: true }), 'in use');
   assert.equal(word({ kind: 'api', expires: '2026-06-01T12:00:00Z' }), 'expired');
   assert.equal(word({ revoked: '2026-05-02T00:00:00Z', revoked_by: 'ada', connected: true }), 'revoked');
+  assert.equal(word({ kind: 'api', maker_gone: true, connected: true }), 'maker gone');
   assert.equal(word({ kind: 'enrolment', revoked: '2026-05-02T00:00:00Z', revoked_by: 'its use by web1' }), 'used');
 });
 
@@ -89,7 +90,7 @@ test('a new token says where it goes, in the words of its kind', () => {
   assert.match(tokenPlace('enrolment', '', false, at).code, /enrolment_file/);
   assert.match(tokenPlace('api', 'ci', false, at).code, /Bearer \$TOKEN" https:\/\/fleet\.example\.org\/api/);
   assert.equal(expiresIn('1 h', NOW), '2026-06-01T13:00:00.000Z');
-  assert.equal(expiresIn('never', NOW), null);
+  assert.equal(expiresIn('never', NOW), 'never');
 });
 
 /** @param {Partial<import('../../../web/model/audit.js').Audited>} rest */
