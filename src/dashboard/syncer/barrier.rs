@@ -41,11 +41,14 @@ pub(super) struct Barrier {
     /// A file without a name on the same file system, written and synced after each sync of everything.
     witness: File,
     device: u64,
-    /// What the last sync of everything took, at most twice the one before; a little less after each time that it was not used, so that it is tried
-    /// again.
+    /// What the last sync of everything took, at most twice the one before; a little less after each time that it was
+    /// not used, so that it is tried again.
     whole: Option<Duration>,
     /// What the last sync of a single log took.
     single: Duration,
+    /// A sync of everything failed. The kernel tells of a failed write once: the next one would say that all is well,
+    /// also to a log that had no part in this one. From now on each log is asked by itself, which has its own word.
+    has_failed: bool,
 }
 
 impl Barrier {
@@ -69,6 +72,7 @@ impl Barrier {
             device,
             whole: None,
             single: Duration::MAX,
+            has_failed: false,
         })
     }
 
@@ -76,7 +80,7 @@ impl Barrier {
     pub(super) fn is_worth_it(&self, logs: usize) -> bool {
         let logs = u32::try_from(logs).unwrap_or(u32::MAX);
         let singly = self.single.saturating_mul(logs);
-        logs >= MIN_LOGS && self.whole.is_none_or(|whole| whole <= singly)
+        !self.has_failed && logs >= MIN_LOGS && self.whole.is_none_or(|whole| whole <= singly)
     }
 
     /// Whether what is on this device is made durable by [`sync`](Self::sync).
@@ -90,9 +94,9 @@ impl Barrier {
     /// When some write failed, of whichever file, or the file system takes none any more.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         let began = Instant::now();
-        syncfs(&self.folder)?;
-        self.witness.write_all_at(b"synced", 0)?;
-        self.witness.sync_data()?;
+        let synced = self.sync_and_prove();
+        self.has_failed |= synced.is_err();
+        synced?;
         // One that had to wait for something else, once, does not decide for long.
         let took = began.elapsed();
         let most = self
@@ -100,6 +104,12 @@ impl Barrier {
             .map_or(Duration::MAX, |whole| whole.saturating_mul(2));
         self.whole = Some(took.min(most));
         Ok(())
+    }
+
+    fn sync_and_prove(&self) -> io::Result<()> {
+        syncfs(&self.folder)?;
+        self.witness.write_all_at(b"synced", 0)?;
+        self.witness.sync_data()
     }
 
     /// So many logs were synced one by one.
@@ -143,8 +153,13 @@ mod tests {
         assert!(barrier.sync().is_ok());
         let written = dir.path().join("read-only");
         std::fs::write(&written, "").unwrap();
-        barrier.witness = File::open(written).unwrap();
+        let witness = std::mem::replace(&mut barrier.witness, File::open(written).unwrap());
+        assert!(barrier.is_worth_it(1_000));
         assert!(barrier.sync().is_err());
+        // What failed is told once: the next sync of everything says nothing of it, and is not asked.
+        barrier.witness = witness;
+        assert!(barrier.sync().is_ok());
+        assert!(!barrier.is_worth_it(1_000));
     }
 
     #[test]
