@@ -55,6 +55,13 @@ impl Names {
     }
 }
 
+/// An error of a part of the activation, and the line that says which part failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PartError {
+    pub(super) error: Block,
+    pub(super) part: Seq,
+}
+
 /// What the following lines belong to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Reading {
@@ -94,6 +101,8 @@ pub(super) struct Activation {
     pub(super) inhibitors: Names,
     /// `Error: …` with its causes.
     pub(super) error: Option<Block>,
+    /// Errors of the boot loader's installer and of users' activations.
+    pub(super) part_errors: Vec<PartError>,
     /// Another activation has the lock.
     pub(super) lock: Option<Seq>,
     /// systemd-run could not start the activation, because there is one.
@@ -122,6 +131,13 @@ impl Activation {
                     && let Some((name, _)) = name.split_once("' failed")
                 {
                     self.snippets.push(name, seq);
+                } else if let Some(unit) = line.strip_prefix("A dependency job for ") {
+                    self.read_job("depend", unit, seq);
+                }
+            }
+            Some(b'J') => {
+                if let Some(unit) = line.strip_prefix("Job for ") {
+                    self.read_job("fail", unit, seq);
                 }
             }
             Some(b'C') if line.starts_with("Could not acquire lock") => self.lock = Some(seq),
@@ -185,7 +201,33 @@ impl Activation {
             && let Some(user) = user.strip_suffix(" failed")
         {
             self.user_units.push(&format!("activation of {user}"), seq);
+            self.error_is_of(seq);
         }
+    }
+
+    /// Reads `nginx.service failed because …` behind its beginning.
+    fn read_job(&mut self, what: &str, text: &str, seq: Seq) {
+        if let Some((unit, _)) = text.split_once(" failed")
+            && is_unit(unit)
+        {
+            self.jobs.push(&format!("{what} {unit}"), seq);
+        }
+    }
+
+    /// The last error was that of the part which this line names.
+    fn error_is_of(&mut self, part: Seq) {
+        if let Some(error) = self.error.take()
+            && self.part_errors.len() < MAX_NAMES
+        {
+            self.part_errors.push(PartError { error, part });
+        }
+    }
+
+    /// The error of the part that this line names.
+    pub(super) fn error_of(&self, part: Seq) -> Option<&Block> {
+        let mut errors = self.part_errors.iter();
+        let found = errors.find(|error| error.part == part)?;
+        Some(&found.error)
     }
 
     fn read_failed(&mut self, line: &str, seq: Seq) {
@@ -197,6 +239,7 @@ impl Activation {
         };
         if text.starts_with("install bootloader") {
             self.boot_loader = Some(seq);
+            self.error_is_of(seq);
         } else if text.starts_with("run activate script") {
             self.script = Some(seq);
         } else if text.contains("-switch-to-configuration") && text.contains("already") {
@@ -243,6 +286,7 @@ impl Activation {
         *self = Self {
             boot_loader: self.boot_loader,
             boot_entry: self.boot_entry.take(),
+            part_errors: std::mem::take(&mut self.part_errors),
             ..Self::default()
         };
     }
@@ -273,6 +317,10 @@ impl Activation {
         }
         if let Some(error) = &mut self.error {
             error.renumber(renumber);
+        }
+        for error in &mut self.part_errors {
+            error.error.renumber(renumber);
+            renumber.apply(&mut error.part);
         }
     }
 }

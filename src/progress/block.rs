@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 /// Most text kept of one error, in bytes; the beginning is kept.
 const MAX_TEXT_BYTES: usize = 4096;
 
+/// Most lines behind a head that announces them which are part of the summary.
+const MAX_ANNOUNCED: usize = 2;
+
+/// What nix says of an error before a builder runs.
+const SETTING_UP: &str = "while setting up the build environment";
+
 /// An error and the lines of the log that it takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Block {
@@ -23,6 +29,12 @@ pub(super) struct Block {
     left_out: u64,
     /// A trace came before the innermost error.
     pub(super) has_trace: bool,
+    /// The trace says that the place where a builder runs was being made.
+    #[serde(default)]
+    is_of_sandbox: bool,
+    /// nix went on after it.
+    #[serde(default)]
+    pub(super) is_survived: bool,
 }
 
 impl Block {
@@ -42,6 +54,7 @@ impl Block {
     pub(super) fn push(&mut self, line: &str, seq: Seq) {
         let line = strip_line(line);
         let text = line.trim();
+        self.is_of_sandbox |= text.contains(SETTING_UP);
         if self.says_nothing_yet() && !text.is_empty() && !text.starts_with("error:") {
             self.push_behind_bare_error(text, seq);
         } else if text.starts_with("error:") {
@@ -70,6 +83,11 @@ impl Block {
             self.line = seq;
             self.text = format!("error: {text}");
         }
+    }
+
+    /// Whether it is about the place where a builder was to run.
+    pub(super) fn is_of_sandbox(&self) -> bool {
+        self.is_of_sandbox || self.head().contains(SETTING_UP) || self.head().contains("sandbox")
     }
 
     fn says_nothing_yet(&self) -> bool {
@@ -109,6 +127,17 @@ impl Block {
         head.trim_end_matches(';')
     }
 
+    /// What is wrong, with the last of its causes, of an error that lists them: `Error: …`, `Caused by:`, `0: …`.
+    pub(super) fn with_cause(&self) -> String {
+        let head = self.head().trim_start_matches("Error: ");
+        let last = self.lines().skip(1).map(str::trim);
+        let last = last.filter(|line| !line.is_empty() && *line != "Caused by:");
+        match last.last() {
+            Some(cause) => format!("{head}: {}", without_number(cause)),
+            None => head.to_owned(),
+        }
+    }
+
     /// The text behind `start` of the first line that begins so.
     pub(super) fn line_behind(&self, start: &str) -> Option<&str> {
         self.lines()
@@ -144,8 +173,32 @@ impl Block {
         if let Some(place) = self.place() {
             summary.push_str(" at ");
             summary.push_str(place);
+        } else if let Some(said) = self.server_said() {
+            summary.push_str(": ");
+            summary.push_str(said);
+        } else if head.ends_with(':') {
+            for (count, line) in self.announced().enumerate() {
+                summary.push_str(if count == 0 { " " } else { "; " });
+                summary.push_str(line);
+            }
         }
         summary
+    }
+
+    /// `API rate limit exceeded` of the JSON with which a server answered.
+    fn server_said(&self) -> Option<&str> {
+        let answer = self.line_behind("{\"message\":\"")?;
+        answer.split('"').next().filter(|said| !said.is_empty())
+    }
+
+    /// The lines behind a head that ends with a colon: a list, or names with their values.
+    fn announced(&self) -> impl Iterator<Item = &str> {
+        let mut lines = self.lines().skip(1).map(str::trim).peekable();
+        let is_list = lines.peek().is_some_and(|line| line.starts_with("- "));
+        lines
+            .filter(move |line| !line.is_empty() && (!is_list || line.starts_with("- ")))
+            .take(MAX_ANNOUNCED)
+            .map(|line| line.trim_start_matches("- ").trim_end_matches(':'))
     }
 
     /// The failed assertions of a NixOS configuration: the first, and how many there are.
@@ -173,6 +226,14 @@ impl Block {
         for seq in [&mut self.from, &mut self.to, &mut self.line] {
             renumber.apply(seq);
         }
+    }
+}
+
+/// `No such file` of `1: No such file`.
+fn without_number(cause: &str) -> &str {
+    match cause.split_once(": ") {
+        Some((number, text)) if number.bytes().all(|byte| byte.is_ascii_digit()) => text,
+        _ => cause,
     }
 }
 

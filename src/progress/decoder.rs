@@ -164,6 +164,9 @@ impl Decoder {
             self.tracker.enter(phase, here.at, here.next_seq);
         }
         let now = self.progress().phase();
+        if matches!(sign, Sign::Building | Sign::Copying) {
+            self.findings.nix_goes_on();
+        }
         if sign == Sign::Evaluating && now == phase {
             self.findings.forget();
         } else if sign == Sign::Activating && now != before {
@@ -232,6 +235,9 @@ impl Decoder {
 
     fn start(&mut self, start: &Start<'_>, here: Position, out: &mut Numbered<'_>) {
         self.activities.start(start);
+        if matches!(start.kind, activity::BUILD | activity::COPY_PATH) {
+            self.findings.nix_goes_on();
+        }
         match start.kind {
             activity::BUILDS => self.tracker.new_builds(),
             activity::BUILD => self.enter(Phase::Building, here),

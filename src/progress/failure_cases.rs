@@ -1,7 +1,7 @@
 //! Output of steps that failed, and what is to be said of each.
 //!
 //! A case is a file of `tests/data/failures`. Its head, up to `---`, says what is expected:
-//! `code:` the exit code · `before:` units that had failed before · `cause:` kind and name of each cause, in order ·
+//! `code:` the exit code · `program:` what was run, if not nixos-rebuild · `before:` units that had failed before · `cause:` kind and name of each cause, in order ·
 //! `summary:` the first cause's, whole or with `…` at an end that is open · `line:` the text of its most telling line ·
 //! `lines:` the texts of its first and last line, with ` … ` between them · `has:` and `lacks:` parts of the message ·
 //! `log:` a whole line of the log · `phase:` the last phase, or `none`. Behind it stands the output: each line begins
@@ -58,7 +58,7 @@ impl Case {
             .next()
             .map(|units| units.split(' ').map(str::to_owned).collect());
         let failure = self.replay.failure_of(&Ending {
-            program: "nixos-rebuild",
+            program: self.values("program").next().unwrap_or("nixos-rebuild"),
             code,
             failed_before: before.as_deref(),
             ..Ending::default()

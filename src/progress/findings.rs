@@ -2,6 +2,7 @@
 
 use super::activation::Activation;
 use super::block::Block;
+use super::nix_error;
 use super::numbering::Renumber;
 use super::plain;
 use crate::ansi::strip_line;
@@ -29,8 +30,8 @@ impl Findings {
     pub(super) fn wants(&self, line: &str) -> bool {
         match line.as_bytes().first() {
             Some(
-                b'e' | b'f' | b'w' | b'i' | b'\x1b' | b'<' | b'A' | b'C' | b'D' | b'E' | b'F'
-                | b'J' | b'M' | b'N' | b'O' | b'P' | b'S' | b'T' | b'W',
+                b'b' | b'c' | b'e' | b'f' | b'h' | b'w' | b'i' | b'\x1b' | b'<' | b'A' | b'C'
+                | b'D' | b'E' | b'F' | b'J' | b'M' | b'N' | b'O' | b'P' | b'S' | b'T' | b'W',
             ) => true,
             _ => self.open || self.activation.is_reading(),
         }
@@ -51,8 +52,8 @@ impl Findings {
             return false;
         }
         self.open = false;
-        if text.starts_with("error:") {
-            self.begin(text, seq);
+        if let Some(error) = nix_error::as_error(text) {
+            self.begin(&error, seq);
             return true;
         }
         text.starts_with("fatal:")
@@ -61,11 +62,18 @@ impl Findings {
     /// Reads the first line of a message of nix; says whether the message is an error.
     pub(super) fn message_begins(&mut self, line: &str, seq: Seq) -> bool {
         let line = strip_line(line);
-        let is_error = line.trim_start().starts_with("error:");
-        if is_error {
-            self.begin(line.trim(), seq);
+        let error = nix_error::as_error(line.trim());
+        if let Some(error) = &error {
+            self.begin(error, seq);
         }
-        is_error
+        error.is_some()
+    }
+
+    /// nix begins to build or to copy something: it got over what was wrong before, unless a build failed.
+    pub(super) fn nix_goes_on(&mut self) {
+        for block in &mut self.blocks {
+            block.is_survived = true;
+        }
     }
 
     fn begin(&mut self, text: &str, seq: Seq) {

@@ -2,6 +2,7 @@
 
 use super::activities::derivation_name;
 use super::block::Block;
+use std::borrow::Cow;
 
 /// What an error of nix means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,25 @@ pub(super) enum NixError<'b> {
     Git,
     /// There was not enough memory.
     Memory,
+    /// The disk is full.
+    Disk,
+    /// The place where a builder was to run could not be made.
+    Sandbox,
+    /// Something between nix and its daemon, caches or other machines, whatever it was doing.
+    Machinery,
     /// Anything else.
     Other,
+}
+
+/// The error that a line begins, if it does, with `error:` before it. nix 2.3 prints some without that.
+pub(super) fn as_error(text: &str) -> Option<Cow<'_, str>> {
+    if text.starts_with("error:") {
+        return Some(Cow::Borrowed(text));
+    }
+    let is_bare = text.starts_with("builder for '") && text.contains("' failed")
+        || text.starts_with("cannot build derivation '")
+        || text.starts_with("hash mismatch in fixed-output derivation '");
+    is_bare.then(|| Cow::Owned(format!("error: {text}")))
 }
 
 /// Says what an error is about.
@@ -27,7 +45,11 @@ pub(super) fn meaning(block: &Block) -> NixError<'_> {
     if is_dependency(block) {
         return NixError::Dependency;
     }
-    if let Some(derivation) = derivation_in(head).filter(|_| is_of_build(head)) {
+    if has("during evaluation because") {
+        // Whether it may be built is up to the one who evaluates.
+        return NixError::Evaluation;
+    }
+    if let Some(derivation) = failed_in(head) {
         return NixError::Derivation(derivation);
     }
     let is_memory = [
@@ -50,6 +72,12 @@ pub(super) fn meaning(block: &Block) -> NixError<'_> {
     ];
     if is_memory.iter().any(|text| has(text)) {
         NixError::Memory
+    } else if IS_DISK.iter().any(|text| has(text)) {
+        NixError::Disk
+    } else if block.is_of_sandbox() {
+        NixError::Sandbox
+    } else if OF_MACHINERY.iter().any(|text| has(text)) {
+        NixError::Machinery
     } else if is_git.iter().any(|text| has(text)) && !has("not tracked by Git") {
         NixError::Git
     } else if block.has_trace || block.place().is_some() || is_of_evaluation(head) {
@@ -57,6 +85,41 @@ pub(super) fn meaning(block: &Block) -> NixError<'_> {
     } else {
         NixError::Other
     }
+}
+
+/// Says that the disk is full.
+const IS_DISK: [&str; 3] = [
+    "No space left on device",
+    "database or disk is full",
+    "Disk quota exceeded",
+];
+
+/// Errors of nix's own parts, which have nothing to do with the configuration.
+const OF_MACHINERY: [&str; 9] = [
+    "lacks a signature by a trusted key",
+    "lacks a valid signature",
+    "unable to start any build",
+    "unable to start build process",
+    "cloning builder process",
+    "interrupted by the user",
+    "Nix daemon disconnected",
+    "SQLite",
+    "binary cache",
+];
+
+/// What is in the way of a path that must be there and is neither built nor fetched.
+const NO_SUBSTITUTER: &str = "no substituter that can build it";
+
+/// The derivation, or the path in the store, that an error says could not be made.
+fn failed_in(head: &str) -> Option<&str> {
+    if let Some(derivation) = derivation_in(head).filter(|_| is_of_build(head)) {
+        return Some(derivation);
+    }
+    let is_of_output = head.contains("hash mismatch in fixed-output derivation")
+        || head.contains("is not allowed to refer to the following paths")
+        || head.contains(NO_SUBSTITUTER);
+    let mut quoted = head.split('\'').skip(1).step_by(2);
+    quoted.find(|quoted| is_of_output && quoted.starts_with("/nix/store/"))
 }
 
 /// The derivation that could not be built, where the error is about one.
@@ -156,6 +219,13 @@ fn derivation_in(text: &str) -> Option<&str> {
 /// What happened to a derivation that could not be built, as a part of a sentence that begins with its name.
 pub(super) fn what_happened(block: &Block) -> String {
     let head = block.head();
+    if head.contains(NO_SUBSTITUTER) {
+        return "is required, but no cache that is asked has it".to_owned();
+    }
+    if head.contains("is not allowed to refer to") {
+        let first = block.lines().nth(1).unwrap_or_default().trim();
+        return format!("refers to what it must not: {first}");
+    }
     if head.contains("hash mismatch") {
         let part = |start| block.line_behind(start);
         return match (part("specified:").or_else(|| part("wanted:")), part("got:")) {
@@ -172,6 +242,12 @@ pub(super) fn what_happened(block: &Block) -> String {
         .map(|reason| reason.trim_end_matches('.'));
     let reason = reason.unwrap_or_else(|| behind_quotes(head));
     let reason = reason.trim_start_matches("builder ");
+    if reason.starts_with("on '")
+        && let Some((machine, why)) = reason.split_once(" failed: ")
+    {
+        let why = why.trim_start_matches("error: ");
+        return format!("failed to build ({machine}: {why})");
+    }
     match reason.strip_prefix("failed ") {
         Some(how) if how.starts_with("to ") => format!("failed {how}"),
         Some(how) => format!("failed to build ({})", how.trim_start_matches("with ")),

@@ -24,10 +24,11 @@ pub(super) enum Sign {
 /// What `switch-to-configuration` and the boot loaders' installers say before and while they change the
 /// machine. The first that appears counts, since some are only said when there is something to do. The checks before
 /// a switch are not among them: when one fails, nothing was changed.
-const ACTIVATING: [&str; 7] = [
+const ACTIVATING: [&str; 8] = [
     "updating GRUB 2",
     "updating systemd-boot",
     "installing the GRUB 2",
+    "Installing Lanzaboote",
     "stopping the following units:",
     "NOT restarting the following changed units",
     "activating the configuration",
@@ -38,8 +39,8 @@ const ACTIVATING: [&str; 7] = [
 #[inline]
 pub(super) fn sign(line: &str) -> Option<Sign> {
     match line.as_bytes().first()? {
-        b'b' | b't' | b'c' | b'e' | b'u' | b's' | b'i' | b'N' | b'a' | b'r' | b'D' | b'J'
-        | b'F' | b'M' | b'A' | b'S' | b'O' => look(without_prefix(line)),
+        b'b' | b't' | b'c' | b'e' | b'u' | b's' | b'i' | b'I' | b'N' | b'a' | b'r' | b'D'
+        | b'J' | b'F' | b'M' | b'A' | b'S' | b'O' => look(without_prefix(line)),
         _ => None,
     }
 }
@@ -54,7 +55,7 @@ fn look(line: &str) -> Option<Sign> {
         b't' if is("these ") || is("this ") => announcement(line),
         b'D' if is("Done. The new configuration is") => Some(Sign::Done),
         b'r' | b's' if is_switching(line) => Some(Sign::Switching),
-        b'u' | b'i' | b's' | b'N' | b'a' if ACTIVATING.iter().any(|start| is(start)) => {
+        b'u' | b'i' | b'I' | b's' | b'N' | b'a' if ACTIVATING.iter().any(|start| is(start)) => {
             Some(Sign::Activating)
         }
         _ => None,

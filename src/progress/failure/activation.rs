@@ -5,16 +5,44 @@
 //! them, and a failed boot loader with any errno.
 
 use super::super::activation::{Activation, Named, Names};
+use super::super::block::Block;
+use super::telling::{Weight, weigh};
 use super::text::Tail;
-use super::units;
-use super::{Known, Part};
+use super::{Known, Part, boot_loader, units};
 use crate::protocol::{CauseKind, Phase, Seq};
+use nix::sys::signal::Signal;
 
 /// How many lines before a failure are looked at for its reason.
 const LAST_LINES: usize = 60;
 
 /// How much of them is part of the message, in bytes.
 const SHOWN_BYTES: usize = 1500;
+
+/// What nixos-rebuild and systemd-run say behind the last words of an activation.
+const OF_SYSTEMD_RUN: [&str; 7] = [
+    "Command '",
+    "warning: error(s) occurred",
+    "Finished with result:",
+    "Main processes terminated with:",
+    "Service runtime:",
+    "CPU time consumed:",
+    "Memory peak:",
+];
+
+/// What an activation says while all is well.
+const PROGRESS: [&str; 11] = [
+    "stopping ",
+    "starting ",
+    "restarting ",
+    "reloading ",
+    "NOT restarting ",
+    "activating ",
+    "setting up ",
+    "removing ",
+    "updating ",
+    "remounting ",
+    "the following new units",
+];
 
 /// What to say where the machine is neither the old system nor the new one.
 const BETWEEN: &str = "The host may be left between two systems. Switch again.";
@@ -29,14 +57,16 @@ pub(super) fn parts(known: Known<'_>) -> Vec<Part> {
         return part;
     }
     let mut parts = Vec::new();
-    parts.extend(boot_loader(known, said));
+    parts.extend(boot_loader::failed(known, said));
     parts.extend(script(known, said));
     parts.extend(units::parts(known, said));
-    if let Some(error) = &said.error {
-        let at = if parts.is_empty() { 0 } else { parts.len() };
-        parts.insert(at, of_error(known, error));
+    if let Some(error) = said.error.as_ref().filter(|error| is_end(known, error)) {
+        parts.push(of_error(known, error));
     }
-    parts.extend(left_out_of_boot_menu(said));
+    parts.extend(boot_loader::left_out_of_menu(said));
+    if parts.is_empty() {
+        parts.extend(boot_loader::failed_without_a_word(known));
+    }
     if parts.is_empty() && known.ending.activating {
         parts.push(by_code(known));
     }
@@ -95,12 +125,12 @@ fn inhibitors(known: Known<'_>, said: &Activation) -> Option<Part> {
 /// A check before the activation that failed; its reason is what it printed.
 fn check_part(known: Known<'_>, check: &Named, begin: Seq) -> Part {
     let printed = before(known, check.seq, begin);
-    let reason = printed.most_telling();
+    let reason = printed.told();
     let mut summary = format!(
         "Not switched: the check '{}' before the switch failed",
         check.name
     );
-    if let Some((_, reason)) = reason {
+    if let Some((_, reason)) = &reason {
         summary.push_str(": ");
         summary.push_str(reason);
     }
@@ -121,7 +151,7 @@ fn before(known: Known<'_>, seq: Seq, begin: Seq) -> Tail {
 }
 
 /// The lines before a failure, from `begin`, without those of builders and of nix.
-fn lines_before(known: Known<'_>, seq: Seq, begin: Seq) -> Tail {
+pub(super) fn lines_before(known: Known<'_>, seq: Seq, begin: Seq) -> Tail {
     let begin = begin.max(seq.saturating_sub(LAST_LINES as Seq));
     Tail::read(known, begin..seq, LAST_LINES, |line| {
         let text = line.text.trim();
@@ -141,43 +171,14 @@ fn is_of_nix(text: &str) -> bool {
         "evaluating ",
         "these ",
         "this ",
-        "/nix/store/",
         "Command '",
         "Checking switch inhibitors",
         "warning: Git tree",
     ]
     .iter()
     .any(|start| text.starts_with(start))
-}
-
-fn boot_loader(known: Known<'_>, said: &Activation) -> Option<Part> {
-    let seq = said.boot_loader?;
-    // Standard output, which tells when the activation begins, may have been read after it.
-    let printed = lines_before(known, seq, known.ending.lines.start);
-    let reason = printed.most_telling();
-    let mut summary = "The boot loader could not be installed".to_owned();
-    if let Some((_, reason)) = reason {
-        summary.push_str(": ");
-        summary.push_str(reason);
-    }
-    let state = "The running system is as it was, and the next boot starts the old one. Make room on /boot or mend \
-                 what is said here, then switch again.";
-    let from = printed.ends().map_or(seq, |(first, _)| first);
-    let line = reason.map_or(seq, |(seq, _)| seq);
-    let part = Part::new(CauseKind::BootLoader, &summary).at(from, seq, line);
-    Some(part.with_detail(format!("{state}\n{}", printed.text(SHOWN_BYTES))))
-}
-
-/// The boot loader's installer ended well and left a system out, because the disk was full.
-pub(super) fn left_out_of_boot_menu(said: &Activation) -> Option<Part> {
-    let entry = said.boot_entry.as_ref()?;
-    let summary = format!(
-        "The next boot starts the old system: the new one has no boot entry, because /boot is full ({})",
-        entry.name
-    );
-    let advice = "Make room on /boot, for example by removing old generations, then run boot or switch again.";
-    let part = Part::new(CauseKind::BootLoader, &summary).at(entry.seq, entry.seq, entry.seq);
-    Some(part.with_detail(advice.to_owned()))
+        // One of those that will be built or fetched.
+        || text.starts_with("/nix/store/") && !text.contains(' ')
 }
 
 /// Parts of the activation script, each with what it printed.
@@ -187,22 +188,22 @@ fn script(known: Known<'_>, said: &Activation) -> Vec<Part> {
     for snippet in &said.snippets.kept {
         let printed = before(known, snippet.seq, begin);
         begin = snippet.seq + 1;
-        let reason = printed.most_telling();
+        let reason = printed.told();
         let mut summary = format!("The activation script '{}' failed", snippet.name);
-        if let Some((_, reason)) = reason {
+        if let Some((_, reason)) = &reason {
             summary.push_str(": ");
             summary.push_str(reason);
         }
         let line = reason.map_or(snippet.seq, |(seq, _)| seq);
-        let from = if reason.is_some() { line } else { snippet.seq };
+        let from = line;
         let part = Part::new(CauseKind::ActivationScript, &summary).named(&snippet.name);
         parts.push(part.at(from, snippet.seq, line));
     }
     if let Some(seq) = said.script.filter(|_| parts.is_empty()) {
         let printed = before(known, seq, begin);
-        let reason = printed.most_telling();
+        let reason = printed.told();
         let mut summary = "The activation script failed".to_owned();
-        if let Some((_, reason)) = reason {
+        if let Some((_, reason)) = &reason {
             summary.push_str(": ");
             summary.push_str(reason);
         }
@@ -217,23 +218,24 @@ fn script(known: Known<'_>, said: &Activation) -> Vec<Part> {
     parts
 }
 
+/// Whether an error is the one with which the program ended: nothing comes behind it.
+fn is_end(known: Known<'_>, error: &Block) -> bool {
+    let behind = error.to + 1..known.ending.lines.end;
+    let tail = Tail::read(known, behind, 1, |line| {
+        let text = line.text.trim();
+        let counts = line.is_error && !text.is_empty();
+        (counts && !OF_SYSTEMD_RUN.iter().any(|start| text.starts_with(start))).then_some(text)
+    });
+    tail.ends().is_none()
+}
+
 /// `Error: …`, with which the new switch-to-configuration ends.
-fn of_error(known: Known<'_>, error: &super::super::block::Block) -> Part {
-    let head = error.head().trim_start_matches("Error: ");
-    let root = error
-        .lines()
-        .skip(1)
-        .filter(|line| !line.trim().is_empty())
-        .last();
-    let cause = root.map(str::trim).filter(|root| *root != "Caused by:");
-    let mut summary = match known.ending.activating {
-        true => format!("The activation ended half way: {head}"),
-        false => format!("The activation failed: {head}"),
+fn of_error(known: Known<'_>, error: &Block) -> Part {
+    let what = error.with_cause();
+    let summary = match known.ending.activating {
+        true => format!("The activation ended half way: {what}"),
+        false => format!("The activation failed: {what}"),
     };
-    if let Some(cause) = cause {
-        summary.push_str(": ");
-        summary.push_str(cause);
-    }
     let state = if known.ending.activating { BETWEEN } else { "" };
     Part::new(CauseKind::Other, &summary)
         .at(error.from, error.to, error.line)
@@ -249,7 +251,14 @@ fn by_code(known: Known<'_>) -> Part {
         let text = line.text.trim();
         (!text.is_empty() && !text.starts_with("Command '")).then_some(line.text)
     });
-    let half_way = format!("The activation ended half way with exit code {code}");
+    let signal = code
+        .checked_sub(128)
+        .map(Signal::try_from)
+        .and_then(Result::ok);
+    let half_way = match signal {
+        Some(signal) => format!("The activation ended half way with exit code {code} ({signal})"),
+        None => format!("The activation ended half way with exit code {code}"),
+    };
     let (kind, meaning, state) = match code {
         4 => (
             CauseKind::Unit,
@@ -279,16 +288,21 @@ fn by_code(known: Known<'_>) -> Part {
         1 => (CauseKind::Other, "The activation failed", BETWEEN),
         _ => (CauseKind::Other, half_way.as_str(), BETWEEN),
     };
-    let telling = tail.most_telling();
+    // A program that was killed had no last words.
+    let counts = |text: &str| {
+        let is_progress = PROGRESS.iter().any(|start| text.starts_with(start));
+        weigh(text) > Weight::Plain || signal.is_none() && !is_progress
+    };
+    let telling = tail.most_telling().filter(|(_, text)| counts(text));
     let summary = match telling {
         Some((_, text)) if !state.is_empty() => format!("{meaning}: {text}"),
         _ => meaning.to_owned(),
     };
     let part =
         Part::new(kind, &summary).with_detail(format!("{state}\n{}", tail.text(SHOWN_BYTES)));
-    match (tail.ends(), telling) {
-        (Some((from, to)), Some((line, _))) => part.at(from, to, line),
-        _ => part,
+    match tail.ends() {
+        Some((from, to)) => part.at(from, to, telling.map_or(to, |(line, _)| line)),
+        None => part,
     }
 }
 

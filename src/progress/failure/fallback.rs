@@ -16,6 +16,14 @@ const SHOWN_BYTES: usize = 2000;
 /// Says in a message of Python that a program was killed.
 const KILLED: &str = "died with <Signals.SIGKILL";
 
+/// Say that memory ran out, where the program that needed it could still tell.
+const OUT_OF_MEMORY: [&str; 4] = [
+    "std::bad_alloc",
+    "GC Warning: Out of Memory",
+    "Too many heap sections",
+    "Out of memory",
+];
+
 /// The cause, from the last lines on standard error.
 pub(super) fn part(known: Known<'_>) -> Part {
     let tail = last_errors(known);
@@ -27,8 +35,15 @@ pub(super) fn part(known: Known<'_>) -> Part {
         .and_then(Result::ok);
     let killed = tail.texts().any(|line| line.contains(KILLED));
     let shown = tail.text(SHOWN_BYTES);
-    let telling = tail.most_telling();
-    let part = match (signal, telling) {
+    let telling = tail.told();
+    if let Some((seq, text)) =
+        tail.find(|line| OUT_OF_MEMORY.iter().any(|words| line.contains(words)))
+    {
+        let summary = format!("Out of memory{}: {}", known.doing(), text.trim());
+        let part = Part::new(CauseKind::Memory, &summary).with_detail(shown);
+        return part.at(seq, tail.ends().map_or(seq, |(_, last)| last), seq);
+    }
+    let part = match (signal, &telling) {
         _ if killed => Part::new(
             CauseKind::Other,
             &format!("nix was killed (SIGKILL){}", known.doing()),
@@ -71,12 +86,18 @@ fn last_errors(known: Known<'_>) -> Tail {
     })
 }
 
-fn kind(known: Known<'_>) -> CauseKind {
-    let program = Path::new(known.ending.program).file_name();
+/// What a step was about whose errors are not those of nix.
+pub(super) fn kind(known: Known<'_>) -> CauseKind {
     let is_pull = known.decoder.progress().phase() == Some(Phase::Pull);
-    if is_pull || program.is_some_and(|name| name == "git") {
+    if is_pull || is_of_git(known) {
         CauseKind::Git
     } else {
         CauseKind::Other
     }
+}
+
+/// Whether the program that failed is git itself.
+pub(super) fn is_of_git(known: Known<'_>) -> bool {
+    let program = Path::new(known.ending.program).file_name();
+    program.is_some_and(|name| name == "git")
 }

@@ -2,12 +2,14 @@
 //! is given by the caller.
 
 mod activation;
+mod boot_loader;
 mod fallback;
 mod memory;
 mod nix;
 mod telling;
 mod text;
 mod units;
+mod words;
 
 pub use memory::Memory;
 
@@ -148,7 +150,8 @@ impl Decoder {
         let mut parts = Vec::new();
         parts.extend(memory::part(known));
         parts.extend(activation::parts(known));
-        if parts.is_empty() || !ending.activating && parts[0].cause.kind == CauseKind::Memory {
+        let is_about_memory = !ending.activating && is_of(&parts, CauseKind::Memory);
+        if (parts.is_empty() || is_about_memory) && !fallback::is_of_git(known) {
             parts.extend(nix::parts(known));
         }
         if parts.is_empty() {
@@ -159,9 +162,13 @@ impl Decoder {
 
     /// What is wrong with a step that ended with 0: its output says that a part of it was not done.
     pub fn failure_despite_success(&self) -> Option<Failure> {
-        let part = activation::left_out_of_boot_menu(&self.findings().activation)?;
+        let part = boot_loader::left_out_of_menu(&self.findings().activation)?;
         Some(put_together(vec![part]))
     }
+}
+
+fn is_of(parts: &[Part], kind: CauseKind) -> bool {
+    parts.first().is_some_and(|part| part.cause.kind == kind)
 }
 
 fn put_together(mut parts: Vec<Part>) -> Failure {

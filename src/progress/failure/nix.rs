@@ -2,8 +2,9 @@
 
 use super::super::block::Block;
 use super::super::nix_error::{self, NixError};
+use super::telling::{Weight, weigh};
 use super::text::Tail;
-use super::{Known, Part};
+use super::{Known, Part, fallback};
 use crate::protocol::{CauseKind, Seq};
 
 /// How many of a derivation's last lines are looked at.
@@ -12,42 +13,101 @@ const LAST_LINES: usize = 100;
 /// How many of them are part of the message.
 const SHOWN_BYTES: usize = 1000;
 
-/// The causes that nix named: every derivation that failed, and the last other error. What nix said last ended the
-/// step, so it comes first.
-pub(super) fn parts(known: Known<'_>) -> Vec<Part> {
-    let findings = known.decoder.findings();
-    let mut derivations: Vec<(&str, &Block)> = Vec::new();
-    let mut other: Option<&Block> = None;
-    let mut dependency: Option<&Block> = None;
-    let mut ends_with_other = false;
-    for block in findings.blocks.iter().filter(|block| !block.is_empty()) {
+/// How many lines before an error are looked at for what another program said of it.
+const LINES_BEFORE: Seq = 30;
+
+/// How many lines before an error are looked at for those of its builder.
+const UNNAMED_LINES: Seq = 2000;
+
+/// How the end of a builder begins that ended by itself.
+const BY_ITSELF: &str = "failed to build (exit code";
+
+/// What nix adds to the error of a build on a full disk.
+const FULL_DISK_NOTE: &str = "may have been caused by lack of free disk space";
+
+/// What to do on a full disk.
+const OF_FULL_DISK: &str = "The disk of the host is full. Make room, for example with \
+                            `nix-collect-garbage --delete-older-than 30d`, then try again.";
+
+/// What nix said, sorted.
+#[derive(Default)]
+struct Said<'b> {
+    derivations: Vec<Failed<'b>>,
+    /// The last error about anything else.
+    other: Option<&'b Block>,
+    /// The same of those after which nix went on.
+    survived: Option<&'b Block>,
+    /// The first that only waited for another.
+    dependency: Option<&'b Block>,
+    /// Why no builder could run; the error of a derivation follows it.
+    sandbox: Option<&'b Block>,
+    ends_with_other: bool,
+}
+
+/// A derivation that could not be built.
+struct Failed<'b> {
+    derivation: &'b str,
+    block: &'b Block,
+    /// Why its builder could not even run.
+    sandbox: Option<&'b Block>,
+}
+
+impl<'b> Said<'b> {
+    fn take(&mut self, block: &'b Block) {
         match nix_error::meaning(block) {
-            NixError::Dependency => dependency = dependency.or(Some(block)),
+            NixError::Dependency => self.dependency = self.dependency.or(Some(block)),
             NixError::Derivation(derivation) => {
-                ends_with_other = false;
-                if derivations.iter().all(|(known, _)| *known != derivation) {
-                    derivations.push((derivation, block));
+                self.ends_with_other = false;
+                let sandbox = self.sandbox.take();
+                let mut known = self.derivations.iter();
+                if known.all(|known| known.derivation != derivation) {
+                    self.derivations.push(Failed {
+                        derivation,
+                        block,
+                        sandbox,
+                    });
                 }
             }
+            NixError::Sandbox => self.sandbox = Some(block),
+            _ if block.is_survived => self.survived = Some(block),
+            // It only says that the one before it was the end.
+            NixError::Machinery
+                if self.ends_with_other
+                    && block.head().contains("unable to start build process") => {}
             _ => {
-                ends_with_other = true;
-                other = Some(block);
+                self.ends_with_other = true;
+                self.other = Some(block);
             }
         }
     }
-    let other = other.or(dependency.filter(|_| derivations.is_empty()));
-    let mut parts: Vec<Part> = derivations
+}
+
+/// The causes that nix named: every derivation that failed, and the last other error. What nix said last ended the
+/// step, so it comes first.
+pub(super) fn parts(known: Known<'_>) -> Vec<Part> {
+    let mut said = Said::default();
+    let blocks = known.decoder.findings().blocks.iter();
+    blocks
+        .filter(|block| !block.is_empty())
+        .for_each(|block| said.take(block));
+    let mut other = said.other.or(said.sandbox);
+    if said.derivations.is_empty() && said.dependency.is_some() {
+        other = other.or(said.survived).or(said.dependency);
+    }
+    let mut parts: Vec<Part> = said
+        .derivations
         .into_iter()
-        .map(|(derivation, block)| of_derivation(known, derivation, block))
+        .map(|failed| of_derivation(known, &failed))
         .collect();
     if let Some(block) = other {
-        let at = if ends_with_other { 0 } else { parts.len() };
+        let at = if said.ends_with_other { 0 } else { parts.len() };
         parts.insert(at, of_error(known, block));
     }
     parts
 }
 
-fn of_derivation(known: Known<'_>, derivation: &str, block: &Block) -> Part {
+fn of_derivation(known: Known<'_>, failed: &Failed<'_>) -> Part {
+    let (derivation, block) = (failed.derivation, failed.block);
     let name = nix_error::name(derivation);
     let happened = nix_error::what_happened(block);
     let log = own_lines(known, derivation, name);
@@ -58,11 +118,16 @@ fn of_derivation(known: Known<'_>, derivation: &str, block: &Block) -> Part {
                 let whole = known.decoder.lines_of(derivation);
                 whole.unwrap_or((first, last))
             });
-    let in_log = log.as_ref().and_then(Tail::most_telling);
+    let in_log = log.as_ref().and_then(Tail::told);
     let is_hash = happened.starts_with("hash mismatch");
+    // Without an exit code it is not the builder that ended by itself, and its last words may say nothing of that.
+    let is_of_builder = happened.starts_with(BY_ITSELF);
     let telling = in_log
-        .map(|(seq, text)| (seq, text.to_owned()))
         .or_else(|| quoted(known, block))
+        .or_else(|| unnamed_lines(known, derivation, block))
+        .filter(|(_, text)| is_of_builder || weigh(text) > Weight::Plain)
+        .or_else(|| said_outside(known, block))
+        .or_else(|| failed.sandbox.map(of_sandbox))
         .filter(|_| !is_hash);
     let summary = match &telling {
         Some((_, text)) => format!("{name} {happened}: {text}"),
@@ -71,6 +136,9 @@ fn of_derivation(known: Known<'_>, derivation: &str, block: &Block) -> Part {
     };
     let line = telling.map_or(block.line, |(seq, _)| seq);
     let mut detail = block.text();
+    if detail.contains(FULL_DISK_NOTE) {
+        detail = format!("{OF_FULL_DISK}\n{detail}");
+    }
     if let Some(log) = &log
         && !detail.contains("log lines:")
     {
@@ -115,14 +183,29 @@ fn without_version(name: &str) -> &str {
     name
 }
 
+/// The most telling of the builder's lines where nix prints them without its name, as `nix-build` does.
+fn unnamed_lines(known: Known<'_>, derivation: &str, block: &Block) -> Option<(Seq, String)> {
+    let begin = block.from.saturating_sub(UNNAMED_LINES);
+    let begin = begin.max(known.ending.lines.start);
+    let begins = format!("building '{derivation}'");
+    let inside = std::cell::Cell::new(false);
+    let tail = Tail::read(known, begin..block.from, LAST_LINES, |line| {
+        let is_begin = line.text.starts_with("building '");
+        if is_begin {
+            inside.set(line.text.starts_with(&begins));
+        }
+        (inside.get() && !is_begin && !is_behind_name(line.text)).then_some(line.text)
+    });
+    tail.told()
+}
+
 /// The most telling of the builder's lines that the error itself repeats, `       > main.c:3: error`.
 fn quoted(known: Known<'_>, block: &Block) -> Option<(Seq, String)> {
     let tail = Tail::read(known, block.from..block.to + 1, LAST_LINES, |line| {
         let text = line.text.trim_start();
         text.strip_prefix("> ")
     });
-    let (seq, text) = tail.most_telling()?;
-    Some((seq, text.to_owned()))
+    tail.told()
 }
 
 /// An error that is not about a derivation: its whole block.
@@ -131,14 +214,79 @@ fn of_error(known: Known<'_>, block: &Block) -> Part {
         NixError::Evaluation => CauseKind::Evaluation,
         NixError::Git => CauseKind::Git,
         NixError::Memory => CauseKind::Memory,
-        NixError::Derivation(_) | NixError::Dependency => CauseKind::Derivation,
+        NixError::Derivation(_) | NixError::Dependency | NixError::Sandbox => CauseKind::Derivation,
+        NixError::Disk | NixError::Machinery => CauseKind::Other,
         NixError::Other if known.doing() == " while evaluating" => CauseKind::Evaluation,
-        NixError::Other => CauseKind::Other,
+        NixError::Other => fallback::kind(known),
     };
     let text = block.text();
     // The first line is in the summary.
-    let detail = text.split_once('\n').map_or("", |(_, rest)| rest);
-    Part::new(kind, &block.summary())
-        .at(block.from, block.to, block.line)
-        .with_detail(detail.to_owned())
+    let mut detail = text
+        .split_once('\n')
+        .map_or("", |(_, rest)| rest)
+        .to_owned();
+    if nix_error::meaning(block) == NixError::Disk {
+        detail = format!("{OF_FULL_DISK}\n{detail}");
+    }
+    let summary = block.summary();
+    match said_outside(known, block) {
+        Some((seq, reason)) => {
+            let part = Part::new(
+                kind,
+                &format!("{}: {reason}", summary.trim_end_matches('.')),
+            );
+            part.at(seq.min(block.from), block.to, seq)
+        }
+        None => Part::new(kind, &summary).at(block.from, block.to, block.line),
+    }
+    .with_detail(detail)
+}
+
+/// Why a builder could not run.
+fn of_sandbox(block: &Block) -> (Seq, String) {
+    let text = block.head().trim_start_matches("error:").trim();
+    (block.line, text.to_owned())
+}
+
+/// The reason of an error that another program printed before it: git, ssh, a hook.
+fn said_outside(known: Known<'_>, block: &Block) -> Option<(Seq, String)> {
+    let head = block.head();
+    let is_of_machine = |text: &str| text.contains("cannot build on '") || is_of_ssh(text);
+    if nix_error::meaning(block) == NixError::Git {
+        said_before(known, block, |text| (!is_behind_name(text)).then_some(text))
+    } else if head.contains("unable to start any build") || head.contains(" is required to build ")
+    {
+        said_before(known, block, |text| is_of_machine(text).then_some(text))
+    } else if head.starts_with("error: program '") {
+        said_before(known, block, |text| Some(text.split_once(" (post)> ")?.1))
+    } else {
+        None
+    }
+}
+
+/// The most telling of the lines before an error that `wanted` takes.
+fn said_before(
+    known: Known<'_>,
+    block: &Block,
+    wanted: impl Fn(&str) -> Option<&str>,
+) -> Option<(Seq, String)> {
+    let begin = block.from.saturating_sub(LINES_BEFORE);
+    let begin = begin.max(known.ending.lines.start);
+    let tail = Tail::read(known, begin..block.from, LAST_LINES, |line| {
+        wanted(line.text).filter(|_| line.is_error)
+    });
+    let (seq, text) = tail.most_telling()?;
+    (weigh(text) >= Weight::Failure).then(|| (seq, text.to_owned()))
+}
+
+fn is_of_ssh(text: &str) -> bool {
+    text.starts_with("ssh: ")
+        || text.starts_with("Host key verification failed")
+        || text.contains(": Permission denied (")
+}
+
+/// Whether a line is that of a builder: `name> …`.
+fn is_behind_name(text: &str) -> bool {
+    let name = text.split_once("> ").map(|(name, _)| name);
+    name.is_some_and(|name| !name.contains(' '))
 }

@@ -1,5 +1,9 @@
 //! Which line of some output says most about a failure.
 
+use super::words::{
+    CONSEQUENCES, CONSEQUENCES_INSIDE, FAILURES, INFORMING, NO_FAILURES, NOISE, REASONS,
+};
+
 /// How much a line says about a failure; more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Weight {
@@ -17,164 +21,6 @@ pub(super) enum Weight {
     Exception,
 }
 
-/// Lines that say only that what came before them is a failure.
-const CONSEQUENCES: [&str; 26] = [
-    "make: ***",
-    "make[",
-    "ninja: build stopped",
-    "gmake",
-    "collect2: error: ld returned",
-    "error: could not compile",
-    "error: build failed",
-    "error: aborting due to",
-    "error: process didn't exit successfully",
-    "npm error A complete log",
-    "npm ERR! A complete log",
-    "npm ERR! errno",
-    "npm error errno",
-    "npm ERR! code",
-    "npm error code",
-    "CMake Error: Generator",
-    "-- Configuring incomplete",
-    "cmake: command failed",
-    "FAILED: ",
-    "fatal: Could not read from remote repository",
-    "fatal: the remote end hung up",
-    "fatal: early EOF",
-    "fatal: fetch-pack: invalid index-pack output",
-    "fatal: protocol error",
-    "error: failed to push",
-    "fatal: clone of ",
-];
-
-/// The same where the words stand behind others.
-const CONSEQUENCES_INSIDE: [&str; 12] = [
-    "Main process exited, code=",
-    "Control process exited, code=",
-    "Failed with result '",
-    "Scheduled restart job",
-    "Start request repeated too quickly",
-    "]: Failed to start ",
-    "]: Failed to reload ",
-    "Consumed ",
-    "ELIFECYCLE",
-    "For more information about this error",
-    "build failed with exit code",
-    "returned non-zero exit status",
-];
-
-/// Lines that say what is wrong.
-const REASONS: [&str; 50] = [
-    "error: ",
-    "error[E",
-    "error TS",
-    "Error: ",
-    "ERROR: ",
-    "ERR!",
-    "npm error",
-    "fatal error",
-    "fatal: ",
-    "undefined reference to",
-    "multiple definition of",
-    "cannot find -l",
-    "CMake Error",
-    "No such file or directory",
-    "No space left on device",
-    "Permission denied",
-    "Operation not permitted",
-    "Read-only file system",
-    "command not found",
-    "No rule to make target",
-    "panicked at",
-    "panic: ",
-    "Segmentation fault",
-    "core dumped",
-    "out of memory",
-    "Out of memory",
-    "Cannot allocate memory",
-    "ddress already in use",
-    "ddress in use",
-    "bind() to ",
-    "Connection refused",
-    "Connection timed out",
-    "onnection reset",
-    "ould not resolve host",
-    "Temporary failure in name resolution",
-    "Network is unreachable",
-    "No route to host",
-    "Host key verification failed",
-    "uthentication failed",
-    "certificate",
-    "Hunk #",
-    "can't find file to patch",
-    "hash mismatch",
-    "Variable not in scope",
-    "Could not find module",
-    "Could not deduce",
-    "[emerg]",
-    "nable to ",
-    "cannot ",
-    "Cannot ",
-];
-
-/// Words of lines that speak of a failure.
-const FAILURES: [&str; 16] = [
-    "error",
-    "Error",
-    "ERROR",
-    "fail",
-    "FAIL",
-    "Fail",
-    "fatal",
-    "denied",
-    "refused",
-    "timed out",
-    "not found",
-    "invalid",
-    "Killed",
-    "SIGKILL",
-    "ould not",
-    "rejected",
-];
-
-/// Beginnings of lines that say what is being done, or that belong to a usage text.
-const NOISE: [&str; 34] = [
-    "building the system configuration",
-    "building '",
-    "building Nix",
-    "evaluating ",
-    "copying ",
-    "fetching ",
-    "unpacking ",
-    "these ",
-    "this derivation",
-    "this path",
-    "Cloning into",
-    "remote: Counting",
-    "remote: Compressing",
-    "remote: Enumerating",
-    "remote: Total",
-    "Receiving objects",
-    "Resolving deltas",
-    "Updating files",
-    "Updating ",
-    "Fast-forward",
-    "From ",
-    "usage:",
-    "Usage:",
-    "Command '",
-    "Traceback (most recent call last)",
-    "File \"",
-    "hint:",
-    "For full logs, run",
-    "nix log ",
-    "nix-store -l ",
-    "last ",
-    "Last ",
-    "Please make sure you have the correct access rights",
-    "and the repository exists",
-];
-
 /// Says how much a line without escapes says.
 pub(super) fn weigh(line: &str) -> Weight {
     let text = line.trim();
@@ -182,7 +28,7 @@ pub(super) fn weigh(line: &str) -> Weight {
     let holds = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
     if !text.chars().any(char::is_alphanumeric) || begins(&NOISE) {
         Weight::Noise
-    } else if is_exception(text) {
+    } else if is_exception(text) && !holds(&CONSEQUENCES_INSIDE) {
         Weight::Exception
     } else if begins(&CONSEQUENCES) || holds(&CONSEQUENCES_INSIDE) {
         Weight::Consequence
@@ -201,14 +47,26 @@ pub(super) fn weigh(line: &str) -> Weight {
 
 /// Lines that hold a word of a failure and are none: warnings, counts of zero, tests that pass, options of compilers.
 fn is_harmless(text: &str) -> bool {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let squeezed = words.join(" ");
     text.starts_with("warning:")
         || text.contains(": warning: ")
-        || [" 0 errors", " 0 failed"]
+        || NO_FAILURES
             .iter()
-            .any(|count| text.contains(count) || text.starts_with(count.trim_start()))
-        || text.contains("-Werror")
+            .any(|count| squeezed.contains(count) || squeezed.starts_with(count.trim_start()))
+        || text.contains("-Werror") && !text.contains("error: ")
         || text.contains("... ok")
         || text.starts_with("checking ")
+        // A heading of pytest.
+        || text.starts_with("===")
+        || INFORMING.iter().any(|level| text.contains(level))
+        || is_of_test_machine(text)
+}
+
+/// `machine # [   12.3] …`: what the machine of a NixOS test prints, in which much may fail.
+fn is_of_test_machine(text: &str) -> bool {
+    let name = text.split_once(" # ").map(|(name, _)| name);
+    name.is_some_and(|name| !name.is_empty() && !name.contains(' '))
 }
 
 /// `ValueError: x`, `java.lang.IllegalStateException: x`, `subprocess.CalledProcessError: x`: a path of names that
@@ -236,14 +94,32 @@ fn has_go_place(text: &str) -> bool {
 /// others mostly follow from it, and else the last. Only noise gives none.
 pub(super) fn most_telling<'l>(lines: impl Iterator<Item = &'l str>) -> Option<usize> {
     let mut best: Option<(Weight, usize)> = None;
+    // A line that ends with a colon, and is followed by what it announces.
+    let mut announces = false;
+    // The last line before the trace of a program of Python, which another program wrote that it had called.
+    let mut before_trace: Option<usize> = None;
+    let mut last_plain: Option<usize> = None;
     for (index, line) in lines.enumerate() {
         let weight = weigh(line);
         let is_better = best.is_none_or(|(most, _)| match weight {
+            Weight::Reason if announces => true,
             Weight::Reason | Weight::Failure => weight > most,
             _ => weight >= most,
         });
+        let text = line.trim();
+        if text.starts_with("Traceback (most recent call last)") {
+            before_trace = before_trace.or(last_plain);
+        } else if weight == Weight::Plain {
+            last_plain = Some(index);
+        }
+        announces = false;
         if weight > Weight::Noise && is_better {
             best = Some((weight, index));
+            announces = weight == Weight::Reason && text.ends_with(':');
+        }
+        if weight == Weight::Consequence && text.contains("CalledProcessError: ") {
+            let (most, at) = best?;
+            best = Some((most, before_trace.filter(|_| most == weight).unwrap_or(at)));
         }
     }
     best.map(|(_, index)| index)

@@ -116,11 +116,37 @@ impl Tail {
         Some((*seq, text.trim()))
     }
 
+    /// The same, with the line behind it where it ends with a colon.
+    pub(super) fn told(&self) -> Option<(Seq, String)> {
+        let index = super::telling::most_telling(self.texts())?;
+        let (seq, text) = &self.lines[index];
+        let text = text.trim();
+        let behind = self.lines.get(index + 1).map(|(_, behind)| behind.trim());
+        let text = match behind.filter(|behind| text.ends_with(':') && !behind.is_empty()) {
+            Some(behind) => format!("{text} {behind}"),
+            None => text.to_owned(),
+        };
+        Some((*seq, text))
+    }
+
     /// The numbers of the first and the last line.
     pub(super) fn ends(&self) -> Option<(Seq, Seq)> {
         Some((self.lines.front()?.0, self.lines.back()?.0))
     }
 
+    /// The first line that is wanted: its number and its text.
+    pub(super) fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<(Seq, &str)> {
+        let (seq, text) = self.lines.iter().find(|(_, text)| wanted(text))?;
+        Some((*seq, text))
+    }
+
+    /// The last line: its number and its text.
+    pub(super) fn last(&self) -> Option<(Seq, &str)> {
+        let (seq, text) = self.lines.back()?;
+        Some((*seq, text))
+    }
+
+    /// All lines, in order.
     pub(super) fn texts(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.lines.iter().map(|(_, text)| text.as_str())
     }

@@ -4,6 +4,7 @@ use super::super::activation::{Activation, Names};
 use super::telling::{Weight, weigh};
 use super::text::Tail;
 use super::{Known, Part};
+use crate::ansi::strip_line;
 use crate::protocol::{CauseKind, Seq};
 
 /// How many lines about one unit are looked at.
@@ -47,7 +48,10 @@ pub(super) fn parts(known: Known<'_>, said: &Activation) -> Vec<Part> {
     }
     units.sort_by_key(|unit| unit.had_failed);
     let more = said.units.more + said.user_units.more + said.jobs.more;
-    let statuses: Vec<Option<Status>> = units.iter().map(|unit| status(known, unit)).collect();
+    let statuses: Vec<Option<Status>> = units
+        .iter()
+        .map(|unit| status(known, unit).or_else(|| own_error(said, unit)))
+        .collect();
     let mut parts = Vec::new();
     for (index, (unit, status)) in units.iter().zip(&statuses).enumerate() {
         let summary = match index {
@@ -139,6 +143,8 @@ fn in_list(unit: &Unit<'_>) -> String {
     let name = unit.name;
     match unit.job {
         Some("stop") => format!("{name} (could not be stopped)"),
+        Some("fail") => name.to_owned(),
+        Some("depend") => format!("{name} (something that it needs failed)"),
         Some(job) => format!("{name} (could not be {job}ed)"),
         None if unit.is_users => format!("{name} (of a user)"),
         None => name.to_owned(),
@@ -148,6 +154,7 @@ fn in_list(unit: &Unit<'_>) -> String {
 /// What is said of one unit.
 fn alone(unit: &Unit<'_>, status: Option<&Status>) -> String {
     let mut line = match (unit.job, unit.had_failed) {
+        (Some("fail"), _) => format!("{} failed", in_list(unit)),
         (Some(_), _) => in_list(unit),
         (None, true) => format!("{} had failed before and still does", in_list(unit)),
         (None, false) => format!("{} failed", in_list(unit)),
@@ -170,7 +177,7 @@ fn status(known: Known<'_>, unit: &Unit<'_>) -> Option<Status> {
     let inside = std::cell::Cell::new(false);
     let tail = Tail::read(known, begin..known.ending.lines.end, LAST_LINES, |line| {
         let text = super::super::plain::without_prefix(line.text);
-        if let Some(name) = heading(text) {
+        if let Some(name) = heading(&strip_line(text)) {
             inside.set(name == unit.name);
         } else if text.starts_with("Command '") || text.starts_with("warning: ") {
             inside.set(false);
@@ -191,6 +198,18 @@ fn status(known: Known<'_>, unit: &Unit<'_>) -> Option<Status> {
     })
 }
 
+/// What was said before the line that names a user's activation.
+fn own_error(said: &Activation, unit: &Unit<'_>) -> Option<Status> {
+    let error = said.error_of(unit.seq).filter(|_| unit.is_users)?;
+    Some(Status {
+        from: error.from,
+        to: unit.seq,
+        line: error.line,
+        reason: Some(error.with_cause()),
+        text: error.text(),
+    })
+}
+
 /// The unit that a block of `systemctl status` is about.
 fn heading(text: &str) -> Option<&str> {
     let rest = text
@@ -199,12 +218,34 @@ fn heading(text: &str) -> Option<&str> {
     rest.split(' ').next()
 }
 
-/// The line of the unit's own log that says most.
+/// The line of the unit's own log that says most. What systemd says of it comes second, and how it ended last.
 fn reason(tail: &Tail) -> Option<(Seq, String)> {
     let logged = tail.filter(|text| behind_identifier(text).is_some());
-    let (seq, text) = logged.most_telling()?;
-    let text = behind_identifier(text)?;
-    (weigh(text) > Weight::Plain).then(|| (seq, text.to_owned()))
+    let own = logged.filter(|text| !text.contains(" systemd["));
+    let said = |lines: &Tail, least: Weight| {
+        let (seq, line) = lines.most_telling()?;
+        let text = behind_identifier(line)?;
+        (weigh(line) >= least).then(|| (seq, text.to_owned()))
+    };
+    said(&logged, Weight::Failure)
+        .or_else(|| said(&own, Weight::Plain))
+        .or_else(|| exit_code(tail))
+        .or_else(|| said(&logged, Weight::Consequence))
+}
+
+/// `code=exited, status=203/EXEC` of the last process of the unit that did not end well.
+fn exit_code(tail: &Tail) -> Option<(Seq, String)> {
+    let ended = tail.filter(|text| {
+        let text = text.trim_start();
+        let is_process = text.starts_with("Process:") || text.starts_with("Main PID:");
+        is_process && !text.contains("status=0/SUCCESS")
+    });
+    let (seq, text) = ended.last()?;
+    let (_, code) = text.rsplit_once("(code=")?;
+    Some((
+        seq,
+        format!("code={}", code.trim_end().trim_end_matches(')')),
+    ))
 }
 
 /// `cannot bind` of `Nov 22 10:43:55 toy sh[6066]: cannot bind`.
