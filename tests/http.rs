@@ -129,6 +129,36 @@ fn runs_come_newest_first_and_in_pages() {
 }
 
 #[test]
+fn from_a_run_there_is_a_way_to_the_newer_ones() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let _agent = Agent::start(&dashboard, "h1", "echo done");
+    let ids: Vec<String> = (0..6)
+        .map(|_| {
+            let run = dashboard.command("h1", "switch");
+            dashboard.wait_done("h1", &run);
+            run
+        })
+        .collect();
+    let after = |run: &str, limit: usize| -> Vec<String> {
+        let path = format!("/api/hosts/h1/runs?after={run}&limit={limit}");
+        let answer = dashboard.fetch(&path);
+        let runs = answer["runs"].as_array().unwrap().iter();
+        runs.map(|run| run["run_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(after(&ids[2], 1), ids[3..4]);
+    assert_eq!(after(&ids[0], 50), ids[1..], "the oldest of them first");
+    assert_eq!(after(&ids[5], 50), [""; 0]);
+    assert_eq!(
+        after("2020-01-01T00-00-00-switch", 50),
+        [""; 0],
+        "no such run"
+    );
+    let both = format!("/api/hosts/h1/runs?after={}&before={}", ids[0], ids[2]);
+    assert_problem(&dashboard.get(&both), 400);
+}
+
+#[test]
 fn lines_come_in_pages_and_search_counts_them_all() {
     let dashboard = Dashboard::start(&["h1"]);
     let _agent = Agent::start(&dashboard, "h1", &common::count_to(2500));

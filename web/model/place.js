@@ -9,6 +9,7 @@
  * @property {boolean} wrap
  * @property {'clock' | 'utc' | 'elapsed' | 'off'} times
  * @property {string} only the derivation whose output alone is shown; empty for everything
+ * @property {string[]} fold sections that are folded: `:0` for the first phase, or the name of a derivation
  * @property {[number, number] | null} lines the first and the last one that are marked
  * @property {boolean} firstError
  */
@@ -27,6 +28,7 @@ export function parsePlace(search, hash) {
     wrap: query.has('wrap') ? query.get('wrap') !== 'off' : DEFAULTS.wrap,
     times: times === 'elapsed' || times === 'off' || times === 'clock' || times === 'utc' ? times : DEFAULTS.times,
     only: query.get('only') ?? '',
+    fold: (query.get('fold') ?? '').split(',').filter(Boolean),
     lines: parseLines(hash),
     firstError: hash === '#first-error',
   };
@@ -51,6 +53,7 @@ export function formatPlace(place) {
   else if (DEFAULTS.wrap) parts.push('wrap=off');
   if (place.times !== 'clock' || DEFAULTS.times !== 'clock') parts.push(`times=${place.times}`);
   if (place.only) parts.push(`only=${encodeURIComponent(place.only)}`);
+  if (place.fold.length > 0) parts.push(`fold=${place.fold.map(encodeURIComponent).join(',').replaceAll('%3A', ':')}`);
   return (parts.length > 0 ? `?${parts.join('&')}` : '') + linesHash(place.lines);
 }
 

@@ -132,6 +132,11 @@ export class Api {
     return this.#request('GET', `/api/hosts/${enc(host)}/runs?limit=${limit}${more}`);
   }
 
+  /** Those that came after a run, the oldest of them first. @param {string} host @param {number} limit @param {string} after @returns {Promise<{runs: Run[]}>} */
+  newerRuns(host, limit, after) {
+    return this.#request('GET', `/api/hosts/${enc(host)}/runs?limit=${limit}&after=${enc(after)}`);
+  }
+
   /** @param {string} host @param {string} run @returns {Promise<Run>} */
   run(host, run) {
     return this.#request('GET', this.#runPath(host, run));

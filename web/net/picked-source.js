@@ -59,6 +59,11 @@ export class PickedSource {
     return this.#total;
   }
 
+  /** How many lines there are. */
+  get lineTotal() {
+    return this.#matches.length;
+  }
+
   /** The index of a line of the run, or -1. @param {number} seq */
   indexOf(seq) {
     const at = lowerBound(this.#seqs, seq);

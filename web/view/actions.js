@@ -52,9 +52,19 @@ export class Actions {
 
   /** Asks first where it should. @param {string} host @param {string} name of a command, or `deploy` @returns {Promise<string | null>} the id of the run, null when there is none */
   async start(host, name) {
+    return this.#start(host, name, parts(name));
+  }
+
+  /** Starts what a run was, with what follows it. @param {Run} run @returns {Promise<string | null>} the id of the new run, null when there is none */
+  async startAgain({ host_id, command, then }) {
+    const isDeploy = command === DEPLOY.command && then === DEPLOY.then;
+    return this.#start(host_id, isDeploy ? 'deploy' : command, { command, then: then ?? undefined });
+  }
+
+  /** @param {string} host @param {string} name @param {{command: string, then?: string}} wish @returns {Promise<string | null>} */
+  async #start(host, name, { command, then }) {
     if (asksFirst(name, 1) && !(await askSheet(this.#fleet, [host], name))) return null;
     this.#setPending(host, name);
-    const { command, then } = parts(name);
     try {
       const { run_id } = await this.#api.command(host, command, then ? { then } : {});
       this.#queued(host, run_id, command, then);

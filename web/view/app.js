@@ -14,6 +14,7 @@ import { ConnectionBanner } from './connection-banner.js';
 import { h, oncePerFrame } from './dom.js';
 import { FleetPage } from './fleet-page.js';
 import { HostPage } from './host-page.js';
+import { LaterPage } from './later-page.js';
 import { listenForLogKeys } from './log-keys.js';
 import { LoginPage } from './login-page.js';
 import { NowherePage } from './nowhere-page.js';
@@ -23,7 +24,6 @@ import { ThemeSwitch } from './theme-switch.js';
 import { Toasts } from './toasts.js';
 import { TopBar } from './top-bar.js';
 import { Announcer } from './announcer.js';
-import { AccessPage } from './access-page.js';
 
 export class App extends HTMLElement {
   #api = new Api();
@@ -40,7 +40,7 @@ export class App extends HTMLElement {
   #main = h('main', { id: 'main' });
   /** @type {import('./context.js').Context} */
   #context;
-  /** @type {FleetPage | HostPage | RunPage | AccessPage | NowherePage | null} */
+  /** @type {FleetPage | HostPage | RunPage | LaterPage | NowherePage | null} */
   #page = null;
   /** The path of the page that is shown. */
   #shown = '';
@@ -190,7 +190,7 @@ export class App extends HTMLElement {
     this.#page =
       route.name === 'run' ? new RunPage(this.#context, route.host, route.run)
       : route.name === 'host' ? new HostPage(this.#context, route.host)
-      : route.name === 'access' ? new AccessPage(this.#context)
+      : route.name === 'access' ? new LaterPage(async () => new (await import('./access-page.js')).AccessPage(this.#context))
       : route.name === 'nowhere' ? new NowherePage()
       : new FleetPage(this.#context);
     this.dataset.place = route.name;

@@ -39,10 +39,13 @@ function click(view, event) {
   const row = event.target instanceof Element ? event.target.closest('.log-row') : null;
   if (!(row instanceof HTMLElement) || row.classList.contains('hole')) return;
   if (event.target instanceof Element && event.target.closest('.more')) return view.expand(Number(row.dataset.seq));
+  const fold = event.target instanceof Element ? event.target.closest('.fold') : null;
+  if (fold instanceof HTMLElement) return view.onFold(fold.dataset.fold ?? '');
   if (view.isGutter(event)) return view.onNumber(Number(row.dataset.seq), event.shiftKey);
   const name = derivationOf(row.textContent ?? '');
   const at = caretAt(event.clientX, event.clientY);
-  const onName = name && at && row.firstChild?.contains(at.node) && at.offset < name.length;
+  const text = [...row.childNodes].find((node) => node.nodeName !== 'BUTTON');
+  const onName = name && at && text?.contains(at.node) && at.offset < name.length;
   if (onName && document.getSelection()?.isCollapsed) view.onDerivation(name);
 }
 

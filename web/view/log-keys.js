@@ -41,6 +41,10 @@ export function logKey(panel, event, stays = false) {
     w: () => panel.toggleWrap(),
     t: () => panel.nextTimes(),
     d: () => panel.openDerivations(),
+    z: () => panel.toggleFold(false),
+    Z: () => panel.toggleFold(true),
+    o: () => panel.onOther('older'),
+    O: () => panel.onOther('newer'),
     l: () => void panel.copyLink(),
     '?': () => showHelp(),
   };
@@ -56,6 +60,7 @@ function control(panel, event) {
   if (event.shiftKey) return;
   if (event.key === 'f') panel.openSearch();
   else if (event.key === 'a') panel.view.selection.all();
+  else if (event.key === 'p' && panel.prints) void panel.print();
   else return;
   event.preventDefault();
   event.stopPropagation();

@@ -5,17 +5,21 @@ import { Finder } from '../model/find.js';
 import { count, plural, zoneText } from '../model/format.js';
 import { highlighter } from '../model/highlight.js';
 import { ERROR_QUERY } from '../model/line-kind.js';
+import { phaseRows } from '../model/phases.js';
 import { formatPlace } from '../model/place.js';
 import { runPath } from '../model/route.js';
 import { isBusy } from '../model/status.js';
 import { linesText } from '../model/summary.js';
+import { FoldedSource } from '../net/folded-source.js';
 import { LogSource } from '../net/log-source.js';
 import { PickedSource } from '../net/picked-source.js';
 import { copyText } from './clipboard.js';
 import { derivationMenu } from './derivation-menu.js';
 import { h, setAttribute, setText } from './dom.js';
 import { FindBar } from './find-bar.js';
+import { FoldBar } from './fold-bar.js';
 import { logKey } from './log-keys.js';
+import { LogPrint, MAX_PRINTED } from './log-print.js';
 import { LogView } from './log-view.js';
 import { MatchMap } from './match-map.js';
 import { Menu } from './menu.js';
@@ -39,12 +43,16 @@ export class LogPanel extends HTMLElement {
   view = new LogView();
   /** Called when the address of what is shown has changed. @type {() => void} */
   onPlace = () => {};
+  /** Called when another run of the host is wanted. @type {(which: 'older' | 'newer') => void} */
+  onOther = () => {};
+  /** Called when other sections are folded. @type {() => void} */
+  onFold = () => {};
   /** Called when more is known of errors. @type {() => void} */
   onErrors = () => {};
   #context;
   #run;
   #linked;
-  /** @type {LogSource | null} */
+  /** @type {FoldedSource | null} */
   #source = null;
   /** @type {PickedSource | null} */
   #picked = null;
@@ -58,6 +66,8 @@ export class LogPanel extends HTMLElement {
   #timer;
   #find = new FindBar();
   #map = new MatchMap();
+  #folds = new FoldBar(this.view);
+  #print;
   #follow = tool('Follow', 'Follow the end of the log (f)', () => this.toggleFollow());
   #wrap = tool('Wrap', 'Wrap long lines (w)', () => this.toggleWrap());
   #times = new Menu('', (times) => this.setTimes(/** @type {Times} */ (times)));
@@ -79,6 +89,7 @@ export class LogPanel extends HTMLElement {
     const { api } = context;
     const ask = (/** @type {import('../model/find.js').Query} */ query, /** @type {number} */ from, /** @type {number} */ limit) =>
       api.search(run.host_id, run.run_id, query, from, limit);
+    this.#print = new LogPrint((from, limit) => api.lines(run.host_id, run.run_id, from, limit), () => this.#source?.held ?? { first: 0, lines: [] });
     this.#finder = new Finder(ask);
     this.#errors = this.#marks = new Finder(ask);
     const download = (/** @type {'txt'|'json'} */ format) =>
@@ -97,6 +108,7 @@ export class LogPanel extends HTMLElement {
       this.#follow, tool('Search', 'Search the whole log (/)', () => this.openSearch()), this.#errorTools,
       this.#wrap, this.#times, this.#derivations, h('span', { class: 'gap' }), this.#info,
       tool('Copy', 'Copy the whole log as text', () => void this.#copyAll()), download('txt'), download('json'),
+      !linked && h('span', { class: 'print' }, tool('Print', `Print the log, its last ${count(MAX_PRINTED)} lines at most (Ctrl P)`, () => void this.print())),
       tool('Full screen', 'Show only the log', () => void this.#fullScreen()),
       linked && h('a', { class: 'tool', href: runPath(run.host_id, run.run_id), title: 'The page of this run' }, 'Open run →'),
     );
@@ -116,10 +128,19 @@ export class LogPanel extends HTMLElement {
   }
 
   connectedCallback() {
-    if (this.childElementCount === 0) this.append(this.#toolbar, this.#find, h('div', { class: 'log-body' }, this.view, this.#map));
+    if (this.childElementCount === 0) this.append(this.#toolbar, this.#find, this.#folds, h('div', { class: 'log-body' }, this.view, this.#map));
     const { view } = this;
     view.onChange = () => this.#drawTools();
-    view.onView = () => this.#drawMap();
+    view.onView = () => {
+      this.#drawMap();
+      this.#folds.draw();
+    };
+    this.#folds.onFold = () => {
+      this.onPlace();
+      this.onFold();
+      this.#drawTools();
+    };
+    this.#folds.say = (title, error) => this.#context.toasts.error(title, error);
     view.onNumber = (seq, extend) => this.#mark(seq, extend);
     view.onDerivation = (name) => this.pick(name);
     view.selection.say = (title, problem) => (problem ? this.#context.toasts.error(title, problem) : this.#context.toasts.notice(title));
@@ -134,7 +155,10 @@ export class LogPanel extends HTMLElement {
     this.#find.rank = (seq) => this.#finder.rank(seq);
     this.#map.onGo = (fraction) => view.moveToFraction(fraction);
     const { socket, api } = this.#context;
-    this.#source = new LogSource(socket, api, this.#run.host_id, this.#run.run_id);
+    const { host_id, run_id } = this.#run;
+    if (this.prints) this.append(this.#print);
+    this.#source = new FoldedSource(new LogSource(socket, api, host_id, run_id), (query, from, limit) => api.search(host_id, run_id, query, from, limit));
+    this.#folds.source = this.#source;
     view.show(this.#source);
     this.update(this.#run);
     if (this.#errors === this.#marks) void this.#marks.search(ERROR_QUERY);
@@ -151,6 +175,7 @@ export class LogPanel extends HTMLElement {
   update(run) {
     this.#run = run;
     this.#takeCauses(run);
+    this.#folds.setPhases(phaseRows(run, 0));
     this.#drawTools();
     const empty = run.status === 'queued' ? 'Not started. Its output will appear here.' : isBusy(run) ? 'No output yet.' : 'This run has no output.';
     this.view.describe(`Log of ${run.command} on ${run.host_id}`, run.started ?? null, isBusy(run) || run.status === 'lost', empty);
@@ -184,10 +209,13 @@ export class LogPanel extends HTMLElement {
     } else if (at !== null) {
       view.marks.current = at;
     }
+    this.#folds.apply(place.fold);
     if ((this.#picked?.name ?? '') !== place.only) this.pick(place.only);
     view.redraw();
-    if (at !== null) view.reveal(this.#indexOf(at));
-    else if (first !== undefined) view.goTo(this.#indexOf(first));
+    const line = at ?? first;
+    if (line !== undefined) this.#folds.reveal(line);
+    if (at !== null) view.reveal(at);
+    else if (first !== undefined) view.goTo(first);
     if (place.firstError) void this.goToFirstError();
     this.#drawTools();
   }
@@ -198,7 +226,7 @@ export class LogPanel extends HTMLElement {
     const query = this.#finder.query;
     const { lines, current } = view.marks;
     const at = lines ?? (query && current !== null ? /** @type {[number, number]} */ ([current, current]) : null);
-    return { q: query?.text ?? '', regex: query?.regex ?? false, matchCase: query?.matchCase ?? false, wrap: view.wrap, times: view.times, only: this.#picked?.name ?? '', lines: at, firstError: false };
+    return { q: query?.text ?? '', regex: query?.regex ?? false, matchCase: query?.matchCase ?? false, wrap: view.wrap, times: view.times, only: this.#picked?.name ?? '', fold: this.#folds.keys, lines: at, firstError: false };
   }
 
   openSearch() {
@@ -222,7 +250,7 @@ export class LogPanel extends HTMLElement {
   async #open(query, at, first) {
     await this.search(query, at);
     if (!query || !first || this.#finder.query !== query || this.view.marks.current !== null) return;
-    const seq = await this.#finder.step(-1, 1, this.#source?.model.total ?? 0);
+    const seq = await this.#finder.step(-1, 1, this.#source?.lineTotal ?? 0);
     if (seq !== null && this.#finder.query === query) this.goToLine(seq);
   }
 
@@ -230,9 +258,9 @@ export class LogPanel extends HTMLElement {
   async step(finder, direction) {
     const { view } = this;
     if (finder === this.#finder && !this.#finder.query) return this.openSearch();
-    const from = view.marks.current ?? view.source?.model.seqOf(view.topIndex) ?? 0;
+    const from = view.marks.current ?? view.topSeq;
     view.pause('searching');
-    const seq = await finder.step(view.marks.current === null ? from - direction : from, direction, this.#source?.model.total ?? 0);
+    const seq = await finder.step(view.marks.current === null ? from - direction : from, direction, this.#source?.lineTotal ?? 0);
     if (seq !== null) this.goToLine(seq);
     else if (finder.total === 0) this.#context.toasts.notice(finder === this.#errors ? 'No errors in this log' : 'No matches in this log');
     this.#drawTools();
@@ -241,9 +269,10 @@ export class LogPanel extends HTMLElement {
   /** Shows only the output of a derivation; the empty name means everything. @param {string} name */
   pick(name) {
     const { view } = this;
-    const seq = view.source?.model.seqOf(view.topIndex) ?? 0;
+    const seq = view.topSeq;
     this.#picked?.close();
     this.#picked = null;
+    this.#folds.picked = name !== '';
     if (name) {
       const { api } = this.#context;
       this.#picked = new PickedSource(name, (query, from, limit) => api.search(this.#run.host_id, this.#run.run_id, query, from, limit));
@@ -259,6 +288,26 @@ export class LogPanel extends HTMLElement {
   openDerivations() {
     if (this.#picked) this.pick('');
     else this.#derivations.querySelector('button')?.click();
+  }
+
+  /** Folds the section of the line at the upper edge, or unfolds it. @param {boolean} all whether all phases are meant */
+  toggleFold(all) {
+    if (this.#picked) return;
+    this.view.pause('jumped');
+    if (all) this.#folds.toggleAll();
+    else this.#folds.toggleTop();
+  }
+
+  /** @param {string} key of a phase */
+  isFolded(key) {
+    return this.#folds.keys.includes(key);
+  }
+
+  /** Folds a phase or unfolds it, and goes there. @param {string} key @param {number} seq its first line */
+  togglePhase(key, seq) {
+    if (this.#picked) this.pick('');
+    this.#folds.toggle(key);
+    this.view.goTo(seq);
   }
 
   toggleFollow() {
@@ -308,7 +357,7 @@ export class LogPanel extends HTMLElement {
   /** A link that shows another person what is seen here. */
   async copyLink() {
     const { view } = this;
-    const seq = view.source?.model.seqOf(view.topIndex) ?? 0;
+    const seq = view.topSeq;
     const place = { ...this.place, lines: this.place.lines ?? /** @type {[number, number]} */ ([seq, seq]) };
     const link = location.origin + runPath(this.#run.host_id, this.#run.run_id) + formatPlace(place);
     try {
@@ -328,17 +377,13 @@ export class LogPanel extends HTMLElement {
   /** @param {number} seq @param {boolean} [focus] whether the keys go to the log from now on */
   goToLine(seq, focus = false) {
     if (this.#picked && this.#picked.indexOf(seq) < 0) this.pick('');
+    if (!this.#picked) this.#folds.reveal(seq);
     this.view.marks.current = seq;
-    this.view.reveal(this.#indexOf(seq));
+    this.view.reveal(seq);
     if (this.#finder.query) this.onPlace();
     if (!focus) return;
     this.view.scroller.focus({ preventScroll: true });
     this.scrollIntoView({ block: 'nearest' });
-  }
-
-  /** @param {number} seq */
-  #indexOf(seq) {
-    return this.#picked ? this.#picked.indexOf(seq) : seq;
   }
 
   /** @param {number} seq @param {boolean} extend */
@@ -355,10 +400,11 @@ export class LogPanel extends HTMLElement {
 
   #drawTools() {
     const { view } = this;
+    this.#print.update(this.#run, this.#source?.lineTotal ?? 0);
     const host = this.#context.fleet.hosts.get(this.#run.host_id);
     const lost = this.#run.status === 'running' && host && !host.online;
     const picked = this.#picked ? this.#picked.problem || `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
-    setText(this.#info, lost ? 'No contact · it may still be running' : picked || linesText(this.#run, this.#source?.model.total ?? 0));
+    setText(this.#info, lost ? 'No contact · it may still be running' : picked || linesText(this.#run, this.#source?.lineTotal ?? 0));
     this.#info.classList.toggle('lost', Boolean(lost));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));
@@ -376,18 +422,16 @@ export class LogPanel extends HTMLElement {
 
   #drawMap() {
     const { view } = this;
-    const picked = this.#picked;
-    const place = picked ? (/** @type {number} */ seq) => picked.indexOf(seq) : (/** @type {number} */ seq) => seq;
-    this.#map.draw(view.total, view.inView, this.#finder, this.#errors, place);
+    this.#map.draw(view.total, view.inView, this.#finder, this.#errors, (seq) => view.source?.indexOf(seq) ?? seq);
   }
 
   /** Searches again what has grown since. */
   #lookSoon() {
-    const total = this.#source?.model.total ?? 0;
+    const total = this.#source?.lineTotal ?? 0;
     if (this.#timer || total === this.#lookedAt || !this.#source?.ready) return;
     this.#timer = setTimeout(async () => {
       const began = Date.now();
-      this.#lookedAt = this.#source?.model.total ?? 0;
+      this.#lookedAt = this.#source?.lineTotal ?? 0;
       await Promise.all([this.#errors.more(), this.#finder.query && this.#finder.more(), this.#picked?.more()]);
       // A log that takes long to search is searched less often.
       this.#timer = setTimeout(() => {
@@ -395,6 +439,20 @@ export class LogPanel extends HTMLElement {
         this.#lookSoon();
       }, 4 * (Date.now() - began));
     }, LOOK_MS);
+  }
+
+  /** Whether it prints itself. */
+  get prints() {
+    return !this.#linked;
+  }
+
+  async print() {
+    const { toasts } = this.#context;
+    try {
+      await this.#print.ask();
+    } catch (error) {
+      toasts.error('The log was not printed', error);
+    }
   }
 
   async #copyAll() {

@@ -2,10 +2,11 @@
 
 import { parseAnsi } from '../model/ansi.js';
 import { markOf } from '../model/cause.js';
-import { count, dayOf, sinceStart, timeOfDay } from '../model/format.js';
-import { h } from './dom.js';
+import { count, dayOf, plural, sinceStart, timeOfDay } from '../model/format.js';
+import { h, setAttribute } from './dom.js';
 
 /** @typedef {import('../model/types.js').Line} Line */
+/** @typedef {import('../net/folded-source.js').Head} Head */
 /** @typedef {Parameters<typeof parseAnsi>[1]} Start what the lines before have left set */
 /** @typedef {'clock' | 'utc' | 'elapsed' | 'off'} Times */
 /** @typedef {{digits: number, whole: boolean, times: Times, started: string | null, ranges: import('../model/cause.js').Range[]}} RowOptions */
@@ -33,6 +34,33 @@ export function fillRow(row, seq, line, start, options) {
   if (parsed.length <= 1 && !only?.classes && !only?.color) row.textContent = only?.text ?? '';
   else row.replaceChildren(...spans(parsed));
   if (cut) row.append(more(line.line.length - MAX_CHARS));
+}
+
+/**
+ * What folds a section, on the row it begins with. Its words are generated content: no text of the line.
+ * @param {HTMLElement} row @param {Head} head
+ */
+export function addFold(row, head) {
+  row.prepend(h('button', { type: 'button', class: 'fold', tabindex: -1, 'data-fold': head.key, 'data-label': head.glyph + head.label, 'aria-expanded': String(head.open), 'aria-label': `${head.open ? 'Fold' : 'Unfold'} ${head.label}` }));
+}
+
+/** The one row of a folded section. @param {HTMLElement} row @param {number} seq @param {Head} head @param {RowOptions} options */
+export function fillHead(row, seq, head, options) {
+  const label = `${head.label} · ${plural(head.lines, 'line')}`;
+  if (!row.classList.contains('head') || row.dataset.seq !== String(seq)) {
+    row.className = `log-row head${head.failed ? ' error' : ''}`;
+    delete row.dataset.day;
+    row.removeAttribute('title');
+    row.dataset.seq = String(seq);
+    row.replaceChildren();
+    addFold(row, head);
+  }
+  row.dataset.gutter = gutter(seq, null, options);
+  const button = row.firstElementChild;
+  if (!button) return;
+  setAttribute(button, 'data-fold', head.key);
+  setAttribute(button, 'data-label', head.glyph + label);
+  setAttribute(button, 'aria-label', `Unfold ${label}`);
 }
 
 /** Its words are generated content: no text of the line. @param {number} characters */

@@ -61,6 +61,14 @@ export class LogSelection {
     return spanOf(this.#anchor, this.#focus);
   }
 
+  /** What is copied, in lines that can be told by their numbers: folded ones, too. @returns {{lines: {get: (index: number) => import('../model/types.js').Line | undefined}, span: import('../model/selection.js').Span} | null} */
+  get whole() {
+    const { span } = this;
+    const { source } = this.#view;
+    if (!span || !source) return null;
+    return 'whole' in source ? source.whole(span) : { lines: source.model, span };
+  }
+
   clear() {
     if (!this.span) return false;
     this.#anchor = this.#focus = null;
@@ -240,12 +248,12 @@ export class LogSelection {
 
   /** @param {ClipboardEvent} event */
   #copy(event) {
-    const { span } = this;
-    const source = this.#view.source;
-    if (!span || !source) return;
+    const { whole } = this;
+    if (!whole) return;
     event.preventDefault();
+    const { span } = whole;
     const lines = span.end.index - span.start.index + 1;
-    const held = Array.from({ length: Math.min(lines, PIECE) }, (_, i) => source.model.get(span.start.index + i));
+    const held = Array.from({ length: Math.min(lines, PIECE) }, (_, i) => whole.lines.get(span.start.index + i));
     if (lines === held.length && held.every((line) => line !== undefined)) {
       event.clipboardData?.setData('text/plain', spanText(span, held.map((line) => stripAnsi(line.line))));
       if (lines > 1) this.say(`${plural(lines, 'line')} copied`);

@@ -12,7 +12,7 @@ import { LogMarks, textRange } from './log-marks.js';
 import { LogSelection } from './log-selection.js';
 import { RowPool } from './row-pool.js';
 
-/** @typedef {import('../net/log-source.js').LogSource | import('../net/picked-source.js').PickedSource} Source */
+/** @typedef {import('../net/folded-source.js').FoldedSource | import('../net/picked-source.js').PickedSource} Source */
 
 const OVERSCAN = 6;
 const MAX_ROWS = 150;
@@ -28,6 +28,8 @@ export class LogView extends HTMLElement {
   onNumber = () => {};
   /** Called when the name of a derivation is clicked. @type {(name: string) => void} */
   onDerivation = () => {};
+  /** Called when a section is to be folded or unfolded. @type {(key: string) => void} */
+  onFold = () => {};
   /** Called when other lines are in view. */
   onView = () => {};
 
@@ -40,7 +42,7 @@ export class LogView extends HTMLElement {
   #empty = h('p', { class: 'log-empty' });
   scroller = h('div', { class: 'log-scroll', role: 'log', 'aria-live': 'off', tabindex: '0' }, this.#space);
   #top = 0;
-  /** Where to go as soon as so many lines are known. @type {number | null} */
+  /** The line to go to as soon as so many are known. @type {number | null} */
   #wanted = null;
   /** The highest position as measured, with wrapping on. @type {number | null} */
   #wrapLast = null;
@@ -48,6 +50,9 @@ export class LogView extends HTMLElement {
   /** Whether the line one has stepped to is to be brought into view sideways, too. */
   #bring = false;
   #drawnTotal = 0;
+  #drawnLines = 0;
+  /** The one at the upper edge. @type {import('../model/types.js').Line | undefined} */
+  #drawnLine;
   #drawnTop = NaN;
   /** Where we put the scroller ourselves. */
   #placed = 0;
@@ -121,6 +126,11 @@ export class LogView extends HTMLElement {
     return this.source?.model.total ?? 0;
   }
 
+  /** Lines of the log, where rows may stand for several. */
+  get #lines() {
+    return this.source?.lineTotal ?? 0;
+  }
+
   get wrap() {
     return this.#wrap;
   }
@@ -157,6 +167,11 @@ export class LogView extends HTMLElement {
     return Math.ceil(this.#top - 0.01);
   }
 
+  /** The number in the run of the first line in view. */
+  get topSeq() {
+    return this.source?.model.seqOf(this.topIndex) ?? 0;
+  }
+
   /** What of the log is in view, as lines with fractions. */
   get inView() {
     return { top: this.#top, lines: this.#viewHeight / ROW_HEIGHT };
@@ -175,7 +190,7 @@ export class LogView extends HTMLElement {
 
   /** @param {import('../model/follow.js').Reason} reason */
   pause(reason) {
-    this.follow.pause(reason, this.total);
+    this.follow.pause(reason, this.#lines);
     this.#changedFollow();
   }
 
@@ -191,19 +206,34 @@ export class LogView extends HTMLElement {
     this.#changedFollow();
   }
 
-  /** Goes to a line, a third below the upper edge, and stays there. @param {number} index */
-  goTo(index) {
-    this.#wanted = index;
+  /** Goes to a line of the run, a third below the upper edge, and stays there. @param {number} seq */
+  goTo(seq) {
+    this.#wanted = seq;
     this.#redraw();
   }
 
-  /** Goes to a line only where it is not in view. @param {number} index */
-  reveal(index) {
+  /** Goes to a line only where it is not in view. @param {number} seq */
+  reveal(seq) {
     const { top, lines } = this.inView;
+    const index = this.source?.indexOf(seq) ?? seq;
     this.pause('jumped');
     this.#bring = true;
-    if (index < top || index > top + lines - 1) this.goTo(index);
+    if (index < top || index > top + lines - 1) this.goTo(seq);
     else this.redraw();
+  }
+
+  /** Changes what is folded; the line at the upper edge stays. @param {() => void} change */
+  refold(change) {
+    const { source } = this;
+    const index = Math.floor(this.#top);
+    const seq = source?.model.seqOf(index) ?? 0;
+    change();
+    const now = Math.max(0, source?.indexOf(seq) ?? 0);
+    this.#top = now + (source?.model.seqOf(now) === seq ? this.#top % 1 : 0);
+    this.#wrapLast = null;
+    this.selection.clear();
+    this.pool.forget();
+    this.#redraw();
   }
 
   /** Shows all of a long line. @param {number} seq */
@@ -291,13 +321,14 @@ export class LogView extends HTMLElement {
     const { source } = this;
     if (!source || !this.isConnected) return;
     const { total } = this;
-    if (!this.#opened && source.ready) this.follow.opened(total);
+    if (!this.#opened && source.ready) this.follow.opened(this.#lines);
     this.#opened = source.ready;
-    if (total !== this.#drawnTotal) this.onChange();
+    if (this.#lines !== this.#drawnLines) this.onChange();
+    this.#drawnLines = this.#lines;
     this.#viewHeight = this.scroller.clientHeight;
     this.#empty.hidden = total > 0;
     this.#space.style.height = `${spaceHeight(total)}px`;
-    if (this.#wanted !== null && source.ready) this.#goToWanted(this.#wanted, total);
+    if (this.#wanted !== null && source.ready) this.#goToWanted(this.#wanted, source.indexOf(this.#wanted), total);
     if (this.follow.following) this.#top = this.#last();
     this.#top = Math.min(this.#top, this.#last());
     const room = Math.ceil(this.#viewHeight / ROW_HEIGHT) + 1;
@@ -312,18 +343,20 @@ export class LogView extends HTMLElement {
     this.#place();
     if (this.#bring) this.#bringMatch();
     this.#drawPill();
-    if (this.#drawnTop !== this.#top || this.#drawnTotal !== total) this.onView();
+    const line = source.model.get(this.topIndex);
+    if (this.#drawnTop !== this.#top || this.#drawnTotal !== total || this.#drawnLine !== line) this.onView();
+    this.#drawnLine = line;
     this.#drawnTop = this.#top;
     this.#drawnTotal = total;
   }
 
-  /** @param {number} wanted @param {number} total */
-  #goToWanted(wanted, total) {
-    this.follow.pause('jumped', total);
+  /** @param {number} wanted @param {number} index where it is @param {number} total */
+  #goToWanted(wanted, index, total) {
+    this.follow.pause('jumped', this.#lines);
     this.onChange();
-    if (wanted >= total && this.#live) return;
+    if (wanted >= this.#lines && index >= total && this.#live) return;
     this.#wanted = null;
-    this.#top = Math.min(Math.max(0, Math.min(wanted, total - 1) - Math.floor(this.pageLines / 3)), this.#last());
+    this.#top = Math.min(Math.max(0, Math.min(index, total - 1) - Math.floor(this.pageLines / 3)), this.#last());
   }
 
   /** Brings the first match of the line one has stepped to into view; a long line is opened for that. */
@@ -374,10 +407,10 @@ export class LogView extends HTMLElement {
   }
 
   #drawPill() {
-    const fresh = this.follow.newLines(this.total);
+    const fresh = this.follow.newLines(this.#lines);
     this.#pill.hidden = this.follow.following || (!this.#live && fresh === 0);
     if (this.#pill.hidden) return;
-    setText(this.#pillText, this.follow.pill(this.total));
+    setText(this.#pillText, this.follow.pill(this.#lines));
     setText(this.#pillWhy, this.#wanted !== null && this.source?.ready ? `waiting for line ${count(this.#wanted + 1)}` : this.follow.why);
   }
 }

@@ -2,10 +2,10 @@
 
 import { count } from '../model/format.js';
 import { h } from './dom.js';
-import { fillHole, fillRow, makeRow, markDay } from './log-row.js';
+import { addFold, fillHead, fillHole, fillRow, makeRow, markDay } from './log-row.js';
 
 /** @typedef {import('./log-row.js').RowOptions} RowOptions */
-/** @typedef {{readonly total: number, get: (index: number) => import('../model/types.js').Line | undefined, holeLength: (index: number) => number, seqOf: (index: number) => number, styleAt: (index: number) => import('./log-row.js').Start}} Lines */
+/** @typedef {{readonly total: number, get: (index: number) => import('../model/types.js').Line | undefined, holeLength: (index: number) => number, seqOf: (index: number) => number, styleAt: (index: number) => import('./log-row.js').Start, headAt?: (index: number) => import('./log-row.js').Head | null}} Lines */
 
 /** A line of which more is not shown counts as so wide. */
 const MAX_WIDTH = 4100;
@@ -62,6 +62,12 @@ export class RowPool {
       const index = first + i;
       const line = lines.get(index);
       const seq = lines.seqOf(index);
+      const head = lines.headAt?.(index) ?? null;
+      if (head?.folded) {
+        inHole = false;
+        fillHead(row, seq, head, { ...options, digits, whole: false });
+        continue;
+      }
       if (!line) {
         const visible = !inHole && index + 1 > top;
         fillHole(row, seq, visible ? holeText(lines.holeLength(index), why) : '', { ...options, digits, whole: false });
@@ -70,10 +76,11 @@ export class RowPool {
       }
       inHole = false;
       const { classList } = row;
-      if (row.dataset.seq === String(seq) && !classList.contains('hole') && !classList.contains('stale')) continue;
+      if (row.dataset.seq === String(seq) && !['hole', 'stale', 'head'].some((name) => classList.contains(name))) continue;
       const whole = this.expanded.has(seq);
       fillRow(row, seq, line, lines.styleAt(index), { ...options, digits, whole });
       markDay(row, line, lines.get(index - 1), options.times);
+      if (head) addFold(row, head);
       this.#widest = Math.max(this.#widest, whole ? line.line.length : Math.min(line.line.length, MAX_WIDTH));
     }
     this.layer.style.setProperty('--widest', String(this.#widest));

@@ -11,9 +11,10 @@ import { exitText, generationText } from '../model/summary.js';
 import { commandLabel } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { CauseCard } from './cause-card.js';
-import { h, oncePerFrame, setHint, setText } from './dom.js';
+import { h, oncePerFrame, setAttribute, setHint, setText } from './dom.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
+import { RunActions } from './run-actions.js';
 import { StateBadge } from './state-badge.js';
 import { StopButton } from './stop-button.js';
 
@@ -39,6 +40,8 @@ export class RunPage extends HTMLElement {
   #phase = new PhaseBar();
   #phases = h('ol', { class: 'phases', 'aria-label': 'Phases' });
   #stop;
+  #actions;
+  #foldAll = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => this.#panel?.toggleFold(true) });
   #body = h('div', { class: 'run-body', hidden: true });
   /** @type {LogPanel | null} */
   #panel = null;
@@ -54,6 +57,7 @@ export class RunPage extends HTMLElement {
     this.#host = host;
     this.#runId = run;
     this.#stop = new StopButton(context.actions);
+    this.#actions = new RunActions(context, host, run);
   }
 
   connectedCallback() {
@@ -62,7 +66,7 @@ export class RunPage extends HTMLElement {
       h(
         'header',
         { class: 'run-head' },
-        h('div', { class: 'run-title' }, this.#state, this.#title, this.#phase, h('span', { class: 'gap' }), this.#stop),
+        h('div', { class: 'run-title' }, this.#state, this.#title, this.#phase, h('span', { class: 'gap' }), this.#actions, this.#stop),
         this.#facts,
         this.#message,
         this.#causes,
@@ -70,7 +74,8 @@ export class RunPage extends HTMLElement {
       this.#missing,
       this.#body,
     );
-    this.#body.append(h('aside', { class: 'run-phases' }, h('h2', {}, 'Phases'), this.#phases));
+    this.#body.append(h('aside', { class: 'run-phases', 'aria-label': 'Phases of the run' }, h('header', {}, h('h2', {}, 'Phases'), this.#foldAll), this.#phases));
+    this.#context.actions.onPending = () => this.#redraw();
     const stop = fleet.onChange((host) => (host === null || host === this.#host) && this.#redraw());
     const timer = setInterval(() => this.#redraw(), 1000);
     this.#end = () => {
@@ -128,10 +133,11 @@ export class RunPage extends HTMLElement {
     this.#phase.hidden = run.status !== 'running';
     if (run.status === 'running') this.#phase.update(run);
     this.#stop.update(run);
-    this.#drawPhases(run);
+    this.#actions.update(run);
     this.#drawCauses(run);
     if (!this.#panel) this.#openLog(run);
     this.#panel?.update(run);
+    this.#drawPhases(run);
     this.#drawMessage(run);
   }
 
@@ -142,7 +148,8 @@ export class RunPage extends HTMLElement {
     this.#body.append(panel);
     this.placed();
     panel.onPlace = () => history.replaceState(history.state, '', location.pathname + formatPlace(panel.place));
-    panel.onErrors = () => this.#redraw();
+    panel.onErrors = panel.onFold = () => this.#redraw();
+    panel.onOther = (which) => this.#actions.go(which);
     const { q, lines, firstError, only } = parsePlace(location.search, location.hash);
     const [first] = (run.cause ?? []).map(rangeOf).filter((range) => range !== null);
     if (first && !q && !lines && !firstError && !only) panel.goToLine(first.line);
@@ -204,24 +211,35 @@ export class RunPage extends HTMLElement {
   /** @param {Run} run */
   #drawPhases(run) {
     const rows = phaseRows(run, this.#context.clock.hostNow(this.#context.fleet.hosts.get(run.host_id)));
-    const key = rows.map((row) => `${row.phase}${row.current}${row.failed}`).join(' ');
+    const key = rows.map((row) => `${row.phase}${row.current}${row.failed}${row.seq}`).join(' ');
     if (key !== this.#shownPhases || rows.length === 0) {
       this.#shownPhases = key;
       const none = h('li', { class: 'quiet' }, isBusy(run) ? 'Not started' : 'No phases');
-      this.#phases.replaceChildren(...(rows.length === 0 ? [none] : rows.map((row) => this.#phaseItem(row))));
+      this.#phases.replaceChildren(...(rows.length === 0 ? [none] : rows.map((row, i) => this.#phaseItem(row, i))));
     }
+    const folded = rows.map((_, i) => this.#panel?.isFolded(`:${i}`) ?? false);
+    this.#foldAll.hidden = rows.length === 0;
+    setText(this.#foldAll, folded.every(Boolean) ? 'Unfold all' : 'Fold all');
     for (const [i, row] of rows.entries()) {
+      const fold = this.#phases.children[i]?.querySelector('.fold');
+      if (fold) {
+        const verb = folded[i] ? 'Unfold' : 'Fold';
+        setAttribute(fold, 'aria-expanded', String(!folded[i]));
+        setAttribute(fold, 'aria-label', `${verb} ${row.word}`);
+        setAttribute(fold, 'title', `${verb} its lines`);
+      }
       const time = this.#phases.children[i]?.querySelector('.phase-time');
       if (time) setText(time, row.current ? clockDuration(row.ms) : duration(row.ms));
     }
   }
 
-  /** @param {import('../model/phases.js').PhaseRow} row */
-  #phaseItem(row) {
+  /** @param {import('../model/phases.js').PhaseRow} row @param {number} i */
+  #phaseItem(row, i) {
     const state = row.failed ? 'failed' : row.current ? 'running' : 'ok';
     return h(
       'li',
       { 'data-state': state },
+      h('button', { type: 'button', class: 'fold', onclick: () => this.#panel?.togglePhase(`:${i}`, row.seq) }),
       h(
         'button',
         { type: 'button', title: `To line ${row.seq + 1}`, onclick: () => this.#panel?.view.goTo(row.seq) },

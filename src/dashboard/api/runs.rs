@@ -11,6 +11,7 @@ use crate::dashboard::state::RunRecord;
 use crate::protocol::{HostId, Run, RunId};
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -23,7 +24,10 @@ const RUNS_AT_ONCE: usize = 4;
 #[derive(Deserialize)]
 pub(crate) struct Which {
     limit: Option<usize>,
+    /// Only runs older than this one, the newest of them first.
     before: Option<RunId>,
+    /// Only runs newer than this one, the oldest of them first.
+    after: Option<RunId>,
 }
 
 pub(crate) async fn runs(
@@ -36,22 +40,37 @@ pub(crate) async fn runs(
         return Err(no_such_host(&id));
     }
     let left = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    let before = which.before;
+    let from = match (which.before, which.after) {
+        (Some(_), Some(_)) => {
+            let why = "`before` and `after` exclude each other; leave one of them out";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, why));
+        }
+        (before, None) => Cursor::Before(before),
+        (None, Some(run)) => Cursor::After(run),
+    };
     let runs = RunsOf {
         app,
         id,
-        before,
+        from,
         left,
     };
     listing::from_source("{\"runs\":[", runs).await
 }
 
-/// The runs of a host, the newest first, read from the database a few at a time.
+/// Runs of a host in one direction of time, read from the database a few at a time.
 struct RunsOf {
     app: Arc<App>,
     id: HostId,
-    before: Option<RunId>,
+    from: Cursor,
     left: usize,
+}
+
+/// How far the runs of a host have been read, and in which direction.
+enum Cursor {
+    /// Runs older than this one follow, at first the newest of all.
+    Before(Option<RunId>),
+    /// Runs newer than this one follow.
+    After(RunId),
 }
 
 impl Source for RunsOf {
@@ -60,11 +79,20 @@ impl Source for RunsOf {
     async fn next(&mut self) -> Result<Batch<Run>, Problem> {
         let count = self.left.min(RUNS_AT_ONCE);
         let state = &self.app.core.state;
-        let stored = state.runs(&self.id, self.before.as_ref(), count).await;
+        let stored = match &self.from {
+            Cursor::Before(run) => state.runs(&self.id, run.as_ref(), count).await,
+            Cursor::After(run) => state.newer_runs(&self.id, run, count).await,
+        };
         let stored = stored.map_err(|error| Problem::internal(&error))?;
         self.left -= stored.len();
         let is_last = self.left == 0 || stored.len() < count;
-        self.before = stored.last().map(|record| record.run.run_id.clone());
+        if let Some(last) = stored.last() {
+            let run = last.run.run_id.clone();
+            self.from = match self.from {
+                Cursor::Before(_) => Cursor::Before(Some(run)),
+                Cursor::After(_) => Cursor::After(run),
+            };
+        }
         let present = |record| present(&self.app, record);
         Ok(Batch {
             entries: stored.into_iter().map(present).collect(),

@@ -4,6 +4,7 @@
 //! host changes its state, never for each batch of lines.
 
 mod hosts;
+mod newer_runs;
 mod reader;
 mod runs;
 mod schema;

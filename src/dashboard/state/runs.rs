@@ -123,7 +123,7 @@ impl RunRecord {
     }
 }
 
-fn read(json: &str) -> Option<RunRecord> {
+pub(super) fn read(json: &str) -> Option<RunRecord> {
     serde_json::from_str(json).ok()
 }
 

@@ -105,7 +105,7 @@ test('what is searched is marked in the text, and what is no expression here mar
 
 test('an address holds what is seen, and what is no address of ours means nothing', () => {
   const place = parsePlace('?q=a%20b&regex&wrap&times=off&only=nginx-1.29', '#L140-L120');
-  assert.deepEqual(place, { q: 'a b', regex: true, matchCase: false, wrap: true, times: 'off', only: 'nginx-1.29', lines: [119, 139], firstError: false });
+  assert.deepEqual(place, { q: 'a b', regex: true, matchCase: false, wrap: true, times: 'off', only: 'nginx-1.29', fold: [], lines: [119, 139], firstError: false });
   assert.equal(formatPlace(place), '?q=a%20b&regex&wrap&times=off&only=nginx-1.29#L120-L140');
   assert.equal(formatPlace(parsePlace('', '#L7')), '#L7');
   assert.deepEqual(parsePlace('?times=never', '#L0').lines, null);
