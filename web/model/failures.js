@@ -15,7 +15,7 @@ export function commonFailures(hosts, details = ({ run }) => run ?? undefined) {
   /** @type {Map<string, string[]>} */
   const groups = new Map();
   for (const host of hosts) {
-    if (hostState(host) !== 'failed') continue;
+    if (hostState(host) !== 'failed' || host.conflict) continue;
     const text = failureText(host, details(host));
     if (!text) continue;
     const group = groups.get(text);

@@ -68,11 +68,13 @@ export function runBeside(host) {
 /**
  * A host that is out of contact is `lost`, whatever was deployed; one that waits in the queue says so, and one
  * that never came has nothing to lose. At rest the deployment decides, not the last run: a good pull does not
- * hide a failed switch, and a failed pull changes nothing on the host.
+ * hide a failed switch, and a failed pull changes nothing on the host. Two machines that claim to be the host come
+ * before everything, as nothing can be done until one is chosen.
  * @param {Host} host @returns {State}
  */
 export function hostState(host) {
   const run = host.run;
+  if (host.conflict) return 'failed';
   if (run?.status === 'queued') return 'queued';
   if (!host.online && (host.last_seen || run?.status === 'running')) return 'lost';
   if (run?.status === 'running') return 'running';
@@ -82,6 +84,7 @@ export function hostState(host) {
 
 /** @param {Host} host */
 export function hostWord(host) {
+  if (host.conflict) return 'conflict';
   const state = hostState(host);
   const deployment = deploymentOf(host);
   return deployment && state === runState(deployment) ? runWord(deployment) : STATES[state].word;

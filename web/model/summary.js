@@ -1,7 +1,8 @@
 /** Sentences about runs and hosts. */
 
 import { stripAnsi } from './ansi.js';
-import { age, clockDuration, duration, plural, shortRevision, timeOfDay } from './format.js';
+import { age, clockDuration, count, duration, plural, shortRevision, timeOfDay } from './format.js';
+import { nextBootText, runningGeneration } from './systems.js';
 import { commandLabel, exitCodeMeaning, phaseWord } from './words.js';
 import { deploymentOf, hostState, isBusy, isDeploying, runBeside, runState, runWord } from './status.js';
 
@@ -87,6 +88,7 @@ export function contactText(host, clock) {
  */
 export function hostText(host, clock, details) {
   const { run } = host;
+  if (host.conflict) return `${conflictText(host)}. Choose one on the page of the host.`;
   const deployment = deploymentOf(host);
   switch (hostState(host)) {
     case 'queued':
@@ -105,6 +107,11 @@ function deployedText(deployment, run) {
   if (run) return resultText(run);
   if (deployment.status !== 'ok') return `${commandLabel(deployment.command)} ${runWord(deployment)}`;
   return deployment.generation == null ? 'Succeeded' : `generation ${deployment.generation}`;
+}
+
+/** `2 machines use the token of web01` @param {Host} host */
+export function conflictText({ id, conflict }) {
+  return `${count(conflict?.machines.length ?? 0)} machines use the token of ${id}`;
 }
 
 /** When and how long: `5 min ago · 1 min 15 s`. @param {Run | Deployment} run @param {Host} host @param {Clock} clock */
@@ -146,12 +153,14 @@ export function lastText(host, clock) {
 export function revisionText(host) {
   const skew = skewText(host);
   const deployment = deploymentOf(host);
+  const [generation, next] = [runningGeneration(host), nextBootText(host)];
   const revision = (deployment?.status === 'ok' && deployment.revision) || host.revision;
   const parts = [
     revision && shortRevision(revision),
     host.behind && `${host.behind} behind`,
     host.reboot_required && 'reboot needed',
-    host.generation != null && `gen ${host.generation}`,
+    generation != null && `gen ${generation}`,
+    next && `${next.replace('generation', 'gen')} at next boot`,
     skew && `clock ${skew}`,
   ].filter(Boolean);
   return parts.join(' · ') || (host.last_seen ? '' : 'never connected');

@@ -65,5 +65,15 @@
  * @property {Metrics | null} [metrics]
  * @property {Deployment | null} [deployment] absent where the dashboard does not say
  * @property {Run | null} [run]
+ * @property {Conflict | null} [conflict] where two living machines have its token
+ * @property {string | null} [running] the system that runs, by its store path
+ * @property {string | null} [booted]
+ * @property {string | null} [profile]
+ * @property {string | null} [boot_default] what the boot loader starts
+ * @property {number | null} [running_generation]
+ * @property {string[] | null} [reboot_reasons]
+ *
+ * @typedef {{machine_id?: string | null, boot_id: string, hostname?: string | null, address?: string | null, agent_version?: string | null, last_seen: string, connected: boolean}} Machine
+ * @typedef {{since: string, machines: Machine[]}} Conflict
  */
 export {};

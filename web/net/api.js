@@ -126,6 +126,11 @@ export class Api {
     return this.#request('POST', '/api/commands', { hosts, command, expires: EXPIRES_S, ...(then && { then }) });
   }
 
+  /** Which of two machines with one token is the host. @param {string} host @param {string} boot_id @returns {Promise<void>} */
+  chooseMachine(host, boot_id) {
+    return this.#request('POST', `/api/hosts/${enc(host)}/machine`, { boot_id });
+  }
+
   /** @param {string} host @param {number} limit @param {string} [before] @returns {Promise<{runs: Run[]}>} */
   runs(host, limit, before) {
     const more = before ? `&before=${enc(before)}` : '';

@@ -1,6 +1,7 @@
 /** The buttons of a host: Deploy with a menu of the other commands; Stop takes their place while something runs. */
 
 import { isBusy } from '../model/status.js';
+import { conflictText } from '../model/summary.js';
 import { commandDoing, commandHelp, commandLabel, menuCommands, VIEWER } from '../model/words.js';
 import { h, setAttribute, setHint, setText } from './dom.js';
 import { icon } from './icons.js';
@@ -42,14 +43,15 @@ export class ActionBar extends HTMLElement {
     const busy = isBusy(host.run) && !doing;
     const missing = host.commands?.length ? ['pull', 'switch'].filter((name) => !host.commands?.includes(name)) : [];
     this.#deploy.hidden = this.#menu.hidden = busy;
-    this.#deploy.disabled = Boolean(doing) || missing.length > 0 || actions.forbidden;
+    const refused = actions.forbidden ? VIEWER : host.conflict ? `${conflictText(host)}: choose one first` : '';
+    this.#deploy.disabled = Boolean(doing) || missing.length > 0 || refused !== '';
     this.#deploy.classList.toggle('doing', Boolean(doing));
     setText(this.#deploy, doing ? commandDoing(doing) : commandLabel('deploy'));
     setAttribute(this.#deploy, 'aria-label', doing ? null : `Deploy ${host.id}`);
-    setHint(this.#deploy, actions.forbidden ? VIEWER : missing.length > 0 ? `${host.id} does not offer ${missing.join(' and ')}` : commandHelp('deploy'));
+    setHint(this.#deploy, refused ? refused : missing.length > 0 ? `${host.id} does not offer ${missing.join(' and ')}` : commandHelp('deploy'));
     const items = menuCommands(host.commands).map((name) => ({ name, label: commandLabel(name), help: commandHelp(name), title: `${commandLabel(name)} ${host.id}` }));
-    this.#menu.update(items, Boolean(doing) || actions.forbidden);
-    this.#menu.title = actions.forbidden ? VIEWER : '';
+    this.#menu.update(items, Boolean(doing) || refused !== '');
+    this.#menu.title = refused;
     this.#menu.name = `More commands for ${host.id}`;
     this.refreshStop();
     this.#stop.hidden ||= !busy;

@@ -15,6 +15,8 @@ export class Actions {
   /** Commands that were asked for and not yet answered, by host. @type {Map<string, string>} */
   #pending = new Map();
   #forbidden = false;
+  /** Whether this user decides who comes in. */
+  isAdmin = false;
   /** Runs that were asked to stop, and when. @type {Map<string, number>} */
   #stopping = new Map();
   /** Called when a host's pending command changed, or what may be done to it. @type {(host: string) => void} */

@@ -91,6 +91,7 @@ export class App extends HTMLElement {
     try {
       const { name, role } = await this.#api.me();
       this.#top.who(name);
+      this.#context.actions.isAdmin = role === 'admin';
       this.#context.actions.forbid(role === 'viewer');
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return false;

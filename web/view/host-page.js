@@ -4,8 +4,10 @@ import { age, dateTime, plural, shortRevision } from '../model/format.js';
 import { deploymentOf, hostState, hostWord } from '../model/status.js';
 import { endText, hostText, lastText, skewText } from '../model/summary.js';
 import { ACCESS_PATH, runPath } from '../model/route.js';
+import { bootedText, nextBootText, rebootText, runningGeneration, systemsText } from '../model/systems.js';
 import { RunDetails } from '../net/run-details.js';
 import { ActionBar } from './action-bar.js';
+import { ConflictPanel } from './conflict-panel.js';
 import { h, oncePerFrame, setText } from './dom.js';
 import { notFound } from './nowhere-page.js';
 import { RunList } from './run-list.js';
@@ -13,12 +15,17 @@ import { StateBadge } from './state-badge.js';
 
 /** @typedef {import('../model/types.js').Host} Host */
 
+/** Facts that are shown only where there is something to say. */
+const SOMETIMES = ['Last seen', 'Host name', 'Clock', 'Next boot', 'Booted'];
+
 export class HostPage extends HTMLElement {
   #context;
   #id;
   #state = new StateBadge();
   #text = h('p', { class: 'host-text' });
   #last = h('p', { class: 'host-text' });
+  #systems = h('p', { class: 'host-text alarming', hidden: true });
+  #conflict;
   #details;
   #facts = h('dl', { class: 'host-facts' });
   #actions;
@@ -36,13 +43,15 @@ export class HostPage extends HTMLElement {
     this.#id = id;
     this.#actions = new ActionBar(context, (run) => context.go(runPath(id, run)));
     this.#runs = new RunList(context, id);
+    this.#conflict = new ConflictPanel(context);
     this.#unknown = notFound(`Unknown host “${id}”`, 'Create a token for it under Access, or check the name.', h('a', { href: '/' }, 'Go to the fleet'), ' · ', h('a', { href: ACCESS_PATH }, 'Access'));
     this.#details = new RunDetails(context.api, context.fleet);
   }
 
   connectedCallback() {
     this.#known.append(
-      h('header', { class: 'host-head' }, h('div', { class: 'run-title' }, this.#state, h('h1', {}, this.#id), h('span', { class: 'gap' }), this.#actions), this.#text, this.#last),
+      h('header', { class: 'host-head' }, h('div', { class: 'run-title' }, this.#state, h('h1', {}, this.#id), h('span', { class: 'gap' }), this.#actions), this.#text, this.#systems, this.#last),
+      this.#conflict,
       this.#facts,
       this.#runs,
     );
@@ -81,6 +90,9 @@ export class HostPage extends HTMLElement {
     if (deployment && !details) this.#details.want(host.id, deployment.run_id);
     setText(this.#text, hostText(host, clock, details));
     this.#text.classList.toggle('failed', hostState(host) === 'failed');
+    this.#conflict.update(host);
+    setText(this.#systems, systemsText(host));
+    this.#systems.hidden = systemsText(host) === '';
     const beside = lastText(host, clock);
     setText(this.#last, beside.text && `Last run: ${beside.text}${beside.reason && ` · ${beside.reason}`}`);
     this.#actions.update(host);
@@ -97,12 +109,14 @@ export class HostPage extends HTMLElement {
       ['Host name', host.hostname !== host.id ? host.hostname : null],
       ['Contact', host.online ? 'connected' : host.last_seen ? age(clock.now() - Date.parse(host.last_seen)) : 'never'],
       ['Deployed', deployedText(host, clock)],
-      ['Generation', host.generation?.toString()],
+      ['Generation', runningGeneration(host)?.toString()],
+      ['Next boot', nextBootText(host)],
+      ['Booted', bootedText(host)],
       ['Configuration', host.revision && shortRevision(host.revision) + (host.behind ? `, ${plural(host.behind, 'commit')} ahead of the running system` : '')],
       ['NixOS', host.os_version],
       ['nixpkgs', host.nixpkgs_version],
       ['Kernel', host.kernel],
-      ['Reboot', host.reboot_required == null ? null : host.reboot_required ? 'needed' : 'not needed'],
+      ['Reboot', rebootText(host)],
       ['Clock', skewText(host)],
       ['Agent', host.agent_version],
       ['CPU', percent(m?.cpu)],
@@ -115,9 +129,9 @@ export class HostPage extends HTMLElement {
     for (const [i, [name, value]] of facts.entries()) {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
       setText(/** @type {Element} */ (entry.lastElementChild), value || '–');
-      /** @type {HTMLElement} */ (entry).hidden = (name === 'Last seen' || name === 'Host name' || name === 'Clock') && !value;
+      /** @type {HTMLElement} */ (entry).hidden = SOMETIMES.includes(name ?? '') && !value;
       entry.classList.toggle('unknown', !value);
-      entry.classList.toggle('alarming', Boolean(value) && (name === 'Clock' || value === 'needed'));
+      entry.classList.toggle('alarming', Boolean(value) && (name === 'Clock' || name === 'Next boot' || Boolean(value?.startsWith('needed'))));
       entry.classList.toggle('wide', name === 'System');
     }
   }

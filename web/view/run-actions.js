@@ -2,7 +2,7 @@
 
 import { runPath } from '../model/route.js';
 import { isBusy } from '../model/status.js';
-import { commandText } from '../model/summary.js';
+import { commandText, conflictText } from '../model/summary.js';
 import { commandLabel, VIEWER } from '../model/words.js';
 import { h, setAttribute, setHint } from './dom.js';
 import { icon } from './icons.js';
@@ -90,6 +90,7 @@ export class RunActions extends HTMLElement {
       actions.forbidden ? VIEWER
       : !host ? `${run.host_id} is no longer a host of this dashboard`
       : !offers ? `${run.host_id} does not offer ${name}`
+      : host.conflict ? `${conflictText(host)}: choose one first`
       : isBusy(host.run) || actions.pending(run.host_id) ? `${run.host_id} is busy. Wait for its run, or stop it.`
       : '';
     this.#again.disabled = why !== '';
