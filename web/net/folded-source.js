@@ -55,6 +55,16 @@ export class FoldedSource {
     return this.#whole.problem;
   }
 
+  /** That the log was removed, in words; empty while it is there. */
+  get gone() {
+    return this.#whole.gone;
+  }
+
+  /** Finds out whether a log without lines was removed. */
+  check() {
+    return this.#whole.check();
+  }
+
   /** How many lines there are, folded or not. */
   get lineTotal() {
     return this.#whole.model.total;

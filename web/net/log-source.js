@@ -2,6 +2,7 @@
 
 import { LogModel, PAGE_LINES } from '../model/log.js';
 import { lineKind } from '../model/line-kind.js';
+import { ApiError } from './api.js';
 
 /** @typedef {import('../model/types.js').Line} Line */
 
@@ -10,7 +11,16 @@ const MAX_FETCHES = 2;
 const MAX_WANTED = 4;
 const RETRY_MS = 2000;
 
+/** The answer to who asks for lines of a log that was removed. */
+const GONE = 410;
+const GONE_TEXT = 'The log of this run is no longer on the dashboard';
+
 const none = () => 0;
+
+/** Whether an error says that a log was removed: to ask again is of no use. @param {unknown} error */
+export function isGone(error) {
+  return error instanceof ApiError && error.status === GONE;
+}
 
 export class LogSource {
   model = new LogModel();
@@ -18,6 +28,8 @@ export class LogSource {
   ready = false;
   /** What is wrong with the log, in words, or empty. */
   problem = '';
+  /** That the log was removed, in words; empty while it is there. */
+  gone = '';
   /** Called when the model or `problem` changed, with what counts the errors among new lines at the end. */
   onChange = (/** @type {() => number} */ _countErrors) => {};
 
@@ -53,11 +65,21 @@ export class LogSource {
 
   /** Fetches what is missing between two lines. @param {number} first @param {number} end exclusive */
   need(first, end) {
+    if (this.gone) return;
     for (const page of this.model.holes(first, end)) {
       if (!this.#fetching.has(page) && !this.#wanted.includes(page)) this.#wanted.push(page);
     }
     this.#wanted.splice(0, this.#wanted.length - MAX_WANTED);
     this.#pump();
+  }
+
+  /** Asks for the first line, where it is odd that there are none. */
+  async check() {
+    try {
+      await this.#api.lines(this.#host, this.#run, 0, 1);
+    } catch (error) {
+      this.#failedWith(error);
+    }
   }
 
   /** Lines to copy, held or not. @param {number} first @param {number} end exclusive @returns {Promise<Line[]>} */
@@ -85,6 +107,19 @@ export class LogSource {
   #failed(detail) {
     this.problem = detail;
     this.onChange(none);
+    void this.check();
+  }
+
+  /** @param {unknown} error */
+  #failedWith(error) {
+    this.problem = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof ApiError) || !isGone(error) || this.#closed) return;
+    if (error.message === error.title) this.problem = GONE_TEXT;
+    this.gone = this.problem;
+    this.ready = true;
+    this.#wanted = [];
+    this.#unsubscribe();
+    this.onChange(none);
   }
 
   #pump() {
@@ -106,8 +141,8 @@ export class LogSource {
       if (answer.lines.length > 0) this.model.put(answer.first, answer.lines);
       this.problem = '';
     } catch (error) {
-      this.problem = error instanceof Error ? error.message : String(error);
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      this.#failedWith(error);
+      if (!this.gone) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     } finally {
       this.#fetching.delete(page);
     }

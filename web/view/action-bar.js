@@ -49,7 +49,7 @@ export class ActionBar extends HTMLElement {
     setText(this.#deploy, doing ? commandDoing(doing) : commandLabel('deploy'));
     setAttribute(this.#deploy, 'aria-label', doing ? null : `Deploy ${host.id}`);
     setHint(this.#deploy, refused ? refused : missing.length > 0 ? `${host.id} does not offer ${missing.join(' and ')}` : commandHelp('deploy'));
-    const items = menuCommands(host.commands).map((name) => ({ name, label: commandLabel(name), help: commandHelp(name), title: `${commandLabel(name)} ${host.id}` }));
+    const items = menuCommands(host.commands).map((name) => ({ name, label: commandLabel(name), help: commandHelp(name), of: host.id }));
     this.#menu.update(items, Boolean(doing) || refused !== '');
     this.#menu.title = refused;
     this.#menu.name = `More commands for ${host.id}`;

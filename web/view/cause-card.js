@@ -4,6 +4,7 @@ import { stripAnsi } from '../model/ansi.js';
 import { quote, rangeOf } from '../model/cause.js';
 import { count } from '../model/format.js';
 import { shortPaths } from '../model/summary.js';
+import { isGone } from '../net/log-source.js';
 import { copyText } from './clipboard.js';
 import { h } from './dom.js';
 
@@ -66,7 +67,7 @@ export class CauseCard extends HTMLElement {
     } catch (error) {
       // It is asked again a few times, ever later, and when the card is opened the next time.
       this.#asked = false;
-      this.#failures++;
+      this.#failures = isGone(error) ? MAX_TRIES : this.#failures + 1;
       if (this.#failures < MAX_TRIES) setTimeout(() => this.isConnected && this.#show(), 2 ** this.#failures * (750 + 500 * Math.random()));
       const detail = error instanceof Error ? error.message : String(error);
       this.#body.replaceChildren(h('p', { class: 'quiet' }, `Its lines could not be read: ${detail}`), this.#buttons(range.line));

@@ -88,7 +88,7 @@ export class HostPage extends HTMLElement {
     const deployment = deploymentOf(host);
     const details = fleet.deployed(host);
     if (deployment && !details) this.#details.want(host.id, deployment.run_id);
-    setText(this.#text, hostText(host, clock, details));
+    setText(this.#text, host.conflict ? '' : hostText(host, clock, details));
     this.#text.classList.toggle('failed', hostState(host) === 'failed');
     this.#conflict.update(host);
     setText(this.#systems, systemsText(host));

@@ -61,6 +61,8 @@ export class LogPanel extends HTMLElement {
   #errors;
   #marks;
   #causes = '';
+  /** Whether it was asked why the log has no lines. */
+  #checked = false;
   #lookedAt = -1;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -75,6 +77,7 @@ export class LogPanel extends HTMLElement {
   #errorTools = h('span', { class: 'tools' }, this.#errorCount, tool('↑', 'Previous error (E)', () => this.step(this.#errors, -1)), tool('↓', 'Next error (e)', () => this.step(this.#errors, 1)));
   #derivations;
   #info = h('span', { class: 'log-info' });
+  #downloads = h('span', { class: 'tools' });
   #toolbar;
 
   /**
@@ -102,12 +105,13 @@ export class LogPanel extends HTMLElement {
       this.pick(name);
       this.view.scroller.focus();
     });
+    this.#downloads.append(download('txt'), download('json'));
     this.#toolbar = h(
       'div',
       { class: 'log-toolbar', role: 'group', 'aria-label': 'Tools of the log' },
       this.#follow, tool('Search', 'Search the whole log (/)', () => this.openSearch()), this.#errorTools,
       this.#wrap, this.#times, this.#derivations, h('span', { class: 'gap' }), this.#info,
-      tool('Copy', 'Copy the whole log as text', () => void this.#copyAll()), download('txt'), download('json'),
+      tool('Copy', 'Copy the whole log as text', () => void this.#copyAll()), this.#downloads,
       !linked && h('span', { class: 'print' }, tool('Print', `Print the log, its last ${count(MAX_PRINTED)} lines at most (Ctrl P)`, () => void this.print())),
       tool('Full screen', 'Show only the log', () => void this.#fullScreen()),
       linked && h('a', { class: 'tool', href: runPath(run.host_id, run.run_id), title: 'The page of this run' }, 'Open run →'),
@@ -130,7 +134,10 @@ export class LogPanel extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount === 0) this.append(this.#toolbar, this.#find, this.#folds, h('div', { class: 'log-body' }, this.view, this.#map));
     const { view } = this;
-    view.onChange = () => this.#drawTools();
+    view.onChange = () => {
+      this.#drawTools();
+      this.#checkSoon(this.#run);
+    };
     view.onView = () => {
       this.#drawMap();
       this.#folds.draw();
@@ -177,8 +184,17 @@ export class LogPanel extends HTMLElement {
     this.#takeCauses(run);
     this.#folds.setPhases(phaseRows(run, 0));
     this.#drawTools();
-    const empty = run.status === 'queued' ? 'Not started. Its output will appear here.' : isBusy(run) ? 'No output yet.' : 'This run has no output.';
+    const empty = this.#source?.gone ? this.#source.gone : run.status === 'queued' ? 'Not started. Its output will appear here.' : isBusy(run) ? 'No output yet.' : 'This run has no output.';
+    this.#checkSoon(run);
     this.view.describe(`Log of ${run.command} on ${run.host_id}`, run.started ?? null, isBusy(run) || run.status === 'lost', empty);
+  }
+
+  /** A run that had output has a log, or had one. @param {Run} run */
+  #checkSoon(run) {
+    const source = this.#source;
+    if (this.#checked || !source?.ready || source.lineTotal > 0 || !run.lines || isBusy(run)) return;
+    this.#checked = true;
+    void source.check().then(() => this.isConnected && this.update(this.#run));
   }
 
   /** Once a run tells why it failed, that counts and not what its lines look like. @param {Run} run */
@@ -404,8 +420,10 @@ export class LogPanel extends HTMLElement {
     const host = this.#context.fleet.hosts.get(this.#run.host_id);
     const lost = this.#run.status === 'running' && host && !host.online;
     const picked = this.#picked ? this.#picked.problem || `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
-    setText(this.#info, lost ? 'No contact · it may still be running' : picked || linesText(this.#run, this.#source?.lineTotal ?? 0));
-    this.#info.classList.toggle('lost', Boolean(lost));
+    const gone = this.#source?.gone ?? '';
+    this.#downloads.hidden = gone !== '';
+    setText(this.#info, gone ? gone : lost ? 'No contact · it may still be running' : picked || linesText(this.#run, this.#source?.lineTotal ?? 0));
+    this.#info.classList.toggle('lost', Boolean(lost || gone));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));
     const zone = zoneText(this.#run.started ?? new Date());
@@ -428,7 +446,7 @@ export class LogPanel extends HTMLElement {
   /** Searches again what has grown since. */
   #lookSoon() {
     const total = this.#source?.lineTotal ?? 0;
-    if (this.#timer || total === this.#lookedAt || !this.#source?.ready) return;
+    if (this.#source?.gone || this.#timer || total === this.#lookedAt || !this.#source?.ready) return;
     this.#timer = setTimeout(async () => {
       const began = Date.now();
       this.#lookedAt = this.#source?.lineTotal ?? 0;

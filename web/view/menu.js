@@ -2,7 +2,7 @@
 
 import { h, setAttribute, setText } from './dom.js';
 
-/** `title` is the whole name for assistive tools, where `label` says it only in its place. @typedef {{name: string, label: string, help: string, title?: string}} Item */
+/** `of` is what it is about, for assistive tools: on screen the place says so. @typedef {{name: string, label: string, help: string, of?: string}} Item */
 
 const MARGIN = 8;
 
@@ -62,13 +62,13 @@ export class Menu extends HTMLElement {
   }
 
   /** @param {Item} item */
-  #item({ name, label, help, title }) {
+  #item({ name, label, help, of }) {
     const act = () => {
       this.#list.hidePopover();
       this.#choose(name);
     };
-    const attributes = { type: 'button', role: 'menuitem', 'data-command': name, 'aria-label': title, onclick: act };
-    return h('button', attributes, h('span', {}, label), help && h('small', {}, help));
+    const attributes = { type: 'button', role: 'menuitem', 'data-command': name, onclick: act };
+    return h('button', attributes, h('span', {}, label, of && h('span', { class: 'unseen' }, ` ${of}`)), ' ', help && h('small', {}, help));
   }
 
   #toggle() {

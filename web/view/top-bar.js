@@ -25,6 +25,7 @@ export class TopBar extends HTMLElement {
 
   connectedCallback() {
     if (this.childElementCount > 0) return;
+    this.setAttribute('role', 'banner');
     const brand = h('a', { class: 'brand', href: '/' }, h('img', { src: '/icons/brand.svg', alt: '', width: 22, height: 22 }), 'Switchyard');
     this.append(brand, this.#trail, h('span', { class: 'gap' }), this.#me, ...this.#tools, this.#signOut);
   }
