@@ -8,6 +8,8 @@ const LINE_PIXELS = 20;
 const FRICTION = 0.996;
 /** Slower than this, in pixels a ms, it stands. */
 const MIN_SPEED = 0.05;
+/** Events that come late come together, and are no faster finger, in pixels a ms. */
+const MAX_SPEED = 10;
 /** A finger that rested for so long lets go without a push, in ms. */
 const REST_MS = 60;
 
@@ -28,7 +30,7 @@ export function watchTouch(view, signal) {
     event.preventDefault();
     const now = performance.now();
     const pixels = finger.y - touch.clientY;
-    finger = { y: touch.clientY, at: now, speed: pixels / Math.max(1, now - finger.at) };
+    finger = { y: touch.clientY, at: now, speed: Math.max(-MAX_SPEED, Math.min(MAX_SPEED, pixels / Math.max(1, now - finger.at))) };
     move(pixels);
   }, { passive: false, signal });
   scroller.addEventListener('touchend', () => {

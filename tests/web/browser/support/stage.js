@@ -5,8 +5,9 @@
 /** @typedef {import('../../../../web/model/types.js').Run} Run */
 
 /**
- * `runs` are known besides those of the hosts, `lines` stand in every log, `role` is of who looks.
- * @typedef {{hosts: Host[], runs?: Run[], lines?: string[], role?: string, answer?: (path: string, method: string, body: any) => {status: number, json: unknown} | null}} Play
+ * `runs` are known besides those of the hosts, `lines` stand in every log, or so `many` that are made when they are
+ * asked for, `role` is of who looks.
+ * @typedef {{hosts: Host[], runs?: Run[], lines?: string[], many?: number, role?: string, answer?: (path: string, method: string, body: any) => {status: number, json: unknown} | null}} Play
  */
 
 const TIME = new Date().toISOString();
@@ -43,32 +44,39 @@ export class Stage {
     socket.onMessage((text) => {
       const { type, sub, host_id, run_id, from } = JSON.parse(String(text));
       if (type !== 'subscribe') return;
-      const lines = this.#lines;
-      const first = from < 0 ? Math.max(0, lines.length + from) : from;
+      const total = this.#total;
+      const first = from < 0 ? Math.max(0, total + from) : from;
       socket.send(JSON.stringify([
-        { type: 'subscribed', sub, host_id, run_id, from: first, total: lines.length },
-        { type: 'command_output', sub, host_id, run_id, seq: first, lines: lines.slice(first) },
+        { type: 'subscribed', sub, host_id, run_id, from: first, total },
+        { type: 'command_output', sub, host_id, run_id, seq: first, lines: this.#lines(first, total) },
       ]));
     });
   }
 
-  get #lines() {
-    return (this.#play.lines ?? []).map((line) => ({ line, timestamp: TIME, is_error: true }));
+  get #total() {
+    return this.#play.many ?? this.#play.lines?.length ?? 0;
+  }
+
+  /** @param {number} from @param {number} to exclusive */
+  #lines(from, to) {
+    const { many, lines = [] } = this.#play;
+    const line = (/** @type {number} */ seq) => (many === undefined ? lines[seq] : `line ${seq + 1}`);
+    return Array.from({ length: Math.max(0, Math.min(to, this.#total) - from) }, (_, i) => ({ line: line(from + i), timestamp: TIME, is_error: true }));
   }
 
   /** @param {import('playwright-core').Route} route */
   async #request(route) {
     const request = route.request();
-    const { pathname } = new URL(request.url());
+    const { pathname, searchParams } = new URL(request.url());
     const method = request.method();
     const body = method === 'GET' ? null : request.postDataJSON();
     if (body) this.asked.push({ path: pathname, body });
-    const { status, json } = this.#play.answer?.(pathname, method, body) ?? this.#answer(pathname, body);
+    const { status, json } = this.#play.answer?.(pathname, method, body) ?? this.#answer(pathname, body, searchParams);
     await route.fulfill({ status, json });
   }
 
-  /** @param {string} path @param {any} body @returns {{status: number, json: unknown}} */
-  #answer(path, body) {
+  /** @param {string} path @param {any} body @param {URLSearchParams} query @returns {{status: number, json: unknown}} */
+  #answer(path, body, query) {
     const { hosts, runs = [], role = 'operator' } = this.#play;
     if (path === '/api/me') return { status: 200, json: { name: 'ada', role, via: 'session', hosts: '*', expires: null } };
     if (path === '/api/tokens') return { status: 200, json: { tokens: hosts.map(token), uses_since: TIME } };
@@ -78,7 +86,10 @@ export class Stage {
     const [, id, what, run_id, more] = path.match(/^\/api\/hosts\/([^/]+)(?:\/([^/]+)(?:\/([^/]+)(?:\/([^/]+))?)?)?$/) ?? [];
     const all = [...runs, ...hosts.flatMap(({ run }) => run ?? [])].filter(({ host_id }) => host_id === decodeURIComponent(id ?? ''));
     if (what === 'command') return { status: 202, json: { run_id: `2026-01-02T10-00-00-${body.command}`, host_id: id, command: body.command, status: 'queued' } };
-    if (more === 'lines') return { status: 200, json: { first: 0, total: this.#lines.length, lines: this.#lines.map((line, seq) => ({ seq, ...line })) } };
+    if (more === 'lines') {
+      const first = Number(query.get('from') ?? 0);
+      return { status: 200, json: { first, total: this.#total, lines: this.#lines(first, first + Number(query.get('limit') ?? 1000)).map((line, i) => ({ seq: first + i, ...line })) } };
+    }
     if (more === 'search') return { status: 200, json: { total: 0, matches: [] } };
     const run = all.find((one) => one.run_id === run_id);
     if (run) return { status: 200, json: run };
