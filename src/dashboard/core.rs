@@ -6,6 +6,7 @@ use super::disk_work::DiskWork;
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::Health;
 use super::intake::HostRuns;
+use super::log_access::IndexMender;
 use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish};
 use super::syncer::Syncer;
 use crate::lifecycle::{Guests, Shutdown};
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) writes: DiskWork,
     /// Reads of logs for browsers.
     pub(crate) reads: DiskWork,
+    /// Makes lost indexes anew.
+    pub(super) mender: IndexMender,
     slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
 }
 
@@ -84,7 +87,7 @@ impl Core {
         shutdown: Shutdown,
         clock: Arc<ClockTrust>,
     ) -> Self {
-        let (fleet, counters, guests, writes, reads, slots) = Default::default();
+        let (fleet, counters, guests, writes, reads, mender, slots) = Default::default();
         Self {
             fleet,
             state,
@@ -98,6 +101,7 @@ impl Core {
             clock,
             writes,
             reads,
+            mender,
             slots,
         }
     }

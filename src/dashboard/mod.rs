@@ -20,6 +20,7 @@ mod fuzz_tests;
 mod health;
 mod intake;
 mod live;
+mod log_access;
 mod problem;
 mod rates;
 mod retention;

@@ -1,6 +1,7 @@
 //! Errors as HTTP tells them: `application/problem+json` (RFC 9457), in one place.
 
 use super::auth::GrantError;
+use super::log_access::LogAccessError;
 use crate::runlog::LogError;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -49,6 +50,11 @@ impl Problem {
     /// 404: there is no such thing.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 410: there was such a thing, and it will not come back by itself.
+    pub(crate) fn gone(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, detail)
     }
 
     /// 421: sent to a name that is not ours.
@@ -169,6 +175,19 @@ impl From<QueryRejection> for Problem {
 impl From<PathRejection> for Problem {
     fn from(_: PathRejection) -> Self {
         Self::not_found("there is no such host or run")
+    }
+}
+
+impl From<LogAccessError> for Problem {
+    fn from(error: LogAccessError) -> Self {
+        match error {
+            LogAccessError::Gone(_) => Self::gone(error.to_string()),
+            LogAccessError::Mending(_) | LogAccessError::Ending => {
+                Self::unavailable(error.to_string())
+            }
+            LogAccessError::Log(error) => error.into(),
+            LogAccessError::State(error) => Self::internal(&error),
+        }
     }
 }
 

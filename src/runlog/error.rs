@@ -37,9 +37,14 @@ impl LogError {
         move |source| Self::Io { what, path, source }
     }
 
-    /// Whether somebody took the log away while it was written.
-    pub fn is_displaced(&self) -> bool {
-        matches!(self, Self::Displaced(_))
+    /// Whether nothing can be read of the log because its file is gone, or empty.
+    pub fn is_gone(&self) -> bool {
+        self.is_not_found() || matches!(self, Self::NoHeader(_))
+    }
+
+    /// Whether the index may be to blame, and be made anew.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
     }
 
     /// Whether there is no such log.

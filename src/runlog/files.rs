@@ -35,6 +35,18 @@ pub(super) struct Extent {
 }
 
 impl Files {
+    /// These two, with their names.
+    pub(super) fn of((log, log_path): (File, PathBuf), (idx, idx_path): (File, PathBuf)) -> Self {
+        Self {
+            log,
+            idx,
+            log_path,
+            idx_path,
+            named: AtomicBool::new(false),
+            ends: Default::default(),
+        }
+    }
+
     /// A new log that holds this much of a header. Half a log is none: where it cannot be written nothing is left.
     pub(super) fn create(dir: &Path, run_id: &RunId, header: &str) -> Result<Self, LogError> {
         let (log_path, idx_path) = paths(dir, run_id);
@@ -50,14 +62,8 @@ impl Files {
             .create(true)
             .truncate(true)
             .open(&idx_path);
-        let files = Self {
-            log,
-            idx: idx.map_err(LogError::io("create", &idx_path))?,
-            log_path,
-            idx_path,
-            named: AtomicBool::new(false),
-            ends: Default::default(),
-        };
+        let idx = idx.map_err(LogError::io("create", &idx_path))?;
+        let files = Self::of((log, log_path), (idx, idx_path));
         files.begin(header).inspect_err(|_| {
             let _ = std::fs::remove_file(&files.log_path);
             let _ = std::fs::remove_file(&files.idx_path);
@@ -92,14 +98,8 @@ impl Files {
             .truncate(false)
             .mode(0o600)
             .open(&idx_path);
-        Ok(Self {
-            log,
-            idx: idx.map_err(LogError::io("open", &idx_path))?,
-            log_path,
-            idx_path,
-            named: AtomicBool::new(false),
-            ends: Default::default(),
-        })
+        let idx = idx.map_err(LogError::io("open", &idx_path))?;
+        Ok(Self::of((log, log_path), (idx, idx_path)))
     }
 
     /// Where the text of line `seq` begins.

@@ -20,6 +20,7 @@ pub use error::LogError;
 pub use files::SyncHandle;
 pub use head::{Footer, Header, RunMeta, RunResult};
 pub use reader::{Batch, LineRef, LogReader};
+pub use recovery::rebuild_index;
 pub use writer::{LogWriter, STAMP_BYTES};
 
 use crate::protocol::RunId;

@@ -1,13 +1,12 @@
 use super::files::{Files, index_offset, read_at};
 use super::head::{Footer, Header};
 use super::record::{Head, RECORD_BYTES, Record};
-use super::recovery::{read_footer, read_header};
+use super::recovery::{is_line_at, read_footer, read_header};
 use super::writer::STAMP_BYTES;
 use super::{LogError, paths, place};
 use crate::protocol::{RunId, Seq, Timestamp};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 /// Reads a log, while it grows or afterwards, from any place in constant time.
 #[derive(Debug)]
@@ -90,14 +89,7 @@ impl LogReader {
             file.map_err(LogError::io("open", path))
         };
         let (log, idx) = (open(&log_path)?, open(&idx_path)?);
-        let files = Files {
-            log,
-            idx,
-            log_path,
-            idx_path,
-            named: AtomicBool::new(false),
-            ends: Default::default(),
-        };
+        let files = Files::of((log, log_path), (idx, idx_path));
         let (header, body_start) = read_header(&files)?;
         let mut head = [0; RECORD_BYTES];
         let got =
@@ -226,6 +218,22 @@ impl LogReader {
         let total = self.total()?;
         let footer = read_footer(&self.files, self.end_of_lines(total)?)?;
         Ok(footer.filter(|footer| footer.result.lines == total))
+    }
+
+    /// Whether the index of a log that nobody writes any more goes as far as its lines do.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub fn is_index_whole(&self) -> Result<bool, LogError> {
+        if self.footer()?.is_some() {
+            return Ok(true);
+        }
+        let log = self.files.log.metadata();
+        let length = log
+            .map_err(LogError::io("read", &self.files.log_path))?
+            .len();
+        let end = self.end_of_lines(self.total()?)?;
+        Ok((self.body_start..=length).contains(&end) && !is_line_at(&self.files, end)?)
     }
 
     /// Where the lines begin and end that there are now, in bytes of the log's text.

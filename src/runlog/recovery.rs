@@ -1,13 +1,14 @@
 //! Brings a log that was left in the middle into order.
 
-use super::LogError;
 use super::files::{Extent, Files, index_offset, read_at};
 use super::head::{Footer, Header, MAX_FOOTER_BYTES, MAX_HEAD_BYTES};
 use super::record::{Head, RECORD_BYTES, Record, is_sealed};
 use super::writer::STAMP_BYTES;
-use crate::protocol::{MAX_LINE_BYTES, Timestamp};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use super::{LogError, paths, place};
+use crate::protocol::{MAX_LINE_BYTES, RunId, Timestamp};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 
 const LONGEST: u64 = (STAMP_BYTES + MAX_LINE_BYTES + 1) as u64;
 const DAY_MS: i64 = 86_400_000;
@@ -122,32 +123,36 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<bool> {
 
 /// Makes the index anew: the times are good to the second, the streams are unknown.
 fn rebuild(files: &Files, body_start: u64, started: Timestamp) -> Result<Extent, LogError> {
-    let read = |source| LogError::io("read", &files.log_path)(source);
+    begin_index(files, body_start)?;
+    let begin = Extent {
+        seq: 0,
+        errors: 0,
+        end: body_start,
+    };
+    index_lines(files, begin, started.millis())
+}
+
+/// An index without lines, which says of itself that it was made anew.
+fn begin_index(files: &Files, body_start: u64) -> Result<(), LogError> {
     let write = |source| LogError::io("write", &files.idx_path)(source);
-    let mut log = BufReader::with_capacity(1 << 18, &files.log);
-    log.seek(SeekFrom::Start(body_start)).map_err(read)?;
     let head = Head {
         rebuilt: true,
         body_start: u32::try_from(body_start).unwrap_or(u32::MAX),
     };
     files.idx.set_len(0).map_err(write)?;
-    files.idx.write_all_at(&head.encode(), 0).map_err(write)?;
+    files.idx.write_all_at(&head.encode(), 0).map_err(write)
+}
 
-    let mut found = Extent {
-        seq: 0,
-        errors: 0,
-        end: body_start,
-    };
-    let (mut line, mut records, mut stored) = (Vec::new(), Vec::new(), 0);
-    let mut clock = started.millis();
+/// Adds records of the lines that stand behind `found`; the one before them was written at about `clock`.
+fn index_lines(files: &Files, mut found: Extent, mut clock: i64) -> Result<Extent, LogError> {
+    let read = |source| LogError::io("read", &files.log_path)(source);
+    let write = |source| LogError::io("write", &files.idx_path)(source);
+    let mut log = BufReader::with_capacity(1 << 18, &files.log);
+    log.seek(SeekFrom::Start(found.end)).map_err(read)?;
+    let (mut line, mut records, mut stored) = (Vec::new(), Vec::new(), found.seq);
     loop {
-        line.clear();
-        log.by_ref()
-            .take(LONGEST)
-            .read_until(b'\n', &mut line)
-            .map_err(read)?;
-        let time_of_day = parse_stamp(&line).filter(|_| std::str::from_utf8(&line).is_ok());
-        if let (Some(time_of_day), Some(b'\n')) = (time_of_day, line.last()) {
+        let time_of_day = next_line(&mut log, &mut line).map_err(read)?;
+        if let Some(time_of_day) = time_of_day {
             clock = after(clock, time_of_day);
             found.end += line.len() as u64;
             found.seq += 1;
@@ -158,8 +163,7 @@ fn rebuild(files: &Files, body_start: u64, started: Timestamp) -> Result<Extent,
             };
             records.extend_from_slice(&record.encode(&line));
         }
-        let over = time_of_day.is_none() || line.last() != Some(&b'\n');
-        if over || records.len() >= 1 << 16 {
+        if time_of_day.is_none() || records.len() >= 1 << 16 {
             files
                 .idx
                 .write_all_at(&records, index_offset(stored))
@@ -167,10 +171,89 @@ fn rebuild(files: &Files, body_start: u64, started: Timestamp) -> Result<Extent,
             records.clear();
             stored = found.seq;
         }
-        if over {
+        if time_of_day.is_none() {
             return Ok(found);
         }
     }
+}
+
+/// Reads the next line of output, and gives its time of day in milliseconds; none where there is no whole line.
+fn next_line(log: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Option<i64>> {
+    line.clear();
+    log.by_ref().take(LONGEST).read_until(b'\n', line)?;
+    let is_whole = line.last() == Some(&b'\n') && std::str::from_utf8(line).is_ok();
+    Ok(parse_stamp(line).filter(|_| is_whole))
+}
+
+/// Whether a whole line of output stands at `offset`.
+pub(super) fn is_line_at(files: &Files, offset: u64) -> Result<bool, LogError> {
+    let read = |source| LogError::io("read", &files.log_path)(source);
+    let mut log = BufReader::new(&files.log);
+    log.seek(SeekFrom::Start(offset)).map_err(read)?;
+    let found = next_line(&mut log, &mut Vec::new()).map_err(read)?;
+    Ok(found.is_some())
+}
+
+/// Makes the index of a log that nobody writes anew, beside the old one, whose place it then takes. Records that check
+/// out are kept; the log itself is not touched.
+///
+/// # Errors
+/// When there is no such log, its header is not whole, or the file system refuses.
+pub fn rebuild_index(dir: &Path, run_id: &RunId) -> Result<(), LogError> {
+    let (log_path, idx_path) = paths(dir, run_id);
+    place::look_at(dir)?;
+    let new_path = idx_path.with_extension("idx.new");
+    let log = place::options().read(true).open(&log_path);
+    let log = log.map_err(LogError::io("open", &log_path))?;
+    let old_log = log.try_clone().map_err(LogError::io("open", &log_path))?;
+    let old = place::options().read(true).open(&idx_path).ok();
+    let mut options = place::options();
+    options.read(true).write(true).create(true).truncate(true);
+    let new = options.mode(0o600).open(&new_path);
+    let new = new.map_err(LogError::io("create", &new_path))?;
+    let new = Files::of((log, log_path.clone()), (new, new_path.clone()));
+    let old = old.map(|old| Files::of((old_log, log_path), (old, idx_path.clone())));
+    let made = fill_anew(&new, old.as_ref()).and_then(|()| {
+        let synced = new.idx.sync_data();
+        synced.map_err(LogError::io("sync", &new_path))?;
+        std::fs::rename(&new_path, &idx_path).map_err(LogError::io("write", &idx_path))
+    });
+    made.inspect_err(|_| {
+        let _ = std::fs::remove_file(&new_path);
+    })
+}
+
+/// Writes an index for all lines of the log, beginning with what checks out in the old one.
+fn fill_anew(new: &Files, old: Option<&Files>) -> Result<(), LogError> {
+    let (header, body_start) = read_header(new)?;
+    begin_index(new, body_start)?;
+    let (mut begin, mut clock) = (
+        Extent {
+            seq: 0,
+            errors: 0,
+            end: body_start,
+        },
+        header.meta.started.millis(),
+    );
+    if let Some(old) = old {
+        begin = check(old, body_start)?;
+        let read = |source| LogError::io("read", &old.idx_path)(source);
+        let mut record = [0; RECORD_BYTES];
+        let mut from = BufReader::with_capacity(1 << 18, &old.idx);
+        from.seek(SeekFrom::Start(RECORD_BYTES as u64))
+            .map_err(read)?;
+        let mut to = BufWriter::with_capacity(1 << 18, &new.idx);
+        to.seek(SeekFrom::Start(RECORD_BYTES as u64))
+            .map_err(read)?;
+        for _ in 0..begin.seq {
+            from.read_exact(&mut record).map_err(read)?;
+            let written = to.write_all(&record);
+            written.map_err(LogError::io("write", &new.idx_path))?;
+            clock = Record::decode(&record).at.millis();
+        }
+        to.flush().map_err(LogError::io("write", &new.idx_path))?;
+    }
+    index_lines(new, begin, clock).map(|_| ())
 }
 
 /// Milliseconds of the day at the beginning of a line of output.

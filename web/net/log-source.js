@@ -9,7 +9,9 @@ import { ApiError } from './api.js';
 /** Fetches at one time, and how many wait; older wishes are forgotten, for the reader has scrolled on. */
 const MAX_FETCHES = 2;
 const MAX_WANTED = 4;
+/** After an answer without the lines that were asked for, or none: the first pause, and the longest. */
 const RETRY_MS = 2000;
+const MAX_RETRY_MS = 60_000;
 
 /** The answer to who asks for lines of a log that was removed. */
 const GONE = 410;
@@ -41,6 +43,8 @@ export class LogSource {
   #wanted = [];
   /** @type {Set<number>} */
   #fetching = new Set();
+  /** Pages that could not be had, until when they are not asked for again, and how long the pause was. @type {Map<number, {until: number, pause: number}>} */
+  #paused = new Map();
   #closed = false;
 
   /** @param {import('./socket.js').Socket} socket @param {import('./api.js').Api} api @param {string} host @param {string} run */
@@ -67,6 +71,7 @@ export class LogSource {
   need(first, end) {
     if (this.gone) return;
     for (const page of this.model.holes(first, end)) {
+      if ((this.#paused.get(page)?.until ?? 0) > Date.now()) continue;
       if (!this.#fetching.has(page) && !this.#wanted.includes(page)) this.#wanted.push(page);
     }
     this.#wanted.splice(0, this.#wanted.length - MAX_WANTED);
@@ -91,6 +96,7 @@ export class LogSource {
   /** @param {{total: number}} message */
   #subscribed({ total }) {
     this.problem = '';
+    this.#paused.clear();
     this.ready = true;
     this.model.setTotal(total);
     this.onChange(none);
@@ -130,6 +136,18 @@ export class LogSource {
     }
   }
 
+  /** Does not ask for a page again for a while, longer each time. @param {number} page */
+  #pause(page) {
+    const before = this.#paused.get(page)?.pause;
+    const pause = before === undefined ? RETRY_MS : Math.min(before * 2, MAX_RETRY_MS);
+    // Many pages may have lost the same log: they do not come back at the same moment.
+    const wait = pause * (1 + Math.random() / 4);
+    this.#paused.set(page, { until: Date.now() + wait, pause });
+    setTimeout(() => {
+      if (!this.#closed && !this.gone) this.onChange(none);
+    }, wait + 1);
+  }
+
   /** @param {number} page */
   async #fetch(page) {
     this.#fetching.add(page);
@@ -138,11 +156,16 @@ export class LogSource {
       const answer = await this.#api.lines(this.#host, this.#run, first, (page + 1) * PAGE_LINES - first);
       if (this.#closed) return;
       this.model.setTotal(answer.total);
-      if (answer.lines.length > 0) this.model.put(answer.first, answer.lines);
+      if (answer.lines.length > 0) {
+        this.model.put(answer.first, answer.lines);
+        this.#paused.delete(page);
+      } else {
+        this.#pause(page);
+      }
       this.problem = '';
     } catch (error) {
       this.#failedWith(error);
-      if (!this.gone) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      if (!this.gone) this.#pause(page);
     } finally {
       this.#fetching.delete(page);
     }

@@ -6,9 +6,9 @@ use crate::dashboard::app::App;
 use crate::dashboard::auth::Identity;
 use crate::dashboard::extract::{Ids, Params};
 use crate::dashboard::problem::Problem;
+use crate::dashboard::state::RunRecord;
 use crate::protocol::{CommandName, HostId, RunId, Status, Timestamp};
 use crate::runlog::{LogError, LogReader};
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// How much of the text is read at a time, in bytes.
 const PIECE_BYTES: usize = 256 * 1024;
+/// Among how many of a host's newest runs one that began is looked for.
+const LOOKED_AT: usize = 100;
 
 /// The host that the path names.
 #[derive(Deserialize)]
@@ -51,10 +53,9 @@ pub(crate) async fn download(
     Ids(HostPath { id }): Ids<HostPath>,
     Params(which): Params<Which>,
 ) -> Result<impl IntoResponse, Problem> {
-    let folder = app.logs_of(&id);
     let run = match which.run {
         Some(run) => run,
-        None => logs::blocking(move || latest(&folder))
+        None => latest_of(&app, &id)
             .await?
             .ok_or_else(|| Problem::not_found("there is no log of that host"))?,
     };
@@ -62,20 +63,23 @@ pub(crate) async fn download(
     let reader = logs::open(&app, &path)
         .await?
         .ok_or_else(|| Problem::not_found(format!("{} has not begun", path.run)))?;
-    let RunPath { id, run } = path;
-    let (kind, ending, body) = match which.format {
-        Format::Txt => {
-            let body = logs::blocking(move || text(reader)).await?;
-            ("text/plain; charset=utf-8", "txt", body)
-        }
-        Format::Json => {
-            let named = run.clone();
-            let body = logs::blocking(move || json(reader, &named)).await?;
-            ("application/json", "json", body)
-        }
+    let (kind, ending) = match which.format {
+        Format::Txt => ("text/plain; charset=utf-8", "txt"),
+        Format::Json => ("application/json", "json"),
     };
     // Ids hold nothing that would have to be quoted.
-    let name = format!("attachment; filename=\"{id}-{run}.{ending}\"");
+    let name = format!("attachment; filename=\"{}-{}.{ending}\"", path.id, path.run);
+    let body = match which.format {
+        Format::Txt => {
+            let pieces = logs::reading(&app, &path, move || text(reader)).await?;
+            logs::body(&app, path, pieces)
+        }
+        Format::Json => {
+            let named = path.run.clone();
+            let pieces = logs::reading(&app, &path, move || json(reader, &named)).await?;
+            logs::body(&app, path, pieces)
+        }
+    };
     let headers = [
         (header::CONTENT_TYPE, kind.to_owned()),
         (header::CONTENT_DISPOSITION, name),
@@ -83,11 +87,29 @@ pub(crate) async fn download(
     Ok((headers, body))
 }
 
-fn text(reader: LogReader) -> Result<Body, LogError> {
+/// The latest run of a host that began, whether or not its log is still there; the latest log where no run is known.
+async fn latest_of(app: &App, id: &HostId) -> Result<Option<RunId>, Problem> {
+    let runs = app.core.state.runs(id, None, LOOKED_AT).await;
+    let runs = runs.map_err(|error| Problem::internal(&error))?;
+    let began = |record: &RunRecord| {
+        let at_hand = app.core.fleet.record(id, &record.run.run_id);
+        at_hand.map_or(record.run.started, |record| record.run.started)
+    };
+    if let Some(latest) = runs.iter().find(|record| began(record).is_some()) {
+        return Ok(Some(latest.run.run_id.clone()));
+    }
+    let folder = app.logs_of(id);
+    logs::blocking(move || latest(&folder)).await
+}
+
+/// The pieces of an answer, one after the other.
+type Pieces = Box<dyn FnMut() -> Result<Option<Vec<u8>>, LogError> + Send>;
+
+fn text(reader: LogReader) -> Result<Pieces, LogError> {
     let end = reader.text_len()?;
     let mut offset = 0;
     let mut stripper = Stripper::default();
-    Ok(logs::body(move || {
+    Ok(Box::new(move || {
         let mut plain = Vec::new();
         while plain.is_empty() && offset < end {
             let most = PIECE_BYTES.min(usize::try_from(end - offset).unwrap_or(PIECE_BYTES));
@@ -107,7 +129,7 @@ fn text(reader: LogReader) -> Result<Body, LogError> {
     }))
 }
 
-fn json(reader: LogReader, run_id: &RunId) -> Result<Body, LogError> {
+fn json(reader: LogReader, run_id: &RunId) -> Result<Pieces, LogError> {
     #[derive(Serialize)]
     struct Head<'a> {
         host_id: &'a HostId,
@@ -137,7 +159,7 @@ fn json(reader: LogReader, run_id: &RunId) -> Result<Body, LogError> {
     let mut lines = JsonLines::new(Lines::new(reader, 0, total));
     let mut head = Some(head);
     let mut tail = Some(b"]}".to_vec());
-    Ok(logs::body(move || {
+    Ok(Box::new(move || {
         if let Some(head) = head.take() {
             return Ok(Some(head));
         }

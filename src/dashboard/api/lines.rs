@@ -32,23 +32,27 @@ pub(crate) async fn lines(
 ) -> Result<impl IntoResponse, Problem> {
     let first = which.from;
     let limit = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    let (mut lines, total) = match logs::open(&app, &path).await? {
-        None => (None, 0),
+    let (mut begin, mut lines, total) = match logs::open(&app, &path).await? {
+        None => (None, None, 0),
         Some(reader) => {
-            logs::blocking(move || {
+            // The first of them before the answer begins: from then on there is no way to say what is wrong.
+            let begin = move || {
                 let total = reader.total()?;
                 let end = first.saturating_add(limit).min(total);
-                let lines = JsonLines::new(Lines::new(reader, first, end));
-                Ok((Some(lines), total))
-            })
-            .await?
+                let mut lines = JsonLines::new(Lines::new(reader, first, end));
+                Ok((lines.piece()?, Some(lines), total))
+            };
+            logs::reading(&app, &path, begin).await?
         }
     };
     let mut head = Some(format!("{{\"first\":{first},\"total\":{total},\"lines\":["));
     let mut tail = Some("]}");
-    let body = logs::body(move || {
+    let body = logs::body(&app, path, move || {
         if let Some(head) = head.take() {
             return Ok(Some(head.into_bytes()));
+        }
+        if let Some(begin) = begin.take() {
+            return Ok(Some(begin));
         }
         let piece = match &mut lines {
             Some(lines) => lines.piece()?,

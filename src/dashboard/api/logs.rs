@@ -2,6 +2,7 @@
 
 use super::runs;
 use crate::dashboard::app::App;
+use crate::dashboard::log_access::LogAccessError;
 use crate::dashboard::problem::Problem;
 use crate::protocol::{HostId, RunId, Seq, TimestampFormatter};
 use crate::runlog::{Batch, LogError, LogReader};
@@ -9,6 +10,7 @@ use axum::body::{Body, Bytes};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::sync::Arc;
 
 /// How much of a log is read at a time, in bytes; a download holds about twice as much in memory.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -25,15 +27,9 @@ pub(crate) struct RunPath {
 /// Opens the log of a run; none where the run has not begun.
 ///
 /// # Errors
-/// 404 where there is no such run.
+/// 404 where there is no such run, 410 where its log is gone.
 pub(super) async fn open(app: &App, path: &RunPath) -> Result<Option<LogReader>, Problem> {
-    let (folder, run) = (app.logs_of(&path.id), path.run.clone());
-    let opened = blocking(move || match LogReader::open(&folder, &run) {
-        Ok(reader) => Ok(Some(reader)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    })
-    .await?;
+    let opened = app.core.open_log(&path.id, &path.run).await?;
     if opened.is_none() {
         runs::find(app, path).await?;
     }
@@ -129,20 +125,55 @@ impl JsonLines {
     }
 }
 
+/// Does what reads the log of a run. Where the log does not fit its index, that is made anew for the next request.
+///
+/// # Errors
+/// 503 where the index is made anew.
+pub(super) async fn reading<T: Send + 'static>(
+    app: &App,
+    path: &RunPath,
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| Problem::internal(&error))?;
+    done.map_err(|error| unreadable(app, path, error))
+}
+
+/// What is answered where a log cannot be read.
+pub(super) fn unreadable(app: &App, path: &RunPath, error: LogError) -> Problem {
+    if !error.is_corrupt() {
+        return error.into();
+    }
+    tracing::warn!(%error, "a log does not fit its index");
+    app.core.mend_later(&path.id, &path.run);
+    LogAccessError::Mending(path.run.clone()).into()
+}
+
 /// A body whose pieces are made one by one, each when the client has taken the one before. No thread waits for a
 /// slow client. On an error the body breaks off, and so does the connection.
 pub(super) fn body(
+    app: &Arc<App>,
+    path: RunPath,
     next: impl FnMut() -> Result<Option<Vec<u8>>, LogError> + Send + 'static,
 ) -> Body {
-    Body::from_stream(stream::try_unfold(next, |mut next| async move {
-        let made = tokio::task::spawn_blocking(move || next().map(|piece| (piece, next))).await;
-        match made.map_err(io::Error::other)? {
-            Ok((Some(piece), next)) => Ok::<_, io::Error>(Some((Bytes::from(piece), next))),
-            Ok((None, _)) => Ok(None),
-            Err(error) => {
-                tracing::error!(%error, "a download broke off");
-                Err(io::Error::other(error))
+    let of = (Arc::clone(&app.core), path);
+    Body::from_stream(stream::try_unfold(
+        (next, of),
+        |(mut next, of)| async move {
+            let made = tokio::task::spawn_blocking(move || next().map(|piece| (piece, next))).await;
+            match made.map_err(io::Error::other)? {
+                Ok((Some(piece), next)) => {
+                    Ok::<_, io::Error>(Some((Bytes::from(piece), (next, of))))
+                }
+                Ok((None, _)) => Ok(None),
+                Err(error) => {
+                    tracing::error!(%error, "a download broke off");
+                    if error.is_corrupt() {
+                        of.0.mend_later(&of.1.id, &of.1.run);
+                    }
+                    Err(io::Error::other(error))
+                }
             }
-        }
-    }))
+        },
+    ))
 }

@@ -64,7 +64,10 @@ pub(crate) async fn search(
     };
     let found = looked.map_err(|error| Problem::internal(&error))?;
     drop(wanted);
-    let Found { total, matches } = found?;
+    let Found { total, matches } = found.map_err(|error| match error {
+        SearchError::Log(error) => logs::unreadable(&app, &path, error),
+        other => other.into(),
+    })?;
     let head = format!("{{\"total\":{total},\"matches\":[");
     Ok(listing::from_iter(head, matches.into_iter(), "]}"))
 }

@@ -160,6 +160,22 @@ impl Fleet {
         })
     }
 
+    /// Shows that the index of a finished run at hand was made anew; `false` where the run is not at hand.
+    pub(crate) fn index_was_rebuilt(&self, host_id: &HostId, run_id: &RunId) -> bool {
+        self.change(|inner| {
+            let host = inner.hosts.get_mut(host_id);
+            let Some(entry) = host.and_then(|host| host.entry_mut(run_id)) else {
+                return false;
+            };
+            let run = &mut entry.record.run;
+            (run.errors, run.index_rebuilt) = (None, true);
+            entry.tail.advance(entry.tail.lines(), None);
+            entry.changes += 1;
+            inner.show_run(host_id, run_id);
+            true
+        })
+    }
+
     /// Shows how far a running run is.
     pub(crate) fn progress(&self, host_id: &HostId, run_id: &RunId, progress: Progress) {
         self.update_run(host_id, run_id, |record| {

@@ -5,7 +5,7 @@ use super::frame::Frame;
 use super::messages::{self, Subscribe, Wish};
 use super::metrics::Metrics;
 use super::pace::{Pace, Waiting};
-use super::subscription::Subscription;
+use super::subscription::{Subscription, unreadable};
 use super::{ToBrowser, Visitor};
 use crate::dashboard::allowance::Allowance;
 use crate::dashboard::auth::Scope;
@@ -252,7 +252,10 @@ impl Browser {
                 Ok(more) => left.lines |= more,
                 Err(error) => {
                     tracing::warn!(host = %subscription.host_id, %error, "a log cannot be shown");
-                    let detail = format!("the log cannot be read: {error}");
+                    if let (true, Some(run)) = (error.is_corrupt(), subscription.place().0) {
+                        self.core.mend_later(&subscription.host_id, run);
+                    }
+                    let detail = unreadable(&error);
                     self.frame.push(&ToBrowser::Error {
                         sub: Some(&subscription.sub),
                         detail: &detail,

@@ -4,6 +4,7 @@ use super::frame::{Frame, Source};
 use super::messages::Subscribe;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Followed, Tail};
+use crate::dashboard::log_access::LogAccessError;
 use crate::protocol::{HostId, Run, RunId, Seq};
 use crate::runlog::{Batch, LogError, LogReader};
 use std::sync::Arc;
@@ -73,6 +74,11 @@ impl Subscription {
                         Err(error) => return Err(error.to_string()),
                     },
                 };
+                if run.status.is_final() {
+                    // Says why where it cannot be read, and makes a lost index anew.
+                    let opened = core.open_log(&this.host_id, run_id).await;
+                    opened.map_err(|error| said(&error))?;
+                }
                 this.current = Some(Current::at(run, tail, 0, from));
             }
         }
@@ -133,10 +139,14 @@ impl Subscription {
             }
             let reader = match &mut current.reader {
                 Some(reader) => reader,
-                None => current.reader.insert(LogReader::open(
-                    &core.log_dir(&self.host_id),
-                    &current.run.run_id,
-                )?),
+                None => {
+                    let dir = core.log_dir(&self.host_id);
+                    match LogReader::open(&dir, &current.run.run_id) {
+                        // Who writes it makes it anew, and has the host send the lines again.
+                        Err(error) if error.is_gone() && !over => return Ok(false),
+                        opened => current.reader.insert(opened?),
+                    }
+                }
             };
             let most = usize::try_from(lines - current.next).unwrap_or(usize::MAX);
             reader.read(current.next, most, PIECE_BYTES, batch)?;
@@ -193,6 +203,25 @@ impl Subscription {
                 .lines_skipped
                 .fetch_add(skipped, Ordering::Relaxed);
         }
+    }
+}
+
+/// What a browser is told where a log cannot be read: nothing of the dashboard's paths.
+fn said(error: &LogAccessError) -> String {
+    match error {
+        LogAccessError::Log(error) => unreadable(error),
+        LogAccessError::State(_) => "the database cannot be read".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The same where it was read before.
+pub(super) fn unreadable(error: &LogError) -> String {
+    if error.is_gone() {
+        "the log is gone: its file was deleted, moved or emptied in the dashboard's data folder"
+            .into()
+    } else {
+        "the log cannot be read; the journal of the dashboard says why".into()
     }
 }
 

@@ -246,6 +246,62 @@ test('a page of a log that is refused for a while is fetched later, and is no pr
   }
 });
 
+/**
+ * A source whose lines are asked for whenever something changes, as a view does.
+ * @param {() => Response} answer
+ */
+function watched(answer) {
+  const { socket, last } = fakeSocket();
+  socket.connect();
+  const asked = { times: 0 };
+  const api = new Api(async () => {
+    asked.times += 1;
+    return answer();
+  });
+  const source = new LogSource(socket, api, 'h', 'r');
+  source.onChange = () => source.need(0, 10);
+  last().onopen?.();
+  const { sub } = last().sent[0];
+  last().say({ type: 'subscribed', sub, from: 5000, total: 5000 });
+  return { source, socket, asked };
+}
+
+test('after an answer without lines it is asked again after a while that grows, and never at once', async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  try {
+    const { source, socket, asked } = watched(() => new Response('{"first": 0, "total": 0, "lines": []}'));
+    await settled();
+    assert.equal(asked.times, 1);
+    for (let second = 0; second < 600; second++) {
+      mock.timers.tick(1000);
+      await settled();
+    }
+    assert.ok(asked.times >= 8 && asked.times <= 16, `${asked.times} times in ten minutes`);
+    source.close();
+    socket.close();
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a log that is gone is not asked for again, and says so', async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  try {
+    const gone = () => new Response('{"title": "Gone", "status": 410, "detail": "the log of r is gone"}', { status: 410 });
+    const { source, socket, asked } = watched(gone);
+    await settled();
+    for (let second = 0; second < 25; second++) {
+      mock.timers.tick(1000);
+      await settled();
+    }
+    assert.deepEqual([asked.times, source.problem], [1, 'the log of r is gone']);
+    source.close();
+    socket.close();
+  } finally {
+    mock.timers.reset();
+  }
+});
+
 /** Lets everything go on that waits for no timer. */
 async function settled() {
   for (let i = 0; i < 20; i++) await Promise.resolve();

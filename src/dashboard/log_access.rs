@@ -1,0 +1,162 @@
+//! Opens the logs of runs for those who read them: says of a finished one that is gone that it is, and makes an index
+//! that is gone or damaged anew.
+
+use super::core::Core;
+use super::state::{RunRecord, StateError};
+use crate::protocol::{HostId, RunId};
+use crate::runlog::{self, LogError, LogReader};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How long somebody who reads a log waits for its index; it is made all the same.
+const INDEX_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Why a log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogAccessError {
+    /// The run is over, and its log is not there any more.
+    #[error(
+        "the log of {0} is gone: its file was deleted, moved or emptied in the dashboard's data folder. Put it back from a backup to read it here"
+    )]
+    Gone(RunId),
+    /// It takes a while.
+    #[error("the index of the log of {0} was lost and is being made anew: try again in a minute")]
+    Mending(RunId),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The dashboard ends.
+    #[error("the dashboard ends")]
+    Ending,
+}
+
+/// Makes lost indexes anew, one at a time.
+#[derive(Debug)]
+pub(crate) struct IndexMender(Semaphore);
+
+impl Default for IndexMender {
+    fn default() -> Self {
+        Self(Semaphore::new(1))
+    }
+}
+
+impl Core {
+    /// Opens the log of a run; none where it has not begun, or there is no such run.
+    pub(crate) async fn open_log(
+        self: &Arc<Self>,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<Option<LogReader>, LogAccessError> {
+        let opened = self.look_at_log(host_id, run_id).await?;
+        if let Ok((reader, true)) = opened {
+            return Ok(Some(reader));
+        }
+        let Some(record) = self.run_that_is_over(host_id, run_id).await? else {
+            // Who writes it looks after it.
+            return match opened {
+                Ok((reader, _)) => Ok(Some(reader)),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error.into()),
+            };
+        };
+        // It goes on to its end even when nobody waits for that any more: the next one then finds the index.
+        let (core, id) = (Arc::clone(self), record.run.run_id.clone());
+        let mending = tokio::spawn(async move { core.mend_log(record).await });
+        match timeout(INDEX_TIMEOUT, mending).await {
+            Ok(Ok(mended)) => mended.map(Some),
+            Ok(Err(_)) => Err(LogAccessError::Ending),
+            Err(_) => Err(LogAccessError::Mending(id)),
+        }
+    }
+
+    /// Opens a log, and says whether its index knows all of it.
+    async fn look_at_log(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<Result<(LogReader, bool), LogError>, LogAccessError> {
+        let (dir, run_id) = (self.log_dir(host_id), run_id.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let reader = LogReader::open(&dir, &run_id)?;
+            let is_whole = reader.is_index_whole()?;
+            Ok((reader, is_whole))
+        });
+        looked.await.map_err(|_| LogAccessError::Ending)
+    }
+
+    /// A run that began and is over, so that it has a log that nobody writes.
+    async fn run_that_is_over(
+        &self,
+        host_id: &HostId,
+        run_id: &RunId,
+    ) -> Result<Option<RunRecord>, StateError> {
+        let record = match self.fleet.record(host_id, run_id) {
+            Some(record) => Some(record),
+            None => self.state.run(host_id, run_id).await?,
+        };
+        Ok(record.filter(|record| record.run.status.is_final() && record.run.started.is_some()))
+    }
+
+    /// Makes the index of a finished run's log anew, if it is still wrong when its turn comes.
+    async fn mend_log(self: &Arc<Self>, record: RunRecord) -> Result<LogReader, LogAccessError> {
+        let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
+        let Ok(_turn) = self.mender.0.acquire().await else {
+            return Err(LogAccessError::Ending);
+        };
+        if let Ok((reader, true)) = self.look_at_log(host_id, run_id).await? {
+            return Ok(reader);
+        }
+        self.rebuild_index(&record).await?;
+        let opened = self.look_at_log(host_id, run_id).await?;
+        Ok(opened?.0)
+    }
+
+    async fn rebuild_index(self: &Arc<Self>, record: &RunRecord) -> Result<(), LogAccessError> {
+        let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
+        let (dir, id): (PathBuf, RunId) = (self.log_dir(host_id), run_id.clone());
+        let made = tokio::task::spawn_blocking(move || runlog::rebuild_index(&dir, &id)).await;
+        match made.map_err(|_| LogAccessError::Ending)? {
+            Ok(()) => {
+                tracing::warn!(host = %host_id, run = %run_id, "the index of a log was lost or damaged and has been made anew: its times are good to the second, and which lines were errors is not known");
+                let stored = self.index_was_rebuilt(record.clone()).await;
+                Ok(self.noted(stored)?)
+            }
+            Err(error) if error.is_gone() => {
+                tracing::warn!(host = %host_id, run = %run_id, "the log of a finished run is gone");
+                Err(LogAccessError::Gone(run_id.clone()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Shows and stores that a finished run no longer tells which of its lines were errors.
+    async fn index_was_rebuilt(self: &Arc<Self>, mut record: RunRecord) -> Result<(), StateError> {
+        let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
+        if self.fleet.index_was_rebuilt(&host_id, &run_id) {
+            return self.persist(&host_id, &run_id).await;
+        }
+        (record.run.errors, record.run.index_rebuilt) = (None, true);
+        self.state.import(vec![record]).await
+    }
+
+    /// A log did not fit its index while it was read: where nobody writes it, the index is made anew for the next
+    /// reader.
+    pub(crate) fn mend_later(self: &Arc<Self>, host_id: &HostId, run_id: &RunId) {
+        let (core, host_id, run_id) = (Arc::clone(self), host_id.clone(), run_id.clone());
+        tokio::spawn(async move {
+            let Ok(_turn) = core.mender.0.acquire().await else {
+                return;
+            };
+            if let Ok(Some(record)) = core.run_that_is_over(&host_id, &run_id).await {
+                let made = core.rebuild_index(&record).await;
+                if let Err(error) = made {
+                    tracing::warn!(host = %host_id, run = %run_id, %error, "the index of a log cannot be made anew");
+                }
+            }
+        });
+    }
+}
