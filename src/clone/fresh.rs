@@ -1,9 +1,9 @@
 //! A fresh clone, made beside the old one, which it replaces once it is whole and on disk.
 
-use super::check;
 use super::git::{Git, GitError, note};
 use super::place::{Replaced, mark, put_aside_prefix};
 use super::pull::{PullError, bring_to_branch, explain};
+use super::{check, room};
 use crate::spool::Pull;
 use nix::unistd::syncfs;
 use std::fs::{self, DirBuilder, File};
@@ -39,11 +39,12 @@ pub(super) fn make(git: &Git, pull: &Pull, url: &str, replaced: Replaced) -> Res
             replace(&dir, &new, replaced)
         }
     });
-    if made.is_err() {
+    made.map_err(|error| {
+        let error = room::blame(&parent, error);
         // Half a clone would only take room.
         let _ = remove(&new);
-    }
-    made
+        error
+    })
 }
 
 /// Clones into `new`, and has it on disk.

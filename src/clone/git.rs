@@ -17,7 +17,16 @@ const SAFE: [(&str, &str); 2] = [("core.hooksPath", "/dev/null"), ("core.fsmonit
 
 /// Settings of `pull`. Nothing that a commit holds may keep the next one from being pulled, a loss of power should
 /// find everything on disk, and nothing goes on behind the run.
-const OF_PULL: [(&str, &str); 11] = [
+const OF_PULL: [(&str, &str); 18] = [
+    // The files are those of the commit, byte for byte, whatever the clone or the host asks for.
+    ("core.autocrlf", "false"),
+    ("core.fileMode", "true"),
+    ("core.ignoreCase", "false"),
+    ("core.useReplaceRefs", "false"),
+    // The plainest form of index.
+    ("core.splitIndex", "false"),
+    ("core.untrackedCache", "false"),
+    ("index.sparse", "false"),
     ("core.sparseCheckout", "false"),
     ("submodule.recurse", "false"),
     ("fetch.recurseSubmodules", "false"),
@@ -208,6 +217,8 @@ impl Git {
             git.env_remove(name);
         }
         git.env("GIT_TERMINAL_PROMPT", "0");
+        // Its errors are known by their English beginning.
+        git.env_remove("LANGUAGE").env("LC_ALL", "C.UTF-8");
         git.env("GIT_CONFIG_COUNT", self.settings.len().to_string());
         for (number, (key, value)) in self.settings.iter().enumerate() {
             git.env(format!("GIT_CONFIG_KEY_{number}"), key);

@@ -16,6 +16,7 @@ mod pull;
 mod refs;
 mod repair;
 mod revision;
+mod room;
 
 pub use address::{Address, InvalidAddress};
 pub use git::{ENVIRONMENT, environment};

@@ -3,7 +3,7 @@
 use super::address::Address;
 use super::git::{Git, GitError, say};
 use super::place::{Place, PlaceError, Replaced};
-use super::{check, filters, fresh, locks, repair};
+use super::{check, filters, fresh, locks, repair, room};
 use crate::spool::{self, Pull, RunDir, Spec};
 use std::env;
 use std::fs;
@@ -33,7 +33,7 @@ pub(super) enum PullError {
     #[error("git does not find the clone in its folder")]
     NotFound,
     #[error(
-        "{url} has no branch \"{branch}\"; correct `branch` in `[repo]` of the agent's configuration"
+        "{url} has no branch \"{branch}\", or nothing was pushed to it yet; push it, or correct `branch` in `[repo]` of the agent's configuration"
     )]
     NoBranch { branch: String, url: String },
     #[error(
@@ -45,6 +45,15 @@ pub(super) enum PullError {
         .0.display()
     )]
     TooMuchAside(PathBuf),
+    #[error(
+        "the disk that holds {} is full ({left_kib} KiB are left); make room, for example with `nix-collect-garbage --delete-older-than 30d`, then pull again",
+        dir.display()
+    )]
+    FullDisk {
+        dir: PathBuf,
+        left_kib: u64,
+        source: Box<PullError>,
+    },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
 }
@@ -58,6 +67,7 @@ impl PullError {
     fn code(&self) -> i32 {
         match self {
             Self::Git(error) => error.code(),
+            Self::FullDisk { source, .. } => source.code(),
             _ => 1,
         }
     }
@@ -74,6 +84,7 @@ impl PullError {
     fn last_words(&self) -> String {
         match self {
             Self::Git(GitError::Failed(failed)) => failed.words(),
+            Self::FullDisk { source, .. } => format!("error: {self}\n{}", source.last_words()),
             other => format!("error: {other}"),
         }
     }
@@ -126,13 +137,16 @@ pub(super) fn run(pull: &Pull) -> Result<(), PullError> {
     let git = Git::new(Some(&pull.dir), pull, &address);
     let url = address.bare();
     match Place::look(pull)? {
-        Place::Empty => fresh::make(&git, pull, url, Replaced::Removed),
+        Place::Empty => fresh::make(&git, pull, url, Replaced::Removed)
+            .map_err(|error| of_branch(&git, pull, url, error)),
         Place::Unusable(replaced, why) => {
             let mended = format!(
                 "what was in {} is no usable clone ({why}); a fresh one took its place",
                 pull.dir.display()
             );
-            fresh::make(&git, pull, url, replaced).map(|()| say(&mended))
+            fresh::make(&git, pull, url, replaced)
+                .map(|()| say(&mended))
+                .map_err(|error| of_branch(&git, pull, url, error))
         }
         Place::Clone(replaced) => {
             locks::remove_stale(&pull.dir);
@@ -157,6 +171,7 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
     }
     let refs = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
     git.run(&["fetch", "--prune", "origin", &refs])?;
+    repair::distrust_index(git, &pull.dir);
     bring_to_branch(git, branch)?;
     if check::commit(git) == before {
         return Ok(());
@@ -180,13 +195,22 @@ fn mend(
     first: PullError,
 ) -> Result<(), PullError> {
     let branch = &pull.branch;
-    if matches!(first, PullError::Git(GitError::NotInstalled)) {
+    let first = room::blame(&pull.dir, first);
+    if matches!(
+        first,
+        PullError::Git(GitError::NotInstalled) | PullError::FullDisk { .. }
+    ) {
         return Err(first);
     }
     if let Err(of_server) = ask_server(git, url, branch) {
         let is_same =
             matches!(&first, PullError::Git(GitError::Failed(failed)) if failed.is_of("fetch"));
-        return Err(if is_same { first } else { of_server });
+        let says_more = matches!(of_server, PullError::NoBranch { .. });
+        return Err(if is_same && !says_more {
+            first
+        } else {
+            of_server
+        });
     }
     let first = explain(git, branch, first);
     if matches!(first, PullError::NoFilter { .. }) {
@@ -207,6 +231,17 @@ fn mend(
         "the clone was damaged ({gist}); a fresh one took its place"
     ));
     Ok(())
+}
+
+/// An error of git's in a first clone: where the server has no such branch, that is why.
+fn of_branch(git: &Git, pull: &Pull, url: &str, error: PullError) -> PullError {
+    if !matches!(error, PullError::Git(GitError::Failed(_))) {
+        return error;
+    }
+    match ask_server(git, url, &pull.branch) {
+        Err(of_branch @ PullError::NoBranch { .. }) => of_branch,
+        _ => error,
+    }
 }
 
 /// Whether the server answers and has the branch: without that nothing can be mended.

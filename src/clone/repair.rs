@@ -6,7 +6,7 @@ use super::refs;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -72,6 +72,10 @@ pub(super) fn clone(git: &Git, dir: &Path, branch: &str) -> io::Result<()> {
 /// Removes files that only speed git up and that begin with something else than their format does: git passes over
 /// them with a complaint, at each command anew. Formats: gitformat-pack(5), gitformat-commit-graph(5).
 pub(super) fn remove_broken_caches(dir: &Path) {
+    let info = dir.join(".git/objects/info");
+    if fs::symlink_metadata(&info).is_ok_and(|found| !found.is_dir()) {
+        let _ = remove(&info);
+    }
     for (name, begin) in [
         ("objects/pack/multi-pack-index", b"MIDX"),
         ("objects/info/commit-graph", b"CGPH"),
@@ -87,6 +91,26 @@ pub(super) fn remove_broken_caches(dir: &Path) {
         if is_broken {
             let _ = remove(&path);
         }
+    }
+}
+
+/// Has git look into every file the next time that it compares them with the index. Otherwise it takes a file whose
+/// size and times are those in the index for unchanged, also one that a loss of power filled with zeros, and leaves
+/// files alone that somebody told it not to look at.
+pub(super) fn distrust_index(git: &Git, dir: &Path) {
+    let index = dir.join(".git/index");
+    let list = git.ask(&["ls-files", "-v"], ANSWER_TIMEOUT);
+    let is_marked = |line: &[u8]| !line.is_empty() && !line.starts_with(b"H ");
+    if list.is_none_or(|list| list.split(|byte| *byte == b'\n').any(is_marked)) {
+        // Without one git writes every file.
+        let _ = remove(&index);
+        return;
+    }
+    // git looks into files that are not older than the index: Documentation/technical/racy-git.
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    let file = File::options().write(true).open(&index);
+    if file.and_then(|file| file.set_modified(old)).is_err() {
+        let _ = remove(&index);
     }
 }
 

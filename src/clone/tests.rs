@@ -7,6 +7,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod visitors;
+
 /// A repository and a host's clone of it.
 struct Fixture {
     folder: tempfile::TempDir,
