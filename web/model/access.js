@@ -45,25 +45,25 @@ export function hostsText(hosts) {
 
 /** @type {Record<string, string>} */
 const ROLES = {
-  viewer: 'You may look, and not act.',
-  operator: 'You may look and run commands.',
-  admin: 'You may look and run commands.',
+  viewer: 'Your role is viewer: you can see everything but not start runs.',
+  operator: 'Your role is operator: you can view and run commands.',
+  admin: 'You can view and run commands.',
 };
 
 /** What they may do, and why there is no more to see. @param {Me} me */
 export function roleText(me) {
-  if (mayManage(me)) return 'You may look, run commands, and decide who comes in.';
-  const why = me.role === 'admin' ? `you are an admin of ${hostsText(me.hosts)} alone` : `your role is ${me.role}`;
-  return `${ROLES[me.role] ?? ''} Tokens, the sessions of others and the audit log are for admins of every host, and ${why}. Whoever keeps the dashboard’s users file can change that.`;
+  if (mayManage(me)) return 'You can view, run commands and manage access.';
+  const why = me.role === 'admin' ? ` You are an admin of ${hostsText(me.hosts)} only.` : '';
+  return `${ROLES[me.role] ?? ''} Only admins of every host see tokens, the sessions of others and the audit log.${why} To change this, ask the person who manages the users file.`;
 }
 
 /** @type {Record<string, string>} */
 const WAYS = {
-  session: 'a password',
-  token: 'an API token',
-  proxy: 'the proxy',
+  session: 'password',
+  token: 'API token',
+  proxy: 'the proxy’s sign-in',
   socket: 'the socket in the data folder',
-  open: 'nothing: there are no users',
+  open: 'nothing (no users are set up)',
 };
 
 /** How somebody came in. @param {string} via */
@@ -84,9 +84,9 @@ export function isValid(token, now) {
 /** @param {Token} token @param {number} now ms @returns {{state: State, word: string}} */
 export function tokenState(token, now) {
   if (token.revoked !== null) return { state: 'stopped', word: isUsedUp(token) ? 'used' : 'revoked' };
-  if (token.maker_gone) return { state: 'failed', word: 'maker gone' };
+  if (token.maker_gone) return { state: 'failed', word: 'creator gone' };
   if (!isValid(token, now)) return { state: 'failed', word: 'expired' };
-  if (token.connected) return { state: 'ok', word: 'in use' };
+  if (token.connected) return { state: 'ok', word: 'connected' };
   return { state: 'idle', word: 'valid' };
 }
 
@@ -109,22 +109,22 @@ export function tokenText(token) {
 
 /** Who made it and when. @param {Token} token */
 export function madeText(token) {
-  if (token.in_file) return 'from the file';
-  const made = `${token.created ? dateTime(token.created) : ''} by ${token.created_by ?? 'nobody known'}`;
-  return token.maker_gone ? `${made}, who may make no tokens any more` : made;
+  if (token.in_file) return 'from agents file';
+  const made = `${token.created ? dateTime(token.created) : ''} by ${token.created_by ?? 'unknown'}`;
+  return token.maker_gone ? `${made}, who may no longer create tokens` : made;
 }
 
 /** What became of it, or was done with it. @param {Token} token @param {number} now ms */
 export function useText(token, now) {
-  if (token.revoked !== null) return `${dateTime(token.revoked)} by ${token.revoked_by ?? 'nobody known'}`;
-  if (token.connected) return 'connected now';
+  if (token.revoked !== null) return `${dateTime(token.revoked)} by ${token.revoked_by ?? 'unknown'}`;
+  if (token.connected) return 'in use now';
   return token.last_used === null ? 'not used' : `used ${age(now - Date.parse(token.last_used))}`;
 }
 
 /** @param {Token} token @param {number} now ms */
 export function expiryText(token, now) {
-  if (token.kind === 'agent') return 'lasts until revoked';
-  if (token.expires === null) return 'never expires';
+  if (token.kind === 'agent') return 'no expiry';
+  if (token.expires === null) return 'no expiry';
   const left = Date.parse(token.expires) - now;
   const days = Math.floor(left / 86_400_000);
   if (left <= 0) return `expired ${dateTime(token.expires)}`;
@@ -154,14 +154,14 @@ export function rotation(token, all, now) {
   const host = token.host_id;
   const newer = isNewer(token, other);
   if (other.connected && !token.connected) {
-    if (newer) return { text: `${host} still uses its other token. Put this one into its token file and restart its agent.`, urgent: false };
-    return { text: `${host} uses its other token now. Revoke this one.`, urgent: true };
+    if (newer) return { text: `${host} still uses its other token. Put this token into its token file, then restart its agent.`, urgent: false };
+    return { text: `${host} now uses its other token. Revoke this one.`, urgent: true };
   }
   if (token.connected && !other.connected) {
-    return newer ? nothing : { text: `${host} still uses this one. Keep it until the other is in use.`, urgent: false };
+    return newer ? nothing : { text: `${host} still uses this token. Keep it until the other one is connected.`, urgent: false };
   }
   if (token.connected) return nothing;
-  return { text: newer ? '' : `${host} is not connected. Keep this one until the other is in use.`, urgent: false };
+  return { text: newer ? '' : `${host} is not connected. Keep this token until the other one is connected.`, urgent: false };
 }
 
 /** Hosts, then enrolment, then the API; by name; the old one before the new. @param {Token} a @param {Token} b */
@@ -188,19 +188,19 @@ export function revokeQuestion(token, all, now) {
     title = `Revoke this token of ${name}?`;
     text.push(
       token.connected
-        ? `${name} is connected by it, and that connection closes at once. A run that is going on there goes on; its lines come when ${name} is back.`
-        : `${name} is not connected by it. Nothing that is going on is cut off.`,
+        ? `${name} is connected with it and is disconnected immediately. A run there continues; its output arrives when ${name} is back.`
+        : `${name} is not connected with it. Nothing is interrupted.`,
       others.length > 0
-        ? `${name} has another token${others.some((other) => other.connected) ? ', and is connected by that one' : ', and can come back only with that one'}.`
-        : `It is the only one: ${name} is shut out until it has a new one.`,
+        ? `${name} has another token${others.some((other) => other.connected) ? ' and is connected with that one' : ' and can connect only with that one'}.`
+        : `It is the only one: ${name} cannot connect until it has a new token.`,
     );
   } else if (token.kind === 'api') {
-    text.push('Whoever uses the API with it is out at once, and connections that it opened close.');
+    text.push('Programs that use it are refused immediately, and their connections are closed.');
   } else {
     title = `Revoke the enrolment secret for ${name}?`;
-    text.push('No host can enrol with it any more. Hosts that did have tokens of their own, and keep them.');
+    text.push('No host can enrol with it any more. Hosts that already enrolled keep their own tokens.');
   }
-  if (token.in_file) text.push('It stands in a file. It stays revoked although it does; take its line out as well.');
-  else text.push('A revoked token never becomes valid again.');
+  if (token.in_file) text.push('It is also in the agents file. It stays revoked, but remove the line there too.');
+  else text.push('This cannot be undone.');
   return { title, text, yes: 'Revoke', no: 'Keep it' };
 }

@@ -25,11 +25,11 @@ import { commandLabel } from './words.js';
 export const ACTIONS = {
   login: 'Sign in',
   logout: 'Sign out',
-  logout_all: 'End own sessions',
+  logout_all: 'Sign out everywhere',
   command: 'Command',
   stop: 'Stop',
   end_session: 'End sessions',
-  issue_token: 'Make a token',
+  issue_token: 'Create a token',
   revoke_token: 'Revoke a token',
   enrol: 'Enrol a host',
   conflict: 'Two machines with one token',
@@ -51,9 +51,9 @@ export function auditState({ action, result }) {
 
 /** Who, and how they came in. @param {Audited} record */
 export function whoText({ role, via, action, result }) {
-  if (!role && action === 'login') return result === 'ok' ? '' : 'says so';
-  if (!role) return action === 'enrol' ? 'the host itself' : 'nobody known';
-  return via && via !== 'session' ? `${role}, by ${via}` : role;
+  if (!role && action === 'login') return result === 'ok' ? '' : 'unverified name';
+  if (!role) return action === 'enrol' ? 'the host itself' : 'unknown';
+  return via && via !== 'session' ? `${role}, with ${via}` : role;
 }
 
 /** The hosts of a request for several. @param {Audited} record */
@@ -64,7 +64,7 @@ export function hostsText({ hosts = [] }) {
 
 /** Reasons, and what was left out before it. @param {Audited} record */
 export function detailText({ detail, left_out }) {
-  const rest = left_out ? `${left_out} more failed attempts before this were counted, not listed` : '';
+  const rest = left_out ? `${left_out} more failed attempts were counted, not listed` : '';
   return [detail, rest].filter(Boolean).join(' · ');
 }
 

@@ -7,12 +7,12 @@ const DAY = 24 * HOUR;
 
 /** How long a token may last: name, words, and milliseconds; null for ever. Without a word from us the dashboard sets an end. @type {[string, string, number | null][]} */
 export const LIFETIMES = [
-  ['1 h', 'in an hour', HOUR],
-  ['1 d', 'in a day', DAY],
+  ['1 h', 'in 1 hour', HOUR],
+  ['1 d', 'in 1 day', DAY],
   ['7 d', 'in 7 days', 7 * DAY],
   ['30 d', 'in 30 days', 30 * DAY],
   ['90 d', 'in 90 days', 90 * DAY],
-  ['1 y', 'in a year', 365 * DAY],
+  ['1 y', 'in 1 year', 365 * DAY],
   ['never', 'never', null],
 ];
 
@@ -30,25 +30,25 @@ export function expiresIn(name, now) {
 export function tokenPlace(kind, name, replaces, at) {
   if (kind === 'api') {
     return {
-      title: `The API token of ${name}`,
-      text: ['It goes into the header “Authorization: Bearer TOKEN” of requests, and into no address:'],
+      title: `API token ${name}`,
+      text: ['Send it in the header “Authorization: Bearer TOKEN”. Never put it into an address.'],
       code: `curl --header "Authorization: Bearer $TOKEN" ${at.origin}/api/hosts`,
     };
   }
   const dashboard = `${at.protocol === 'https:' ? 'wss' : 'ws'}://${at.host}`;
   if (kind === 'enrolment') {
     return {
-      title: 'The enrolment secret',
-      text: ['It goes into a file of the host that is to enrol, alone. The agent’s configuration names that file in the place of token_file; the agent trades the secret for a token of its own, once.'],
+      title: 'Enrolment secret',
+      text: ['Put it alone into a file on the new host, and set enrolment_file instead of token_file in the agent’s configuration. The agent exchanges it for its own token, once.'],
       code: `dashboard = "${dashboard}"\nenrolment_file = "/run/secrets/switchyard-enrolment"`,
     };
   }
   const next = replaces
-    ? `Then restart its agent: systemctl restart switchyard-agent. Until it comes with this one, ${name} goes on with its old token, and the list says when that one can be revoked.`
-    : `Then switch to it, or restart its agent: systemctl restart switchyard-agent.`;
+    ? `Then restart its agent: systemctl restart switchyard-agent. Until then ${name} uses its old token. The list of tokens says when you can revoke the old one.`
+    : `Then run nixos-rebuild switch there, or restart its agent: systemctl restart switchyard-agent.`;
   return {
-    title: `The new token of ${name}`,
-    text: [`It goes into the token file of ${name}, alone, without the name of the host: on NixOS the secret that tokenFile names. ${next}`],
+    title: `New token of ${name}`,
+    text: [`Put it alone into the token file of ${name}, without the host’s name. On NixOS this is the file that tokenFile names. ${next}`],
     code: `services.switchyard.agent.tokenFile = "/run/secrets/switchyard-token";\nservices.switchyard.agent.settings.dashboard = "${dashboard}";`,
   };
 }

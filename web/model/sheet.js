@@ -31,7 +31,7 @@ export function sheetGroups(hosts, command) {
   /** @type {[string, string, boolean, Host[]][]} */
   const groups = [
     ['Ready', '', true, ready],
-    ['Reboot needed', 'These already need a reboot to finish an earlier change.', true, reboot],
+    ['Reboot needed', 'They need a reboot to finish an earlier change.', true, reboot],
     ['Offline', 'They get the command if they connect within an hour.', true, offline],
     ['Busy', 'Left out: something is running or queued there.', false, busy],
     ['Not offered', `Left out: these hosts do not offer ${commandLabel(command)}.`, false, refused],
@@ -51,7 +51,7 @@ function item(host, command) {
   const from = now ? shortRevision(now) : '';
   const generation = host.generation == null ? '' : `generation ${host.generation}`;
   const note = host.behind ? `${host.behind} behind` : '';
-  if (command === 'rollback') return { host: host.id, change: `${generation || 'generation unknown'} → the one before`, note: from };
+  if (command === 'rollback') return { host: host.id, change: `${generation || 'generation unknown'} → previous`, note: from };
   if (command === 'deploy') return { host: host.id, change: `${from || generation || 'unknown'} → newest`, note };
   const to = host.revision ? shortRevision(host.revision) : '';
   if (!to) return { host: host.id, change: 'revision unknown', note };

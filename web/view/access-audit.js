@@ -80,7 +80,7 @@ export class AccessAudit extends AccessPanel {
       this.#next = next;
       this.#older.hidden = next === null;
       this.#none.hidden = this.#list.childElementCount > 0;
-      setText(this.#none, filter === '' ? 'Nothing has been written down yet.' : next === null ? 'No record matches.' : 'None of the latest records matches.');
+      setText(this.#none, filter === '' ? 'No records yet.' : next === null ? 'No records match.' : 'None of the latest records match.');
     };
   }
 }

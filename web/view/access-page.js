@@ -25,7 +25,7 @@ const AWAY_MS = 120_000;
 export class AccessPage extends HTMLElement {
   #context;
   #facts = h('dl', { class: 'host-facts' });
-  #endMine = h('button', { type: 'button', hidden: true, onclick: () => void this.#endAllOfMine() }, 'End all my sessions…');
+  #endMine = h('button', { type: 'button', hidden: true, onclick: () => void this.#endAllOfMine() }, 'Sign out everywhere…');
   #may = h('p', { class: 'access-may' });
   #tabs = h('nav', { class: 'tabs', 'aria-label': 'Access', hidden: true });
   #place = h('div', { class: 'access-place' });
@@ -110,7 +110,7 @@ export class AccessPage extends HTMLElement {
       this.#me = me;
       if (mayManage(me)) this.#show();
     } catch (error) {
-      this.#context.toasts.error('It could not be read who you are', error);
+      this.#context.toasts.error('Could not load your account', error);
     }
   }
 
@@ -130,8 +130,8 @@ export class AccessPage extends HTMLElement {
       ['Name', me?.name],
       ['Role', me?.role],
       ['Hosts', me && hostsText(me.hosts)],
-      ['Until', me && (me.expires ? dateTime(me.expires) : 'no end is set')],
-      ['Signed in by', me && viaText(me.via)],
+      ['Access expires', me && (me.expires ? dateTime(me.expires) : 'never')],
+      ['Signed in with', me && viaText(me.via)],
     ];
     for (const [i, [name, value]] of facts.entries()) {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
@@ -144,9 +144,9 @@ export class AccessPage extends HTMLElement {
 
   async #endAllOfMine() {
     const yes = await confirm({
-      title: 'End all your sessions?',
-      text: ['You are signed out here and in every other browser, at once. API tokens stay valid.', 'Do this when a browser of yours got lost, or you signed in where you should not have.'],
-      yes: 'End all my sessions',
+      title: 'Sign out everywhere?',
+      text: ['You are signed out immediately, here and in every other browser. API tokens stay valid.', 'Use this if you lost a device or forgot to sign out.'],
+      yes: 'Sign out everywhere',
       no: 'Stay signed in',
     });
     if (!yes) return;
@@ -157,7 +157,7 @@ export class AccessPage extends HTMLElement {
       // The answer is that there is no session, and the page asks to sign in.
       await api.me().catch(() => {});
     } catch (error) {
-      toasts.error('Your sessions were not ended', error);
+      toasts.error('Could not end your sessions', error);
     }
   }
 }

@@ -55,7 +55,7 @@ export class AccessPanel extends HTMLElement {
     } catch (error) {
       if (turn !== this.#turn || (error instanceof ApiError && error.status === 401)) return;
       const reason = error instanceof Error ? error.message : String(error);
-      setText(this.#reason, error instanceof ApiError && error.status === 403 ? `You may not see ${this.#what}: ${reason}.` : `Reading ${this.#what} failed. ${reason}`);
+      setText(this.#reason, error instanceof ApiError && error.status === 403 ? `You cannot see ${this.#what}: ${reason}.` : `Could not load ${this.#what}. ${reason}`);
       this.#problem.hidden = false;
     }
   }

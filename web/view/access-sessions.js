@@ -13,10 +13,10 @@ export class AccessSessions extends AccessPanel {
   /** @type {Session[]} */
   #sessions = [];
   #text = h('span', { class: 'quiet' });
-  #everybody = h('button', { type: 'button', onclick: () => void this.#endAll() }, 'End all of everybody…');
+  #everybody = h('button', { type: 'button', onclick: () => void this.#endAll() }, 'Sign everyone out…');
   #list = h('ul', { class: 'access-list', role: 'list', 'aria-label': 'Sessions' });
   #rows = new KeyedList(this.#list, (/** @type {Session} */ session) => session.id, () => this.#row());
-  #none = h('p', { class: 'nothing', hidden: true }, 'Nobody is signed in with a password. API tokens and users that a proxy names have no sessions.');
+  #none = h('p', { class: 'nothing', hidden: true }, 'No sessions. API tokens and users who sign in through a proxy have none.');
 
   connectedCallback() {
     this.begin('the sessions', h('div', { class: 'access-bar' }, this.#text, h('span', { class: 'gap' }), this.#everybody), this.#list, this.#none);
@@ -60,10 +60,10 @@ export class AccessSessions extends AccessPanel {
     const show = (/** @type {Session} */ given) => {
       session = given;
       const all = this.#of(given.user);
-      state.update(given.current ? 'ok' : 'idle', given.current ? 'this one' : 'signed in');
+      state.update(given.current ? 'ok' : 'idle', given.current ? 'this browser' : 'signed in');
       setText(user, given.user);
-      setText(from, `from ${given.address ?? 'somewhere unknown'}`);
-      setText(since, `since ${dateTime(given.created)}`);
+      setText(from, `from ${given.address ?? 'an unknown address'}`);
+      setText(since, `signed in ${dateTime(given.created)}`);
       setText(seen, `last seen ${age(this.context.clock.now() - Date.parse(given.seen))}`);
       element.dataset.user = given.user;
       element.dataset.current = String(given.current);
@@ -78,9 +78,9 @@ export class AccessSessions extends AccessPanel {
   /** @param {Session} session */
   async #end(session) {
     const { api } = this.context;
-    const whose = session.current ? 'your own session, here' : `this session of ${session.user}`;
-    const text = session.current ? 'You are signed out of this browser at once.' : `The browser at ${session.address ?? 'the other end'} is signed out at once, whatever it shows.`;
-    await this.#ask(`End ${whose}?`, [text, 'Runs go on. Who knows the password can sign in again.'], () => api.endSession(session.id));
+    const whose = session.current ? 'your session in this browser' : `this session of ${session.user}`;
+    const text = session.current ? 'You are signed out of this browser immediately.' : `The browser at ${session.address ?? 'an unknown address'} is signed out immediately.`;
+    await this.#ask(`End ${whose}?`, [text, 'Runs continue. Anyone who knows the password can sign in again.'], () => api.endSession(session.id));
   }
 
   /** @param {string} [user] everybody's without one */
@@ -88,12 +88,12 @@ export class AccessSessions extends AccessPanel {
     const { api } = this.context;
     const own = user === undefined || this.#of(user).some(({ current }) => current);
     const text = [
-      user === undefined ? 'Everybody is signed out at once, in every browser.' : `${user} is signed out at once, in every browser.`,
-      ...(own ? ['That includes you, here.'] : []),
-      'Runs go on, API tokens stay valid, and who knows the password can sign in again.',
+      user === undefined ? 'Everyone is signed out immediately, in every browser.' : `${user} is signed out immediately, in every browser.`,
+      ...(own ? ['That includes you, in this browser.'] : []),
+      'Runs continue and API tokens stay valid. Anyone who knows the password can sign in again.',
     ];
     if (user !== undefined) return this.#ask(`End all sessions of ${user}?`, text, () => api.endSessions(user));
-    const title = 'End all sessions of everybody?';
+    const title = 'Sign everyone out?';
     if (!hasPassword(this.me)) return this.#ask(title, text, () => api.endAllSessions(undefined));
     await confirmWithPassword({ title, text, yes: 'End', no: 'Keep' }, (password) => api.endAllSessions(password));
     await this.load();
@@ -105,7 +105,7 @@ export class AccessSessions extends AccessPanel {
     try {
       await end();
     } catch (error) {
-      this.context.toasts.error('It was not ended', error);
+      this.context.toasts.error('Could not end the session', error);
     }
     await this.load();
   }

@@ -54,13 +54,13 @@ export class AccessTokens extends AccessPanel {
       const text = `${tokenName(token)} ${tokenText(token)} ${madeText(token)} ${tokenState(token, now).word}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
-    setText(this.#text, `${count(valid.length)} valid · uses are known since ${dateTime(this.#since)}`);
-    setAttribute(this.#text, 'title', 'Uses are counted anew each time the dashboard starts');
+    setText(this.#text, `${plural(valid.length, 'valid token')} · usage tracked since ${dateTime(this.#since)}`);
+    setAttribute(this.#text, 'title', 'Usage starts again at zero when the dashboard restarts');
     setText(this.#old, `${this.#showsOld ? 'Hide' : 'Show'} ${count(old)} revoked or expired`);
     setAttribute(this.#old, 'aria-pressed', String(this.#showsOld));
     this.#old.hidden = old === 0;
     this.#none.hidden = shown.length > 0;
-    setText(this.#none, words.length > 0 ? 'No token matches the filter.' : 'No token is valid. Make one for a host, and it can connect.');
+    setText(this.#none, words.length > 0 ? 'No tokens match the filter.' : 'No valid tokens. Create one for a host so that it can connect.');
     this.#rows.draw(shown);
   }
 
@@ -104,10 +104,10 @@ export class AccessTokens extends AccessPanel {
       element.dataset.token = tokenName(token);
       const of = tokenName(token);
       setAttribute(renew, 'aria-label', `New token for ${of}`);
-      setAttribute(revoke, 'aria-label', `Revoke the token of ${of} ${token.in_file ? 'from the file' : `made ${madeText(token)}`}`);
+      setAttribute(revoke, 'aria-label', `Revoke the token of ${of} ${token.in_file ? 'from agents file' : `created ${madeText(token)}`}`);
       renew.hidden = token.kind !== 'agent' || !valid;
       renew.disabled = living >= MOST_OF_A_HOST;
-      setAttribute(renew, 'title', renew.disabled ? `${of} has two already: revoke one first` : `A second one for ${of}, while this one stays valid`);
+      setAttribute(renew, 'title', renew.disabled ? `${of} already has two tokens: revoke one first` : `Create a second token for ${of}; this one stays valid`);
       revoke.hidden = token.revoked !== null;
     };
     return { element, show };
@@ -124,9 +124,9 @@ export class AccessTokens extends AccessPanel {
     if (!(await confirm(revokeQuestion(token, this.#tokens, this.context.clock.now())))) return;
     try {
       await this.context.api.revokeToken(token.id);
-      this.context.toasts.notice(`The token of ${tokenName(token)} is revoked`);
+      this.context.toasts.notice(`Revoked the token of ${tokenName(token)}`);
     } catch (error) {
-      this.context.toasts.error(`The token of ${tokenName(token)} was not revoked`, error);
+      this.context.toasts.error(`Could not revoke the token of ${tokenName(token)}`, error);
     }
     await this.load();
   }

@@ -72,7 +72,7 @@ export class Actions {
       this.#queued(host, run_id, command, then);
       return run_id;
     } catch (error) {
-      this.#toasts.error(`${commandLabel(name)} on ${host} did not start`, error);
+      this.#toasts.error(`Could not start ${commandLabel(name)} on ${host}`, error);
       return null;
     } finally {
       this.#setPending(host, null);
@@ -93,7 +93,7 @@ export class Actions {
       if (command !== 'stop') for (const { host_id, run_id } of results) if (run_id) this.#queued(host_id, run_id, command, then);
       return results;
     } catch (error) {
-      this.#toasts.error(`${commandLabel(name)} did not start`, error);
+      this.#toasts.error(`Could not start ${commandLabel(name)}`, error);
       return null;
     } finally {
       for (const host of wanted) this.#setPending(host, null);
@@ -115,7 +115,7 @@ export class Actions {
     } catch (error) {
       this.#setStopping(run, false);
       if (error instanceof ApiError && error.status === 409 && (await this.#hasBegunToActivate(run))) return this.#forceStop(run);
-      this.#toasts.error(`${run.host_id} was not stopped`, error);
+      this.#toasts.error(`Could not stop the run on ${run.host_id}`, error);
     }
   }
 
@@ -159,13 +159,13 @@ export class Actions {
     if (!yes) return;
     const now = this.#fleet.findRun(run.host_id, run.run_id);
     // Another run of the host must not be hit instead.
-    if (now && !isBusy(now)) return this.#toasts.notice(`Nothing was stopped: ${run.command} on ${run.host_id} has ended meanwhile`);
+    if (now && !isBusy(now)) return this.#toasts.notice(`Nothing was stopped: ${run.command} on ${run.host_id} has already ended`);
     this.#setStopping(run, true);
     try {
       await this.#api.command(run.host_id, 'stop', { force: true });
     } catch (error) {
       this.#setStopping(run, false);
-      this.#toasts.error(`${run.host_id} was not stopped`, error);
+      this.#toasts.error(`Could not stop the run on ${run.host_id}`, error);
     }
   }
 

@@ -128,7 +128,7 @@ export class App extends HTMLElement {
       await this.#api.logout();
       this.#leave();
     } catch (error) {
-      this.#toasts.error('You are still signed in', error);
+      this.#toasts.error('Could not sign out', error);
     }
   }
 

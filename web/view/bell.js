@@ -36,13 +36,13 @@ export class Bell extends HTMLElement {
   async #toggle() {
     if (this.#on) localStorage.removeItem(KEY);
     else if ((await Notification.requestPermission()) === 'granted') localStorage.setItem(KEY, '1');
-    else this.#context.toasts.error('The browser does not allow notifications here', 'Allow them for this site in the settings of the browser, then try again.');
+    else this.#context.toasts.error('The browser blocks notifications for this site', 'Allow them in the browser’s site settings, then try again.');
     this.#draw();
   }
 
   #draw() {
     const on = !this.hidden && this.#on;
-    const label = `Notify: ${on ? 'on' : 'off'}. A notification of the browser when a run ends`;
+    const label = `Notify: ${on ? 'on' : 'off'}. Browser notification when a run ends`;
     this.#button.replaceChildren(icon('bell'), h('span', {}, `Notify: ${on ? 'on' : 'off'}`));
     setAttribute(this.#button, 'aria-label', label);
     setAttribute(this.#button, 'title', label);

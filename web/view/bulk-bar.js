@@ -15,7 +15,7 @@ export class BulkBar extends HTMLElement {
   #all;
   #text = h('span', { class: 'bulk-text' });
   #deploy = h('button', { type: 'button', class: 'soft', 'data-command': 'deploy', title: commandHelp('deploy'), onclick: () => void this.#run('deploy') }, commandLabel('deploy'));
-  #stop = h('button', { type: 'button', class: 'stop', title: 'Stop their runs, or take them out of the queue', onclick: () => void this.#stopAll() }, icon('stopped'), h('span', {}, 'Stop'));
+  #stop = h('button', { type: 'button', class: 'stop', title: 'Stop their runs, or remove them from the queue', onclick: () => void this.#stopAll() }, icon('stopped'), h('span', {}, 'Stop'));
   #menu = new Menu(icon('down'), (command) => void this.#run(command));
 
   /**

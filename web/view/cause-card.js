@@ -70,7 +70,7 @@ export class CauseCard extends HTMLElement {
       this.#failures = isGone(error) ? MAX_TRIES : this.#failures + 1;
       if (this.#failures < MAX_TRIES) setTimeout(() => this.isConnected && this.#show(), 2 ** this.#failures * (750 + 500 * Math.random()));
       const detail = error instanceof Error ? error.message : String(error);
-      this.#body.replaceChildren(h('p', { class: 'quiet' }, `Its lines could not be read: ${detail}`), this.#buttons(range.line));
+      this.#body.replaceChildren(h('p', { class: 'quiet' }, `Could not load its lines: ${detail}`), this.#buttons(range.line));
     }
   }
 
@@ -104,7 +104,7 @@ export class CauseCard extends HTMLElement {
       await copyText([this.#cause.summary, ...this.#lines.map(({ text }) => text)].map(stripAnsi).join('\n'));
       toasts.notice('Copied', this.#cause.summary);
     } catch (error) {
-      toasts.error('The cause was not copied', error);
+      toasts.error('Could not copy the cause', error);
     }
   }
 }

@@ -81,9 +81,9 @@ export class ConflictPanel extends HTMLElement {
     this.#asking = true;
     try {
       await api.chooseMachine(host.id, machine.boot_id);
-      toasts.notice(`${nameOf(machine)} is ${host.id} now`);
+      toasts.notice(`${nameOf(machine)} is now ${host.id}`);
     } catch (error) {
-      toasts.error('The machine was not chosen', error);
+      toasts.error('Could not choose the machine', error);
     } finally {
       this.#asking = false;
     }

@@ -12,11 +12,11 @@ services.switchyard.agent.settings.dashboard = "${location.protocol === 'https:'
     { class: 'empty', hidden: true },
     h('img', { src: '/icons/idle.svg', alt: '', width: 48, height: 48 }),
     h('h2', {}, 'No hosts yet'),
-    h('p', {}, 'A host appears here as soon as its token is known, and comes to life when its agent connects.'),
-    step('Make a token for the host. It prints the token, and its line for the dashboard’s agents file.', 'switchyard token HOST'),
-    step('Put the token into a secret of the host, and these three lines into its NixOS configuration, which imports the module of the agent.', agent),
-    step('Switch to it, this once by hand.', 'nixos-rebuild switch'),
-    h('p', { class: 'quiet' }, 'An admin can also make the token ', h('a', { href: ACCESS_PATH }, 'on the page'), '. To look around first, run ', h('code', {}, 'switchyard demo'), '.'),
+    h('p', {}, 'A host appears here as soon as it has a token. It is online when its agent connects.'),
+    step('Create a token for the host. The command prints the token, and the line for the dashboard’s agents file.', 'switchyard token HOST'),
+    step('Put the token into a secret of the host. Add these three lines to its NixOS configuration, which imports the agent’s module.', agent),
+    step('Switch to it, the first time by hand.', 'nixos-rebuild switch'),
+    h('p', { class: 'quiet' }, 'An admin can also create the token ', h('a', { href: ACCESS_PATH }, 'on the page'), '. To look around first, run ', h('code', {}, 'switchyard demo'), '.'),
   );
 }
 

@@ -212,7 +212,7 @@ export class FleetPage extends HTMLElement {
       if (!row.hidden) shown += 1;
     }
     this.#nothing.hidden = shown > 0 || this.#rows.size === 0 || this.#rows.size < this.#context.fleet.hosts.size;
-    setText(this.#nothing, 'No host matches the filter.');
+    setText(this.#nothing, 'No hosts match the filter.');
     this.#bulk.refresh();
   }
 

@@ -378,9 +378,9 @@ export class LogPanel extends HTMLElement {
     const link = location.origin + runPath(this.#run.host_id, this.#run.run_id) + formatPlace(place);
     try {
       await copyText(link);
-      this.#context.toasts.notice('The link is on the clipboard', link);
+      this.#context.toasts.notice('Link copied', link);
     } catch (error) {
-      this.#context.toasts.error('The link was not copied', error);
+      this.#context.toasts.error('Could not copy the link', error);
     }
   }
 
@@ -469,22 +469,22 @@ export class LogPanel extends HTMLElement {
     try {
       await this.#print.ask();
     } catch (error) {
-      toasts.error('The log was not printed', error);
+      toasts.error('Could not print the log', error);
     }
   }
 
   async #copyAll() {
     try {
       await copyText(this.#context.api.logText(this.#run.host_id, this.#run.run_id));
-      this.#context.toasts.notice('The whole log is on the clipboard');
+      this.#context.toasts.notice('Whole log copied');
     } catch (error) {
-      this.#context.toasts.error('The log was not copied; download it instead', error);
+      this.#context.toasts.error('Could not copy the log. Download it instead.', error);
     }
   }
 
   async #fullScreen() {
     if (document.fullscreenElement) await document.exitFullscreen();
-    else await this.requestFullscreen().catch((error) => this.#context.toasts.error('Full screen is not possible here', error));
+    else await this.requestFullscreen().catch((error) => this.#context.toasts.error('Full screen is not available in this browser', error));
   }
 }
 

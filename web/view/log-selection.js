@@ -272,7 +272,7 @@ export class LogSelection {
       if (lines === wanted) this.say(`${plural(lines, 'line')} copied`);
       else this.say(`Only the first ${count(lines)} of ${count(wanted)} lines were copied`, 'The clipboard gets at most 32 MB. Download the log for the rest.');
     } catch (error) {
-      this.say('The selection was not copied; download the log instead', error);
+      this.say('Could not copy the selection. Download the log instead.', error);
     }
   }
 

@@ -92,7 +92,7 @@ export class RunList extends HTMLElement {
     } catch (error) {
       // The page itself says that there is no such host.
       if (error instanceof ApiError && error.status === 404) return;
-      this.#context.toasts.error(`The runs of ${this.#host} could not be read`, error);
+      this.#context.toasts.error(`Could not load the runs of ${this.#host}`, error);
     }
   }
 
@@ -112,7 +112,7 @@ export class RunList extends HTMLElement {
     setText(this.#matching, filtered ? `${count(shown)} of ${of}` : '');
     this.#more.hidden = this.#everything;
     this.#none.hidden = shown > 0;
-    setText(this.#none, this.#items.size === 0 ? 'No run yet.' : this.#everything ? 'No run matches.' : 'None of the latest runs matches.');
+    setText(this.#none, this.#items.size === 0 ? 'No runs yet.' : this.#everything ? 'No runs match.' : 'None of the latest runs match.');
     const runs = [...this.#items.values()].map(({ run }) => run).sort((a, b) => byTime.compare(b.run_id, a.run_id));
     this.#chart.draw(runs, this.#command.value);
   }

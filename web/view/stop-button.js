@@ -35,8 +35,8 @@ export class StopButton extends HTMLElement {
     const verb = waiting ? 'Cancel' : 'Stop';
     setText(this.#text, ms === null ? verb : `${waiting ? 'Canceling' : 'Stopping'}… ${Math.floor(ms / 1000)} s`);
     this.#button.disabled = forbidden || ms !== null;
-    const hint = waiting ? `Take ${run.command} out of the queue` : isActivating(run) ? 'The host is activating: you are asked first' : `End ${run.command} on ${run.host_id}`;
-    setHint(this.#button, forbidden ? VIEWER : ms !== null ? 'The host has up to 10 s to end it by itself' : hint);
+    const hint = waiting ? `Remove ${run.command} from the queue` : isActivating(run) ? 'The host is activating: you will be asked first' : `End ${run.command} on ${run.host_id}`;
+    setHint(this.#button, forbidden ? VIEWER : ms !== null ? 'The run has up to 10 s to end by itself' : hint);
     setAttribute(this.#button, 'aria-label', ms === null ? `${verb} ${run.command} on ${run.host_id}` : null);
   }
 }

@@ -10,9 +10,9 @@ import { h, setText } from './dom.js';
 
 /** @type {[Kind, string, string][]} */
 const KINDS = [
-  ['agent', 'A host', 'Its agent connects with it'],
-  ['enrolment', 'Enrolment', 'One host gets a token by itself, once'],
-  ['api', 'The API', 'A program acts as a user'],
+  ['agent', 'A host', 'Lets the agent of a host connect'],
+  ['enrolment', 'Enrolment', 'A new host gets its own token with it, once'],
+  ['api', 'The API', 'Lets a program use the API'],
 ];
 
 export class TokenDialog extends HTMLElement {
@@ -31,7 +31,7 @@ export class TokenDialog extends HTMLElement {
   #password = h('input', { name: 'password', type: 'password', required: true, autocomplete: 'current-password' });
   #asksPassword;
   #problem = h('p', { class: 'login-problem', role: 'alert' });
-  #make = h('button', { type: 'submit', class: 'primary' }, 'Make token');
+  #make = h('button', { type: 'submit', class: 'primary' }, 'Create token');
   #dialog;
   /** Closing it by mistake would lose the token. */
   #mayClose = true;
@@ -67,7 +67,7 @@ export class TokenDialog extends HTMLElement {
         this.#host.value === '' && this.#choice(),
         h('datalist', { id: 'token-known' }, ...hosts),
         this.#fields,
-        this.#asksPassword && h('div', { class: 'fields' }, field('Your password', this.#password, 'Asked again, because a token outlives your session')),
+        this.#asksPassword && h('div', { class: 'fields' }, field('Your password', this.#password, 'Asked again because a token outlives your session')),
         this.#problem,
         h('div', { class: 'confirm-buttons' }, h('button', { type: 'button', onclick: () => this.#dialog.close() }, 'Cancel'), this.#make),
       ),
@@ -92,11 +92,11 @@ export class TokenDialog extends HTMLElement {
     this.#problem.textContent = '';
     this.#hosts.value = kind === 'api' ? '*' : '';
     this.#expires.value = kind === 'api' ? '90 d' : '1 d';
-    const patterns = field('Hosts', this.#hosts, 'Names with * for any text, commas between them; * alone is every host');
+    const patterns = field('Hosts', this.#hosts, 'Host names separated by commas; * stands for any text, * alone for every host');
     const fields = {
-      agent: [field('Host', this.#host, 'Its networking.hostName. A host that is new appears in the fleet at once.')],
+      agent: [field('Host', this.#host, 'The networking.hostName of the host. A new host appears in the fleet immediately.')],
       enrolment: [patterns, field('Expires', this.#expires)],
-      api: [field('Name', this.#name, 'Stands in the audit log and beside runs'), field('Role', this.#role), patterns, field('Expires', this.#expires)],
+      api: [field('Name', this.#name, 'Shown in the audit log and beside runs'), field('Role', this.#role), patterns, field('Expires', this.#expires)],
     };
     this.#fields.replaceChildren(...fields[kind]);
   }
@@ -128,14 +128,14 @@ export class TokenDialog extends HTMLElement {
   #show(token) {
     this.#mayClose = false;
     const secret = h('input', { class: 'secret', readonly: true, value: token, 'aria-label': 'The token', spellcheck: 'false', autocomplete: 'off', onfocus: () => secret.select() });
-    const said = h('p', { class: 'quiet', role: 'status' }, 'This is the one time it is shown; afterwards only its hash is known.');
+    const said = h('p', { class: 'quiet', role: 'status' }, 'Save it now: it is shown only once.');
     const copy = async () => {
       try {
         await navigator.clipboard.writeText(token);
-        setText(said, 'It is on the clipboard. This is the one time it is shown.');
+        setText(said, 'Copied. Save it now: it is shown only once.');
       } catch {
         secret.focus();
-        setText(said, 'The browser did not allow it: the token is selected, copy it with Ctrl C.');
+        setText(said, 'The browser refused to copy. The token is selected: press Ctrl C.');
       }
     };
     const host = this.#host.value.trim();
@@ -149,7 +149,7 @@ export class TokenDialog extends HTMLElement {
       said,
       ...text.map((paragraph) => h('p', {}, paragraph)),
       h('pre', {}, code),
-      h('div', { class: 'confirm-buttons' }, h('button', { type: 'button', onclick: () => this.#dialog.close() }, 'I have stored it')),
+      h('div', { class: 'confirm-buttons' }, h('button', { type: 'button', onclick: () => this.#dialog.close() }, 'I have saved it')),
     );
     copyButton.focus();
   }

@@ -95,10 +95,10 @@ test('the dialogs of tokens are readable in both themes, and everything in them 
       assert.equal(await page.locator('.fields :is(input, select)').evaluateAll((all) => all.every((one) => (/** @type {HTMLInputElement} */ (one).labels?.length ?? 0) > 0)), true);
     }
     await page.getByLabel('Host', { exact: true }).fill(`new-${colorScheme}`);
-    await page.getByRole('button', { name: 'Make token' }).click();
-    await page.getByText('This is the one time it is shown').waitFor();
+    await page.getByRole('button', { name: 'Create token' }).click();
+    await page.getByText('Save it now: it is shown only once').waitFor();
     assert.deepEqual(await unreadable(page), [], colorScheme);
-    await page.getByRole('button', { name: 'I have stored it' }).click();
+    await page.getByRole('button', { name: 'I have saved it' }).click();
     await page.getByRole('button', { name: `Revoke the token of new-${colorScheme}` }).click();
     assert.deepEqual(await unreadable(page), [], colorScheme);
   }

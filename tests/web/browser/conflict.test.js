@@ -54,7 +54,7 @@ test('two machines with one token are shown on the row and the page of their hos
   await shot(page, 'conflict-light');
   await machines.filter({ hasText: 'boot 11111111' }).getByRole('button', { name: /^Use this machine/ }).click();
   await page.locator('dialog').getByRole('button', { name: 'Use this machine' }).click();
-  await page.locator('.toast', { hasText: 'is anna now' }).waitFor();
+  await page.locator('.toast', { hasText: 'is now anna' }).waitFor();
   await panel.waitFor({ state: 'hidden' });
   const host = await (await fetch(`${world.url}/api/hosts/anna`)).json();
   assert.equal(host.conflict, null);

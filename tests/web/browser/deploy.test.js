@@ -132,7 +132,7 @@ test('a rollback asks first, of one host too', async () => {
   await command(page.locator('sy-host'), 'rollback');
   const sheet = page.locator('dialog.sheet');
   await sheet.getByText('Rollback on web001?').waitFor();
-  await sheet.getByText('generation 42 → the one before').waitFor();
+  await sheet.getByText('generation 42 → previous').waitFor();
   assert.equal(stage.asked.length, 0);
   await sheet.getByRole('button', { name: 'Rollback 1 host' }).click();
   await until('it was asked for', () => stage.asked.length === 1);

@@ -55,7 +55,7 @@ test('the filter and the states narrow the list, and a selection means what is s
   await page.getByLabel('Select all hosts that are shown').check();
   await page.getByText('1 host selected').waitFor();
   await page.getByPlaceholder('Filter hosts').fill('nobody');
-  await page.getByText('No host matches').waitFor();
+  await page.getByText('No hosts match').waitFor();
   await page.getByPlaceholder('Filter hosts').fill('');
   await page.locator('.count[data-state="failed"]').click();
   await until('only clara is shown', async () => (await order(page)).join() === 'clara');

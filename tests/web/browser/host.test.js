@@ -61,7 +61,7 @@ test('a host shows its facts, what needs somebody, its runs by command and resul
   await page.getByText('1 of 16 runs').waitFor();
   assert.equal(await page.locator('.run-item:visible').count(), 1);
   await page.getByLabel('Command', { exact: true }).selectOption('pull');
-  await page.getByText('No run matches.').waitFor();
+  await page.getByText('No runs match.').waitFor();
   await page.locator('.bar[data-state="failed"]').waitFor({ state: 'detached' });
   await page.getByLabel('Command', { exact: true }).selectOption('switch');
   await page.locator('.bar[data-state="failed"]').click();

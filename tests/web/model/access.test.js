@@ -29,22 +29,22 @@ test('only an admin of every host may manage access', () => {
 test('a token is valid, in use, expired, revoked, used up, or of a maker who is gone', () => {
   const word = (/** @type {Partial<Token>} */ rest) => tokenState(token(rest), NOW).word;
   assert.equal(word({}), 'valid');
-  assert.equal(word({ connected: true }), 'in use');
+  assert.equal(word({ connected: true }), 'connected');
   assert.equal(word({ kind: 'api', expires: '2026-06-01T12:00:00Z' }), 'expired');
   assert.equal(word({ revoked: '2026-05-02T00:00:00Z', revoked_by: 'ada', connected: true }), 'revoked');
-  assert.equal(word({ kind: 'api', maker_gone: true, connected: true }), 'maker gone');
+  assert.equal(word({ kind: 'api', maker_gone: true, connected: true }), 'creator gone');
   assert.equal(word({ kind: 'enrolment', revoked: '2026-05-02T00:00:00Z', revoked_by: 'its use by web1' }), 'used');
 });
 
 test('what a token is for and how long it lasts is said in words', () => {
   assert.equal(tokenText(token({ kind: 'api', name: 'ci', role: 'operator', hosts: 'web-*,db1' })), 'API, operator of web-*, db1');
   assert.equal(hostsText('*'), 'every host');
-  assert.equal(expiryText(token({ kind: 'api' }), NOW), 'never expires');
+  assert.equal(expiryText(token({ kind: 'api' }), NOW), 'no expiry');
   assert.equal(expiryText(token({ kind: 'api', expires: '2026-06-11T13:00:00Z' }), NOW), 'expires in 10 d');
   assert.match(expiryText(token({ kind: 'api', expires: '2026-05-31T00:00:00Z' }), NOW), /^expired 2026-05-3/);
   assert.equal(useText(token({}), NOW), 'not used');
   assert.equal(useText(token({ last_used: '2026-06-01T11:57:00Z' }), NOW), 'used 3 min ago');
-  assert.equal(useText(token({ connected: true, last_used: '2026-06-01T11:57:00Z' }), NOW), 'connected now');
+  assert.equal(useText(token({ connected: true, last_used: '2026-06-01T11:57:00Z' }), NOW), 'in use now');
 });
 
 test('while a host has two tokens each says what to do next, and only the right one is to be revoked', () => {
@@ -56,20 +56,20 @@ test('while a host has two tokens each says what to do next, and only the right 
     return [old, fresh].map((one) => rotation(one, all, NOW));
   };
   assert.deepEqual(said(true, false), [
-    { text: 'web1 still uses this one. Keep it until the other is in use.', urgent: false },
-    { text: 'web1 still uses its other token. Put this one into its token file and restart its agent.', urgent: false },
+    { text: 'web1 still uses this token. Keep it until the other one is connected.', urgent: false },
+    { text: 'web1 still uses its other token. Put this token into its token file, then restart its agent.', urgent: false },
   ]);
-  assert.deepEqual(said(false, true), [{ text: 'web1 uses its other token now. Revoke this one.', urgent: true }, { text: '', urgent: false }]);
-  assert.deepEqual(said(false, false), [{ text: 'web1 is not connected. Keep this one until the other is in use.', urgent: false }, { text: '', urgent: false }]);
+  assert.deepEqual(said(false, true), [{ text: 'web1 now uses its other token. Revoke this one.', urgent: true }, { text: '', urgent: false }]);
+  assert.deepEqual(said(false, false), [{ text: 'web1 is not connected. Keep this token until the other one is connected.', urgent: false }, { text: '', urgent: false }]);
   assert.deepEqual(rotation(token({}), [token({})], NOW), { text: '', urgent: false });
 });
 
 test('before a token is revoked it is said what will happen', () => {
   const used = token({ connected: true, in_file: true });
   const alone = revokeQuestion(used, [used], NOW).text.join(' ');
-  assert.match(alone, /closes at once.*the only one: web1 is shut out.*take its line out/);
+  assert.match(alone, /is disconnected immediately.*the only one: web1 cannot connect.*remove the line there too/);
   const two = revokeQuestion(token({ id: 'b' }), [used, token({ id: 'b' })], NOW).text.join(' ');
-  assert.match(two, /not connected by it.*has another token, and is connected by that one/);
+  assert.match(two, /not connected with it.*has another token and is connected with that one/);
   assert.match(revokeQuestion(token({ kind: 'api', name: 'ci' }), [], NOW).title, /API token of ci/);
   assert.match(revokeQuestion(token({ kind: 'enrolment', hosts: 'web-*' }), [], NOW).text.join(' '), /No host can enrol/);
 });
@@ -85,7 +85,7 @@ test('tokens are in order: hosts by name with the old one first, enrolment, the 
 test('a new token says where it goes, in the words of its kind', () => {
   const at = { protocol: 'https:', host: 'fleet.example.org', origin: 'https://fleet.example.org' };
   assert.match(tokenPlace('agent', 'web1', false, at).code, /agent\.tokenFile = .*\n.*"wss:\/\/fleet\.example\.org";$/);
-  assert.match(tokenPlace('agent', 'web1', true, at).text.join(' '), /web1 goes on with its old token/);
+  assert.match(tokenPlace('agent', 'web1', true, at).text.join(' '), /web1 uses its old token/);
   assert.doesNotMatch(tokenPlace('agent', 'web1', false, at).text.join(' '), /old token/);
   assert.match(tokenPlace('enrolment', '', false, at).code, /enrolment_file/);
   assert.match(tokenPlace('api', 'ci', false, at).code, /Bearer \$TOKEN" https:\/\/fleet\.example\.org\/api/);
@@ -102,11 +102,11 @@ test('records of the audit log are said in words, those that failed as what they
   assert.deepEqual(auditState(record({})), { state: 'ok', word: 'ok' });
   assert.deepEqual(auditState(record({ action: 'login', result: 'refused' })), { state: 'failed', word: 'failed' });
   assert.deepEqual(auditState(record({ result: 'refused' })), { state: 'failed', word: 'refused' });
-  assert.equal(whoText(record({ via: 'token' })), 'admin, by token');
-  assert.equal(whoText(record({ role: null, action: 'request' })), 'nobody known');
-  assert.equal(whoText(record({ role: null, action: 'login', result: 'refused' })), 'says so');
+  assert.equal(whoText(record({ via: 'token' })), 'admin, with token');
+  assert.equal(whoText(record({ role: null, action: 'request' })), 'unknown');
+  assert.equal(whoText(record({ role: null, action: 'login', result: 'refused' })), 'unverified name');
   assert.equal(whoText(record({ role: null, action: 'login' })), '');
-  assert.equal(detailText(record({ detail: 'why', left_out: 3 })), 'why · 3 more failed attempts before this were counted, not listed');
+  assert.equal(detailText(record({ detail: 'why', left_out: 3 })), 'why · 3 more failed attempts were counted, not listed');
 });
 
 test('what is asked of the audit log stands in the address, and nonsense in there is nothing', () => {

@@ -106,7 +106,7 @@ test('a sheet names the hosts apart that are busy, away or in need of a reboot, 
     ['Ready', true, ['well', 'same']], ['Reboot needed', true, ['old']], ['Offline', true, ['away']], ['Busy', false, ['busy']], ['Not offered', false, ['other']],
   ]);
   assert.deepEqual(groups[0]?.items, [{ host: 'well', change: 'c0ffee00 → d3adbeef', note: '2 behind' }, { host: 'same', change: 'd3adbeef, unchanged', note: '' }]);
-  assert.equal(sheetGroups([host({ generation: 41 })], 'rollback')[0]?.items[0]?.change, 'generation 41 → the one before');
+  assert.equal(sheetGroups([host({ generation: 41 })], 'rollback')[0]?.items[0]?.change, 'generation 41 → previous');
   assert.equal(sheetGroups([host({ deployment: deployment() })], 'deploy')[0]?.items[0]?.change, 'c0ffee00 → newest');
   assert.equal(sheetTitle('switch', ['a', 'b'], 2), 'Switch 2 hosts?');
   assert.equal(sheetTitle('switch', ['a', 'b'], 1), 'Switch 1 of 2 hosts?');
