@@ -60,7 +60,7 @@ pub(super) fn meaning(block: &Block) -> NixError<'_> {
     ];
     let is_git = [
         "program 'git' failed",
-        "program 'git-lfs' failed",
+        "git-lfs",
         "ailed to fetch git repository",
         "Git repository",
         "git repository",
@@ -95,7 +95,11 @@ const IS_DISK: [&str; 3] = [
 ];
 
 /// Errors of nix's own parts, which have nothing to do with the configuration.
-const OF_MACHINERY: [&str; 9] = [
+const OF_MACHINERY: [&str; 13] = [
+    "Read-only file system",
+    "' is corrupt",
+    ".narinfo'",
+    "/nix-cache-info'",
     "lacks a signature by a trusted key",
     "lacks a valid signature",
     "unable to start any build",

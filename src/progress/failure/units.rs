@@ -222,12 +222,16 @@ fn heading(text: &str) -> Option<&str> {
 fn reason(tail: &Tail) -> Option<(Seq, String)> {
     let logged = tail.filter(|text| behind_identifier(text).is_some());
     let own = logged.filter(|text| !text.contains(" systemd["));
+    // A program that a signal ended had no last words.
+    let of_signal =
+        logged.filter(|text| text.contains("code=dumped") || text.contains("code=killed"));
     let said = |lines: &Tail, least: Weight| {
         let (seq, line) = lines.most_telling()?;
         let text = behind_identifier(line)?;
         (weigh(line) >= least).then(|| (seq, text.to_owned()))
     };
     said(&logged, Weight::Failure)
+        .or_else(|| said(&of_signal, Weight::Consequence))
         .or_else(|| said(&own, Weight::Plain))
         .or_else(|| exit_code(tail))
         .or_else(|| said(&logged, Weight::Consequence))
