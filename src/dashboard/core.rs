@@ -4,7 +4,7 @@ use super::audit::{Action, Audit, Note};
 use super::clock::ClockTrust;
 use super::disk_work::DiskWork;
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
-use super::health::Health;
+use super::health::{Health, Part};
 use super::intake::HostRuns;
 use super::log_access::IndexMender;
 use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish};
@@ -12,11 +12,12 @@ use super::syncer::Syncer;
 use crate::lifecycle::{Guests, Shutdown};
 use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
 use std::collections::HashMap;
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// State, files and threads of a dashboard.
 #[derive(Debug)]
@@ -188,23 +189,25 @@ impl Core {
     /// Tells `health` how writing went.
     pub(crate) fn noted<T>(&self, result: Result<T, StateError>) -> Result<T, StateError> {
         if let Err(error) = &result {
-            self.health.fault(error.to_string());
+            self.health.fault(&Part::Database, &error.to_string());
         }
         result
     }
 
-    /// Whether things can be stored again; asked for while they could not.
+    /// Whether things can be stored again; asked for while they could not. Logs that are open are tried again by
+    /// those who write them; of others the folder is tried.
     pub(crate) async fn probe(&self) {
-        let path = self.logs.join(".probe");
-        let written = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::create(&path)?;
-            let written = file.write_all_at(&[0; 1 << 16], 0);
-            let written = written.and_then(|()| file.sync_data());
-            std::fs::remove_file(&path)?;
-            written
-        });
-        if matches!(written.await, Ok(Ok(()))) && self.state.probe().await.is_ok() {
-            self.health.well();
+        if self.health.has(&Part::Database) && self.state.probe().await.is_ok() {
+            self.health.well(&Part::Database);
+        }
+        for (host_id, runs) in self.health.untried(Instant::now()) {
+            let dir = self.log_dir(&host_id);
+            let written = tokio::task::spawn_blocking(move || try_folder(&dir)).await;
+            if matches!(written, Ok(Ok(()))) {
+                for run_id in runs {
+                    self.health.well(&Part::Log(host_id.clone(), run_id));
+                }
+            }
         }
     }
 
@@ -312,6 +315,17 @@ impl Core {
         stored.map_err(|error| CommandError::NotStored(error.to_string()))?;
         Ok(record.run)
     }
+}
+
+/// Writes, syncs and removes a file in a folder of logs.
+fn try_folder(dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let path = dir.join(".probe");
+    let file = std::fs::File::create(&path)?;
+    let written = file.write_all_at(&[0; 1 << 16], 0);
+    let written = written.and_then(|()| file.sync_data());
+    std::fs::remove_file(&path)?;
+    written
 }
 
 #[cfg(test)]

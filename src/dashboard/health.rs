@@ -1,34 +1,162 @@
-//! Whether the dashboard can store what it is sent.
+//! Whether the dashboard can store what it is sent: each thing that cannot be stored, until that very thing can.
 
-use std::sync::{Mutex, PoisonError};
+use crate::protocol::{HostId, RunId};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Most things that are told apart; further ones are counted by the limit of the journal alone.
+const MAX_FAULTS: usize = 1_000;
+/// How long a fault of a log must be over before it may end without a success of that log: it was not tried again.
+const UNTRIED: Duration = Duration::from_secs(10);
+/// How often a fault that changes its reason is told in the journal.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What cannot be stored.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// The database.
+    Database,
+    /// The log of a run.
+    Log(HostId, RunId),
+}
 
 /// Shared by all that store, and by `/health`.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<Option<String>>);
+pub(crate) struct Health(Mutex<BTreeMap<Part, Fault>>);
+
+#[derive(Debug)]
+struct Fault {
+    reason: String,
+    told: Instant,
+    /// When it was met last.
+    met: Instant,
+}
 
 impl Health {
-    /// Something could not be stored, for this reason.
-    pub(crate) fn fault(&self, reason: String) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.as_ref() != Some(&reason) {
-            tracing::error!(%reason, "cannot store");
+    /// A part could not be stored, for this reason.
+    pub(crate) fn fault(&self, part: &Part, reason: &str) {
+        let now = Instant::now();
+        let mut faults = self.lock();
+        let has_room = faults.len() < MAX_FAULTS;
+        let is_told = match faults.get_mut(part) {
+            Some(fault) => {
+                let is_other = fault.reason != reason;
+                let is_told = is_other && now >= fault.told + TELL_INTERVAL;
+                if is_told {
+                    fault.told = now;
+                }
+                (fault.met, fault.reason) = (now, reason.to_owned());
+                is_told
+            }
+            None if has_room => {
+                let fault = Fault {
+                    reason: reason.to_owned(),
+                    told: now,
+                    met: now,
+                };
+                faults.insert(part.clone(), fault);
+                true
+            }
+            None => false,
+        };
+        drop(faults);
+        if is_told {
+            match part {
+                Part::Database => tracing::error!(%reason, "cannot store"),
+                Part::Log(host, run) => {
+                    tracing::error!(%host, %run, %reason, "cannot store");
+                }
+            }
         }
-        *state = Some(reason);
     }
 
-    /// Everything can be stored again.
-    pub(crate) fn well(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.take().is_some() {
-            tracing::info!("storing again");
+    /// A part can be stored again.
+    pub(crate) fn well(&self, part: &Part) {
+        let ended = self.lock().remove(part);
+        if ended.is_some() {
+            match part {
+                Part::Database => tracing::info!("storing again"),
+                Part::Log(host, run) => tracing::info!(%host, %run, "storing again"),
+            }
         }
+    }
+
+    /// Hosts with logs that could not be stored and were not tried again for a while: with their runs.
+    pub(crate) fn untried(&self, now: Instant) -> BTreeMap<HostId, Vec<RunId>> {
+        let mut untried: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (part, fault) in self.lock().iter() {
+            if let Part::Log(host, run) = part
+                && now >= fault.met + UNTRIED
+            {
+                untried.entry(host.clone()).or_default().push(run.clone());
+            }
+        }
+        untried
+    }
+
+    /// Whether this part cannot be stored.
+    pub(crate) fn has(&self, part: &Part) -> bool {
+        self.lock().contains_key(part)
     }
 
     /// Why it cannot store; `None` while it can.
     pub(crate) fn reason(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let faults = self.lock();
+        let first = &faults.values().next()?.reason;
+        Some(match faults.len() {
+            1 => first.clone(),
+            count => format!("{first}; and {} more, see the journal", count - 1),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Part, Fault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::{host, run_id};
+
+    #[test]
+    fn a_fault_ends_with_its_own_success_and_no_other() {
+        let health = Health::default();
+        let log = |name| Part::Log(host(name), run_id("2025-12-14T10-30-00-switch"));
+        health.fault(&log("h1"), "one");
+        health.fault(&Part::Database, "two");
+        health.fault(&log("h2"), "three");
+        assert_eq!(health.reason().unwrap(), "two; and 2 more, see the journal");
+        health.well(&Part::Database);
+        health.well(&log("h2"));
+        health.well(&log("h3"));
+        assert_eq!(health.reason().unwrap(), "one");
+        health.well(&log("h1"));
+        assert_eq!(health.reason(), None);
+    }
+
+    #[test]
+    fn a_log_that_nobody_tries_again_is_looked_at_after_a_while() {
+        let health = Health::default();
+        let run = run_id("2025-12-14T10-30-00-switch");
+        health.fault(&Part::Log(host("h1"), run.clone()), "full");
+        let now = Instant::now();
+        assert!(health.untried(now).is_empty());
+        let untried = health.untried(now + 2 * UNTRIED);
+        assert_eq!(
+            untried.into_iter().collect::<Vec<_>>(),
+            [(host("h1"), vec![run])]
+        );
+    }
+
+    #[test]
+    fn so_many_faults_are_held_and_no_more() {
+        let health = Health::default();
+        let run = run_id("2025-12-14T10-30-00-switch");
+        for n in 0..2 * MAX_FAULTS {
+            health.fault(&Part::Log(host(&format!("h{n}")), run.clone()), "full");
+        }
+        assert_eq!(health.lock().len(), MAX_FAULTS);
     }
 }

@@ -2,7 +2,7 @@
 
 mod barrier;
 
-use super::health::Health;
+use super::health::{Health, Part};
 use crate::runlog::{LogError, SyncHandle};
 use barrier::Barrier;
 use std::path::Path;
@@ -17,36 +17,53 @@ const EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Syncing {
     handle: SyncHandle,
+    /// What it is in `/health`.
+    part: Part,
     wanted: AtomicU64,
     done: AtomicU64,
     queued: AtomicBool,
     /// The kernel tells of a failed write once, and takes what it could not write for written from then on: no later
     /// sync of this log means anything.
     failed: AtomicBool,
+    /// Whether the next success ends the fault of an earlier handle of the same log.
+    is_retry: AtomicBool,
     bell: Arc<Notify>,
 }
 
 impl Syncing {
     /// `bell` rings whenever more became durable, and when that failed.
-    pub(crate) fn new(handle: SyncHandle, bell: Arc<Notify>) -> Arc<Self> {
+    pub(crate) fn new(handle: SyncHandle, part: Part, bell: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             handle,
+            part,
             wanted: AtomicU64::new(0),
             done: AtomicU64::new(0),
             queued: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            is_retry: AtomicBool::new(false),
             bell,
         })
     }
 
     /// The same log with nothing on disk: for marks that change their meaning.
     pub(crate) fn anew(&self) -> Arc<Self> {
-        Self::new(self.handle.clone(), Arc::clone(&self.bell))
+        Self::new(
+            self.handle.clone(),
+            self.part.clone(),
+            Arc::clone(&self.bell),
+        )
     }
 
-    /// The same for another handle.
+    /// The same for another handle, after a failure.
     pub(crate) fn of(&self, handle: SyncHandle) -> Arc<Self> {
-        Self::new(handle, Arc::clone(&self.bell))
+        let again = Self::new(handle, self.part.clone(), Arc::clone(&self.bell));
+        again.is_retry.store(true, Ordering::Release);
+        again
+    }
+
+    /// What it is in `/health`.
+    pub(crate) fn part(&self) -> &Part {
+        &self.part
     }
 
     /// The highest mark that is on disk.
@@ -79,6 +96,9 @@ impl Syncing {
         match self.handle.check_in_place() {
             Ok(()) => {
                 self.done.fetch_max(mark, Ordering::AcqRel);
+                if self.is_retry.swap(false, Ordering::AcqRel) {
+                    health.well(&self.part);
+                }
                 self.bell.notify_one();
             }
             Err(error) => self.fail(&error, health),
@@ -86,7 +106,7 @@ impl Syncing {
     }
 
     fn fail(&self, error: &LogError, health: &Health) {
-        health.fault(error.to_string());
+        health.fault(&self.part, &error.to_string());
         self.failed.store(true, Ordering::Release);
         self.bell.notify_one();
     }
@@ -239,12 +259,16 @@ mod tests {
         LogWriter::create(dir, &run_id("2025-12-14T10-30-00-switch"), &header).unwrap()
     }
 
+    fn part() -> Part {
+        Part::Log(host("h1"), run_id("2025-12-14T10-30-00-switch"))
+    }
+
     #[tokio::test]
     async fn every_mark_is_reached_and_the_bell_rings() {
         let dir = tempfile::tempdir().unwrap();
         let syncer = Syncer::start(dir.path(), Arc::default()).unwrap();
         let bell = Arc::new(Notify::new());
-        let log = Syncing::new(log(dir.path()).sync_handle(), Arc::clone(&bell));
+        let log = Syncing::new(log(dir.path()).sync_handle(), part(), Arc::clone(&bell));
         let began = Instant::now();
         for mark in 1..4 {
             syncer.want(&log, mark);
@@ -260,7 +284,7 @@ mod tests {
     async fn what_was_asked_for_is_done_before_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let syncer = Syncer::start(dir.path(), Arc::default()).unwrap();
-        let log = Syncing::new(log(dir.path()).sync_handle(), Arc::default());
+        let log = Syncing::new(log(dir.path()).sync_handle(), part(), Arc::default());
         syncer.want(&log, 1);
         syncer.want(&log, 2);
         syncer.finish(Duration::from_secs(10));
@@ -279,12 +303,12 @@ mod tests {
         let (pipe, _writer) = std::io::pipe().unwrap();
         let pipe: std::os::fd::OwnedFd = pipe.into();
         writer.replace_log_file_for_test(pipe.into());
-        let log = Syncing::new(writer.sync_handle(), Arc::clone(&bell));
+        let log = Syncing::new(writer.sync_handle(), part(), Arc::clone(&bell));
         syncer.want(&log, 1);
         bell.notified().await;
         assert!(log.has_failed() && health.reason().is_some());
         syncer.want(&log, 2);
-        let other = Syncing::new(whole, Arc::clone(&bell));
+        let other = Syncing::new(whole, part(), Arc::clone(&bell));
         syncer.want(&other, 1);
         while other.done() < 1 {
             bell.notified().await;
@@ -300,7 +324,7 @@ mod tests {
             .map(|n| {
                 let dir = dir.path().join(n.to_string());
                 std::fs::create_dir(&dir).unwrap();
-                Syncing::new(log(&dir).sync_handle(), Arc::default())
+                Syncing::new(log(&dir).sync_handle(), part(), Arc::default())
             })
             .collect();
         std::fs::remove_dir_all(dir.path().join("7")).unwrap();

@@ -4,6 +4,7 @@ use super::Violation;
 use super::open_run::{OpenRun, RETRY};
 use crate::dashboard::allowance::Allowance;
 use crate::dashboard::core::Core;
+use crate::dashboard::health::Part;
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{
     HostId, MAX_LINE_BYTES, OfferedRun, Output, Resume, RunId, Seq, Status, StatusReport,
@@ -105,12 +106,14 @@ impl HostRuns {
         let run_id = &record.run.run_id;
         if !self.open.contains_key(run_id) {
             let tail = core.fleet.follow_run(&self.host_id, run_id)?.tail;
+            let part = Part::Log(self.host_id.clone(), run_id.clone());
             match OpenRun::open(&self.dir, record, tail, &self.bell) {
                 Ok(open) => {
+                    core.health.well(&part);
                     self.open.insert(run_id.clone(), open);
                 }
                 Err(error) => {
-                    core.health.fault(error.to_string());
+                    core.health.fault(&part, &error.to_string());
                     self.unopened.insert(run_id.clone(), Instant::now() + RETRY);
                     return None;
                 }

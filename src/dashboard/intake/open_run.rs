@@ -3,6 +3,7 @@
 use super::host_runs::SHOW_EVERY;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Tail;
+use crate::dashboard::health::Part;
 use crate::dashboard::state::RunRecord;
 use crate::dashboard::syncer::Syncing;
 use crate::protocol::{Ack, RunId, Seq, StatusReport, Timestamp};
@@ -48,7 +49,8 @@ impl OpenRun {
         bell: &Arc<Notify>,
     ) -> Result<Self, LogError> {
         let (log, is_new) = open_or_create(dir, &record.run.run_id, || header(record))?;
-        let syncing = Syncing::new(log.sync_handle(), Arc::clone(bell));
+        let part = Part::Log(record.run.host_id.clone(), record.run.run_id.clone());
+        let syncing = Syncing::new(log.sync_handle(), part, Arc::clone(bell));
         tail.advance(log.next_seq(), log.errors());
         // The first line may be shown at once. To wait from here on would show it just before the second of a
         // program that prints every second, which would then wait for its turn.
@@ -94,7 +96,7 @@ impl OpenRun {
 
     /// A write failed: what comes is dropped, unacknowledged, until it is asked for again.
     pub(super) fn stall(&mut self, core: &Core, error: &LogError) {
-        core.health.fault(error.to_string());
+        core.health.fault(self.syncing.part(), &error.to_string());
         self.stalled_until = Some(Instant::now() + RETRY);
         self.asked = None;
     }
@@ -110,8 +112,9 @@ impl OpenRun {
         if self.stalled_until.is_none_or(|until| now < until) {
             return false;
         }
+        let has_failed = self.syncing.has_failed();
         let tried = self.log.probe().and_then(|()| {
-            if self.syncing.has_failed() {
+            if has_failed {
                 return self.reopen(core, dir, run_id);
             }
             Ok(())
@@ -119,6 +122,10 @@ impl OpenRun {
         match tried {
             Ok(()) => {
                 self.stalled_until = None;
+                // Where it was the sync that failed, its next success ends the fault.
+                if !has_failed {
+                    core.health.well(self.syncing.part());
+                }
                 true
             }
             Err(error) => {

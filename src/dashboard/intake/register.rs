@@ -5,6 +5,7 @@ use super::host_runs::HostRuns;
 use super::messages::begun_by_itself;
 use super::{Violation, single};
 use crate::dashboard::core::Core;
+use crate::dashboard::health::Part;
 use crate::dashboard::state::{Known, RunRecord};
 use crate::protocol::{
     Ack, FEATURES, OfferedRun, PROTOCOL, Register, Registered, ResumeFrom, RunId, Status,
@@ -231,7 +232,8 @@ impl HostRuns {
             open.map_or(Ok(()), |open| open.log.sync_handle().sync())
         };
         if let Err(error) = core.writes.block(ending).await {
-            core.health.fault(error.to_string());
+            let part = Part::Log(self.host_id.clone(), run_id.clone());
+            core.health.fault(&part, &error.to_string());
         }
         core.fleet.durable(&self.host_id, run_id);
         let _ = core.persist(&self.host_id, run_id).await;
@@ -282,7 +284,8 @@ impl HostRuns {
             let handle = run.log.sync_handle();
             let sync = || handle.sync().and_then(|()| handle.check_in_place());
             if let Err(error) = core.writes.block(sync).await {
-                core.health.fault(error.to_string());
+                let part = Part::Log(self.host_id.clone(), run_id.clone());
+                core.health.fault(&part, &error.to_string());
                 continue;
             }
             core.fleet.durable(&self.host_id, &run_id);

@@ -24,7 +24,7 @@ use patient::Patient;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -39,6 +39,8 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 100;
 /// After an error of the listener, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often such errors are told in the journal.
+const REFUSALS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Serves until `shutdown`, and then until every request is answered.
 pub(super) async fn serve(
@@ -51,6 +53,7 @@ pub(super) async fn serve(
     let gate = Gate::new(config.limits, &config.proxy.trusted);
     let (ending, ends) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let mut refusals = Refusals::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted.map(|(stream, from)| Accepted::Network(stream, from)),
@@ -74,7 +77,9 @@ pub(super) async fn serve(
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be taken in");
+                if let Some(times) = refusals.count(Instant::now()) {
+                    tracing::error!(%error, times, "no connection can be taken in: raise the limit of open files");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -83,6 +88,25 @@ pub(super) async fn serve(
     ending.send_replace(true);
     while connections.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Counts how often no connection could be taken in, so that it is told now and then only.
+#[derive(Debug, Default)]
+struct Refusals {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Refusals {
+    /// Counts one more; gives how many there were since it was told last, where it is to be told again.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told.is_some_and(|told| now < told + REFUSALS_INTERVAL) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 enum Accepted {
@@ -142,4 +166,17 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Removes the socket in the data folder.
 pub(super) fn clean_up(data_dir: &Path) {
     socket::remove(data_dir);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_cannot_be_taken_in_are_told_once_a_minute_with_their_count() {
+        let (mut refusals, began) = (Refusals::default(), Instant::now());
+        let tenths = (0..1_200).map(|n| began + n * Duration::from_millis(100));
+        let told: Vec<u64> = tenths.filter_map(|now| refusals.count(now)).collect();
+        assert_eq!(told, [1, 600]);
+    }
 }
