@@ -1,6 +1,6 @@
 //! How long a search of a long log takes, beside `rg -c` on the same file.
 //!
-//! The log has ten million lines; `SWITCHYARD_LINES` sets another number.
+//! The logs have ten million lines, one without colours and one with them; `SWITCHYARD_LINES` sets another number.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,11 +16,18 @@ use common::{Dashboard, has};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{conditions, grouped, line, millis, table};
+use support::{LINE_BYTES, conditions, grouped, line, millis, table};
 use switchyard::protocol::{CommandName, HostId, RunId, Timestamp};
 use switchyard::runlog::{Header, LogWriter, RunMeta, paths};
 
-const RUN: &str = "2025-12-14T10-30-00-switch";
+/// A log without terminal escapes, and one with them.
+const RUNS: [(&str, &str); 2] = [
+    ("plain", "2025-12-14T10-30-00-switch"),
+    (
+        "with colours in every third line",
+        "2025-12-14T10-30-00-switch-2",
+    ),
+];
 const LINES: u64 = 10_000_000;
 /// Each is done so often; the quickest counts, which other work on the machine disturbs least.
 const TIMES: usize = 5;
@@ -53,16 +60,33 @@ fn main() {
     let lines = lines.map_or(LINES, |lines| lines.parse().unwrap());
     let conditions = conditions();
     let dashboard = Dashboard::start(&["h1"]);
-    let log = write(&dashboard, lines);
     if !has("rg") {
         eprintln!("SKIPPED: ripgrep is not installed, so there is nothing to compare with");
     }
-    let rows: Vec<Vec<String>> = SEARCHES
+    for (colours, run) in RUNS {
+        let log = write(&dashboard, run, lines, colours != "plain");
+        let rows = compare(&dashboard, run, &log);
+        let bytes = std::fs::metadata(&log).unwrap().len() / 1_000_000;
+        table(
+            &format!(
+                "searches: {} lines, {colours}, {bytes} MB ({conditions})",
+                grouped(lines)
+            ),
+            &["what", "lines found", "ms", "ms of rg -c", "ratio"],
+            &rows,
+        );
+        std::fs::remove_file(log).unwrap();
+    }
+}
+
+/// A row for each search in one log.
+fn compare(dashboard: &Dashboard, run: &str, log: &Path) -> Vec<Vec<String>> {
+    SEARCHES
         .iter()
         .map(|(name, query, arguments)| {
-            let path = format!("/api/hosts/h1/runs/{RUN}/search?limit=10&{query}");
+            let path = format!("/api/hosts/h1/runs/{run}/search?limit=10&{query}");
             let (ours, found) = best(|| dashboard.fetch(&path)["total"].as_u64().unwrap());
-            let theirs = has("rg").then(|| best(|| ripgrep(&log, arguments)));
+            let theirs = has("rg").then(|| best(|| ripgrep(log, arguments)));
             if let Some((_, count)) = theirs {
                 assert_eq!(found, count, "{name}");
             }
@@ -76,16 +100,7 @@ fn main() {
                 or_none(ratio.map(|ratio| format!("{ratio:.2}"))),
             ]
         })
-        .collect();
-    let bytes = std::fs::metadata(&log).unwrap().len() / 1_000_000;
-    table(
-        &format!(
-            "searches: {} lines, {bytes} MB ({conditions})",
-            grouped(lines)
-        ),
-        &["what", "lines found", "ms", "ms of rg -c", "ratio"],
-        &rows,
-    );
+        .collect()
 }
 
 /// The quickest of some, and what it gave.
@@ -112,10 +127,10 @@ fn ripgrep(log: &Path, arguments: &[&str]) -> u64 {
 }
 
 /// A log of so many lines, of which a few say what went wrong.
-fn write(dashboard: &Dashboard, lines: u64) -> PathBuf {
+fn write(dashboard: &Dashboard, run: &str, lines: u64, is_coloured: bool) -> PathBuf {
     let logs = dashboard.data_dir().join("logs/h1");
     std::fs::create_dir_all(&logs).unwrap();
-    let run = RunId::new(RUN).unwrap();
+    let run = RunId::new(run).unwrap();
     let started = Timestamp::parse("2025-12-14T10:30:00.000Z").unwrap();
     let header = Header {
         command: CommandName::new("switch").unwrap(),
@@ -142,7 +157,15 @@ fn write(dashboard: &Dashboard, lines: u64) -> PathBuf {
             );
             log.push("error: cannot build '/nix/store/x.drv'", at, Some(true));
         }
-        log.push(&line("hello", n), at, Some(false));
+        let line = line("hello", n);
+        if is_coloured && n % 3 == 0 {
+            // As compilers colour the name of what they build.
+            let (head, tail) = line.split_at(LINE_BYTES / 2);
+            let line = format!("\x1b[32m{head}\x1b[0m\x1b[1m{tail}\x1b[0m");
+            log.push(&line, at, Some(false));
+        } else {
+            log.push(&line, at, Some(false));
+        }
         if n % 1_000 == 0 {
             log.flush().unwrap();
         }

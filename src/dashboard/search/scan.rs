@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 /// How much text of lines one answer holds, in bytes, but for its last line.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-/// First and smallest, and largest block of a log, in bytes.
+/// First and smallest, and largest block of a log, in bytes. The largest, with and without escapes, stays in the cache
+/// of a core.
 const MIN_BLOCK_BYTES: u64 = 4 * 1024;
-const MAX_BLOCK_BYTES: u64 = 1024 * 1024;
+const MAX_BLOCK_BYTES: u64 = 256 * 1024;
 /// An expression that is no plain text is asked to go on after so many bytes: it can take microseconds for each.
 const WINDOW_BYTES: usize = 32 * 1024;
 /// A block shall take about so long, at most.
