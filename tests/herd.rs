@@ -3,11 +3,14 @@
 
 mod common;
 
-use common::{Dashboard, SOON, Socket, SyncGate, skip, wait_for};
+use common::{Dashboard, SOON, Socket, SyncGate, measured, skip, wait_for};
+use nix::sys::signal::Signal;
 use nix::sys::statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use switchyard::protocol::{CommandName, HostId, Progress, RunId, Status, Timestamp};
+use switchyard::runlog::{Header, LogWriter, RunMeta, RunResult};
 
 fn register(host: &str) -> serde_json::Value {
     json!({"type": "register", "protocol": 1, "host_id": host, "hostname": host, "host_type": "nixos",
@@ -216,4 +219,75 @@ fn logs_that_grow_together_are_made_durable_by_one_sync() {
     acknowledged(&mut agents, 2);
     let syncs = gate.log_syncs() - before;
     assert!(syncs <= 20, "{syncs} syncs for {} logs", hosts.len());
+}
+
+/// Writes the logs of so many ended runs of a host, as an earlier dashboard left them.
+fn write_logs(dashboard: &Dashboard, host: &str, count: u64) -> PathBuf {
+    let dir = dashboard.data_dir().join("logs").join(host);
+    std::fs::create_dir_all(&dir).unwrap();
+    let command = CommandName::new("switch").unwrap();
+    for n in 0..count {
+        let at = Timestamp::from_millis(1_765_708_200_000 + n.cast_signed() * 1_000);
+        let header = Header {
+            command: command.clone(),
+            host_id: HostId::new(host).unwrap(),
+            meta: RunMeta {
+                nonce: None,
+                requested_by: None,
+                queued: None,
+                started: at,
+                generation_before: None,
+                number: 0,
+                then: None,
+                after: None,
+            },
+        };
+        let run = RunId::compose(at, &command, 1);
+        let mut log = LogWriter::create(&dir, &run, &header).unwrap();
+        let result = RunResult {
+            status: Status::Ok,
+            completed: at,
+            message: None,
+            cause: Vec::new(),
+            lines: 0,
+            errors: None,
+            duration_ms: None,
+            progress: Progress::default(),
+            generation_after: None,
+            system_after: None,
+            revision: None,
+        };
+        log.finish(Some(0), result).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn retention_removes_hundreds_of_runs_with_a_few_syncs() {
+    let Some(gate) = SyncGate::new() else { return };
+    let hosts = ["h1", "h2", "h3"];
+    let environment = gate.environment(0);
+    let mut dashboard = Dashboard::start_in(environment, "127.0.0.1", &hosts, "", &[]);
+    dashboard.process.end(Signal::SIGTERM);
+    let folders = hosts.map(|host| write_logs(&dashboard, host, 100));
+    let config = dashboard.data_dir().with_file_name("dashboard.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}[retention]\nmax_bytes = 1\n")).unwrap();
+    let before = gate.database_syncs();
+    dashboard.start_again();
+    for folder in &folders {
+        wait_for("all but the newest log to go", SOON, || {
+            // A log and its index.
+            (std::fs::read_dir(folder).unwrap().count() == 2).then_some(())
+        });
+    }
+    let syncs = gate.database_syncs() - before;
+    measured(&format!(
+        "300 logs taken in, 297 of them removed: {syncs} syncs"
+    ));
+    assert!(syncs <= 100, "{syncs} syncs");
+    for host in hosts {
+        let runs = dashboard.fetch(&format!("/api/hosts/{host}/runs"));
+        assert_eq!(runs["runs"].as_array().unwrap().len(), 1);
+    }
 }

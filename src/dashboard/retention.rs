@@ -17,6 +17,8 @@ const QUIET_AFTER_START: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 86_400_000;
 /// How many runs go before other chores have their turn.
 const RUNS_AT_A_TIME: usize = 1_000;
+/// How many of them go in one transaction.
+const RUNS_A_TRANSACTION: usize = 100;
 /// Among so many of a host's latest runs the newest with a log is looked for: some never began.
 const LATEST: usize = 100;
 
@@ -36,8 +38,8 @@ pub(super) struct Retaining {
 #[derive(Debug, Default)]
 struct Held {
     bytes: u64,
-    /// What it can give, the oldest last, once it was looked for.
-    runs: Option<Vec<RunId>>,
+    /// What it can give, the oldest last, with how many bytes each takes, once it was looked for.
+    runs: Option<Vec<(RunId, u64)>>,
 }
 
 impl Retaining {
@@ -88,6 +90,7 @@ async fn by_age(core: &Arc<Core>, days: u64) -> bool {
             return false;
         };
         let is_last = old.len() < RUNS_AT_A_TIME;
+        let mut chosen = Vec::new();
         for (host_id, run_id) in old {
             if !newest.contains_key(&host_id) {
                 let Some(found) = newest_with_log(core, &host_id).await else {
@@ -100,11 +103,13 @@ async fn by_age(core: &Arc<Core>, days: u64) -> bool {
                 kept += 1;
                 continue;
             }
-            let may_go = !core.shutdown.is_triggered() && core.clock.is_believed();
-            if !may_go || remove(core, &host_id, &run_id).await.is_none() {
+            chosen.push((host_id, run_id));
+        }
+        for batch in chosen.chunks(RUNS_A_TRANSACTION) {
+            if !core.clock.is_believed() || !remove(core, batch).await {
                 return false;
             }
-            removed += 1;
+            removed += batch.len();
         }
         if is_last {
             return false;
@@ -131,13 +136,11 @@ async fn by_size(core: &Arc<Core>, max_bytes: u64) -> bool {
     let Ok(mut hosts) = tokio::task::spawn_blocking(move || sizes(&logs, &shutdown)).await else {
         return false;
     };
-    let mut removed = 0;
-    while removed < RUNS_AT_A_TIME {
-        if core.shutdown.is_triggered() {
-            return false;
-        }
+    let (mut chosen, mut is_enough) = (Vec::new(), false);
+    while chosen.len() < RUNS_AT_A_TIME {
         let Some(host_id) = who_gives(&hosts, max_bytes) else {
-            return false;
+            is_enough = true;
+            break;
         };
         let host = hosts.entry(host_id.clone()).or_default();
         let Some(runs) = &mut host.runs else {
@@ -147,17 +150,21 @@ async fn by_size(core: &Arc<Core>, max_bytes: u64) -> bool {
             }
             continue;
         };
-        let Some(run_id) = runs.pop() else { continue };
+        let Some((run_id, bytes)) = runs.pop() else {
+            continue;
+        };
         if core.fleet.is_open(&host_id, &run_id) {
             continue;
         }
-        let Some(freed) = remove(core, &host_id, &run_id).await else {
-            return false;
-        };
-        host.bytes = host.bytes.saturating_sub(freed);
-        removed += 1;
+        host.bytes = host.bytes.saturating_sub(bytes);
+        chosen.push((host_id, run_id));
     }
-    true
+    for batch in chosen.chunks(RUNS_A_TRANSACTION) {
+        if !remove(core, batch).await {
+            return false;
+        }
+    }
+    !is_enough
 }
 
 /// Whose oldest run goes next: that of the host that takes most. Where that one has nothing to give, because its runs
@@ -178,44 +185,60 @@ fn who_gives(hosts: &BTreeMap<HostId, Held>, max_bytes: u64) -> Option<HostId> {
 }
 
 /// The ended runs of a host, the oldest last, without its newest; none where they cannot be read.
-async fn can_give(core: &Arc<Core>, host_id: &HostId) -> Option<Vec<RunId>> {
+async fn can_give(core: &Arc<Core>, host_id: &HostId) -> Option<Vec<(RunId, u64)>> {
     // More than may go at a time, for some are at hand.
     let ended = core.state.ended_of(host_id, 2 * RUNS_AT_A_TIME).await;
     let mut ended = ended.ok()?;
     let newest = newest_with_log(core, host_id).await?;
     ended.retain(|run_id| Some(run_id) != newest.as_ref());
     ended.reverse();
-    Some(ended)
+    let dir = core.log_dir(host_id);
+    let with_size = move |run_id| {
+        let bytes = size_of_files(&dir, &run_id);
+        (run_id, bytes)
+    };
+    tokio::task::spawn_blocking(move || ended.into_iter().map(with_size).collect())
+        .await
+        .ok()
 }
 
-/// Removes a run that is over; gives how many bytes that freed.
-async fn remove(core: &Arc<Core>, host_id: &HostId, run_id: &RunId) -> Option<u64> {
-    // Told first: a file without its row would be taken in again.
-    let is_removed = core
-        .noted(core.state.remove_run(host_id, run_id).await)
-        .ok()?;
-    if !is_removed {
-        return Some(0);
+/// Removes runs that are over, in one transaction, and then their files; `false` where that cannot go on.
+async fn remove(core: &Arc<Core>, runs: &[(HostId, RunId)]) -> bool {
+    if core.shutdown.is_triggered() {
+        return false;
     }
-    core.fleet.forget_run(host_id, run_id);
-    let (dir, id) = (core.log_dir(host_id), run_id.clone());
-    let freed = tokio::task::spawn_blocking(move || remove_files(&dir, &id)).await;
-    tracing::info!(host = %host_id, run = %run_id, "log removed by retention");
-    Some(freed.unwrap_or(0))
+    // Told first: a file without its row would be taken in again.
+    let removed = core.noted(core.state.remove_runs(runs.to_vec()).await);
+    let Ok(removed) = removed else {
+        return false;
+    };
+    let mut files = Vec::with_capacity(removed.len());
+    for (host_id, run_id) in removed {
+        core.fleet.forget_run(&host_id, &run_id);
+        tracing::info!(host = %host_id, run = %run_id, "log removed by retention");
+        files.push((core.log_dir(&host_id), run_id));
+    }
+    let gone = tokio::task::spawn_blocking(move || {
+        files.iter().for_each(|(dir, id)| remove_files(dir, id));
+    });
+    gone.await.is_ok()
 }
 
-fn remove_files(dir: &Path, run_id: &RunId) -> u64 {
+fn remove_files(dir: &Path, run_id: &RunId) {
     let (log, idx) = runlog::paths(dir, run_id);
-    let mut freed = 0;
     for path in [log, idx] {
-        let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        match std::fs::remove_file(&path) {
-            Ok(()) => freed += size,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(path = %path.display(), %error, "cannot remove"),
+        if let Err(error) = std::fs::remove_file(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove");
         }
     }
-    freed
+}
+
+fn size_of_files(dir: &Path, run_id: &RunId) -> u64 {
+    let (log, idx) = runlog::paths(dir, run_id);
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    size(&log) + size(&idx)
 }
 
 /// How much the logs of each host take.

@@ -166,7 +166,7 @@ async fn the_deployment_outlives_its_run() {
         .await
         .unwrap();
     core.state
-        .remove_run(&host("h1"), &run_id(RUN))
+        .remove_runs(vec![(host("h1"), run_id(RUN))])
         .await
         .unwrap();
     let core = open(dir.path()).await;
@@ -186,7 +186,7 @@ async fn what_retention_left_behind_is_removed() {
     log(dir.path(), RUN, Some(Status::Ok));
     let core = open(dir.path()).await;
     core.state
-        .remove_run(&host("h1"), &run_id(RUN))
+        .remove_runs(vec![(host("h1"), run_id(RUN))])
         .await
         .unwrap();
     let core = open(dir.path()).await;

@@ -395,25 +395,27 @@ impl State {
         .await
     }
 
-    /// Forgets a run that is over, but for the fact that there was one; `false` if it is not, or not known.
-    pub(crate) async fn remove_run(
+    /// Forgets those of these runs that are over, but for the fact that there were some; gives which. All go in one
+    /// transaction.
+    pub(crate) async fn remove_runs(
         &self,
-        host_id: &HostId,
-        run_id: &RunId,
-    ) -> Result<bool, StateError> {
-        let id = (host_id.to_string(), run_id.to_string());
+        runs: Vec<(HostId, RunId)>,
+    ) -> Result<Vec<(HostId, RunId)>, StateError> {
         self.call(move |connection| {
-            let removed = connection.execute(
+            let mut delete = connection.prepare_cached(
                 "DELETE FROM runs WHERE host_id = ?1 AND run_id = ?2 AND open = 0",
-                (&id.0, &id.1),
             )?;
-            if removed > 0 {
-                connection.execute(
-                    "INSERT OR IGNORE INTO removed VALUES (?1, ?2)",
-                    (&id.0, &id.1),
-                )?;
+            let mut note =
+                connection.prepare_cached("INSERT OR IGNORE INTO removed VALUES (?1, ?2)")?;
+            let mut removed = Vec::with_capacity(runs.len());
+            for (host_id, run_id) in runs {
+                let id = (host_id.as_str(), run_id.as_str());
+                if delete.execute(id)? > 0 {
+                    note.execute(id)?;
+                    removed.push((host_id, run_id));
+                }
             }
-            Ok(removed > 0)
+            Ok(removed)
         })
         .await
     }
@@ -496,12 +498,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(&dir.path().join("db")).unwrap();
         let mut first = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
-        let removed = state.remove_run(&host("h1"), &first.run_id).await.unwrap();
-        assert!(!removed, "it is not over");
+        let this = vec![(host("h1"), first.run_id.clone())];
+        let removed = state.remove_runs(this.clone()).await.unwrap();
+        assert_eq!(removed, [], "it is not over");
         first.status = Status::Ok;
         let over = RunRecord::of(first.clone());
         state.import(vec![over]).await.unwrap();
-        assert!(state.remove_run(&host("h1"), &first.run_id).await.unwrap());
+        assert_eq!(state.remove_runs(this.clone()).await.unwrap(), this);
+        assert_eq!(state.remove_runs(this).await.unwrap(), [], "it is gone");
         assert!(state.was_removed(&host("h1"), &first.run_id).await.unwrap());
         let second = state.add_runs(vec![record(0)]).await.unwrap().remove(0).run;
         assert_ne!(first.run_id, second.run_id);
