@@ -1,8 +1,9 @@
 //! Memory that requests take, and give back.
 
-use crate::common::{Dashboard, SOON, measured, sha256_hex, wait_for};
+use crate::common::{Dashboard, SOON, Socket, measured, sha256_hex, wait_for};
 use crate::support::dial;
 use nix::sys::signal::Signal;
+use serde_json::json;
 use std::io::Write;
 use std::net::TcpStream;
 use switchyard::protocol::{
@@ -126,4 +127,42 @@ fn people_who_sign_in_leave_little_memory_behind() {
     let grown = dashboard.process.rss_kib().saturating_sub(before);
     measured(&format!("48 sign-ins: {grown} KiB more afterwards"));
     assert!(grown < 90_000, "{grown} KiB");
+}
+
+#[test]
+fn agents_that_once_sent_much_hold_little_memory() {
+    let names: Vec<String> = (0..100).map(|n| format!("h{n:02}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let dashboard = Dashboard::start(&hosts);
+    let mut agents: Vec<Socket> = (hosts.iter())
+        .map(|host| Socket::agent(&dashboard, host))
+        .collect();
+    let generation = |n: usize| move |host: &serde_json::Value| host["generation"] == n;
+    let beat = |agents: &mut Vec<Socket>, n: usize| {
+        for (host, agent) in hosts.iter().zip(agents.iter_mut()) {
+            // As long as a real one.
+            let system = format!("/nix/store/{}", "x".repeat(400));
+            let facts =
+                json!({"type": "heartbeat", "host_id": host, "generation": n, "system": system});
+            agent.send(&facts);
+        }
+        for host in &hosts {
+            dashboard.wait_for_host(host, "its heartbeat", generation(n));
+        }
+    };
+    beat(&mut agents, 1);
+    let before = dashboard.process.rss_kib();
+    // A message that the dashboard does not know, and so does nothing with.
+    let long = json!({"type": "unknown", "text": "x".repeat(900_000)});
+    for agent in &mut agents {
+        agent.send(&long);
+    }
+    for n in 2..12 {
+        beat(&mut agents, n);
+    }
+    let grown = dashboard.process.rss_kib().saturating_sub(before);
+    measured(&format!(
+        "100 agents, each with one frame of 900 KB: {grown} KiB more afterwards"
+    ));
+    assert!(grown < 45_000, "{grown} KiB");
 }

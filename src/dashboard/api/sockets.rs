@@ -23,9 +23,9 @@ use tokio::sync::watch;
 /// How often it is looked whether somebody may still be here, besides at each change.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How much is read from a socket at once. Each connection holds so much, and clears it for each read: more
-/// makes small frames dear, less makes large ones so.
-const READ_BYTES: usize = 16 * 1024;
+/// How much is read at once, in bytes, of what was read ahead from the socket. Each connection holds so much for ever,
+/// and clears it for each read; a heartbeat fits.
+const READ_BYTES: usize = 1024;
 
 /// The most that waits to be sent, in bytes. Without a limit a peer that pings and takes no answer has them pile up.
 const MAX_UNSENT_BYTES: usize = 4 * MAX_FRAME_BYTES;

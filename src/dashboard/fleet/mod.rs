@@ -146,13 +146,9 @@ impl Fleet {
         }
     }
 
-    /// All hosts, by id, and the version of the state they are of.
-    pub(crate) fn hosts(&self) -> (Vec<HostView>, u64) {
-        let inner = self.lock();
-        (
-            inner.hosts.iter().map(|(id, host)| host.view(id)).collect(),
-            inner.changes.version(),
-        )
+    /// The version that the state has now: later changes are news to whoever has the hosts from now on.
+    pub(crate) fn version(&self) -> u64 {
+        self.lock().changes.version()
     }
 
     /// The ids of all hosts, in order.

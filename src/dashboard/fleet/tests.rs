@@ -140,7 +140,7 @@ fn only_lost_is_replaced() {
 #[test]
 fn news_are_the_present_state_of_what_changed_and_say_whether_there_are_more() {
     let fleet = fleet();
-    let (_, seen) = fleet.hosts();
+    let seen = fleet.version();
     let run = add(&fleet, 1, Status::Queued);
     fleet.update_run(&host("h1"), &run, |record| {
         record.run.status = Status::Running;

@@ -212,7 +212,8 @@ async fn registered(
     }
     let version = register.facts.agent_version.clone();
     let registered = tokio::select! {
-        registered = runs.register(core, register) => registered,
+        // In a box, as all that is seldom done: a quiet connection holds as much memory as its largest step needs.
+        registered = Box::pin(runs.register(core, register)) => registered,
         never = keep_waiting(socket) => match never {},
     };
     let mut heard = Instant::now();
@@ -227,7 +228,7 @@ async fn registered(
         },
         Err(violation) => violation.into(),
     };
-    runs.disconnected(core).await;
+    Box::pin(runs.disconnected(core)).await;
     if core.fleet.disconnect(host_id, epoch, heard.elapsed()) {
         core.save_host(host_id).await;
     }
@@ -242,13 +243,13 @@ async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
     }
 }
 
-/// Takes in a frame, and those that came meanwhile: their lines are stored together.
+/// Takes in a frame, and those that came meanwhile: their lines are stored together. Gives the last of them.
 async fn take_in(
     core: &Arc<Core>,
     runs: &mut HostRuns,
     socket: &mut WebSocket,
     first: Utf8Bytes,
-) -> Result<(), End> {
+) -> Result<Utf8Bytes, End> {
     let mut next = first;
     let mut taken = Ok(());
     for left in (0..MAX_FRAMES_TOGETHER).rev() {
@@ -272,7 +273,7 @@ async fn take_in(
         }
     }
     runs.store(core).await;
-    taken
+    taken.map(|()| next)
 }
 
 /// Tells a peer that it is waited for others before it: when thousands come back at once, its turn may take longer
@@ -336,6 +337,10 @@ async fn talk(
     heard: &mut Instant,
 ) -> End {
     let bell = runs.bell();
+    // The library reads on in the memory of an earlier message where nobody holds one of them, so that a connection
+    // that once had a long one would hold as much for as long as it lives. While the last message lives, it takes a
+    // new, small buffer instead.
+    let mut last = Utf8Bytes::default();
     let mut pings = interval(PING_EVERY);
     loop {
         if let Err(end) = send_replies(core, runs, socket, closing, *heard).await {
@@ -350,13 +355,13 @@ async fn talk(
             () = core.shutdown.wait() => return going_away(),
             code = told(closing) => return End::Close(code, GONE.into()),
             errand = todo.recv() => match errand {
-                Some(errand) => runs.errand(core, errand).await,
+                Some(errand) => Box::pin(runs.errand(core, errand)).await,
                 None => return End::Close(told(closing).await, GONE.into()),
             },
-            () = bell.notified() => runs.acknowledge(core).await,
+            () = bell.notified() => Box::pin(runs.acknowledge(core)).await,
             () = sleep_until(turn.unwrap_or_else(Instant::now)), if turn.is_some() => {
-                runs.turn(core).await;
-                runs.acknowledge(core).await;
+                Box::pin(runs.turn(core)).await;
+                Box::pin(runs.acknowledge(core)).await;
             }
             _ = pings.tick() => {
                 let ping = Message::Ping(Default::default());
@@ -372,8 +377,9 @@ async fn talk(
                 *heard = Instant::now();
                 match received {
                     Some(Ok(Message::Text(text))) => {
-                        if let Err(end) = take_in(core, runs, socket, text).await {
-                            return end;
+                        match Box::pin(take_in(core, runs, socket, text)).await {
+                            Ok(text) => drop(std::mem::replace(&mut last, text)),
+                            Err(end) => return end,
                         }
                         // Storing may have taken long, and that is no silence.
                         *heard = Instant::now();

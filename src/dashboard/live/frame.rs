@@ -6,6 +6,7 @@ use crate::dashboard::fleet::HostView;
 use crate::protocol::{CommandName, HostId, LineEncoder, MAX_FRAME_BYTES, RunId, Seq};
 use crate::runlog::Batch;
 use serde::Serialize;
+use std::iter::Peekable;
 
 /// From here on nothing is begun any more; what is begun below it still fits.
 const ROOM: usize = MAX_FRAME_BYTES / 2;
@@ -51,28 +52,26 @@ impl Frame {
         self.json.len() < ROOM_FOR_LINES
     }
 
-    /// The first of these hosts, as `hosts`; gives how many, at least one if there is one.
-    pub(super) fn push_hosts(&mut self, hosts: &[HostView]) -> usize {
+    /// The first of these hosts, as `hosts`, at least one if there is one. None are taken before there is room for
+    /// them, but for the one that comes next.
+    pub(super) fn push_hosts(&mut self, hosts: &mut Peekable<impl Iterator<Item = HostView>>) {
         self.separate();
         self.json
             .extend_from_slice(b"{\"type\":\"hosts\",\"version\":");
         self.write(assets::version());
         self.json.extend_from_slice(b",\"hosts\":[");
-        let mut written = 0;
-        for host in hosts {
-            if written > 0 {
-                if !self.has_room() {
-                    break;
-                }
+        let mut is_first = true;
+        while is_first || self.has_room() {
+            let Some(host) = hosts.next() else { break };
+            if !is_first {
                 self.json.push(b',');
             }
-            self.write(host);
-            written += 1;
+            self.write(&host);
+            is_first = false;
         }
         self.json.extend_from_slice(b"],\"more\":");
-        self.write(&(written < hosts.len()));
+        self.write(&hosts.peek().is_some());
         self.json.push(b'}');
-        written
     }
 
     pub(super) fn push(&mut self, message: &ToBrowser<'_>) {

@@ -14,7 +14,7 @@ use crate::dashboard::fleet::News;
 use crate::dashboard::intake;
 use crate::dashboard::rates::{REQUEST, Rates, Who};
 use crate::protocol::{Timestamp, close};
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use std::collections::VecDeque;
@@ -63,6 +63,7 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) 
         active,
         sink,
         stream,
+        last: Utf8Bytes::default(),
         fleet_bell: Arc::default(),
         lines_bell: Arc::default(),
         pace: Pace::new(Instant::now()),
@@ -93,6 +94,9 @@ struct Browser {
     active: Arc<AtomicBool>,
     sink: SplitSink<WebSocket, Message>,
     stream: SplitStream<WebSocket>,
+    /// Held until the next one is there, so that the library reads that into a new, small buffer, and the memory of a
+    /// long message goes.
+    last: Utf8Bytes,
     /// Rings when hosts or runs change by more than metrics.
     fleet_bell: Arc<Notify>,
     /// Rings when a log grows.
@@ -149,7 +153,10 @@ impl Browser {
                         Some(Ok(Message::Text(text))) => {
                             self.active.store(true, Ordering::Relaxed);
                             match messages::read(&text) {
-                                Ok(wishes) => self.wishes = wishes.into(),
+                                Ok(wishes) => {
+                                    self.wishes = wishes.into();
+                                    self.last = text;
+                                }
                                 Err(reason) => return End::Close(close::MALFORMED, reason),
                             }
                         }
@@ -195,14 +202,18 @@ impl Browser {
     /// All hosts, first of all.
     async fn greet(&mut self) -> Result<(), End> {
         self.core.fleet.watch(&self.fleet_bell);
-        let (mut hosts, seen) = self.core.fleet.hosts();
-        hosts.retain(|host| self.scope.has(host.id()));
-        self.seen = seen;
-        let mut rest = hosts.as_slice();
+        // What changes while the list is on its way is told again behind it.
+        self.seen = self.core.fleet.version();
+        let (core, scope) = (Arc::clone(&self.core), self.scope.clone());
+        let ids = core.fleet.host_ids().into_iter();
+        let mut hosts = ids
+            .filter(|id| scope.has(id))
+            .filter_map(|id| core.fleet.host(&id))
+            .peekable();
         loop {
-            rest = &rest[self.frame.push_hosts(rest)..];
+            self.frame.push_hosts(&mut hosts);
             self.send_frame(false).await?;
-            if rest.is_empty() {
+            if hosts.peek().is_none() {
                 return Ok(());
             }
             tokio::time::sleep(REST).await;

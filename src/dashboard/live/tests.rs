@@ -231,3 +231,33 @@ async fn a_slow_browser_is_jumped_ahead_only_beyond_ten_thousand_lines() {
     subscription.jump(&core);
     assert_eq!(rest(&core, &mut subscription)[0].1, 9_001);
 }
+
+#[test]
+fn hosts_are_taken_as_they_are_written_and_all_of_them_come() {
+    let fleet = crate::dashboard::fleet::Fleet::default();
+    let names: Vec<_> = (0..3_000).map(|n| host(&format!("h{n:05}"))).collect();
+    fleet.set_hosts(names.clone());
+    let taken = std::cell::Cell::new(0);
+    let views = names.iter().filter_map(|id| fleet.host(id));
+    let mut hosts = views.inspect(|_| taken.set(taken.get() + 1)).peekable();
+    let (mut told, mut frames) = (Vec::new(), 0);
+    loop {
+        let mut frame = Frame::default();
+        frame.push_hosts(&mut hosts);
+        let text = frame.finish();
+        assert!(text.len() <= MAX_FRAME_BYTES);
+        let messages: Vec<Value> = serde_json::from_str(&text).unwrap();
+        let ids = messages[0]["hosts"].as_array().unwrap().iter();
+        told.extend(ids.map(|host| host["id"].as_str().unwrap().to_owned()));
+        assert!(
+            taken.get() <= told.len() + 1,
+            "more are in memory than were written"
+        );
+        frames += 1;
+        if messages[0]["more"] == false {
+            break;
+        }
+    }
+    assert!(frames > 2, "{frames} frames");
+    assert!(told.iter().eq(names.iter().map(|name| name.as_str())));
+}

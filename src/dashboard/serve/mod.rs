@@ -3,6 +3,7 @@
 
 mod gate;
 mod patient;
+mod read_ahead;
 mod socket;
 
 pub(crate) use gate::Connection;
@@ -21,6 +22,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use patient::Patient;
+use read_ahead::ReadAhead;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -141,7 +143,7 @@ async fn talk(
         .header_read_timeout(HEAD_WITHIN)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Patient::new(stream)), service)
+        .serve_connection(TokioIo::new(Patient::new(ReadAhead::new(stream))), service)
         .with_upgrades();
     let mut served = std::pin::pin!(served);
     tokio::select! {
