@@ -15,7 +15,7 @@ import { LogSource } from '../net/log-source.js';
 import { PickedSource } from '../net/picked-source.js';
 import { copyText } from './clipboard.js';
 import { derivationMenu } from './derivation-menu.js';
-import { h, setAttribute, setText } from './dom.js';
+import { h, setAttribute, setHint, setText } from './dom.js';
 import { FindBar } from './find-bar.js';
 import { FoldBar } from './fold-bar.js';
 import { logKey } from './log-keys.js';
@@ -422,7 +422,8 @@ export class LogPanel extends HTMLElement {
     const picked = this.#picked ? this.#picked.problem || `${plural(this.#picked.total, 'line')} of ${this.#picked.name}` : '';
     const gone = this.#source?.gone ?? '';
     this.#downloads.hidden = gone !== '';
-    setText(this.#info, gone ? gone : lost ? 'No contact · it may still be running' : picked || linesText(this.#run, this.#source?.lineTotal ?? 0));
+    setHint(this.#info, gone);
+    setText(this.#info, gone ? 'Log is gone' : lost ? 'No contact · it may still be running' : picked || linesText(this.#run, this.#source?.lineTotal ?? 0));
     this.#info.classList.toggle('lost', Boolean(lost || gone));
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));

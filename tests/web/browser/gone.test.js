@@ -56,7 +56,7 @@ async function drawAnew(page) {
 test('a log of which nothing is left is said to be removed, not to be empty, and nobody asks again', async () => {
   const { page, errors, asked } = await open({ lines: [] });
   await page.locator('.log-empty', { hasText: DETAIL }).waitFor();
-  await page.locator('.log-info', { hasText: DETAIL }).waitFor();
+  await page.locator(`.log-info[title="${DETAIL}"]`, { hasText: 'Log is gone' }).waitFor();
   assert.equal(await page.getByText('This run has no output').count(), 0);
   assert.equal(await page.locator('.log-toolbar a[download]:visible').count(), 0);
   const before = asked();
