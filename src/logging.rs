@@ -2,8 +2,12 @@
 //! No peer can fill the journal: see `limit`.
 
 mod limit;
+mod one_line;
+
+pub use one_line::escaped;
 
 use limit::{LeftOut, Limit, Limited};
+use one_line::OneLine;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::LazyLock;
@@ -37,7 +41,7 @@ pub fn init() {
     // A reader of standard error that is gone must not end us: reporting that would panic.
     let stderr = journald.is_none().then(|| {
         fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(|| OneLine(io::stderr()))
             .log_internal_errors(false)
             .with_filter(Limited(&LIMIT))
     });
