@@ -114,7 +114,8 @@ in
             default = null;
             example = "/etc/ssl/private-ca.pem";
             description = ''
-              Certificates of a private CA that may vouch for the dashboard, beside those of the system.
+              Certificates of a private CA that may vouch for the dashboard, beside those of the system; with
+              `system_roots = false` in their place.
               Home folders are hidden from the agent.
             '';
           };

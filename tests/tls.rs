@@ -147,6 +147,24 @@ fn a_root_of_the_system_is_trusted_beside_ca_file() {
 }
 
 #[test]
+fn where_ca_file_alone_is_trusted_a_root_of_the_system_is_not() {
+    let proxied = Proxied::start(&named("localhost"));
+    let roots = || vec![("SSL_CERT_FILE", proxied.ours.pem.display().to_string())];
+    let url = format!("wss://localhost:{}", proxied.port);
+    let ca_file = proxied.folder.path().join("alone.pem");
+    std::fs::copy(&proxied.other.pem, &ca_file).unwrap();
+    let config = json!({"dashboard": url, "ca_file": ca_file, "system_roots": false});
+    let mut agent = Agent::launch_in(roots(), proxied.port, "h1", &config);
+    says_twice(
+        &mut agent,
+        "certificate is not trusted: no authority in ca_file",
+    );
+    assert_eq!(proxied.dashboard.host("h1")["online"], false);
+    std::fs::copy(&proxied.ours.pem, &ca_file).unwrap();
+    agent.wait_for_reconnection(0);
+}
+
+#[test]
 fn an_authority_nobody_named_is_not_trusted_until_it_is() {
     let proxied = Proxied::start(&named("localhost"));
     let mut agent = proxied.agent(json!({}));

@@ -1,6 +1,7 @@
 //! What the agent is told in its TOML file. Reading it opens no other file and asks nothing of the machine.
 
 use super::endpoint::Endpoint;
+use super::tls::Trust;
 use crate::clone::Address;
 use crate::config_file::{self, ConfigError, ConfigSource};
 use crate::mask::{Masker, Masking};
@@ -21,6 +22,8 @@ pub struct Config {
     /// The secret that is exchanged for a token where there is none.
     pub(super) enrolment_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
+    /// Whether the system's roots are trusted beside `ca_file`.
+    pub(super) system_roots: bool,
     pub(super) state_dir: PathBuf,
     pub(super) heartbeat_interval: Duration,
     pub(super) repo: Option<Repo>,
@@ -88,6 +91,8 @@ struct File {
     token_file: Option<PathBuf>,
     enrolment_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+    #[serde(default = "default_system_roots")]
+    system_roots: bool,
     #[serde(default = "default_state_dir")]
     state_dir: PathBuf,
     #[serde(default = "default_heartbeat")]
@@ -131,6 +136,10 @@ pub(super) enum SupervisorKind {
 
 fn default_state_dir() -> PathBuf {
     PathBuf::from("/var/lib/switchyard-agent")
+}
+
+fn default_system_roots() -> bool {
+    true
 }
 
 fn default_heartbeat() -> u64 {
@@ -184,6 +193,12 @@ impl Config {
         absolute("state_dir", &file.state_dir)?;
         if let Some(ca_file) = &file.ca_file {
             absolute("ca_file", ca_file)?;
+        } else if !file.system_roots {
+            return Err(source.invalid(
+                "system_roots",
+                "without the system's roots and without ca_file no dashboard is trusted",
+                "set ca_file to the certificates that are to be trusted alone",
+            ));
         }
         if let Err(error) = Masker::new(&file.masking) {
             let problem = error.to_string().replace('\n', " ");
@@ -203,6 +218,7 @@ impl Config {
             token_file,
             enrolment_file: file.enrolment_file,
             ca_file: file.ca_file,
+            system_roots: file.system_roots,
             heartbeat_interval: Duration::from_secs(file.heartbeat_interval),
             repo,
             state_dir: file.state_dir,
@@ -210,6 +226,15 @@ impl Config {
             spool: file.spool,
             masking: file.masking,
         })
+    }
+}
+
+impl Config {
+    pub(super) fn trust(&self) -> Trust<'_> {
+        Trust {
+            ca_file: self.ca_file.as_deref(),
+            system_roots: self.system_roots,
+        }
     }
 }
 

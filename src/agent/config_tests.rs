@@ -48,6 +48,10 @@ fn what_cannot_be_is_named_with_line_key_and_remedy() {
             "enrolment_file = \"/x\"",
             "agent.toml:3: enrolment_file: there is a token_file, too",
         ),
+        (
+            "system_roots = false",
+            "agent.toml:3: system_roots: without the system's roots and without ca_file",
+        ),
         ("host_id = \"../x\"", "agent.toml:3: host_id: "),
         ("supervisor = \"cron\"", "agent.toml:3: supervisor: "),
         (

@@ -126,7 +126,7 @@ pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
     let request = request(config, &key)?;
     let endpoint = &config.dashboard;
     let tls = match endpoint.is_tls() {
-        true => Some(tls::client_config(config.ca_file.as_deref())?),
+        true => Some(tls::client_config(config.trust())?),
         false => None,
     };
     let stream = stream_to(endpoint).await?;
@@ -183,7 +183,7 @@ async fn secure(
     match timeout(TLS_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => {
-            let tls = TlsError::of(&error, host, config.ca_file.as_deref());
+            let tls = TlsError::of(&error, host, config.trust());
             Err(tls.map_or_else(|| tungstenite::Error::Io(error).into(), Into::into))
         }
         Err(_) => Err(ConnectError::NoHandshake {

@@ -27,6 +27,11 @@ pub(super) enum TlsError {
     )]
     IssuerNotInFile(PathBuf),
     #[error(
+        "the dashboard's certificate is not trusted: no authority in ca_file {} signed it, and the system's roots are not asked (system_roots = false); put the certificate of the authority that did there, or, where that is an intermediate one, have the server send the whole chain (fullchain.pem)",
+        .0.display()
+    )]
+    IssuerNotInFileAlone(PathBuf),
+    #[error(
         "the dashboard's certificate is that of an authority and cannot be a server's; have one made for {host} that is signed by it, without CA:TRUE, and set ca_file to this one"
     )]
     IsAuthority { host: String },
@@ -69,7 +74,7 @@ pub(super) enum TlsError {
 
 impl TlsError {
     /// What a failed handshake with `host` means, if TLS itself is the reason.
-    pub(super) fn of(error: &io::Error, host: &str, ca_file: Option<&Path>) -> Option<Self> {
+    pub(super) fn of(error: &io::Error, host: &str, trust: Trust<'_>) -> Option<Self> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         let certificate = match error {
             rustls::Error::InvalidCertificate(certificate) => certificate,
@@ -78,10 +83,13 @@ impl TlsError {
         };
         Some(match certificate {
             // The signature is bad where the authority was made anew with the same name.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => ca_file
-                .map_or(Self::UnknownIssuer, |path| {
-                    Self::IssuerNotInFile(path.to_owned())
-                }),
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                match (trust.ca_file.map(Path::to_owned), trust.system_roots) {
+                    (None, _) => Self::UnknownIssuer,
+                    (Some(path), true) => Self::IssuerNotInFile(path),
+                    (Some(path), false) => Self::IssuerNotInFileAlone(path),
+                }
+            }
             CertificateError::NotValidForNameContext { presented, .. } => {
                 let host = host.to_owned();
                 if presented.is_empty() {
@@ -126,10 +134,26 @@ fn date(time: &UnixTime) -> String {
     )
 }
 
-/// Trusts the system's roots and those of `ca_file`. They are read anew each time, as both may change.
-pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+/// Whom the agent trusts to be the dashboard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trust<'a> {
+    /// Authorities of one's own.
+    pub(super) ca_file: Option<&'a Path>,
+    /// Whether those of the system are trusted, too.
+    pub(super) system_roots: bool,
+}
+
+/// Trusts the system's roots, unless they are left out, and those of `ca_file`. They are read anew each time, as both
+/// may change.
+pub(super) fn client_config(trust: Trust<'_>) -> Result<ClientConfig, TlsError> {
+    let Trust {
+        ca_file,
+        system_roots,
+    } = trust;
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if system_roots {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     if let Some(path) = ca_file {
         let bad = |problem: String| TlsError::Authority {
             path: path.to_owned(),
