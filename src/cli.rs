@@ -171,8 +171,14 @@ pub(crate) fn main() -> ExitCode {
         Err(Failure::Code(code)) => return ExitCode::from(code),
     };
     // Where standard error is gone there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "switchyard: {}", told(&error));
+    let _ = writeln!(io::stderr(), "switchyard: {}", one_line_each(&told(&error)));
     ExitCode::from(code)
+}
+
+/// The text without anything that a terminal would act on but the ends of its lines.
+fn one_line_each(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(logging::escaped).collect();
+    lines.join("\n")
 }
 
 /// The error with its causes, each told once: many a message has its cause in it.
@@ -193,6 +199,9 @@ fn run(mode: Mode) -> Result<(), Failure> {
             listen,
             data_dir,
         } => {
+            // Whatever the dashboard makes is for its owner alone, wherever that is.
+            let others = nix::sys::stat::Mode::S_IRWXG | nix::sys::stat::Mode::S_IRWXO;
+            nix::sys::stat::umask(others);
             let overrides = dashboard::config::Overrides { listen, data_dir };
             let config =
                 dashboard::config::Config::load(config.as_deref(), overrides).map_err(usage)?;

@@ -5,6 +5,8 @@ mod common;
 
 use common::{Answer, Dashboard, SOON, Socket, assert_problem, sha256_hex, wait_for};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::SystemTime;
 use totp_rs::{Builder, Secret, Totp};
 
@@ -378,4 +380,145 @@ fn an_api_token_makes_no_other_and_what_else_it_makes_ends_with_it() {
     );
     assert!(!enrols());
     assert_eq!(token_of(&dashboard, "new-*")["maker_gone"], true);
+}
+
+#[test]
+fn a_secret_for_codes_that_a_user_gets_ends_their_sessions_and_what_they_have_open() {
+    let mut dashboard = dashboard();
+    dashboard.log_in("otto", "other");
+    let otto = dashboard.cookie.take();
+    dashboard.log_in("anna", "secret");
+    let open = Socket::browser(&dashboard);
+    let file = std::fs::read_to_string(dashboard.data_dir().join("../users")).unwrap();
+    let anna = file.lines().next().unwrap();
+    dashboard.reload_with(
+        "users",
+        &file.replace(anna, &format!("{anna} totp={SECRET}")),
+    );
+    assert_eq!(open.close_code(), 4403);
+    assert_problem(&dashboard.get("/api/me"), 401);
+    let without = json!({"user": "anna", "password": "secret"});
+    assert_problem(&dashboard.post("/api/login", &without), 401);
+    let with = json!({"user": "anna", "password": "secret", "code": code_at(0)});
+    let answer = dashboard.post("/api/login", &with);
+    assert_eq!(answer.status, 204);
+    dashboard.cookie = answer
+        .header("set-cookie")
+        .split(';')
+        .next()
+        .map(str::to_owned);
+    assert_eq!(dashboard.get("/api/me").status, 200);
+    dashboard.cookie = otto;
+    assert_eq!(dashboard.get("/api/me").status, 200, "nobody else's ended");
+    // Another secret is another way in.
+    let other = SECRET.replace("GEZD", "MFRG");
+    dashboard.cookie = answer
+        .header("set-cookie")
+        .split(';')
+        .next()
+        .map(str::to_owned);
+    dashboard.reload_with(
+        "users",
+        &file.replace(anna, &format!("{anna} totp={other}")),
+    );
+    wait_for("its end", SOON, || {
+        (dashboard.get("/api/me").status == 401).then_some(())
+    });
+}
+
+const RUN: &str = "2025-12-14T10-30-00-switch";
+/// More than what lies between a server and a client that takes nothing.
+const LINES: u64 = 24_000;
+
+/// A run of some 24 MB, which is over.
+fn long_run(dashboard: &Dashboard) {
+    let line = "x".repeat(1_000);
+    let mut agent = Socket::agent(dashboard, "h1");
+    let status = |status: &str, more: Value| {
+        let mut message = json!({"type": "status", "host_id": "h1", "run_id": RUN, "command": "switch", "status": status});
+        message
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        message
+    };
+    agent.send(&status(
+        "running",
+        json!({"started": "2025-12-14T10:30:00Z"}),
+    ));
+    for first in (0..LINES).step_by(800) {
+        let line = json!({"line": line, "timestamp": "2025-12-14T10:30:01Z", "is_error": false});
+        let lines = vec![line; 800.min(LINES - first) as usize];
+        agent.send(&json!({"type": "output", "host_id": "h1", "run_id": RUN, "command": "switch", "seq": first, "lines": lines}));
+    }
+    let end = json!({"exit_code": 0, "lines": LINES, "started": "2025-12-14T10:30:00Z", "completed": "2025-12-14T10:31:00Z"});
+    agent.send(&status("ok", end));
+    agent.wait_for("the final ack", |message| message["final"] == true);
+}
+
+/// Begins to take a download, and gives what came of it together with the connection.
+fn begin_download(dashboard: &Dashboard, format: &str, header: &str) -> (TcpStream, usize) {
+    let mut stream = TcpStream::connect(("127.0.0.1", dashboard.port)).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    write!(
+        stream,
+        "GET /api/hosts/h1/logs/download?format={format}&run={RUN} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{header}\r\nConnection: close\r\n\r\n",
+        dashboard.port
+    )
+    .unwrap();
+    let mut first = vec![0; 4_096];
+    let got = stream.read(&mut first).unwrap();
+    assert!(first.starts_with(b"HTTP/1.1 200"));
+    (stream, got)
+}
+
+/// How many bytes come, and whether the last piece says that it is one.
+fn rest(mut stream: TcpStream, mut got: usize) -> (usize, bool) {
+    let mut last = Vec::new();
+    let mut piece = vec![0; 256 * 1024];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return (got, last.ends_with(b"0\r\n\r\n")),
+            Ok(more) => {
+                got += more;
+                last.extend_from_slice(&piece[..more]);
+                last.drain(..last.len().saturating_sub(16));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_download_ends_with_the_token_or_session_that_asked_for_it() {
+    let mut dashboard = dashboard();
+    long_run(&dashboard);
+    dashboard.log_in("anna", "secret");
+    let whole = LINES as usize * 1_000;
+    for format in ["txt", "json"] {
+        let wish = robot("ci", &json!({"password": "secret"}));
+        let made = dashboard.post("/api/tokens", &wish).json();
+        let bearer = format!("Authorization: Bearer {}", made["token"].as_str().unwrap());
+        let (stream, got) = begin_download(&dashboard, format, &bearer);
+        let (got, is_whole) = rest(stream, got);
+        assert!(got > whole && is_whole, "{format}: {got} of {whole}");
+
+        let (stream, got) = begin_download(&dashboard, format, &bearer);
+        let origin = dashboard.origin();
+        let headers = [
+            ("Cookie", dashboard.cookie.as_deref().unwrap()),
+            ("Origin", &origin),
+        ];
+        let path = format!("/api/tokens/{}", made["id"].as_str().unwrap());
+        assert_eq!(
+            dashboard.request("DELETE", &path, &headers, b"").status,
+            204
+        );
+        let (got, is_whole) = rest(stream, got);
+        assert!(got < whole && !is_whole, "{format}: {got} of {whole}");
+    }
+    let cookie = format!("Cookie: {}", dashboard.cookie.as_deref().unwrap());
+    let (stream, got) = begin_download(&dashboard, "txt", &cookie);
+    assert_eq!(dashboard.post("/api/logout", &json!({})).status, 204);
+    let (got, is_whole) = rest(stream, got);
+    assert!(got < whole && !is_whole, "{got} of {whole}");
 }

@@ -319,3 +319,69 @@ fn an_enrolment_secret_is_for_its_hosts_alone_and_opens_nothing_else() {
     });
     assert_eq!(agent_with(&dashboard, &secret).err(), Some(401));
 }
+
+#[test]
+fn a_host_that_hangs_up_before_it_has_its_token_spends_no_secret() {
+    let mut dashboard = Dashboard::start(&[]);
+    let secret = said(&dashboard, &["new-enrolment", "web-*"]);
+    let secret = secret.trim().strip_prefix("web-* ").unwrap().to_owned();
+    let register = |host: &str| {
+        let mut socket = agent_with(&dashboard, &secret).unwrap();
+        socket.send(&json!({"type": "register", "protocol": 1, "host_id": host}));
+        socket
+    };
+    let enrolled = |mut socket: Socket| {
+        let message = socket.wait_for("the token", |message| message["type"] == "enrolled");
+        message["token"].as_str().unwrap().to_owned()
+    };
+    let made = || {
+        said(&dashboard, &["tokens"])
+            .matches("by enrolment")
+            .count()
+    };
+    drop(register("web-1"));
+    wait_for("its token", SOON, || (made() == 1).then_some(()));
+    // Another one that comes no more, and the first again.
+    let lost = enrolled(register("web-2"));
+    let token = enrolled(register("web-1"));
+    let hosts = dashboard.fetch("/api/hosts")["hosts"].clone();
+    assert_eq!(hosts, json!([]), "none has come yet");
+    dashboard.restart(Signal::SIGKILL, || ());
+    registered(agent_with(&dashboard, &token).unwrap(), "web-1");
+    for spent in [&secret, &lost] {
+        assert_eq!(agent_with(&dashboard, spent).err(), Some(401), "one host");
+    }
+    dashboard.restart(Signal::SIGKILL, || ());
+    registered(agent_with(&dashboard, &token).unwrap(), "web-1");
+    for spent in [&secret, &lost] {
+        assert_eq!(agent_with(&dashboard, spent).err(), Some(401), "for good");
+    }
+    assert_eq!(
+        said(&dashboard, &["tokens"])
+            .matches("by enrolment")
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_host_that_never_takes_its_token_leaves_few_behind() {
+    let dashboard = Dashboard::start(&[]);
+    let secret = said(&dashboard, &["new-enrolment", "web-*"]);
+    let secret = secret.trim().strip_prefix("web-* ").unwrap().to_owned();
+    let mut last = String::new();
+    for n in 0..10 {
+        let mut socket = agent_with(&dashboard, &secret).unwrap();
+        let host = format!("web-{}", n % 7);
+        socket.send(&json!({"type": "register", "protocol": 1, "host_id": host}));
+        let message = socket.wait_for("the token", |message| message["type"] == "enrolled");
+        last = message["token"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(
+        said(&dashboard, &["tokens"])
+            .matches("by enrolment")
+            .count(),
+        4
+    );
+    registered(agent_with(&dashboard, &last).unwrap(), "web-2");
+}

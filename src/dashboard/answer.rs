@@ -1,22 +1,40 @@
-//! An answer that is on its way takes a place until its last byte is taken, or its client is gone.
+//! An answer that is on its way takes a place until its last byte is taken, or its client is gone. One that is written
+//! piece by piece ends early when whoever asked may not be here any more.
 
+use super::app::App;
+use super::auth::Identity;
 use super::visits::Visit;
+use crate::protocol::Timestamp;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+/// Whoever takes an answer, and asked for it with this identity.
+pub(crate) struct Reader {
+    pub(crate) app: Arc<App>,
+    pub(crate) identity: Identity,
+}
+
 /// Has the answer hold its place.
-pub(crate) fn under_way(response: Response, visit: Option<Visit>) -> Response {
+pub(crate) fn under_way(
+    response: Response,
+    visit: Option<Visit>,
+    reader: Option<Reader>,
+) -> Response {
     match visit {
         // A WebSocket is counted as one.
         Some(visit) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
             response.map(|body| {
+                // What is whole already is taken at once.
+                let is_piecemeal = body.size_hint().exact().is_none();
                 Body::new(Held {
                     body,
                     _visit: visit,
+                    reader: reader.filter(|_| is_piecemeal),
                 })
             })
         }
@@ -24,10 +42,26 @@ pub(crate) fn under_way(response: Response, visit: Option<Visit>) -> Response {
     }
 }
 
+/// The answer breaks off, because its reader may not be here any more.
+#[derive(Debug, thiserror::Error)]
+#[error("whoever asked may not be here any more")]
+struct ReaderGone;
+
 /// A body with its place.
 struct Held {
     body: Body,
     _visit: Visit,
+    reader: Option<Reader>,
+}
+
+impl Held {
+    fn has_lost_its_reader(&self) -> bool {
+        let Some(Reader { app, identity }) = &self.reader else {
+            return false;
+        };
+        // Taking an answer is no use of a session: it does not keep it alive.
+        !app.auth.holds(identity, false, Timestamp::now())
+    }
 }
 
 impl HttpBody for Held {
@@ -38,6 +72,9 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.has_lost_its_reader() {
+            return Poll::Ready(Some(Err(axum::Error::new(ReaderGone))));
+        }
         Pin::new(&mut self.body).poll_frame(context)
     }
 

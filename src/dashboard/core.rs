@@ -186,6 +186,15 @@ impl Core {
         self.audit.done(note.detail(detail)).await;
     }
 
+    /// A message of ours as somebody may read it who is not to learn how this machine is laid out: paths begin in the
+    /// data folder.
+    pub(crate) fn without_paths(&self, message: &str) -> String {
+        match self.logs.parent() {
+            Some(folder) => message.replace(&format!("{}/", folder.display()), ""),
+            None => message.to_owned(),
+        }
+    }
+
     /// Tells `health` how writing went.
     pub(crate) fn noted<T>(&self, result: Result<T, StateError>) -> Result<T, StateError> {
         if let Err(error) = &result {
@@ -254,7 +263,7 @@ impl Core {
                 }
             }
             Err(error) => {
-                let reason = error.to_string();
+                let reason = self.without_paths(&error.to_string());
                 for answer in answers.iter_mut() {
                     if let Ok(record) = answer {
                         self.fleet.release(&record.run.host_id);
@@ -312,7 +321,7 @@ impl Core {
             tokio::spawn(async move { core.persist_in(Lane::Request, &host_id, &run_id).await })
                 .await;
         let stored = stored.unwrap_or(Err(StateError::Closed));
-        stored.map_err(|error| CommandError::NotStored(error.to_string()))?;
+        stored.map_err(|error| CommandError::NotStored(self.without_paths(&error.to_string())))?;
         Ok(record.run)
     }
 }

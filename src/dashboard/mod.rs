@@ -52,15 +52,17 @@ use health::Health;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use state::State;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use syncer::Syncer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Name of the database in the data folder.
+const DATABASE: &str = "switchyard.sqlite";
 /// How often it is stored who was here last when.
 const STORE_SESSIONS_EVERY: Duration = Duration::from_secs(600);
 
@@ -113,7 +115,7 @@ pub async fn run(
             source,
         })?;
     let health = Arc::new(Health::default());
-    let state = State::open(&config.data_dir.join("switchyard.sqlite"))?;
+    let state = State::open(&config.data_dir.join(DATABASE))?;
     auth.remember_sessions(state.sessions().await?);
     auth.credentials.remember(state.ledger().await?);
     let audit =
@@ -184,12 +186,43 @@ fn prepare(data_dir: &Path) -> Result<Flock<File>, Error> {
     let mut folder = DirBuilder::new();
     let folder = folder.recursive(true).mode(0o700);
     folder.create(data_dir.join("logs")).map_err(unusable)?;
+    seal(data_dir).map_err(unusable)?;
     let mut lock = File::options();
     let lock = lock.write(true).create(true).truncate(false).mode(0o600);
     let lock = lock.custom_flags(nix::libc::O_NOFOLLOW);
     let lock = lock.open(data_dir.join("lock")).map_err(unusable)?;
     Flock::lock(lock, FlockArg::LockExclusiveNonblock)
         .map_err(|_| Error::InUse(data_dir.to_owned()))
+}
+
+/// Keeps what is in the data folder from others, also where somebody else made the folder or an earlier version the
+/// files. The folder itself is left alone: it may be one that others need.
+fn seal(data_dir: &Path) -> std::io::Result<()> {
+    let mode = std::fs::metadata(data_dir)?.permissions().mode();
+    if mode & 0o022 != 0 {
+        tracing::warn!(
+            path = %data_dir.display(),
+            mode = format_args!("{:o}", mode & 0o7777),
+            "others can write to the data folder, and so replace what is in it: chmod it to 0700"
+        );
+    }
+    let narrow = |path: PathBuf, allowed: u32, private: u32| {
+        let mode = match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_symlink() => return Ok(()),
+            Ok(found) => found.permissions().mode() & 0o7777,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if mode & !allowed == 0 {
+            return Ok(());
+        }
+        std::fs::set_permissions(&path, Permissions::from_mode(private))
+    };
+    narrow(data_dir.join("logs"), 0o750, 0o700)?;
+    for end in ["", "-wal", "-shm"] {
+        narrow(data_dir.join(format!("{DATABASE}{end}")), 0o640, 0o600)?;
+    }
+    Ok(())
 }
 
 /// Reads the credentials again at each SIGHUP.

@@ -102,6 +102,12 @@ impl Process {
         })
     }
 
+    /// How many lines on standard error begin like this.
+    pub(crate) fn lines_beginning_with(&self, text: &str) -> usize {
+        let lines = all_of(&self.said);
+        lines.iter().filter(|line| line.starts_with(text)).count()
+    }
+
     /// How many lines it has written to standard error.
     pub(crate) fn said(&self) -> usize {
         all_of(&self.said).len()

@@ -50,8 +50,8 @@ export function auditState({ action, result }) {
 }
 
 /** Who, and how they came in. @param {Audited} record */
-export function whoText({ role, via, action, result }) {
-  if (!role && action === 'login') return result === 'ok' ? '' : 'unverified name';
+export function whoText({ user, role, via, action, result }) {
+  if (!role && action === 'login') return result === 'ok' ? '' : user ? 'unverified name' : 'unknown user';
   if (!role) return action === 'enrol' ? 'the host itself' : 'unknown';
   return via && via !== 'session' ? `${role}, with ${via}` : role;
 }

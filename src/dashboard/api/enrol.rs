@@ -53,14 +53,22 @@ fn closing(code: u16, reason: &str) -> Message {
     }))
 }
 
-/// Uses the secret up, and makes the host's token.
+/// Makes the host's token. The secret is used up when the host comes with it.
 async fn enrol(app: &Arc<App>, secret: SecretHash, register: Register) -> Result<String, Problem> {
     let host_id: HostId = register.host_id;
     let token = new_token().map_err(|error| Problem::internal(&error))?;
     let id = SecretHash::of(&token);
     let credentials = &app.auth.credentials;
-    let enrolment = credentials.enrol(secret, &host_id, id, Timestamp::now())?;
-    not_stored(app.core.state.save_enrolment(secret, id, enrolment).await)?;
-    show_hosts(app).await?;
+    let trade = credentials.enrol(secret, &host_id, id, Timestamp::now())?;
+    not_stored(app.core.state.save_trade(id, trade).await)?;
     Ok(token)
+}
+
+/// Uses up the secret of a host that comes with the token that it got for it, and shows the host.
+pub(super) async fn take_up(app: &Arc<App>, token: SecretHash) -> Result<(), Problem> {
+    let Some(enrolment) = app.auth.credentials.take_up(token, Timestamp::now()) else {
+        return Ok(());
+    };
+    not_stored(app.core.state.save_enrolment(token, enrolment).await)?;
+    show_hosts(app).await
 }

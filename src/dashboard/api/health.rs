@@ -15,6 +15,6 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<impl IntoRespo
             Ok(axum::Json(health))
         }
         None => Ok(axum::Json(serde_json::json!({ "status": "ok" }))),
-        Some(why) => Err(Problem::unavailable(why)),
+        Some(why) => Err(Problem::unavailable(app.core.without_paths(&why))),
     }
 }

@@ -36,11 +36,23 @@ pub(crate) async fn login(
         address: address.0,
         headers: &headers,
     };
-    let note = Note::of(None, address, Action::Login).called(&login.user);
+    let note = Note::of(None, address, Action::Login);
+    // A password in the place of the name, which happens to everybody, must not stay in clear anywhere.
+    let is_name = app.auth.credentials.has_person(&login.user);
+    let note = if is_name {
+        note.called(&login.user)
+    } else {
+        note
+    };
     let signed_in = match app.auth.sign_in(attempt).await {
         Ok(signed_in) => signed_in,
         Err(error) => {
-            app.audit.refused(note, error.to_string()).await;
+            let why = if is_name {
+                error.to_string()
+            } else {
+                format!("{error}; the name is that of no user, and not kept: it may be a password")
+            };
+            app.audit.refused(note, why).await;
             return Err(error.into());
         }
     };

@@ -55,6 +55,7 @@ pub(crate) async fn agent(
     if let Some(Extension(connection)) = &connection {
         connection.vouch();
     }
+    enrol::take_up(&app, token).await?;
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {
         let _counted = (connection, app.auth.uses.connect(token));
         let mut changed = app.auth.changes();

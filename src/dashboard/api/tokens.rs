@@ -70,6 +70,7 @@ pub(crate) async fn issue(
         created: now,
         created_by: identity.name.clone(),
         maker: Some(Maker::of(&identity)),
+        traded_for: None,
     };
     let what = issued.grant.to_string();
     app.auth.credentials.issue(id, issued.clone())?;

@@ -47,13 +47,24 @@ pub(crate) struct TokenView {
     maker_gone: bool,
 }
 
-/// What becomes of a secret and of a host by enrolment.
+/// A token that was given for an enrolment secret.
+#[derive(Debug)]
+pub(crate) struct Trade {
+    pub(crate) issued: Issued,
+    /// Tokens that were given for the same secret, and are no more.
+    pub(crate) gone: Vec<SecretHash>,
+}
+
+/// What becomes of a secret and of its tokens once a host has come with one of them.
 #[derive(Debug)]
 pub(crate) struct Enrolment {
+    pub(crate) secret: SecretHash,
     /// Of the secret.
     pub(crate) used: Revoked,
     /// Of the host's token.
     pub(crate) issued: Issued,
+    /// The other tokens that were given for it.
+    pub(crate) gone: Vec<SecretHash>,
 }
 
 /// Why there is no new token.
@@ -148,18 +159,19 @@ impl Credentials {
         })
     }
 
-    /// Uses an enrolment secret up for the token of one host, which must have none: whoever finds a secret for many
-    /// hosts gets no door to those that are here.
+    /// Gives one host a token for an enrolment secret. The host must have none: whoever finds a secret for many hosts
+    /// gets no door to those that are here. The secret is used up when a host [comes with](Self::take_up) such a
+    /// token: one that hangs up before it has its token spends nothing.
     ///
     /// # Errors
-    /// When it is not good for that, or no longer; then nothing is used up.
+    /// When the secret is not good for that, or no longer.
     pub(crate) fn enrol(
         &self,
         secret: SecretHash,
         host: &HostId,
         token: SecretHash,
         now: Timestamp,
-    ) -> Result<Enrolment, GrantError> {
+    ) -> Result<Trade, GrantError> {
         self.change(|parts| {
             let known = parts.known();
             let Some(Holder::Enrolment(scope, expires)) = known.holders.get(&secret) else {
@@ -171,13 +183,9 @@ impl Credentials {
             if !scope.has(host) {
                 return Err(GrantError::OtherHost(host.clone()));
             }
-            if known.tokens_of(host) > 0 {
+            if known.tokens_of(host) > parts.traded(secret, Some(host)).len() {
                 return Err(GrantError::HasToken(host.clone()));
             }
-            let used = Revoked {
-                time: now,
-                by: format!("its use by {host}"),
-            };
             let issued = Issued {
                 grant: Grant::Agent {
                     host_id: host.clone(),
@@ -186,10 +194,46 @@ impl Credentials {
                 created: now,
                 created_by: format!("{host} by enrolment"),
                 maker: Some(Maker::Local),
+                traded_for: Some(secret),
             };
-            parts.ledger.revoked.insert(secret, used.clone());
+            let gone = parts.make_room_for_trade(secret);
             parts.ledger.issued.insert(token, issued.clone());
-            Ok(Enrolment { used, issued })
+            Ok(Trade { issued, gone })
+        })
+    }
+
+    /// Uses up the secret for which a token was given, because its host has it; none where that was done, or the token
+    /// was not got so.
+    pub(crate) fn take_up(&self, token: SecretHash, now: Timestamp) -> Option<Enrolment> {
+        // Of most tokens that is known without a change, which costs more.
+        self.lock().ledger.issued.get(&token)?.traded_for?;
+        self.change(|parts| {
+            let issued = parts.ledger.issued.get(&token)?;
+            let secret = issued.traded_for?;
+            if parts.ledger.revoked.contains_key(&secret)
+                || parts.ledger.revoked.contains_key(&token)
+            {
+                return None;
+            }
+            let mut issued = issued.clone();
+            issued.traded_for = None;
+            let by = match &issued.grant {
+                Grant::Agent { host_id } => format!("its use by {host_id}"),
+                Grant::Api { .. } | Grant::Enrolment { .. } => return None,
+            };
+            let used = Revoked { time: now, by };
+            parts.ledger.issued.insert(token, issued.clone());
+            let gone = parts.traded(secret, None);
+            for other in &gone {
+                parts.ledger.issued.remove(other);
+            }
+            parts.ledger.revoked.insert(secret, used.clone());
+            Some(Enrolment {
+                secret,
+                used,
+                issued,
+                gone,
+            })
         })
     }
 
@@ -298,6 +342,12 @@ impl Credentials {
     pub(super) fn proxied(&self, name: &str, now: Timestamp) -> Option<Identity> {
         let known = self.known.borrow();
         known.proxied.get(name)?.identity(Via::Proxy, now)
+    }
+
+    /// Whether a name is that of somebody who may sign in, or whom the proxy names.
+    pub(crate) fn has_person(&self, name: &str) -> bool {
+        let known = self.known.borrow();
+        known.passwords.contains_key(name) || known.proxied.contains_key(name)
     }
 
     /// The password of a user, if they have one.

@@ -82,6 +82,7 @@ fn issued(grant: Grant) -> Issued {
         created,
         created_by,
         maker: Some(Maker::Local),
+        traded_for: None,
     }
 }
 
@@ -141,6 +142,8 @@ fn enrolment(
         let token = SecretHash::of(&format!("{host} at {now}"));
         let enrolled = credentials.enrol(secret, &id, token, Timestamp::from_millis(now));
         assert!(credentials.agent(secret).is_none());
+        let came = credentials.take_up(token, Timestamp::from_millis(now));
+        assert_eq!(enrolled.is_ok(), came.is_some());
         enrolled.is_ok() && credentials.agent(token) == Some(id)
     }
 }
@@ -172,25 +175,36 @@ fn a_secret_opens_no_second_door_to_a_host_that_is_here() {
 }
 
 #[test]
-fn of_hosts_that_enrol_at_once_with_the_same_secret_one_does() {
+fn of_hosts_that_come_at_once_with_tokens_for_one_secret_one_is_let_in() {
     let (_folder, credentials) = files("", "");
     let credentials = credentials.unwrap();
     let secret = SecretHash::of("s");
     let hosts = Scope::EVERY;
     let grant = Grant::Enrolment { hosts };
     credentials.issue(secret, issued(grant)).unwrap();
-    let enrolled = std::thread::scope(|scope| {
-        let enrol = |n: usize| {
-            let (host, token) = (format!("h{n}"), SecretHash::of(&n.to_string()));
-            let host = HostId::new(&host).unwrap();
-            credentials.enrol(secret, &host, token, Timestamp::from_millis(1))
-        };
-        let all: Vec<_> = (0..8).map(|n| scope.spawn(move || enrol(n))).collect();
+    let now = Timestamp::from_millis;
+    let token = |n: i64| SecretHash::of(&n.to_string());
+    for n in 0..8 {
+        let host = HostId::new(&format!("h{n}")).unwrap();
+        let gone = credentials
+            .enrol(secret, &host, token(n), now(n))
+            .unwrap()
+            .gone;
+        let oldest: Vec<_> = (n >= 4).then(|| token(n - 4)).into_iter().collect();
+        assert_eq!(gone, oldest, "there are four at most");
+    }
+    assert!(credentials.hosts().is_empty(), "none has come");
+    let came = std::thread::scope(|scope| {
+        let come = |n: i64| credentials.take_up(token(n), now(9));
+        let all: Vec<_> = (0..8).map(|n| scope.spawn(move || come(n))).collect();
         let ended = all.into_iter().map(|thread| thread.join().unwrap());
-        ended.filter(Result::is_ok).count()
+        ended.flatten().count()
     });
-    assert_eq!(enrolled, 1);
+    assert_eq!(came, 1);
     assert_eq!(credentials.hosts().len(), 1);
+    let good = (0..8).filter(|n| credentials.agent(token(*n)).is_some());
+    assert_eq!(good.count(), 1);
+    assert!(!credentials.enrols(secret, now(9)));
 }
 
 #[test]

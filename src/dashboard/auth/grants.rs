@@ -84,6 +84,9 @@ pub(crate) struct Issued {
     /// What it depends on; not stored by earlier versions.
     #[serde(default)]
     pub(crate) maker: Option<Maker>,
+    /// The enrolment secret for which it was given, until a host comes with it.
+    #[serde(default)]
+    pub(crate) traded_for: Option<SecretHash>,
 }
 
 impl Issued {

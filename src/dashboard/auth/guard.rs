@@ -3,7 +3,7 @@
 use super::identity::{Identity, Via};
 use super::origin::is_forwarded;
 use super::{Auth, ClientAddress, Peer, bearer, cookie};
-use crate::dashboard::answer;
+use crate::dashboard::answer::{self, Reader};
 use crate::dashboard::app::App;
 use crate::dashboard::assets;
 use crate::dashboard::audit::{Action, Note};
@@ -30,8 +30,13 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     let (mut parts, body) = request.into_parts();
     let mut response = match checked(&app, &mut parts).await {
         Ok(visit) => {
+            let identity = parts.extensions.get::<Identity>().cloned();
             let response = next.run(Request::from_parts(parts, body)).await;
-            answer::under_way(response, visit)
+            let reader = identity.map(|identity| Reader {
+                app: Arc::clone(&app),
+                identity,
+            });
+            answer::under_way(response, visit, reader)
         }
         Err(problem) => problem.into_response(),
     };

@@ -24,6 +24,16 @@ pub(crate) struct Password {
     pub(super) one_time: Option<OneTime>,
 }
 
+impl Password {
+    /// Names what lets the user in: it is another one as soon as the password or the secret of the codes is.
+    pub(super) fn fingerprint(&self) -> SecretHash {
+        match &self.one_time {
+            None => SecretHash::of(&self.phc),
+            Some(codes) => SecretHash::of(&format!("{} {}", self.phc, codes.hash())),
+        }
+    }
+}
+
 /// Somebody, however they show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Person {

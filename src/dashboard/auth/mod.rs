@@ -26,7 +26,7 @@ mod users_file;
 mod uses;
 
 pub(crate) use confirm::Again;
-pub(crate) use credentials::{Credentials, Enrolment, GrantError, TokenView};
+pub(crate) use credentials::{Credentials, Enrolment, GrantError, TokenView, Trade};
 pub(crate) use grants::{Grant, Issued, Ledger, Maker, Revoked};
 pub(crate) use guard::guard;
 pub(crate) use identity::{Identity, Via};
@@ -177,7 +177,7 @@ impl Auth {
     fn in_session(&self, id: SecretHash, use_of_it: bool, now: Timestamp) -> Option<Identity> {
         let session = self.sessions.find(id, now, use_of_it)?;
         let password = self.credentials.password(&session.user)?;
-        if SecretHash::of(&password.phc) != session.password {
+        if password.fingerprint() != session.password {
             return None;
         }
         password.person.identity(Via::Session(id), now)

@@ -1,5 +1,6 @@
 //! One-time codes (RFC 6238: SHA-1, six digits, 30 seconds), each good once.
 
+use super::token::SecretHash;
 use crate::protocol::Timestamp;
 use std::collections::HashMap;
 use std::fmt;
@@ -15,7 +16,11 @@ const STEP: i64 = 30_000;
 
 /// The secret that somebody's codes are made of.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct OneTime(Totp);
+pub(crate) struct OneTime {
+    totp: Totp,
+    /// Of its text.
+    hash: SecretHash,
+}
 
 impl OneTime {
     /// From base32, at least 16 bytes of it.
@@ -23,12 +28,20 @@ impl OneTime {
         let wrong = |error: &dyn fmt::Display| format!("this is no secret for codes: {error}");
         let secret = Secret::try_from_base32(base32).map_err(|error| wrong(&error))?;
         let totp = Builder::new().with_secret(secret).with_skew(SKEW).build();
-        totp.map(Self).map_err(|error| wrong(&error))
+        let totp = totp.map_err(|error| wrong(&error))?;
+        let hash = SecretHash::of(base32);
+        Ok(Self { totp, hash })
+    }
+
+    /// Names the secret without telling it.
+    pub(super) fn hash(&self) -> SecretHash {
+        self.hash
     }
 
     /// Which step of 30 seconds a code is of, if of one that may be now.
     fn step(&self, code: &str, now: Timestamp) -> Option<u64> {
-        self.0.check(code, u64::try_from(now.millis() / 1000).ok()?)
+        self.totp
+            .check(code, u64::try_from(now.millis() / 1000).ok()?)
     }
 }
 
@@ -107,7 +120,7 @@ mod tests {
     fn a_code_is_good_once_and_those_before_it_no_more() {
         let codes = OneTime::parse(SECRET).unwrap();
         let used = UsedCodes::default();
-        let code = |step: u64| codes.0.generate(step * 30).to_string();
+        let code = |step: u64| codes.totp.generate(step * 30).to_string();
         assert!(used.take("alice", &codes, &code(10), at(300)));
         assert!(!used.take("alice", &codes, &code(10), at(300)));
         assert!(!used.take("alice", &codes, &code(9), at(300)));
@@ -118,7 +131,7 @@ mod tests {
     #[test]
     fn a_code_that_was_used_before_a_restart_is_good_no_more() {
         let codes = OneTime::parse(SECRET).unwrap();
-        let code = |step: u64| codes.0.generate(step * 30).to_string();
+        let code = |step: u64| codes.totp.generate(step * 30).to_string();
         let used = UsedCodes::default();
         used.was_used("alice", at(300));
         for step in [9, 10, 11] {

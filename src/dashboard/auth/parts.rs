@@ -4,8 +4,11 @@ use super::grants::{Grant, Issued, Ledger, Maker};
 use super::identity::Role;
 use super::known::{Holder, Known, Person};
 use super::token::SecretHash;
-use crate::protocol::Timestamp;
+use crate::protocol::{HostId, Timestamp};
 use std::collections::HashMap;
+
+/// Most tokens that one enrolment secret may have been given for before a host comes with one of them.
+const MAX_TRADED: usize = 4;
 
 /// What [`Known`] is made of.
 #[derive(Debug, Default)]
@@ -46,12 +49,44 @@ impl Parts {
         for hash in self.ledger.revoked.keys() {
             known.holders.remove(hash);
         }
-        for holder in known.holders.values() {
-            if let Holder::Agent(host) = holder {
+        for (hash, holder) in &known.holders {
+            // A host that asked for a token is one when it comes with that.
+            if let Holder::Agent(host) = holder
+                && !self.is_traded(*hash)
+            {
                 known.hosts.insert(host.clone());
             }
         }
         known
+    }
+
+    fn is_traded(&self, hash: SecretHash) -> bool {
+        let issued = self.ledger.issued.get(&hash);
+        issued.is_some_and(|issued| issued.traded_for.is_some())
+    }
+
+    /// The tokens that were given for a secret, of which no host has come with one; those of one host, or all.
+    pub(super) fn traded(&self, secret: SecretHash, of: Option<&HostId>) -> Vec<SecretHash> {
+        let issued = self.ledger.issued.iter();
+        let traded = issued.filter(|(hash, issued)| {
+            let is_of = match &issued.grant {
+                Grant::Agent { host_id } => of.is_none_or(|of| of == host_id),
+                Grant::Api { .. } | Grant::Enrolment { .. } => false,
+            };
+            is_of && issued.traded_for == Some(secret) && !self.ledger.revoked.contains_key(hash)
+        });
+        traded.map(|(hash, _)| *hash).collect()
+    }
+
+    /// Forgets the oldest of the tokens that were given for a secret where there are as many as there may be.
+    pub(super) fn make_room_for_trade(&mut self, secret: SecretHash) -> Vec<SecretHash> {
+        let mut gone = self.traded(secret, None);
+        gone.sort_by_key(|hash| self.ledger.issued.get(hash).map(|issued| issued.created));
+        gone.truncate((gone.len() + 1).saturating_sub(MAX_TRADED));
+        for hash in &gone {
+            self.ledger.issued.remove(hash);
+        }
+        gone
     }
 
     /// Whether there is a token of this hash that was not taken back, good or not.

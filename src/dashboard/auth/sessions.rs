@@ -18,7 +18,7 @@ const MOST: usize = 10_000;
 pub(crate) struct Session {
     /// The user.
     pub(crate) user: String,
-    /// The hash of the password's hash that let them in; with another password it is over.
+    /// The hash of the password's hash and of the secret of the codes that let them in; with others it is over.
     pub(crate) password: SecretHash,
     /// When they signed in.
     pub(crate) created: Timestamp,

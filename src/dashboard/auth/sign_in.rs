@@ -140,7 +140,7 @@ impl Auth {
         let door = &self.sign_in;
         let device = device::cookie(headers).zip(known);
         let device = device.and_then(|(cookie, known)| {
-            let password = SecretHash::of(&known.phc);
+            let password = known.fingerprint();
             door.devices.find(cookie, user, password, Timestamp::now())
         });
         let guesser = Guesser {
@@ -192,7 +192,7 @@ impl Auth {
         door.limiter.succeeded(guesser);
         // Whoever planted the cookie that came along must not be in with us.
         let before = cookie(attempt.headers).filter(|id| self.sessions.remove(*id).is_some());
-        let hash = SecretHash::of(&known.phc);
+        let hash = known.fingerprint();
         let (cookie, id) = self.sessions.create(user, hash, address, now)?;
         let device = door.devices.issue(user, hash, now)?;
         let cookies = [

@@ -12,6 +12,11 @@ use crate::protocol::Timestamp;
 use argon2::password_hash::PasswordHash;
 use std::path::Path;
 
+/// Most memory that checking one password may take, in KiB. Two are checked at a time.
+const MAX_MEMORY_KIB: u32 = 256 * 1024;
+/// Most memory that is written in all passes over it together, in KiB: about a second of one core.
+const MAX_WORK_KIB: u32 = 1024 * 1024;
+
 /// One line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UserEntry {
@@ -63,11 +68,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<UserEntry>, ConfigErr
             line,
             name: (*name).to_owned(),
             role,
-            secret: secret(hash).ok_or_else(|| {
+            secret: secret(hash).map_err(|error| {
                 wrong(
                     path,
                     line,
-                    "the third word is neither an argon2id hash nor sha256:HEX",
+                    error.to_string(),
                     "take the hash that `switchyard passwd` or `switchyard token --user` writes",
                 )
             })?,
@@ -110,19 +115,36 @@ impl UserEntry {
     }
 }
 
-fn secret(hash: &str) -> Option<Secret> {
+/// Why the third word lets nobody in.
+#[derive(Debug, thiserror::Error)]
+enum SecretError {
+    #[error("the third word is neither an argon2id hash nor sha256:HEX")]
+    Unknown,
+    #[error(
+        "the argon2id hash takes {memory_kib} KiB of memory, {passes} times over, for each attempt to sign in; at most {MAX_MEMORY_KIB} KiB, and {MAX_WORK_KIB} KiB in all passes together"
+    )]
+    TooDear { memory_kib: u32, passes: u32 },
+}
+
+fn secret(hash: &str) -> Result<Secret, SecretError> {
     if hash == "proxy" {
-        return Some(Secret::Proxy);
+        return Ok(Secret::Proxy);
     }
     if let Some(hex) = hash.strip_prefix("sha256:") {
-        return SecretHash::parse(hex).map(Secret::Token);
+        let token = SecretHash::parse(hex).map(Secret::Token);
+        return token.ok_or(SecretError::Unknown);
     }
-    let parsed = PasswordHash::new(hash).ok()?;
-    let usable = parsed.algorithm == argon2::ARGON2ID_IDENT
-        && parsed.salt.is_some()
-        && parsed.hash.is_some()
-        && argon2::Params::try_from(&parsed).is_ok();
-    usable.then(|| Secret::Password(hash.to_owned()))
+    let parsed = PasswordHash::new(hash).map_err(|_| SecretError::Unknown)?;
+    if parsed.algorithm != argon2::ARGON2ID_IDENT || parsed.salt.is_none() || parsed.hash.is_none()
+    {
+        return Err(SecretError::Unknown);
+    }
+    let params = argon2::Params::try_from(&parsed).map_err(|_| SecretError::Unknown)?;
+    let (memory_kib, passes) = (params.m_cost(), params.t_cost());
+    if memory_kib > MAX_MEMORY_KIB || memory_kib.saturating_mul(passes) > MAX_WORK_KIB {
+        return Err(SecretError::TooDear { memory_kib, passes });
+    }
+    Ok(Secret::Password(hash.to_owned()))
 }
 
 #[cfg(test)]
@@ -173,6 +195,32 @@ mod tests {
         ] {
             let error = parse(Path::new("users"), text).unwrap_err().to_string();
             assert!(error.starts_with(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_would_take_the_machines_memory_or_time_is_refused_and_a_strong_one_is_not() {
+        let with = |params: &str| {
+            let text = format!("a admin {}\n", HASH.replace("m=19456,t=2,p=1", params));
+            parse(Path::new("users"), &text)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        for fine in ["m=262144,t=4,p=1", "m=65536,t=3,p=4", "m=19456,t=50,p=1"] {
+            assert_eq!(with(fine), Ok(()), "{fine}");
+        }
+        for dear in [
+            "m=262145,t=1,p=1",
+            "m=4194304,t=1,p=1",
+            "m=4294967295,t=4294967295,p=1",
+            "m=8,t=4294967295,p=1",
+            "m=262144,t=5,p=1",
+        ] {
+            let error = with(dear).unwrap_err();
+            assert!(
+                error.starts_with("users:1: the argon2id hash takes "),
+                "{dear}: {error}"
+            );
         }
     }
 

@@ -266,7 +266,7 @@ impl Browser {
                     if let (true, Some(run)) = (error.is_corrupt(), subscription.place().0) {
                         self.core.mend_later(&subscription.host_id, run);
                     }
-                    let detail = unreadable(&error);
+                    let detail = self.core.without_paths(&unreadable(&error));
                     self.frame.push(&ToBrowser::Error {
                         sub: Some(&subscription.sub),
                         detail: &detail,

@@ -71,7 +71,7 @@ impl Subscription {
                     None => match core.state.run(&this.host_id, run_id).await {
                         Ok(Some(record)) => (record.run, None),
                         Ok(None) => return Err(format!("{} has no run {run_id}", this.host_id)),
-                        Err(error) => return Err(error.to_string()),
+                        Err(error) => return Err(core.without_paths(&error.to_string())),
                     },
                 };
                 if run.status.is_final() {

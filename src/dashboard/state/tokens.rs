@@ -1,5 +1,5 @@
 use super::{State, StateError};
-use crate::dashboard::auth::{Enrolment, Issued, Ledger, Revoked, SecretHash};
+use crate::dashboard::auth::{Enrolment, Issued, Ledger, Revoked, SecretHash, Trade};
 use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,20 +39,45 @@ impl State {
             .await
     }
 
+    /// Remembers a token that was given for an enrolment secret, and forgets others.
+    pub(crate) async fn save_trade(
+        &self,
+        token: SecretHash,
+        Trade { issued, gone }: Trade,
+    ) -> Result<(), StateError> {
+        let issued = row(token, &issued);
+        self.call(move |connection| {
+            forget(connection, &gone)?;
+            connection.execute(ISSUE, issued).map(drop)
+        })
+        .await
+    }
+
     /// Remembers that a secret was used up for a token: both or neither.
     pub(crate) async fn save_enrolment(
         &self,
-        secret: SecretHash,
         token: SecretHash,
-        Enrolment { used, issued }: Enrolment,
+        enrolment: Enrolment,
     ) -> Result<(), StateError> {
-        let (used, issued) = (row(secret, &used), row(token, &issued));
+        let (used, issued) = (
+            row(enrolment.secret, &enrolment.used),
+            row(token, &enrolment.issued),
+        );
         self.call(move |connection| {
+            forget(connection, &enrolment.gone)?;
             connection.execute(REVOKE, used)?;
             connection.execute(ISSUE, issued).map(drop)
         })
         .await
     }
+}
+
+fn forget(connection: &Connection, gone: &[SecretHash]) -> rusqlite::Result<()> {
+    let mut forget = connection.prepare_cached("DELETE FROM issued WHERE hash = ?1")?;
+    for hash in gone {
+        forget.execute([hash.to_string()])?;
+    }
+    Ok(())
 }
 
 const ISSUE: &str = "INSERT OR REPLACE INTO issued VALUES (?1, ?2)";

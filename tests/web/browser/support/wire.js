@@ -21,6 +21,8 @@ export class WireAgent {
   #socket = null;
   #read = Buffer.alloc(0);
   #registered = false;
+  /** Given for an enrolment secret. @type {string | undefined} */
+  token;
   #port;
 
   /** @param {number} port @param {{name: string, secret: string}} token */
@@ -116,6 +118,7 @@ export class WireAgent {
   /** @param {any} message */
   #take(message) {
     if (message.type === 'registered') this.#registered = true;
+    if (message.type === 'enrolled') this.token = message.token;
     if (message.type === 'command') this.command = message;
     if (message.type === 'stop') this.onStop();
   }
