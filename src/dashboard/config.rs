@@ -68,11 +68,23 @@ pub struct ProxyConfig {
 pub struct Limits {
     /// In all.
     pub connections: usize,
-    /// From one address, or one IPv6 network of 64 bits. Loopback and trusted proxies speak for many, and have no
-    /// such limit.
+    /// Of those who have not shown who they are, from one address, or one IPv6 network of 64 bits. Loopback and trusted
+    /// proxies speak for many, and have no such limit.
     pub connections_per_address: usize,
     /// Of those who have not shown who they are, in all.
     pub strangers: usize,
+    /// Kept for people, beside those of strangers: hosts take all others.
+    pub people: usize,
+}
+
+impl Limits {
+    /// Most connections of hosts; at least half of all.
+    pub(super) fn hosts(&self) -> usize {
+        let kept = self.strangers.saturating_add(self.people);
+        self.connections
+            .saturating_sub(kept)
+            .max(self.connections / 2)
+    }
 }
 
 impl Default for Limits {
@@ -81,6 +93,7 @@ impl Default for Limits {
             connections: 8_192,
             connections_per_address: 256,
             strangers: 1_024,
+            people: 512,
         }
     }
 }

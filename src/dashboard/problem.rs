@@ -2,6 +2,7 @@
 
 use super::auth::GrantError;
 use super::log_access::LogAccessError;
+use super::serve::TooManyHosts;
 use crate::runlog::LogError;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -153,6 +154,13 @@ impl From<GrantError> for Problem {
             GrantError::NoEnrolment | GrantError::OtherHost(_) => StatusCode::FORBIDDEN,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<TooManyHosts> for Problem {
+    fn from(error: TooManyHosts) -> Self {
+        tracing::warn!("host refused: {error}");
+        Self::unavailable(error.to_string())
     }
 }
 

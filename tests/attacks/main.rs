@@ -11,6 +11,7 @@ mod hosts;
 mod memory;
 mod pages;
 mod peers;
+mod places;
 mod requests;
 mod searches;
 mod strangers;

@@ -53,7 +53,7 @@ pub(crate) async fn agent(
         }
     };
     if let Some(Extension(connection)) = &connection {
-        connection.vouch();
+        connection.vouch_for_host(&host_id)?;
     }
     enrol::take_up(&app, token).await?;
     Ok(limited(upgrade)?.on_upgrade(async move |socket| {

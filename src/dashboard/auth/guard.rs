@@ -118,7 +118,7 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
             return Err(Problem::no_such_host(id));
         }
         if let Some(connection) = parts.extensions.get::<Connection>() {
-            connection.vouch();
+            connection.vouch_for_user(&identity.name);
         }
         parts.extensions.insert(identity);
     }
@@ -144,10 +144,10 @@ impl Auth {
         identity: Option<&Identity>,
         address: ClientAddress,
     ) -> Option<Who> {
-        if let Some(identity) = identity {
+        let host = bearer(asked.headers).and_then(|hash| self.credentials.agent(hash));
+        if let (Some(identity), None) = (identity, &host) {
             return (identity.via != Via::Socket).then(|| Who::User(identity.name.clone()));
         }
-        let host = bearer(asked.headers).and_then(|hash| self.credentials.agent(hash));
         let stranger = || self.proxies.network(address).map(Who::Network);
         host.map(Who::Host).or_else(stranger)
     }
@@ -191,7 +191,10 @@ impl Auth {
                 "`Origin` is not that of this dashboard: send it, or a token",
             ));
         }
-        let identity = if open {
+        let identity = if asked.path == AGENTS {
+            // Hosts alone come here, and are no users, also where every visitor is one.
+            None
+        } else if open {
             Some(Identity::open())
         } else if let Some(name) = named {
             self.credentials.proxied(name, now)

@@ -279,3 +279,30 @@ async fn who_stays_hears_that_their_right_is_gone() {
     changed.next().await;
     assert!(!place.auth.holds(&session, true, now));
 }
+
+#[test]
+fn an_agent_is_a_host_also_where_every_visitor_is_an_admin() {
+    let mut place = Place::open();
+    let agents = place._folder.path().join("agents");
+    std::fs::write(&agents, format!("h1 {}\n", SecretHash::of("machine"))).unwrap();
+    place.auth.credentials = Credentials::load(Some(&agents), None).unwrap();
+    let token = ("authorization", "Bearer machine");
+    let found = place.admit("GET /ws/agent", &[HERE, token]).unwrap();
+    assert_eq!(found, None, "it is no user");
+    let mut headers = HeaderMap::new();
+    headers.insert(header::AUTHORIZATION, token.1.parse().unwrap());
+    for path in ["/ws/agent", "/api/me"] {
+        let asked = Asked {
+            method: &Method::GET,
+            path,
+            access: routes::access(&Method::GET, path),
+            headers: &headers,
+            peer: None,
+        };
+        let visitor = Identity::open();
+        let who = place.auth.who(&asked, Some(&visitor), ClientAddress(None));
+        assert_eq!(who, Some(Who::Host(HostId::new("h1").unwrap())));
+    }
+    let found = place.admit("GET /api/me", &[HERE]).unwrap();
+    assert_eq!(found, Some(Identity::open()));
+}

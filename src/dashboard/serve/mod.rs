@@ -6,7 +6,7 @@ mod patient;
 mod read_ahead;
 mod socket;
 
-pub(crate) use gate::Connection;
+pub(crate) use gate::{Connection, TooManyHosts};
 pub use socket::SOCKET;
 pub(super) use socket::bind as bind_local;
 
