@@ -28,11 +28,17 @@ pub(super) fn recover(files: &Files) -> Result<Recovered, LogError> {
     let got = read_at(&files.idx, &mut head, 0).map_err(LogError::io("read", &files.idx_path))?;
     let known = (got == RECORD_BYTES).then(|| Head::decode(&head)).flatten();
     let known = known.filter(|head| u64::from(head.body_start) == body_start);
-    let (stored, rebuilt) = match known {
+    let (mut stored, mut rebuilt) = match known {
         Some(head) => (check(files, body_start)?, head.rebuilt),
         None => (rebuild(files, body_start, header.meta.started)?, true),
     };
-    let footer = read_footer(files, stored.end)?.filter(|footer| footer.result.lines == stored.seq);
+    let mut footer = footer_behind(files, stored)?;
+    if footer.is_none()
+        && let Some((whole, end)) = complete(files, stored, &header)?
+    {
+        mark_rebuilt(files, body_start)?;
+        (stored, rebuilt, footer) = (whole, true, Some(end));
+    }
     if footer.is_none() {
         files
             .log
@@ -49,6 +55,32 @@ pub(super) fn recover(files: &Files) -> Result<Recovered, LogError> {
         rebuilt,
         stored,
     })
+}
+
+/// The footer that begins where the lines end, if it counts as many.
+fn footer_behind(files: &Files, stored: Extent) -> Result<Option<Footer>, LogError> {
+    let footer = read_footer(files, stored.end)?;
+    Ok(footer.filter(|footer| footer.result.lines == stored.seq))
+}
+
+/// Indexes the lines behind `stored`, where they go up to a footer that counts them all: then the index of a log that
+/// is over was damaged, and nobody will send its lines again. None where the log was left in the middle.
+fn complete(
+    files: &Files,
+    stored: Extent,
+    header: &Header,
+) -> Result<Option<(Extent, Footer)>, LogError> {
+    let mut record = [0; RECORD_BYTES];
+    let mut clock = header.meta.started.millis();
+    if let Some(last) = stored.seq.checked_sub(1) {
+        let got = read_at(&files.idx, &mut record, index_offset(last));
+        if got.map_err(LogError::io("read", &files.idx_path))? == RECORD_BYTES {
+            clock = Record::decode(&record).at.millis();
+        }
+    }
+    let whole = index_lines(files, stored, clock)?;
+    let footer = footer_behind(files, whole)?;
+    Ok(footer.map(|footer| (whole, footer)))
 }
 
 /// The header, and where the first line begins.
@@ -134,13 +166,19 @@ fn rebuild(files: &Files, body_start: u64, started: Timestamp) -> Result<Extent,
 
 /// An index without lines, which says of itself that it was made anew.
 fn begin_index(files: &Files, body_start: u64) -> Result<(), LogError> {
-    let write = |source| LogError::io("write", &files.idx_path)(source);
+    let cut = files.idx.set_len(0);
+    cut.map_err(LogError::io("cut", &files.idx_path))?;
+    mark_rebuilt(files, body_start)
+}
+
+/// Has the index say of itself that it was made anew.
+fn mark_rebuilt(files: &Files, body_start: u64) -> Result<(), LogError> {
     let head = Head {
         rebuilt: true,
         body_start: u32::try_from(body_start).unwrap_or(u32::MAX),
     };
-    files.idx.set_len(0).map_err(write)?;
-    files.idx.write_all_at(&head.encode(), 0).map_err(write)
+    let written = files.idx.write_all_at(&head.encode(), 0);
+    written.map_err(LogError::io("write", &files.idx_path))
 }
 
 /// Adds records of the lines that stand behind `found`; the one before them was written at about `clock`.

@@ -258,6 +258,35 @@ fn a_lost_index_is_rebuilt_with_times_across_midnight() {
 }
 
 #[test]
+fn a_log_that_is_over_loses_no_line_to_an_index_that_was_damaged() {
+    let lines = some_lines(100);
+    let texts: Vec<_> = lines.iter().map(|(line, ..)| line).collect();
+    let damages: [fn(&mut Vec<u8>); 4] = [
+        |index| index[40 * 16] ^= 1,
+        |index| index.truncate(40 * 16 + 3),
+        |index| index[16..].fill(0),
+        |index| index.extend([7; 64]),
+    ];
+    for (n, damage) in damages.iter().enumerate() {
+        let (dir, mut writer) = log(&lines);
+        writer.finish(Some(33), result()).unwrap();
+        drop(writer);
+        let (log_path, idx_path) = paths(dir.path(), &run_id());
+        let before = fs::read(&log_path).unwrap();
+        let mut index = fs::read(&idx_path).unwrap();
+        damage(&mut index);
+        fs::write(&idx_path, &index).unwrap();
+        let again = LogWriter::open(dir.path(), &run_id()).unwrap();
+        assert_eq!(again.next_seq(), 100, "damage {n}");
+        assert!(again.footer().is_some(), "damage {n}");
+        assert_eq!(fs::read(&log_path).unwrap(), before, "damage {n}");
+        let got = read_all(&open(&dir), 1000, 1 << 20);
+        let got: Vec<_> = got.iter().map(|(line, ..)| line).collect();
+        assert_eq!(got, texts, "damage {n}");
+    }
+}
+
+#[test]
 fn a_reader_asks_for_a_place_beyond_the_end_and_gets_nothing() {
     let (dir, _writer) = log(&some_lines(3));
     let mut batch = Batch::default();
