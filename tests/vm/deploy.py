@@ -23,7 +23,7 @@ with subtest("a person signs in, and sees the fleet"):
     )
     # The cookie is Secure, so curl would not send it back over http. The other one only says that it is a known browser.
     cookies = [line[12:] for line in answer.splitlines() if line.lower().startswith("set-cookie: ")]
-    [cookie] = [cookie for cookie in cookies if "-device=" not in cookie]
+    [cookie] = [cookie for cookie in cookies if "switchyard-device" not in cookie]
     session = cookie.split(";")[0]
     hosts = json.loads(dashboard.succeed(f"curl -sSf -H 'Cookie: {session}' {ORIGIN}/api/hosts"))
     assert [host["id"] for host in hosts["hosts"]] == ["web1", "web2"], hosts
