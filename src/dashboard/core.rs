@@ -19,6 +19,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Most folders of hosts that are tried in one look, as each takes a sync; the others have their turn in the next ones.
+const FOLDERS_AT_A_TIME: usize = 16;
+
 /// State, files and threads of a dashboard.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -209,12 +212,17 @@ impl Core {
         if self.health.has(&Part::Database) && self.state.probe().await.is_ok() {
             self.health.well(&Part::Database);
         }
-        for (host_id, runs) in self.health.untried(Instant::now()) {
+        let untried = self.health.untried(Instant::now());
+        for (host_id, runs) in untried.into_iter().take(FOLDERS_AT_A_TIME) {
             let dir = self.log_dir(&host_id);
             let written = tokio::task::spawn_blocking(move || try_folder(&dir)).await;
-            if matches!(written, Ok(Ok(()))) {
-                for run_id in runs {
-                    self.health.well(&Part::Log(host_id.clone(), run_id));
+            let is_well = matches!(written, Ok(Ok(())));
+            for run_id in runs {
+                let part = Part::Log(host_id.clone(), run_id);
+                if is_well {
+                    self.health.well(&part);
+                } else {
+                    self.health.tried(&part);
                 }
             }
         }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most things that are told apart; further ones are counted by the limit of the journal alone.
+/// Most faults that are held; further ones are neither held nor told until there is room.
 const MAX_FAULTS: usize = 1_000;
-/// How long a fault of a log must be over before it may end without a success of that log: it was not tried again.
+/// How long after its last failure a log counts as one that nobody tries again. A trial of its folder then ends the
+/// fault.
 const UNTRIED: Duration = Duration::from_secs(10);
 /// How often a fault that changes its reason is told in the journal.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
@@ -82,6 +83,13 @@ impl Health {
         }
     }
 
+    /// A part was tried for itself and still cannot be stored.
+    pub(crate) fn tried(&self, part: &Part) {
+        if let Some(fault) = self.lock().get_mut(part) {
+            fault.met = Instant::now();
+        }
+    }
+
     /// Hosts with logs that could not be stored and were not tried again for a while: with their runs.
     pub(crate) fn untried(&self, now: Instant) -> BTreeMap<HostId, Vec<RunId>> {
         let mut untried: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -148,6 +156,21 @@ mod tests {
             untried.into_iter().collect::<Vec<_>>(),
             [(host("h1"), vec![run])]
         );
+    }
+
+    #[test]
+    fn a_log_whose_folder_was_tried_waits_again_so_that_others_have_their_turn() {
+        let health = Health::default();
+        let log = |name| Part::Log(host(name), run_id("2025-12-14T10-30-00-switch"));
+        health.fault(&log("h1"), "full");
+        health.fault(&log("h2"), "full");
+        let now = Instant::now();
+        while Instant::now() == now {}
+        health.tried(&log("h1"));
+        health.tried(&log("h3"));
+        let untried = health.untried(now + UNTRIED);
+        assert_eq!(untried.into_keys().collect::<Vec<_>>(), [host("h2")]);
+        assert_eq!(health.lock().len(), 2, "what is no fault becomes none");
     }
 
     #[test]
