@@ -14,6 +14,9 @@ use tokio::time::timeout;
 /// How long somebody who reads a log waits for its index; it is made all the same.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// Most readers whose log gets its index anew, or waits for that; others are told to come again.
+const MAX_MENDING: usize = 16;
+
 /// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogAccessError {
@@ -34,13 +37,21 @@ pub(crate) enum LogAccessError {
     Ending,
 }
 
-/// Makes lost indexes anew, one at a time.
+/// Makes lost indexes anew, one at a time: each reads a whole log.
 #[derive(Debug)]
-pub(crate) struct IndexMender(Semaphore);
+pub(crate) struct IndexMender {
+    turn: Semaphore,
+    /// Of those that have their turn or wait for it. A reader that is told to come again leaves its mend behind, so
+    /// that without a limit whoever asks often would have ever more of them wait.
+    places: Arc<Semaphore>,
+}
 
 impl Default for IndexMender {
     fn default() -> Self {
-        Self(Semaphore::new(1))
+        Self {
+            turn: Semaphore::new(1),
+            places: Arc::new(Semaphore::new(MAX_MENDING)),
+        }
     }
 }
 
@@ -63,9 +74,16 @@ impl Core {
                 Err(error) => Err(error.into()),
             };
         };
+        let id = record.run.run_id.clone();
+        let Ok(place) = Arc::clone(&self.mender.places).try_acquire_owned() else {
+            return Err(LogAccessError::Mending(id));
+        };
         // It goes on to its end even when nobody waits for that any more: the next one then finds the index.
-        let (core, id) = (Arc::clone(self), record.run.run_id.clone());
-        let mending = tokio::spawn(async move { core.mend_log(record).await });
+        let core = Arc::clone(self);
+        let mending = tokio::spawn(async move {
+            let _place = place;
+            core.mend_log(record).await
+        });
         match timeout(INDEX_TIMEOUT, mending).await {
             Ok(Ok(mended)) => mended.map(Some),
             Ok(Err(_)) => Err(LogAccessError::Ending),
@@ -104,7 +122,7 @@ impl Core {
     /// Makes the index of a finished run's log anew, if it is still wrong when its turn comes.
     async fn mend_log(self: &Arc<Self>, record: RunRecord) -> Result<LogReader, LogAccessError> {
         let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
-        let Ok(_turn) = self.mender.0.acquire().await else {
+        let Ok(_turn) = self.mender.turn.acquire().await else {
             return Err(LogAccessError::Ending);
         };
         if let Ok((reader, true)) = self.look_at_log(host_id, run_id).await? {
@@ -144,11 +162,11 @@ impl Core {
     }
 
     /// A log did not fit its index while it was read: where nobody writes it, the index is made anew for the next
-    /// reader.
+    /// reader. While another one is made, that is left to the next reader as well.
     pub(crate) fn mend_later(self: &Arc<Self>, host_id: &HostId, run_id: &RunId) {
         let (core, host_id, run_id) = (Arc::clone(self), host_id.clone(), run_id.clone());
         tokio::spawn(async move {
-            let Ok(_turn) = core.mender.0.acquire().await else {
+            let Ok(_turn) = core.mender.turn.try_acquire() else {
                 return;
             };
             if let Ok(Some(record)) = core.run_that_is_over(&host_id, &run_id).await {
@@ -158,5 +176,74 @@ impl Core {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::{host, open, run_id, switch};
+    use crate::protocol::{Progress, Run, Status, Timestamp};
+    use crate::runlog::{Header, LogWriter, RunMeta, RunResult};
+
+    /// A run that is over and whose index is gone.
+    async fn without_index(core: &Arc<Core>) -> RunId {
+        let (id, now) = (run_id("2025-12-14T10-30-00-switch"), Timestamp::now());
+        let dir = core.log_dir(&host("h1"));
+        std::fs::create_dir_all(&dir).unwrap();
+        let header = Header {
+            command: switch(),
+            host_id: host("h1"),
+            meta: RunMeta::started_at(now),
+        };
+        let result = RunResult {
+            status: Status::Ok,
+            completed: now,
+            message: None,
+            cause: Vec::new(),
+            lines: 0,
+            errors: None,
+            duration_ms: None,
+            progress: Progress::default(),
+            generation_after: None,
+            system_after: None,
+            revision: None,
+        };
+        let mut log = LogWriter::create(&dir, &id, &header).unwrap();
+        log.finish(Some(0), result).unwrap();
+        std::fs::remove_file(runlog::paths(&dir, &id).1).unwrap();
+        let mut run = Run::queued(id.clone(), host("h1"), switch());
+        (run.status, run.started) = (Status::Ok, Some(now));
+        core.state.import(vec![RunRecord::of(run)]).await.unwrap();
+        id
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn so_many_readers_wait_for_an_index_and_the_others_come_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let run = without_index(&core).await;
+        let turn = core.mender.turn.acquire().await.unwrap();
+        let readers: Vec<_> = (0..MAX_MENDING)
+            .map(|_| {
+                let (core, run) = (Arc::clone(&core), run.clone());
+                tokio::spawn(async move { core.open_log(&host("h1"), &run).await })
+            })
+            .collect();
+        while core.mender.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let one_more = core.open_log(&host("h1"), &run).await;
+        assert!(
+            matches!(one_more, Err(LogAccessError::Mending(_))),
+            "{one_more:?}"
+        );
+        drop(turn);
+        for reader in readers {
+            assert!(reader.await.unwrap().unwrap().is_some());
+        }
+        while core.mender.places.available_permits() < MAX_MENDING {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -43,6 +43,22 @@ pub struct RunMeta {
     pub after: Option<RunId>,
 }
 
+impl RunMeta {
+    /// A run of which nothing is known but when it began.
+    pub fn started_at(started: Timestamp) -> Self {
+        Self {
+            nonce: None,
+            requested_by: None,
+            queued: None,
+            started,
+            generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
+        }
+    }
+}
+
 /// Whether a field has its default and is left out.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &u64) -> bool {
