@@ -37,6 +37,16 @@ fn end_everybody(dashboard: &Dashboard, body: &str) -> Answer {
     dashboard.request("DELETE", "/api/sessions", &headers, body.as_bytes())
 }
 
+/// Takes a token back.
+#[track_caller]
+fn revoke(dashboard: &Dashboard, id: &Value) {
+    let (cookie, origin) = (dashboard.cookie.clone().unwrap(), dashboard.origin());
+    let headers = [("Cookie", cookie.as_str()), ("Origin", &origin)];
+    let path = format!("/api/tokens/{}", id.as_str().unwrap());
+    let answer = dashboard.request("DELETE", &path, &headers, b"");
+    assert_eq!(answer.status, 204);
+}
+
 /// With a token, or as whom the proxy names.
 fn send(
     dashboard: &Dashboard,
@@ -322,16 +332,7 @@ fn an_api_token_is_good_only_while_whoever_made_it_may_make_one() {
         line.contains("makers=\"anna\"") || line.contains("makers=anna"),
         "{line}"
     );
-    let origin = dashboard.origin();
-    let headers = [
-        ("Cookie", dashboard.cookie.as_deref().unwrap()),
-        ("Origin", &origin),
-    ];
-    let path = format!("/api/tokens/{}", listed["id"].as_str().unwrap());
-    assert_eq!(
-        dashboard.request("DELETE", &path, &headers, b"").status,
-        204
-    );
+    revoke(&dashboard, &listed["id"]);
     assert_eq!(token_of(&dashboard, "ci")["revoked_by"], "otto");
 }
 
@@ -368,16 +369,7 @@ fn an_api_token_makes_no_other_and_what_else_it_makes_ends_with_it() {
     let secret = format!("Bearer {}", secret.json()["token"].as_str().unwrap());
     let enrols = || Socket::open(&dashboard, "/ws/agent", &[("Authorization", &secret)]).is_ok();
     assert!(enrols());
-    let origin = dashboard.origin();
-    let headers = [
-        ("Cookie", dashboard.cookie.as_deref().unwrap()),
-        ("Origin", &origin),
-    ];
-    let path = format!("/api/tokens/{}", maker["id"].as_str().unwrap());
-    assert_eq!(
-        dashboard.request("DELETE", &path, &headers, b"").status,
-        204
-    );
+    revoke(&dashboard, &maker["id"]);
     assert!(!enrols());
     assert_eq!(token_of(&dashboard, "new-*")["maker_gone"], true);
 }

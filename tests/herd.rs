@@ -231,16 +231,7 @@ fn write_logs(dashboard: &Dashboard, host: &str, count: u64) -> PathBuf {
         let header = Header {
             command: command.clone(),
             host_id: HostId::new(host).unwrap(),
-            meta: RunMeta {
-                nonce: None,
-                requested_by: None,
-                queued: None,
-                started: at,
-                generation_before: None,
-                number: 0,
-                then: None,
-                after: None,
-            },
+            meta: RunMeta::started_at(at),
         };
         let run = RunId::compose(at, &command, 1);
         let mut log = LogWriter::create(&dir, &run, &header).unwrap();

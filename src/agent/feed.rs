@@ -184,16 +184,7 @@ mod tests {
         let header = Header {
             command: CommandName::new("switch").unwrap(),
             host_id: HostId::new("h1").unwrap(),
-            meta: RunMeta {
-                nonce: None,
-                requested_by: None,
-                queued: None,
-                started: Timestamp::from_millis(0),
-                generation_before: None,
-                number: 0,
-                then: None,
-                after: None,
-            },
+            meta: RunMeta::started_at(Timestamp::from_millis(0)),
         };
         let mut log = LogWriter::create(dir.path(), &run_id, &header).unwrap();
         let mut feed = Feed::new(LogReader::open(dir.path(), &run_id).unwrap(), 0);

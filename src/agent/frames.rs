@@ -61,16 +61,7 @@ mod tests {
         let host_id = HostId::new("h1").unwrap();
         let command = CommandName::new("switch").unwrap();
         let at = Timestamp::from_millis(1_765_708_200_123);
-        let meta = RunMeta {
-            nonce: None,
-            requested_by: None,
-            queued: None,
-            started: at,
-            generation_before: None,
-            number: 0,
-            then: None,
-            after: None,
-        };
+        let meta = RunMeta::started_at(at);
         let header = Header {
             command: command.clone(),
             host_id: host_id.clone(),

@@ -241,16 +241,7 @@ mod tests {
     use crate::runlog::{Header, LogWriter, RunMeta};
 
     fn log(dir: &std::path::Path) -> LogWriter {
-        let meta = RunMeta {
-            nonce: None,
-            requested_by: None,
-            queued: None,
-            started: Timestamp::from_millis(0),
-            generation_before: None,
-            number: 0,
-            then: None,
-            after: None,
-        };
+        let meta = RunMeta::started_at(Timestamp::from_millis(0));
         let header = Header {
             command: switch(),
             host_id: host("h1"),

@@ -26,16 +26,7 @@ fn write_runs(dashboard: &Dashboard, count: u64) {
         let header = Header {
             command: CommandName::new("switch").unwrap(),
             host_id: HostId::new("h1").unwrap(),
-            meta: RunMeta {
-                nonce: None,
-                requested_by: None,
-                queued: None,
-                started: at(n),
-                generation_before: None,
-                number: 0,
-                then: None,
-                after: None,
-            },
+            meta: RunMeta::started_at(at(n)),
         };
         let mut log = LogWriter::create(&logs, &run, &header).unwrap();
         let result = RunResult {

@@ -135,16 +135,7 @@ fn write(dashboard: &Dashboard, run: &str, lines: u64, is_coloured: bool) -> Pat
     let header = Header {
         command: CommandName::new("switch").unwrap(),
         host_id: HostId::new("h1").unwrap(),
-        meta: RunMeta {
-            nonce: None,
-            requested_by: None,
-            queued: None,
-            started,
-            generation_before: None,
-            number: 0,
-            then: None,
-            after: None,
-        },
+        meta: RunMeta::started_at(started),
     };
     let mut log = LogWriter::create(&logs, &run, &header).unwrap();
     for n in 0..lines {

@@ -120,16 +120,7 @@ fn log(dir: &Path) -> LogWriter {
     let header = Header {
         command: CommandName::new("switch").unwrap(),
         host_id: HostId::new("h1").unwrap(),
-        meta: RunMeta {
-            nonce: None,
-            requested_by: None,
-            queued: None,
-            started: Timestamp::now(),
-            generation_before: None,
-            number: 0,
-            then: None,
-            after: None,
-        },
+        meta: RunMeta::started_at(Timestamp::now()),
     };
     LogWriter::create(dir, &run_id(), &header).unwrap()
 }

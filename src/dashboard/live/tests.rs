@@ -28,16 +28,7 @@ impl Running {
         let tail = core.fleet.add_run(RunRecord::of(run)).unwrap();
         let dir = core.log_dir(&host("h1"));
         std::fs::create_dir_all(&dir).unwrap();
-        let meta = RunMeta {
-            nonce: None,
-            requested_by: None,
-            queued: None,
-            started,
-            generation_before: None,
-            number: 0,
-            then: None,
-            after: None,
-        };
+        let meta = RunMeta::started_at(started);
         let header = Header {
             command: switch(),
             host_id: host("h1"),

@@ -14,16 +14,7 @@ fn log_of<'a>(lines: impl IntoIterator<Item = &'a str>) -> (TempDir, LogReader) 
     let header = Header {
         command: CommandName::new("switch").unwrap(),
         host_id: HostId::new("h1").unwrap(),
-        meta: RunMeta {
-            nonce: None,
-            requested_by: None,
-            queued: None,
-            started: Timestamp::from_millis(0),
-            generation_before: None,
-            number: 0,
-            then: None,
-            after: None,
-        },
+        meta: RunMeta::started_at(Timestamp::from_millis(0)),
     };
     let mut log = LogWriter::create(folder.path(), &run, &header).unwrap();
     for (n, line) in lines.into_iter().enumerate() {
