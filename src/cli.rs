@@ -205,8 +205,10 @@ fn run(mode: Mode) -> Result<(), Failure> {
             let overrides = dashboard::config::Overrides { listen, data_dir };
             let config =
                 dashboard::config::Config::load(config.as_deref(), overrides).map_err(usage)?;
-            let listener = TcpListener::bind(config.listen)
-                .with_context(|| format!("cannot listen on {}", config.listen))?;
+            let listener = TcpListener::bind(config.listen).map_err(|error| {
+                let address = config.listen;
+                anyhow::anyhow!("cannot listen on {address}: {error}; set another with --listen ADDR:PORT or `listen` in the configuration")
+            })?;
             serve(&mut Builder::new_multi_thread(), |shutdown| {
                 dashboard::run(listener, config, shutdown)
             })

@@ -209,7 +209,12 @@ fn an_address_in_use_is_a_failure_at_run_time() {
     let address = taken.local_addr().unwrap().to_string();
     let output = switchyard(&["dashboard", "--listen", &address]);
     assert_eq!(code(&output), 1);
-    assert!(stderr(&output).contains(&format!("cannot listen on {address}")));
+    let said = stderr(&output);
+    assert!(
+        said.contains(&format!("cannot listen on {address}")),
+        "{said}"
+    );
+    assert!(said.contains("set another with --listen"), "{said}");
 }
 
 #[test]
