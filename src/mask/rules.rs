@@ -18,10 +18,11 @@ const BEARER: &str = r"(?i)bearer\s+([A-Za-z0-9._~+/=-]{16,})";
 /// What `nix key generate-secret` prints: a name and 64 bytes.
 const NIX_KEY: &str = r"[\w.-]:([A-Za-z0-9+/]{86}==)";
 /// Programs that take a password as a short option.
-const OPTIONS: [&str; 4] = [
+const OPTIONS: [&str; 5] = [
     r#"\bcurl\b.*?\s(?:-[A-Za-z]*[uU]|--(?:proxy-)?user)(?:\s+|=)?["']?[^\s:"']+:([^\s"']+)"#,
     r#"\bsshpass\s+-p\s*["']?([^\s"']+)"#,
     r#"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)\b.*?\s-p["']?([^\s"']+)"#,
+    r#"\bldap(?:search|modify|add|delete|modrdn|compare|passwd|whoami)\b.*?\s-w\s*["']?([^\s"']+)"#,
     r#"\b(?:redis-cli\b.*?\s-a|login\b.*?\s-p)\s+["']?([^\s"']+)"#,
 ];
 

@@ -4,7 +4,7 @@ use super::tokens;
 use memchr::{memchr, memmem};
 
 /// With what the names of secrets end, in lower case.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 20] = [
     "token",
     "password",
     "passwd",
@@ -12,6 +12,9 @@ const NAMES: [&str; 17] = [
     "passphrase",
     "pass",
     "pwd",
+    "rootpw",
+    "bindpw",
+    "authtok",
     "secret",
     "key_base",
     "key",
@@ -24,7 +27,7 @@ const NAMES: [&str; 17] = [
     "auth",
 ];
 /// What else makes a line worth a second look, in lower case.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "-----begin ",
     "bearer ",
     "access-token",
@@ -35,6 +38,7 @@ const OTHERS: [&str; 11] = [
     "mysql",
     "mariadb",
     "redis-cli ",
+    "ldap",
     "login ",
 ];
 /// Letters that are `s` and `k` to an expression that ignores case, and outside of ASCII.

@@ -111,6 +111,13 @@ hf_{34}
 pypi-AgEIcHlwaS5vcmc{60}
 wpa_passphrase={20}
 psk="{20}"
+{"passwords": ["{20}", "abc"]}
+passwords = [ "abc" "{20}" ];
+tokens: ["{40}"]
+olcRootPW: {20}
+bindpw {20}
+ldap_default_authtok = {20}
+ldapsearch -x -D cn=admin -w {20} -b dc=example
 "#;
 
 const HARMLESS: &str = r#"
@@ -125,6 +132,8 @@ tokens=512
 keyboard = us
 unpacking source archive /nix/store/abc-secretstore-0.1.tar.gz
   token: "identifier"
+{"tokens": ["let", "x", "=", "1"]}
+secrets = [ "db" "smtp" ];
   "services.openssh.passwordAuthentication": false
 [sops-install-secrets] Imported /etc/ssh/ssh_host_rsa_key as GPG key with fingerprint 0123456789abcdef
 restarting the following units: secrets-setup.service
@@ -149,6 +158,7 @@ https://nixos@cache.example.org/nix-cache-info
 npm http fetch GET 200 https://registry.npmjs.org/@types/node 52ms
 PASS: t0001-init.sh
 PASS: test_password (0.01s)
+pass=12 fail=0
 ok 12 - token is refreshed after 3600s
 test auth::tests::a_token_is_checked ... ok
 src/auth/token.rs:12:5: warning: unused variable: `token`
@@ -302,6 +312,10 @@ fn what_is_around_a_secret_stays() {
         ),
         ("Cookie: a=1; b=2", "Cookie: ***"),
         (
+            "{\"passwords\": [\"a0b1c2d3e4f5a6b7\", \"a]b\"], \"port\": 25}",
+            "{\"passwords\": [\"***\"], \"port\": 25}",
+        ),
+        (
             "app --password hunter2 --port 25",
             "app --password *** --port 25",
         ),
@@ -322,6 +336,7 @@ fn a_line_of_nothing_but_names_costs_no_more_than_another() {
         "--token ",
         "<secret>",
         "password=\"",
+        "passwords=[\"",
         "Authorization: ",
         "Cookie: ",
         "authorization: basic ",

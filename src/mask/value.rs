@@ -79,6 +79,8 @@ pub(super) enum Quoting {
     Query,
     /// Between the tags of XML.
     Tags,
+    /// Several in double quotes, as JSON and Nix write them in brackets.
+    List,
     /// All that a header has.
     Header,
 }
@@ -98,6 +100,8 @@ impl<'a> Value<'a> {
             Some([b'\\', b'"', ..]) => (2, Quoting::Escaped),
             Some([b'"', ..]) => (1, Quoting::Double),
             Some([b'\'' | b'`', ..]) => (1, Quoting::Single),
+            Some([b'[', b'"', ..]) => (2, Quoting::List),
+            Some([b'[', b' ', b'"', ..]) => (3, Quoting::List),
             _ => (0, Quoting::None),
         };
         Self {
@@ -145,6 +149,7 @@ impl<'a> Value<'a> {
             Quoting::Escaped => end(&|c| c == '"' || c == '\\'),
             Quoting::Tags => end(&|c| c == '<'),
             Quoting::Double => double_quoted(rest),
+            Quoting::List => list(rest),
             Quoting::Header => {
                 let end = end(&|c| "\"'`\\".contains(c));
                 rest[..end].trim_end().len()
@@ -168,6 +173,14 @@ fn double_quoted(rest: &str) -> usize {
         ends
     });
     end.unwrap_or(rest.len())
+}
+
+/// Up to the quote with a closing bracket behind it.
+fn list(rest: &str) -> usize {
+    let quotes = rest.bytes().enumerate().filter(|(_, b)| *b == b'"');
+    let mut ends = quotes.map(|(at, _)| at);
+    ends.find(|at| matches!(rest.as_bytes()[at + 1..], [b']', ..] | [b' ', b']', ..]))
+        .unwrap_or(rest.len())
 }
 
 /// Whether a text cannot be a secret: it stands for one, or says where one is.
