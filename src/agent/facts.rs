@@ -58,7 +58,7 @@ impl FactsSource {
                 running: systems.running,
                 booted: systems.booted,
                 profile: systems.profile,
-                boot_default: None,
+                boot_default: systems.boot_default,
                 running_generation: systems.running_generation,
                 reboot_reasons: reasons,
             },

@@ -8,6 +8,7 @@
 
 mod backoff;
 mod behind;
+mod boot;
 mod commands;
 pub mod config;
 mod connect;

@@ -1,5 +1,6 @@
 //! The systems of a NixOS host: the one that runs, the one that was booted, and the one that the next boot starts.
 
+use super::boot;
 use serde_json::{Map, Value};
 use std::fs::{self, File};
 use std::io::Read;
@@ -27,8 +28,10 @@ const PARTS: [&str; 5] = [
 pub(super) struct Systems {
     pub(super) running: Option<String>,
     pub(super) booted: Option<String>,
-    /// That of the system profile, which the next boot starts as far as is known.
+    /// That of the system profile.
     pub(super) profile: Option<String>,
+    /// The one that the boot loader starts next.
+    pub(super) boot_default: Option<String>,
     /// The number of the profile's generation.
     pub(super) generation: Option<u64>,
     /// The newest generation that is the running system.
@@ -48,6 +51,9 @@ pub(super) fn read(root: &Path) -> Systems {
             Some(running) => generation_of(root, running),
             None => None,
         },
+        boot_default: profile
+            .as_deref()
+            .and_then(|profile| boot::next_system(root, profile)),
         running,
         profile,
         generation,
@@ -58,7 +64,9 @@ pub(super) fn read(root: &Path) -> Systems {
 /// `None` where that cannot be found out.
 pub(super) fn reboot_reasons(root: &Path, systems: &Systems) -> Option<Vec<String>> {
     let booted = systems.booted.as_deref()?;
-    let next = systems.profile.as_ref().or(systems.running.as_ref())?;
+    // Where the boot loader was not read it is taken to start what was installed last.
+    let known = [&systems.boot_default, &systems.profile, &systems.running];
+    let next = known.into_iter().find_map(Option::as_ref)?;
     if booted == next {
         return Some(Vec::new());
     }
@@ -153,7 +161,7 @@ fn link(root: &Path, path: &Path) -> Option<String> {
 }
 
 /// The path without what would lead out of a root.
-fn relative(path: &Path) -> PathBuf {
+pub(super) fn relative(path: &Path) -> PathBuf {
     let parts = path.components();
     parts
         .filter(|part| matches!(part, Component::Normal(_)))
@@ -235,6 +243,25 @@ mod tests {
         assert_eq!(host.reasons().unwrap(), ["kernel"]);
         host.link("run/booted-system", "/nix/store/new");
         assert_eq!(host.reasons(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_reboot_is_needed_for_what_the_boot_loader_starts_and_not_for_what_was_installed_last() {
+        let host = Host::new();
+        host.link(&format!("{PROFILES}/system"), "system-13-link");
+        host.file(
+            "nix/store/new/bin/switch-to-configuration",
+            "/nix/store/2-extlinux-conf-builder.sh",
+        );
+        let start = |system: &str| {
+            let text = format!("DEFAULT a\nLABEL a\n  APPEND init=/nix/store/{system}/init\n");
+            host.file("boot/extlinux/extlinux.conf", &text);
+            read(host.0.path()).boot_default
+        };
+        assert_eq!(start("old").as_deref(), Some("/nix/store/old"));
+        assert_eq!(host.reasons(), Some(Vec::new()), "no entry was written");
+        assert_eq!(start("new").as_deref(), Some("/nix/store/new"));
+        assert_eq!(host.reasons().unwrap(), ["kernel"]);
     }
 
     #[test]

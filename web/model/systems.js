@@ -1,5 +1,7 @@
 /** The four systems of a host in words: which one runs, was booted, is the profile's, and starts at the next boot. */
 
+import { isBusy } from './status.js';
+
 /** @typedef {import('./types.js').Host} Host */
 
 /** What a reboot changes, as a person calls it. @type {Record<string, string>} */
@@ -48,7 +50,8 @@ export function systemsText(host) {
     const runs = now === null ? 'a system that is not a generation is running' : `${now} is running`;
     parts.push(`${named(numberOf(host, next))} is set for the next boot; ${runs}`);
   }
-  if (bootDefault && profile && bootDefault !== profile) parts.push(`${named(numberOf(host, profile))} is the newest, but the boot loader does not start it. Run Switch or Boot again.`);
+  // A run sets the profile first and the boot loader some seconds later.
+  if (bootDefault && profile && bootDefault !== profile && !isBusy(host.run)) parts.push(`${named(numberOf(host, profile))} was installed last, but the boot loader does not start it. Run Switch or Boot again, or choose it in the boot loader.`);
   return parts.join('. ');
 }
 

@@ -28,7 +28,10 @@ test('what the next boot starts, and what runs until then', () => {
 
 test('a boot loader that does not start the newest generation is told', () => {
   const missing = host({ generation: 13, running: NEW, booted: NOW, profile: NEW, boot_default: NOW, running_generation: 13 });
-  assert.equal(systemsText(missing), 'Another system is set for the next boot; 13 is running. Generation 13 is the newest, but the boot loader does not start it. Run Switch or Boot again.');
+  assert.equal(systemsText(missing), 'Another system is set for the next boot; 13 is running. Generation 13 was installed last, but the boot loader does not start it. Run Switch or Boot again, or choose it in the boot loader.');
+  const installing = { ...missing, run: { status: 'running' } };
+  assert.equal(systemsText(installing), 'Another system is set for the next boot; 13 is running');
+  assert.equal(systemsText({ ...missing, run: { status: 'ok' } }), systemsText(missing));
 });
 
 test('why a reboot is needed is said in words, and an unknown reason as it came', () => {
