@@ -449,6 +449,7 @@ export class LogPanel extends HTMLElement {
     const total = this.#source?.lineTotal ?? 0;
     if (this.#source?.gone || this.#timer || total === this.#lookedAt || !this.#source?.ready) return;
     this.#timer = setTimeout(async () => {
+      if (this.#source?.gone) return;
       const began = Date.now();
       this.#lookedAt = this.#source?.lineTotal ?? 0;
       await Promise.all([this.#errors.more(), this.#finder.query && this.#finder.more(), this.#picked?.more()]);
