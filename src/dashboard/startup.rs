@@ -53,6 +53,9 @@ fn folders(logs: &Path) -> Vec<HostId> {
 async fn import(core: &Arc<Core>, host_id: &HostId) -> Result<(), StateError> {
     let dir = core.log_dir(host_id);
     let known = core.state.known_ids(host_id).await?;
+    if let Err(error) = block_in_place(|| runlog::remove_unfinished_indexes(&dir)) {
+        tracing::warn!(host = %host_id, %error, "a folder of logs was not tidied up");
+    }
     let (new, mended) = block_in_place(|| look_through(&dir, host_id, &known));
     if !new.is_empty() {
         tracing::info!(host = %host_id, runs = new.len(), "took logs in that the database did not know");

@@ -199,3 +199,32 @@ async fn what_retention_left_behind_is_removed() {
     );
     assert_eq!(fs::read_dir(dir.path().join("logs/h1")).unwrap().count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_a_killed_program_left_unfinished_is_removed_and_one_that_is_being_made_stays()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, Some(Status::Ok));
+    let at = |name: &str| dir.path().join("logs/h1").join(name);
+    let (left, of_nothing, made) = (
+        at(&format!("{RUN}.idx.new")),
+        at("2024-01-01T00-00-00-pull.idx.new"),
+        at(&format!("{RUN}-2.idx.new")),
+    );
+    for path in [&left, &of_nothing, &made] {
+        fs::write(path, "half an index").unwrap();
+    }
+    let maker = fs::File::open(&made).unwrap();
+    maker.lock().unwrap();
+    let core = open(dir.path()).await;
+    assert_eq!(run(&core, RUN).await.lines, 3);
+    let are_there = [&left, &of_nothing, &made].map(|path| path.exists());
+    assert_eq!(are_there, [false, false, true]);
+    // What was left keeps no index from being made.
+    drop(maker);
+    fs::write(&left, "x".repeat(1 << 16)).unwrap();
+    runlog::rebuild_index(&dir.path().join("logs/h1"), &run_id(RUN)).unwrap();
+    let reader = LogReader::open(&dir.path().join("logs/h1"), &run_id(RUN)).unwrap();
+    assert!(reader.index_rebuilt() && reader.footer().unwrap().is_some());
+    assert!(!left.exists());
+}

@@ -14,6 +14,7 @@ mod record;
 mod recovery;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod writer;
 
 pub use error::LogError;
@@ -21,6 +22,7 @@ pub use files::SyncHandle;
 pub use head::{Footer, Header, RunMeta, RunResult};
 pub use reader::{Batch, LineRef, LogReader};
 pub use recovery::rebuild_index;
+pub use unfinished::remove_unfinished_indexes;
 pub use writer::{LogWriter, STAMP_BYTES};
 
 use crate::protocol::RunId;

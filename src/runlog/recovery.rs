@@ -4,10 +4,10 @@ use super::files::{Extent, Files, index_offset, read_at};
 use super::head::{Footer, Header, MAX_FOOTER_BYTES, MAX_HEAD_BYTES};
 use super::record::{Head, RECORD_BYTES, Record, is_sealed};
 use super::writer::STAMP_BYTES;
-use super::{LogError, paths, place};
+use super::{LogError, paths, place, unfinished};
 use crate::protocol::{MAX_LINE_BYTES, RunId, Timestamp};
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const LONGEST: u64 = (STAMP_BYTES + MAX_LINE_BYTES + 1) as u64;
@@ -240,15 +240,12 @@ pub(super) fn is_line_at(files: &Files, offset: u64) -> Result<bool, LogError> {
 pub fn rebuild_index(dir: &Path, run_id: &RunId) -> Result<(), LogError> {
     let (log_path, idx_path) = paths(dir, run_id);
     place::look_at(dir)?;
-    let new_path = idx_path.with_extension("idx.new");
+    let new_path = idx_path.with_extension(unfinished::ENDING);
     let log = place::options().read(true).open(&log_path);
     let log = log.map_err(LogError::io("open", &log_path))?;
     let old_log = log.try_clone().map_err(LogError::io("open", &log_path))?;
     let old = place::options().read(true).open(&idx_path).ok();
-    let mut options = place::options();
-    options.read(true).write(true).create(true).truncate(true);
-    let new = options.mode(0o600).open(&new_path);
-    let new = new.map_err(LogError::io("create", &new_path))?;
+    let new = unfinished::create(&new_path)?;
     let new = Files::of((log, log_path.clone()), (new, new_path.clone()));
     let old = old.map(|old| Files::of((old_log, log_path), (old, idx_path.clone())));
     let made = fill_anew(&new, old.as_ref()).and_then(|()| {
