@@ -36,6 +36,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
                     core.tell_conflict(&host_id, true).await;
                 }
                 lose_renamed(&core).await;
+                core.look_aside().await;
                 retaining.turn(&core, Instant::now()).await;
                 logging::report_left_out();
                 let summary = core.summary();

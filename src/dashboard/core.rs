@@ -235,6 +235,9 @@ impl Core {
         if let Some(doubt) = self.clock.doubt() {
             summary += &format!("; {doubt}");
         }
+        if let Some(warning) = self.health.warning() {
+            summary += &format!("; {warning}");
+        }
         match self.health.reason() {
             Some(reason) => format!("{summary}; cannot store: {reason}"),
             None => summary,

@@ -24,7 +24,20 @@ pub(crate) enum Part {
 
 /// Shared by all that store, and by `/health`.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<BTreeMap<Part, Fault>>);
+pub(crate) struct Health {
+    faults: Mutex<BTreeMap<Part, Fault>>,
+    /// What keeps nothing from being stored, and is to be looked at.
+    warning: Mutex<Option<(String, WarningEnds)>>,
+}
+
+/// Until when there is a warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WarningEnds {
+    /// Until the dashboard ends.
+    WithProcess,
+    /// Until somebody looked.
+    WhenLooked,
+}
 
 #[derive(Debug)]
 struct Fault {
@@ -118,8 +131,33 @@ impl Health {
         })
     }
 
+    /// Warns of something.
+    pub(crate) fn warn(&self, text: String, ends: WarningEnds) {
+        *self.lock_warning() = Some((text, ends));
+    }
+
+    /// Ends the warning.
+    pub(crate) fn end_warning(&self) {
+        *self.lock_warning() = None;
+    }
+
+    /// Whether there is a warning that ends when somebody looked.
+    pub(crate) fn warning_ends_when_looked(&self) -> bool {
+        let warning = self.lock_warning();
+        matches!(*warning, Some((_, WarningEnds::WhenLooked)))
+    }
+
+    /// What is to be looked at.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.lock_warning().as_ref().map(|(text, _)| text.clone())
+    }
+
+    fn lock_warning(&self) -> MutexGuard<'_, Option<(String, WarningEnds)>> {
+        self.warning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Part, Fault>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -28,6 +28,7 @@ mod router;
 pub mod routes;
 mod search;
 pub mod serve;
+mod set_aside;
 mod startup;
 mod state;
 mod syncer;
@@ -48,10 +49,9 @@ use auth::Auth;
 use clock::ClockCheck;
 use config::Config;
 use core::Core;
-use health::Health;
+use health::{Health, Part};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use state::State;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -60,6 +60,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use syncer::Syncer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::block_in_place;
 
 /// Name of the database in the data folder.
 const DATABASE: &str = "switchyard.sqlite";
@@ -115,7 +116,10 @@ pub async fn run(
             source,
         })?;
     let health = Arc::new(Health::default());
-    let state = State::open(&config.data_dir.join(DATABASE))?;
+    let (state, anew) = block_in_place(|| {
+        let has_logs = startup::has_logs(&config.data_dir.join("logs"));
+        state::open(&config.data_dir.join(DATABASE), has_logs)
+    })?;
     auth.remember_sessions(state.sessions().await?);
     auth.credentials.remember(state.ledger().await?);
     let audit =
@@ -134,12 +138,14 @@ pub async fn run(
         shutdown.clone(),
         Arc::clone(&auth.sessions.clock),
     ));
+    core.tell_anew(anew).await;
     startup::load(&core, auth.credentials.hosts()).await?;
     let clock = ClockCheck::start(&core).await;
     let app = Arc::new(App::new(auth, Arc::clone(&core), audit));
     let chores = tokio::spawn(chores::run(Arc::clone(&core), config.retention, clock));
     tokio::spawn(reload(Arc::clone(&app), signal(SignalKind::hangup())?));
     tokio::spawn(store_sessions(Arc::clone(&app)));
+    let damage = tokio::spawn(end_when_damaged(Arc::clone(&core)));
 
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -164,8 +170,21 @@ pub async fn run(
         chores.await
     };
     let _ = tokio::time::timeout(END_WITHIN, inside).await;
-    tokio::task::block_in_place(|| core.syncer.finish(END_WITHIN));
+    block_in_place(|| core.syncer.finish(END_WITHIN));
+    if damage.is_finished() {
+        return Err(damage.await.unwrap_or(StateError::Closed).into());
+    }
+    damage.abort();
     Ok(())
+}
+
+/// Ends the dashboard when its database turns out to be damaged: the next start sets that aside.
+async fn end_when_damaged(core: Arc<Core>) -> StateError {
+    let damage = core.state.damage().await;
+    let health = damage.to_string();
+    core.health.fault(&Part::Database, &health);
+    core.shutdown.trigger();
+    damage
 }
 
 /// Every run that goes on holds two files open, every connection one, and the usual limit is 1,024.

@@ -43,6 +43,11 @@ pub(super) async fn show(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<()
     Ok(())
 }
 
+/// Whether there is a folder of a host's logs.
+pub(super) fn has_logs(logs: &Path) -> bool {
+    !folders(logs).is_empty()
+}
+
 fn folders(logs: &Path) -> Vec<HostId> {
     let entries = fs::read_dir(logs).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());

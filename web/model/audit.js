@@ -34,6 +34,7 @@ export const ACTIONS = {
   enrol: 'Enrol a host',
   conflict: 'Two machines with one token',
   choose_machine: 'Choose a machine',
+  database_anew: 'New database',
   request: 'Request',
 };
 

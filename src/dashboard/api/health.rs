@@ -7,14 +7,15 @@ use axum::response::IntoResponse;
 use std::sync::Arc;
 
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
-    let doubt = app.core.clock.doubt();
-    match app.core.health.reason() {
-        None if let Some(doubt) = doubt => {
-            let warnings = [doubt.to_string()];
-            let health = serde_json::json!({ "status": "ok", "warnings": warnings });
-            Ok(axum::Json(health))
-        }
-        None => Ok(axum::Json(serde_json::json!({ "status": "ok" }))),
-        Some(why) => Err(Problem::unavailable(app.core.without_paths(&why))),
+    if let Some(why) = app.core.health.reason() {
+        return Err(Problem::unavailable(app.core.without_paths(&why)));
     }
+    let doubt = app.core.clock.doubt().map(|doubt| doubt.to_string());
+    let warnings = [app.core.health.warning(), doubt];
+    let warnings: Vec<_> = warnings.into_iter().flatten().collect();
+    let mut health = serde_json::json!({ "status": "ok" });
+    if !warnings.is_empty() {
+        health["warnings"] = warnings.into();
+    }
+    Ok(axum::Json(health))
 }

@@ -25,6 +25,8 @@ pub(crate) enum Action {
     Conflict,
     /// One of them was chosen.
     ChooseMachine,
+    /// The database was damaged or gone, and a new one was made.
+    DatabaseAnew,
     /// Something that was refused before it was clear what it was.
     Request,
 }

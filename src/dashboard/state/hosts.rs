@@ -1,5 +1,5 @@
 use super::runs::RunRecord;
-use super::{Lane, State, StateError};
+use super::{Lane, State, StateError, unread};
 use crate::protocol::{Deployment, Facts, HostId, RunId, Timestamp};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -49,16 +49,18 @@ impl State {
     pub(crate) async fn hosts(&self) -> Result<Vec<(HostId, StoredHost)>, StateError> {
         self.read(|connection| {
             let mut all = connection.prepare_cached("SELECT host_id, record FROM hosts")?;
-            let rows = all.query_map([], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-            })?;
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            Ok(rows
-                .into_iter()
-                .filter_map(|(id, json)| {
-                    Some((HostId::new(&id).ok()?, serde_json::from_str(&json).ok()?))
-                })
-                .collect())
+            let mut rows = all.query([])?;
+            let (mut parsed, mut unread) = (Vec::new(), unread::Rows::of("hosts"));
+            while let Some(row) = rows.next()? {
+                let id: String = row.get(0).unwrap_or_default();
+                let json: String = row.get(1).unwrap_or_default();
+                match HostId::new(&id).ok().zip(serde_json::from_str(&json).ok()) {
+                    Some(host) => parsed.push(host),
+                    None => unread.count(&id),
+                }
+            }
+            unread.tell();
+            Ok(parsed)
         })
         .await
     }

@@ -3,20 +3,31 @@
 //! One thread writes, many jobs to a transaction; reads have connections of their own. It is written when a run or a
 //! host changes its state, never for each batch of lines.
 
+mod alarm;
+mod anew;
+mod aside;
+mod error;
 mod hosts;
 mod newer_runs;
 mod reader;
+mod revocations;
 mod runs;
+mod salvage;
 mod schema;
 mod sessions;
 mod tokens;
+mod unread;
 mod writer;
 
+pub(crate) use anew::{Anew, open};
+pub use error::StateError;
 pub(crate) use hosts::StoredHost;
 pub(crate) use runs::{FollowUp, Known, RunRecord, StopWish, ToStore};
 pub(crate) use writer::{Lane, WriteCounters};
 
+use alarm::Alarm;
 use reader::Reader;
+use revocations::Revocations;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,47 +45,19 @@ pub(crate) struct State {
     agent_reader: Reader,
     /// The highest number that a run has.
     numbers: Arc<AtomicU64>,
-}
-
-/// What can go wrong with the database.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// SQLite refused.
-    #[error("database {}: {source}", path.display())]
-    Sqlite {
-        /// The database.
-        path: PathBuf,
-        /// Why.
-        source: Arc<rusqlite::Error>,
-    },
-    /// A newer program wrote it.
-    #[error("database {} has version {found}, this program knows {known}: start the newer program, or move the file away (it is rebuilt from the logs)", path.display())]
-    TooNew {
-        /// The database.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// The thread could not be started.
-    #[error("cannot start the thread of the database: {0}")]
-    Thread(std::io::Error),
-    /// The thread is gone, which only happens while the program ends.
-    #[error("the database is closed")]
-    Closed,
+    /// What was revoked, kept beside the database.
+    revocations: Arc<Revocations>,
+    alarm: Arc<Alarm>,
 }
 
 impl State {
     /// Opens or makes the database.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        let revocations = Revocations::read(path)?;
         let connection = schema::open(path)?;
-        let sqlite = |source| StateError::Sqlite {
-            path: path.to_owned(),
-            source: Arc::new(source),
-        };
-        let last = schema::last_number(&connection).map_err(sqlite)?;
-        let reading = || reader::open(path).map_err(sqlite);
+        let at = StateError::at(path);
+        let last = schema::last_number(&connection).map_err(&at)?;
+        let reading = || reader::open(path).map_err(&at);
         let start = |connection, name| Reader::start(connection, name).map_err(StateError::Thread);
         Ok(Self {
             path: path.to_owned(),
@@ -82,7 +65,19 @@ impl State {
             agent_reader: start(reading()?, "state-agents")?,
             writer: Writer::start(connection).map_err(StateError::Thread)?,
             numbers: Arc::new(AtomicU64::new(last)),
+            revocations: Arc::new(revocations),
+            alarm: Arc::default(),
         })
+    }
+
+    /// Returns once the database turned out to be damaged while it is in use, and a look at all of it confirms that.
+    pub(crate) async fn damage(&self) -> StateError {
+        self.alarm.confirmed(&self.path).await
+    }
+
+    /// Names of the databases that were set aside and lie in the data folder still, oldest first.
+    pub(crate) fn set_aside(&self) -> std::io::Result<Vec<String>> {
+        aside::list(&self.path)
     }
 
     /// Writes what is there already, to see whether it can.
@@ -131,9 +126,12 @@ impl State {
 
     fn answered<T>(&self, answer: Option<Result<T, SharedError>>) -> Result<T, StateError> {
         let result = answer.ok_or(StateError::Closed)?;
-        result.map_err(|source| StateError::Sqlite {
-            path: self.path.clone(),
-            source,
+        result.map_err(|source| {
+            let error = StateError::of(&self.path, source);
+            if let StateError::Damaged { what, .. } = &error {
+                self.alarm.ring(what);
+            }
+            error
         })
     }
 }

@@ -123,8 +123,17 @@ impl RunRecord {
     }
 }
 
+/// Longest beginning of a row that is told, in bytes.
+const MAX_TOLD_BYTES: usize = 200;
+
+/// Reads a row; one that cannot be read is left out and told.
 pub(super) fn read(json: &str) -> Option<RunRecord> {
-    serde_json::from_str(json).ok()
+    let record = serde_json::from_str(json);
+    if let Err(error) = &record {
+        let begins = &json[..json.floor_char_boundary(MAX_TOLD_BYTES)];
+        tracing::warn!(table = "runs", %error, begins, "a row cannot be read and is left out");
+    }
+    record.ok()
 }
 
 fn write(connection: &Connection, record: &RunRecord) -> rusqlite::Result<()> {

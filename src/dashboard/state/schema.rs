@@ -1,7 +1,7 @@
 use super::StateError;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::path::Path;
-use std::sync::Arc;
 
 const VERSION: i64 = 3;
 
@@ -42,20 +42,21 @@ CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
 END;
 ";
 
+/// Tables of each version, by which a database is known to be ours.
+const TABLES_SINCE: [(i64, &[&str]); 3] = [
+    (1, &["hosts", "runs", "removed", "sessions"]),
+    (2, &["issued", "revoked"]),
+    (3, &["numbers"]),
+];
+
+/// How long a lock of another program is waited for, and how much of the database a connection keeps in memory.
+const SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1000;";
+
+/// Opens or makes the database, and looks whether it is whole.
 pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
-    let sqlite = |source| StateError::Sqlite {
-        path: path.to_owned(),
-        source: Arc::new(source),
-    };
-    let connection = Connection::open(path).map_err(sqlite)?;
-    // FULL: what was answered with 202 is on disk even when the power goes.
-    connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -1000; PRAGMA busy_timeout = 5000;")
-        .map_err(sqlite)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    let found: i64 = connection
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(sqlite)?;
+    let at = StateError::at(path);
+    let connection = open_as_found(path)?;
+    let found = version(&connection).map_err(&at)?;
     if found > VERSION {
         return Err(StateError::TooNew {
             path: path.to_owned(),
@@ -63,15 +64,102 @@ pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
             known: VERSION,
         });
     }
+    check(&connection, path, found)?;
+    // FULL: what was answered with 202 is on disk even when the power goes.
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        .map_err(&at)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    upgrade(&connection, found).map_err(&at)?;
+    keep_as_found(&connection, false).map_err(at)?;
+    Ok(connection)
+}
+
+/// Opens a database such that neither this nor its end writes into it, so that one that is damaged stays as it is.
+pub(super) fn open_as_found(path: &Path) -> Result<Connection, StateError> {
+    let at = StateError::at(path);
+    let connection = Connection::open(path).map_err(&at)?;
+    keep_as_found(&connection, true).map_err(&at)?;
+    connection.execute_batch(SETTINGS).map_err(at)?;
+    Ok(connection)
+}
+
+fn keep_as_found(connection: &Connection, is_kept: bool) -> rusqlite::Result<()> {
+    let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(option, is_kept).map(drop)
+}
+
+/// Makes a database that is not there yet, to be renamed once it is closed.
+pub(super) fn make(path: &Path) -> Result<Connection, StateError> {
+    let connection = Connection::open(path).map_err(StateError::at(path))?;
+    let made = upgrade(&connection, 0);
+    made.map_err(StateError::at(path))?;
+    Ok(connection)
+}
+
+/// Looks whether a database that is in use is whole.
+///
+/// # Errors
+/// [`StateError::Damaged`] when it is not.
+pub(super) fn verify(path: &Path) -> Result<(), StateError> {
+    let connection = open_as_found(path)?;
+    let found = version(&connection).map_err(StateError::at(path))?;
+    check(&connection, path, found)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Goes through all pages once, and through the names of the tables.
+fn check(connection: &Connection, path: &Path, found: i64) -> Result<(), StateError> {
+    let at = StateError::at(path);
+    // One finding is enough. Unlike `integrity_check` this does not hold each row against its indexes, which takes
+    // several times as long.
+    let pages = "PRAGMA quick_check(1)";
+    let finding: String = connection
+        .query_row(pages, [], |row| row.get(0))
+        .map_err(&at)?;
+    if finding != "ok" {
+        return Err(StateError::damaged(path, one_line(&finding)));
+    }
+    let mut names = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        .map_err(&at)?;
+    let names = names.query_map([], |row| row.get(0)).map_err(&at)?;
+    let names = names.collect::<Result<Vec<String>, _>>().map_err(&at)?;
+    let has = |name: &&&str| names.iter().any(|there| there == *name);
+    let mut tables = TABLES_SINCE
+        .iter()
+        .flat_map(|(since, tables)| tables.iter().map(move |table| (*since <= found, table)));
+    match tables.find(|(is_ours, table)| *is_ours != has(table)) {
+        Some((true, table)) => {
+            let what = format!("its version is {found}, and the table {table} is missing");
+            Err(StateError::damaged(path, what))
+        }
+        Some((false, table)) => {
+            let what = format!("its version is {found}, and it has a table {table}");
+            Err(StateError::damaged(path, what))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What `quick_check` found, without its line breaks.
+fn one_line(finding: &str) -> String {
+    finding.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Brings a database to our version, at once or not at all.
+fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     let missing = match found {
-        0 => [TABLES, TOKENS, NUMBERS].concat(),
         1 => [TOKENS, NUMBERS].concat(),
         2 => NUMBERS.to_owned(),
-        _ => return Ok(connection),
+        VERSION => return Ok(()),
+        _ => [TABLES, TOKENS, NUMBERS].concat(),
     };
     let all = format!("BEGIN; {missing} PRAGMA user_version = {VERSION}; COMMIT;");
-    connection.execute_batch(&all).map_err(sqlite)?;
-    Ok(connection)
+    connection.execute_batch(&all)
 }
 
 /// The highest number that a run was ever given.

@@ -1,4 +1,4 @@
-use super::{State, StateError};
+use super::{State, StateError, unread};
 use crate::dashboard::auth::{SecretHash, Session};
 
 const SAVE: &str = "INSERT OR REPLACE INTO sessions VALUES (?1, ?2)";
@@ -8,14 +8,19 @@ impl State {
     pub(crate) async fn sessions(&self) -> Result<Vec<(SecretHash, Session)>, StateError> {
         self.read(|connection| {
             let mut all = connection.prepare("SELECT id, record FROM sessions")?;
-            let rows = all.query_map([], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-            })?;
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            let parsed = rows.iter().filter_map(|(id, json)| {
-                Some((SecretHash::parse(id)?, serde_json::from_str(json).ok()?))
-            });
-            Ok(parsed.collect())
+            let mut rows = all.query([])?;
+            let (mut parsed, mut unread) = (Vec::new(), unread::Rows::of("sessions"));
+            while let Some(row) = rows.next()? {
+                let id: String = row.get(0).unwrap_or_default();
+                let json: String = row.get(1).unwrap_or_default();
+                match SecretHash::parse(&id).zip(serde_json::from_str(&json).ok()) {
+                    Some(session) => parsed.push(session),
+                    // Its id is a hash, and is told to nobody all the same.
+                    None => unread.count("not told"),
+                }
+            }
+            unread.tell();
+            Ok(parsed)
         })
         .await
     }

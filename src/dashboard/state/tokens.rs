@@ -1,20 +1,36 @@
-use super::{State, StateError};
+use super::revocations::{Revocations, read_revoked};
+use super::{State, StateError, unread};
 use crate::dashboard::auth::{Enrolment, Issued, Ledger, Revoked, SecretHash, Trade};
 use rusqlite::Connection;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 impl State {
-    /// Every token that the dashboard made, and every one that was taken back.
+    /// Every token that the dashboard made, and every one that was taken back, by the database or by the list beside
+    /// it, which then has them all.
     pub(crate) async fn ledger(&self) -> Result<Ledger, StateError> {
-        self.read(|connection| {
-            Ok(Ledger {
-                issued: rows(connection, "SELECT hash, record FROM issued")?,
-                revoked: rows(connection, "SELECT hash, record FROM revoked")?,
+        let mut ledger = self
+            .read(|connection| {
+                let issued = |json: &str| serde_json::from_str(json).ok();
+                Ok(Ledger {
+                    issued: rows(connection, "issued", issued)?,
+                    revoked: rows(connection, "revoked", |json| Some(read_revoked(json)))?,
+                })
             })
-        })
-        .await
+            .await?;
+        ledger.revoked = self.list_revoked(ledger.revoked).await?;
+        Ok(ledger)
+    }
+
+    /// Writes down beside the database what was revoked; gives all that ever was.
+    async fn list_revoked(
+        &self,
+        revoked: impl IntoIterator<Item = (SecretHash, Revoked)> + Send + 'static,
+    ) -> Result<HashMap<SecretHash, Revoked>, StateError> {
+        let list: Arc<Revocations> = Arc::clone(&self.revocations);
+        let added = tokio::task::spawn_blocking(move || list.add(revoked)).await;
+        added.map_err(|_| StateError::Closed)?
     }
 
     /// Remembers a token by its hash.
@@ -35,8 +51,10 @@ impl State {
         record: Revoked,
     ) -> Result<(), StateError> {
         let row = row(hash, &record);
+        let listed = self.list_revoked([(hash, record)]).await;
         self.call(move |connection| connection.execute(REVOKE, row).map(drop))
-            .await
+            .await?;
+        listed.map(drop)
     }
 
     /// Remembers a token that was given for an enrolment secret, and forgets others.
@@ -63,12 +81,16 @@ impl State {
             row(enrolment.secret, &enrolment.used),
             row(token, &enrolment.issued),
         );
+        let listed = self
+            .list_revoked([(enrolment.secret, enrolment.used.clone())])
+            .await;
         self.call(move |connection| {
             forget(connection, &enrolment.gone)?;
             connection.execute(REVOKE, used)?;
             connection.execute(ISSUE, issued).map(drop)
         })
-        .await
+        .await?;
+        listed.map(drop)
     }
 }
 
@@ -88,17 +110,24 @@ fn row(hash: SecretHash, record: &impl Serialize) -> (String, String) {
     (hash.to_string(), json)
 }
 
-fn rows<T: DeserializeOwned>(
+/// All rows of a table of hashes. Those that cannot be read are left out and told.
+fn rows<T>(
     connection: &Connection,
-    query: &str,
+    table: &'static str,
+    read: impl Fn(&str) -> Option<T>,
 ) -> rusqlite::Result<HashMap<SecretHash, T>> {
-    let mut all = connection.prepare(query)?;
-    let rows = all.query_map([], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-    })?;
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    let parsed = rows.iter().filter_map(|(hash, json)| {
-        Some((SecretHash::parse(hash)?, serde_json::from_str(json).ok()?))
-    });
-    Ok(parsed.collect())
+    let mut all = connection.prepare(&format!("SELECT hash, record FROM {table}"))?;
+    let mut rows = all.query([])?;
+    let (mut parsed, mut unread) = (HashMap::new(), unread::Rows::of(table));
+    while let Some(row) = rows.next()? {
+        // What is no text counts as a text that says nothing.
+        let hash: String = row.get(0).unwrap_or_default();
+        let json: String = row.get(1).unwrap_or_default();
+        match SecretHash::parse(&hash).zip(read(&json)) {
+            Some((hash, record)) => drop(parsed.insert(hash, record)),
+            None => unread.count(&hash),
+        }
+    }
+    unread.tell();
+    Ok(parsed)
 }
