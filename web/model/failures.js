@@ -6,6 +6,9 @@ import { reasonText } from './summary.js';
 /** @typedef {import('./types.js').Host} Host */
 /** @typedef {{text: string, hosts: string[]}} Failure */
 
+/** A run as it was told never changes, so its text is made once. @type {WeakMap<import('./types.js').Run, {hostname: string | null | undefined, text: string}>} */
+const TEXTS = new WeakMap();
+
 /**
  * What failed on at least two hosts, most hosts first.
  * @param {Iterable<Host>} hosts @param {(host: Host) => import('./types.js').Run | undefined} [details] the run of a host's deployment
@@ -30,7 +33,17 @@ export function commonFailures(hosts, details = ({ run }) => run ?? undefined) {
 
 /** Without what differs from host to host though the failure is the same. @param {Host} host @param {import('./types.js').Run} [run] */
 function failureText(host, run) {
-  let said = run ? reasonText(run) : '';
+  if (!run) return '';
+  const { hostname } = host;
+  const known = TEXTS.get(run);
+  if (known && known.hostname === hostname) return known.text;
+  const text = withoutNames(host, reasonText(run));
+  TEXTS.set(run, { hostname, text });
+  return text;
+}
+
+/** @param {Host} host @param {string} said */
+function withoutNames(host, said) {
   for (const name of [host.id, host.hostname]) {
     if (name && name.length > 1) said = said.replaceAll(new RegExp(`(?<![\\w.-])${escape(name)}(?![\\w-])`, 'g'), 'HOST');
   }

@@ -3,26 +3,37 @@
 import { stripAnsi } from '../model/ansi.js';
 import { bulkResults, bulkSummary } from '../model/bulk.js';
 import { plural } from '../model/format.js';
-import { runPath } from '../model/route.js';
+import { hostPath, runPath } from '../model/route.js';
 import { commandLabel } from '../model/words.js';
-import { h, oncePerFrame, setText } from './dom.js';
+import { h, oncePerFrame, setAttribute, setText } from './dom.js';
 import { icon } from './icons.js';
 import { StateBadge } from './state-badge.js';
 
 /** @typedef {import('../model/bulk.js').Answer} Answer */
 
-const ITEMS_A_FRAME = 40;
+/** Of an item, px; as in the style. */
+const HEIGHT = 24;
+/** Items beyond the edges of what is in view. */
+const BEYOND = 4;
+/** Until the list is laid out. */
+const USUAL_HEIGHT = 232;
 
 export class BulkResults extends HTMLElement {
   #fleet;
   #title = h('strong', {});
   #summary = h('span', { class: 'quiet' });
-  #list = h('ol', { class: 'results' });
+  /** It holds the items in view, however many there are. */
+  #list = h('ol', { class: 'results', onscroll: () => this.#scrolled() });
   #command = '';
   /** @type {Answer[]} */
   #answers = [];
-  /** What each item shows. @type {string[]} */
-  #drawn = [];
+  /** Known from events: asking for it while drawing would lay the page out at once. */
+  #top = 0;
+  #height = USUAL_HEIGHT;
+  #resized = new ResizeObserver(() => {
+    this.#height = this.#list.clientHeight;
+    this.#redraw();
+  });
   #redraw = oncePerFrame(() => this.#draw());
   /** @type {() => void} */
   #end = () => {};
@@ -40,10 +51,12 @@ export class BulkResults extends HTMLElement {
     const close = h('button', { type: 'button', class: 'quiet', 'aria-label': 'Close the results', onclick: () => (this.hidden = true) }, icon('close'));
     if (this.childElementCount === 0) this.append(h('header', {}, this.#title, this.#summary, h('span', { class: 'gap' }), close), this.#list);
     this.#end = this.#fleet.onChange(() => !this.hidden && this.#redraw());
+    this.#resized.observe(this.#list);
   }
 
   disconnectedCallback() {
     this.#end();
+    this.#resized.disconnect();
   }
 
   /** @param {string} command @param {Answer[]} answers */
@@ -54,31 +67,36 @@ export class BulkResults extends HTMLElement {
     this.#draw();
   }
 
+  #scrolled() {
+    this.#top = this.#list.scrollTop;
+    this.#redraw();
+  }
+
   #draw() {
     const results = bulkResults(this.#answers, this.#fleet);
     setText(this.#title, `${commandLabel(this.#command)} on ${plural(results.length, 'host')}`);
     setText(this.#summary, bulkSummary(results));
-    let drawn = 0;
-    for (const [i, { host, run, state, word, text }] of results.entries()) {
-      const key = `${host} ${run} ${word} ${text}`;
-      if (this.#drawn[i] === key) continue;
-      // Hundreds of items at once would hold the page up.
-      if (++drawn > ITEMS_A_FRAME) {
-        this.#redraw();
-        break;
-      }
-      this.#drawn[i] = key;
+    const first = Math.max(0, Math.min(Math.floor(this.#top / HEIGHT), results.length) - BEYOND);
+    const end = Math.min(results.length, first + Math.ceil(this.#height / HEIGHT) + 2 * BEYOND);
+    this.#list.style.setProperty('--above', `${first * HEIGHT}px`);
+    this.#list.style.setProperty('--below', `${(results.length - end) * HEIGHT}px`);
+    for (const [i, result] of results.slice(first, end).entries()) {
       const item = /** @type {HTMLElement} */ (this.#list.children[i] ?? this.#list.appendChild(makeItem()));
-      const [badge, link, said] = /** @type {[StateBadge, HTMLAnchorElement, HTMLElement]} */ ([...item.children]);
-      badge.update(state, word);
-      setText(link, host);
-      const href = run ? runPath(host, run) : `/hosts/${encodeURIComponent(host)}`;
-      if (link.getAttribute('href') !== href) link.setAttribute('href', href);
-      setText(said, stripAnsi(text));
+      setAttribute(item, 'aria-posinset', first + i + 1);
+      setAttribute(item, 'aria-setsize', results.length);
+      drawItem(item, result);
     }
-    while (this.#list.childElementCount > results.length) this.#list.lastElementChild?.remove();
-    this.#drawn.length = this.#list.childElementCount;
+    while (this.#list.childElementCount > end - first) this.#list.lastElementChild?.remove();
   }
+}
+
+/** @param {HTMLElement} item @param {import('../model/bulk.js').Result} result */
+function drawItem(item, { host, run, state, word, text }) {
+  const [badge, link, said] = /** @type {[StateBadge, HTMLAnchorElement, HTMLElement]} */ ([...item.children]);
+  badge.update(state, word);
+  setText(link, host);
+  setAttribute(link, 'href', run ? runPath(host, run) : hostPath(host));
+  setText(said, stripAnsi(text));
 }
 
 function makeItem() {

@@ -150,11 +150,17 @@ test('what is done to 500 hosts comes in small parts: no frame draws more than s
     const tasks = [];
     Object.assign(window, { drawn, tasks });
     new PerformanceObserver((list) => tasks.push(...list.getEntries().map((entry) => Math.round(entry.duration)))).observe({ type: 'longtask' });
+    /** @type {number[]} */
+    const changed = [];
+    Object.assign(window, { changed });
+    let changes = 0;
     /** @type {Set<Element>} */
     const touched = new Set();
     const watch = () => {
-      new MutationObserver((changes) => {
-        for (const { target, addedNodes } of changes) {
+      new MutationObserver((records) => {
+        for (const { target, addedNodes, removedNodes } of records) {
+          const nodes = [...addedNodes, ...removedNodes].map((node) => 1 + (node instanceof Element ? node.getElementsByTagName('*').length : 0));
+          changes += nodes.reduce((a, b) => a + b, 1);
           const rows = [...addedNodes].flatMap((node) => (node instanceof Element && node.matches('.sheet li, .results li') ? [node] : []));
           const row = (target instanceof Element ? target : target.parentElement)?.closest('sy-host-row, .results li');
           for (const one of row ? [row, ...rows] : rows) touched.add(one);
@@ -162,7 +168,9 @@ test('what is done to 500 hosts comes in small parts: no frame draws more than s
       }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ['data-state', 'aria-label'] });
       const tick = () => {
         if (touched.size > 0) drawn.push(touched.size);
+        if (changes > 0) changed.push(changes);
         touched.clear();
+        changes = 0;
         requestAnimationFrame(tick);
       };
       tick();
@@ -173,22 +181,29 @@ test('what is done to 500 hosts comes in small parts: no frame draws more than s
   await page.locator('sy-host-row').nth(499).waitFor({ state: 'attached' });
   await page.getByLabel('Select all hosts that are shown').check();
   await page.getByText('500 hosts selected').waitFor();
-  await page.evaluate(() => (/** @type {any} */ (window).drawn.length = /** @type {any} */ (window).tasks.length = 0));
+  await page.evaluate(() => {
+    for (const list of ['drawn', 'tasks', 'changed']) /** @type {any} */ (window)[list].length = 0;
+  });
   await bulkCommand(page, 'switch');
   await page.locator('dialog.sheet li').nth(499).waitFor({ state: 'attached' });
   const list = page.locator('.sheet-hosts');
   assert.equal(await list.evaluate((element) => element.scrollHeight > element.clientHeight), true);
   await page.locator('dialog.sheet').getByRole('button', { name: 'Switch 500 hosts' }).click();
   await page.locator('sy-results').getByText('500 queued').waitFor();
-  await page.locator('.results li').nth(499).waitFor({ state: 'attached' });
+  const results = page.locator('.results');
+  await results.getByText('web001', { exact: true }).waitFor();
+  await results.evaluate((list) => list.scrollTo(0, list.scrollHeight));
+  await results.getByText('web500', { exact: true }).waitFor();
+  assert.equal(await results.getByText('web001', { exact: true }).count(), 0, 'what is out of view is not drawn');
   for (const { id } of many(500)) stage.send({ type: 'run_update', run: makeRun(id, { run_id: '2026-01-02T10-00-00-switch' }) });
   await page.locator('sy-results').getByText('500 ok').waitFor();
   await until('every row says so', async () => (await page.locator('sy-host-row[data-state="ok"]').count()) === 500);
-  const { drawn, tasks } = await page.evaluate(() => {
-    const { drawn, tasks } = /** @type {any} */ (window);
-    return { drawn, tasks };
+  const { drawn, tasks, changed, elements } = await page.evaluate(() => {
+    const { drawn, tasks, changed } = /** @type {any} */ (window);
+    return { drawn, tasks, changed, elements: document.getElementsByTagName('*').length };
   });
-  t.diagnostic(`rows drawn in a frame: at most ${Math.max(...drawn)}; long tasks: ${tasks.join(', ') || 'none'} ms`);
+  t.diagnostic(`rows drawn in a frame: at most ${Math.max(...drawn)}; nodes changed in a frame: at most ${Math.max(...changed)}; elements: ${elements}; long tasks: ${tasks.join(', ') || 'none'} ms`);
+  assert.ok(elements < 6000, `${elements} elements: rows out of view have more than their names`);
   assert.ok(Math.max(...drawn) <= 100, `a frame drew ${Math.max(...drawn)} rows`);
   assert.equal(stage.asked[0]?.body.hosts.length, 500);
   assert.deepEqual(errors, []);
