@@ -7,9 +7,10 @@
 
 import { derivationOf } from './derivation.js';
 import { lowerBound } from './find.js';
+import { Stretches } from './stretches.js';
 
 /** @typedef {{key: string, glyph: string, label: string, from: number, end: number, failed: boolean}} Section its key is `:0` of the first phase, or the name of a derivation */
-/** Hidden lines: where each stretch starts and ends, how many are hidden before it, and the heads of derivations by their lines. @typedef {{starts: number[], ends: number[], before: number[], heads: Map<number, Section>}} Stretches */
+/** Hidden lines, and the heads of derivations by their lines and by their names. @typedef {{stretches: Stretches, heads: Map<number, Section>, named: Map<string, Section>}} Hidden */
 /** @typedef {import('./phases.js').PhaseRow} PhaseRow */
 
 /** Of a derivation with more lines, the rest is not folded. */
@@ -24,8 +25,8 @@ export class Folds {
   #closed = new Set();
   /** The lines of derivations that are folded. @type {Map<string, number[]>} */
   #outputs = new Map();
-  /** @type {Stretches | null} */
-  #hidden = null;
+  /** Worked out when it is asked for. @type {Hidden | null} */
+  #collected = null;
 
   /** @param {PhaseRow[]} rows @returns {boolean} whether anything changed */
   setPhases(rows) {
@@ -34,7 +35,7 @@ export class Folds {
       .filter(({ from, end }) => end > from);
     if (JSON.stringify(phases) === JSON.stringify(this.phases)) return false;
     this.phases = phases;
-    this.#hidden = null;
+    this.#collected = null;
     return true;
   }
 
@@ -51,29 +52,30 @@ export class Folds {
   /** @param {string} key of a phase */
   foldPhase(key) {
     this.#closed.add(key);
-    this.#hidden = null;
+    this.#collected = null;
   }
 
   /** @param {string} name of a derivation @param {number[]} seqs its lines, in order */
   foldOutput(name, seqs) {
     if (seqs.length === 0) return;
     this.#outputs.set(name, seqs);
-    this.#hidden = null;
+    this.#collected = null;
   }
 
   /** @param {string} key */
   unfold(key) {
     this.#closed.delete(key);
     this.#outputs.delete(key);
-    this.#hidden = null;
+    this.#collected = null;
   }
 
   /** A line that has just come, which may belong to a derivation that is folded. @param {number} seq @param {string} line */
   came(seq, line) {
-    const seqs = this.#outputs.size > 0 ? this.#outputs.get(derivationOf(line) ?? '') : undefined;
+    const name = this.#outputs.size > 0 ? (derivationOf(line) ?? '') : '';
+    const seqs = this.#outputs.get(name);
     if (!seqs || seqs.length >= MAX_FOLDED || seq <= (seqs.at(-1) ?? -1)) return;
     seqs.push(seq);
-    this.#hidden = null;
+    if (this.#collected && !this.#hide(this.#collected, name, seq)) this.#collected = null;
   }
 
   /** Unfolds what hides a line. @param {number} seq */
@@ -93,7 +95,7 @@ export class Folds {
     if (this.#isOpen) return null;
     const phase = this.#phaseOver(seq);
     if (phase) return phase.from === seq ? phase : null;
-    return this.#stretches.heads.get(seq) ?? null;
+    return this.#hidden.heads.get(seq) ?? null;
   }
 
   /** How many lines a section has. @param {Section} section @param {number} total of the log */
@@ -103,34 +105,17 @@ export class Folds {
 
   /** How many rows there are. @param {number} total lines of the log */
   rows(total) {
-    if (this.#isOpen) return total;
-    const { starts, ends, before } = this.#stretches;
-    const i = lowerBound(starts, total) - 1;
-    return i < 0 ? total : total - (before[i] ?? 0) - (Math.min(ends[i] ?? 0, total) - (starts[i] ?? 0));
+    return this.#isOpen ? total : this.#hidden.stretches.shown(total);
   }
 
   /** The line of a row. @param {number} index */
   seqOf(index) {
-    if (this.#isOpen) return index;
-    const { starts, ends, before } = this.#stretches;
-    let [low, high] = [0, starts.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((starts[middle] ?? 0) - (before[middle] ?? 0) <= index) low = middle + 1;
-      else high = middle;
-    }
-    const i = low - 1;
-    return i < 0 ? index : index + (before[i] ?? 0) + (ends[i] ?? 0) - (starts[i] ?? 0);
+    return this.#isOpen ? index : this.#hidden.stretches.seqOf(index);
   }
 
   /** The row of a line; of one that is hidden the row above. @param {number} seq */
   indexOf(seq) {
-    if (this.#isOpen) return seq;
-    const { starts, ends, before } = this.#stretches;
-    const i = lowerBound(starts, seq + 1) - 1;
-    if (i < 0) return seq;
-    const [start = 0, end = 0, hidden = 0] = [starts[i], ends[i], before[i]];
-    return seq < end ? start - hidden - 1 : seq - hidden - (end - start);
+    return this.#isOpen ? seq : this.#hidden.stretches.indexOf(seq);
   }
 
   /** Whether a line does not show, or only as the head of others. @param {number} seq */
@@ -140,9 +125,7 @@ export class Folds {
 
   /** The first hidden line at or behind a line. @param {number} seq */
   nextHidden(seq) {
-    if (this.#isOpen) return Infinity;
-    const { starts } = this.#stretches;
-    return starts[lowerBound(starts, seq)] ?? Infinity;
+    return this.#isOpen ? Infinity : this.#hidden.stretches.next(seq);
   }
 
   get #isOpen() {
@@ -155,43 +138,58 @@ export class Folds {
     return phase && this.#closed.has(phase.key) ? phase : null;
   }
 
-  get #stretches() {
-    return (this.#hidden ??= this.#collect());
+  get #hidden() {
+    return (this.#collected ??= this.#collect());
   }
 
+  /**
+   * A line of a derivation that came at the end: its head, or hidden. False where it is not at the end.
+   * @param {Hidden} hidden @param {string} name @param {number} seq
+   */
+  #hide({ stretches, heads, named }, name, seq) {
+    const head = named.get(name);
+    if (head) head.end = seq + 1;
+    if (this.#phaseOver(seq)) return true;
+    if (!head) {
+      const section = outputSection(name, seq, seq + 1);
+      named.set(name, section);
+      heads.set(seq, section);
+      return true;
+    }
+    if (seq < stretches.lastStart) return false;
+    stretches.add(seq, seq + 1);
+    return true;
+  }
+
+  /** @returns {Hidden} */
   #collect() {
-    /** @type {Stretches['heads']} */
-    const heads = new Map();
-    /** @type {[number, number][]} */
-    const all = this.phases.filter(({ key }) => this.#closed.has(key)).map(({ from, end }) => [from + 1, end]);
+    /** @type {Hidden} */
+    const { stretches, heads, named } = { stretches: new Stretches(), heads: new Map(), named: new Map() };
+    /** @type {number[]} */
+    const lines = [];
     for (const [name, seqs] of this.#outputs) {
       const own = this.#closed.size > 0 ? seqs.filter((seq) => !this.#phaseOver(seq)) : seqs;
-      const [head, ...rest] = own;
+      const head = own[0];
       if (head === undefined) continue;
-      heads.set(head, { key: name, glyph: '', label: name, from: head, end: (seqs.at(-1) ?? head) + 1, failed: false });
-      for (const seq of rest) all.push([seq, seq + 1]);
+      const section = outputSection(name, head, (seqs.at(-1) ?? head) + 1);
+      named.set(name, section);
+      heads.set(head, section);
+      for (let i = 1; i < own.length; i++) lines.push(own[i] ?? head);
     }
-    return { ...merged(all.sort(([a], [b]) => a - b).filter(([start, end]) => end > start)), heads };
+    const phases = this.phases.filter(({ key, from, end }) => this.#closed.has(key) && end > from + 1);
+    for (const seq of Float64Array.from(lines).sort()) {
+      for (let phase = phases[0]; phase && phase.from < seq; phase = phases[0]) {
+        stretches.add(phase.from + 1, phase.end);
+        phases.shift();
+      }
+      stretches.add(seq, seq + 1);
+    }
+    for (const { from, end } of phases) stretches.add(from + 1, end);
+    return { stretches, heads, named };
   }
 }
 
-/** Stretches that meet become one. @param {[number, number][]} sorted */
-function merged(sorted) {
-  /** @type {{starts: number[], ends: number[], before: number[]}} */
-  const { starts, ends, before } = { starts: [], ends: [], before: [] };
-  let hidden = 0;
-  for (const [start, end] of sorted) {
-    const last = ends.length - 1;
-    if (last >= 0 && start <= (ends[last] ?? 0)) {
-      const longer = Math.max(ends[last] ?? 0, end);
-      hidden += longer - (ends[last] ?? 0);
-      ends[last] = longer;
-      continue;
-    }
-    starts.push(start);
-    ends.push(end);
-    before.push(hidden);
-    hidden += end - start;
-  }
-  return { starts, ends, before };
+/** @param {string} name @param {number} from @param {number} end @returns {Section} */
+function outputSection(name, from, end) {
+  return { key: name, glyph: '', label: name, from, end, failed: false };
 }

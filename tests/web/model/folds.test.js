@@ -87,6 +87,51 @@ test('rows and lines lead to each other whatever is folded', () => {
   }
 });
 
+test('a line that comes to a long folded derivation costs as much as one that comes to a short one', () => {
+  /** How often the lines are read while so many come to so many. @param {number} held */
+  const readsFor = (held) => {
+    let reads = 0;
+    const lines = Array.from({ length: held }, (_, i) => 2 * i);
+    const folds = new Folds();
+    folds.foldOutput('linux-6.12', new Proxy(lines, { get: (array, key) => (reads++, Reflect.get(array, key)) }));
+    assert.equal(folds.rows(2 * held), held + 1);
+    reads = 0;
+    for (let seq = 2 * held; seq < 2 * held + 1000; seq++) {
+      folds.came(seq, seq % 2 === 0 ? 'linux-6.12> CC net/core.o' : 'other');
+      assert.equal(folds.seqOf(folds.rows(seq + 1) - 1), seq % 2 === 0 ? seq - 1 : seq);
+    }
+    return reads;
+  };
+  const few = readsFor(100);
+  assert.ok(few < 10_000, `${few} reads for 500 lines`);
+  assert.equal(readsFor(90_000), few);
+});
+
+test('lines that come one by one are folded as if all had been there from the start', () => {
+  let seed = 11;
+  const random = (/** @type {number} */ below) => (seed = (seed * 48271) % 2147483647) % below;
+  const names = ['a-1', 'b-2', ''];
+  for (let round = 0; round < 100; round++) {
+    const lines = Array.from({ length: 60 }, () => names[random(3)] ?? '');
+    const starts = [0, random(30), 30 + random(30)].sort((a, b) => a - b);
+    const keys = [':0', ':1', ':2'].filter(() => random(3) === 0);
+    /** @param {number} seen lines that are there when it is folded */
+    const folded = (seen) => {
+      const folds = new Folds();
+      folds.setPhases(phases(...starts));
+      for (const key of keys) folds.foldPhase(key);
+      for (const name of ['a-1', 'b-2']) folds.foldOutput(name, lines.flatMap((of, seq) => (of === name && seq < seen ? [seq] : [])));
+      for (let seq = seen; seq < lines.length; seq++) {
+        folds.rows(seq);
+        folds.came(seq, `${lines[seq]}> text`);
+      }
+      return Array.from({ length: folds.rows(lines.length) }, (_, index) => [folds.seqOf(index), folds.headAt(folds.seqOf(index))]);
+    };
+    const seen = 1 + Math.max(lines.indexOf('a-1'), lines.indexOf('b-2'));
+    assert.deepEqual(folded(seen), folded(lines.length), `round ${round}`);
+  }
+});
+
 test('what is folded is in the address', () => {
   const place = parsePlace('?fold=:0,nginx-1.29%2Bssl', '');
   assert.deepEqual(place.fold, [':0', 'nginx-1.29+ssl']);
