@@ -47,6 +47,7 @@ test('back leads to the place as it was left, with its scroll and its open logs'
   await Stage.set(page, { hosts: many(120), lines: LINES });
   await page.goto(world.url);
   await page.locator('sy-host-row').nth(119).waitFor({ state: 'attached' });
+  await row(page, 'web060').scrollIntoViewIfNeeded();
   await row(page, 'web060').getByText('Show log').click();
   await seesLine(row(page, 'web060'), 'line 300');
   const scroll = await page.evaluate(() => scrollY);
