@@ -21,7 +21,7 @@ use crate::protocol::close;
 const LONG_TEXT_BYTES: usize = 128 * 1024;
 
 /// Reads a text where it keeps no other task from its thread: what an agent sends decides how long that takes.
-fn aside<'a, T>(text: &'a str, read: impl FnOnce(&'a str) -> T) -> T {
+pub(crate) fn aside<'a, T>(text: &'a str, read: impl FnOnce(&'a str) -> T) -> T {
     if text.len() > LONG_TEXT_BYTES {
         tokio::task::block_in_place(|| read(text))
     } else {

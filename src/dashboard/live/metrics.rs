@@ -39,8 +39,7 @@ impl Metrics {
     }
 
     /// Watches these hosts, and no others any more.
-    pub(super) fn watch(&mut self, mut hosts: Vec<HostId>) {
-        hosts.truncate(MAX_WATCHED);
+    pub(super) fn watch(&mut self, hosts: Vec<HostId>) {
         self.watched = hosts;
         // What was told of them may be old.
         self.watched_since = 0;

@@ -152,7 +152,7 @@ impl Browser {
                     match received {
                         Some(Ok(Message::Text(text))) => {
                             self.active.store(true, Ordering::Relaxed);
-                            match messages::read(&text) {
+                            match intake::aside(&text, messages::read) {
                                 Ok(wishes) => {
                                     self.wishes = wishes.into();
                                     self.last = text;
