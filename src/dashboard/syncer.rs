@@ -129,6 +129,12 @@ impl Syncer {
     /// Starts the thread, for the logs below this folder.
     pub(crate) fn start(logs: &Path, health: Arc<Health>) -> std::io::Result<Self> {
         let barrier = Barrier::of(logs);
+        let way = if barrier.is_some() {
+            "many logs are made durable by one sync of their file system"
+        } else {
+            "each log is made durable by itself: syncs of this file system do not tell of every failed write"
+        };
+        tracing::info!("{way}");
         let shared = Arc::new((Mutex::new(Queue::default()), Condvar::new()));
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new()

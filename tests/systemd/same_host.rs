@@ -237,6 +237,23 @@ fn a_dashboard_that_hangs_is_started_anew_by_its_watchdog_and_loses_nothing() {
 }
 
 #[test]
+fn many_logs_share_a_sync_in_the_sandbox_of_the_service() {
+    let Some(house) = House::new("shared-sync") else {
+        return;
+    };
+    // The root of a container is an overlay, whose syncs are not trusted.
+    let state = "/var/lib/private/switchyard";
+    house.systemctl(&["stop", DASHBOARD]);
+    house.host.run(&["mount", "-t", "tmpfs", "tmpfs", state]);
+    house.systemctl(&["start", DASHBOARD]);
+    wait_for("one sync for many logs", SOON, || {
+        let journal = ["journalctl", "--no-pager", "-u", DASHBOARD];
+        let said = house.host.try_run(&journal)?;
+        said.contains("made durable by one sync").then_some(())
+    });
+}
+
+#[test]
 fn systemctl_status_says_who_is_connected() {
     let Some(house) = House::new("status") else {
         return;

@@ -54,8 +54,9 @@ pub(super) struct Barrier {
 impl Barrier {
     /// That of this folder; none where its syncs do not tell of failed writes.
     pub(super) fn of(folder: &Path) -> Option<Self> {
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-        if !tells_of_failed_writes(&release) {
+        // Not from /proc, of which the service sees processes alone.
+        let kernel = nix::sys::utsname::uname().ok()?;
+        if !tells_of_failed_writes(kernel.release().to_str()?) {
             return None;
         }
         let mut options = File::options();
