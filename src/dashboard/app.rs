@@ -1,13 +1,14 @@
 //! What every request may need.
 
 use super::audit::Audit;
-use super::auth::{Auth, Identity, Via};
+use super::auth::{Auth, Identity, Via, wider};
 use super::core::Core;
 use super::problem::Problem;
 use super::rates::{REQUEST, Rates, Who};
 use super::search::Searches;
-use super::visits::Visits;
+use super::visits::{Visit, Visits};
 use crate::protocol::HostId;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +20,10 @@ const MOST_ANSWERS: usize = 64;
 
 /// Most requests that change something which a network of strangers may have under way: each may be slow.
 const MAX_OF_STRANGERS: usize = 16;
+/// The same of the wider network around it, which may be one person's: 24 bits of IPv4, 48 of IPv6.
+const MAX_OF_STRANGERS_NEARBY: usize = 64;
+/// The same of all strangers together. Behind a proxy each such request holds a connection that counts as the proxy's.
+const MAX_OF_ALL_STRANGERS: usize = 1_024;
 /// The same of all strangers together whose networks cannot be told apart.
 const MAX_OF_UNKNOWN_STRANGERS: usize = 256;
 
@@ -37,6 +42,10 @@ pub(crate) struct App {
     pub(crate) answers: Visits,
     /// How many requests that change something each network of strangers has under way,
     pub(crate) strangers: Visits,
+    /// each wider network,
+    pub(crate) strangers_nearby: Visits,
+    /// all of them together,
+    pub(crate) all_strangers: Visits,
     /// and those of strangers who share an address with many, together.
     pub(crate) unknown_strangers: Visits,
     /// How often everybody may ask.
@@ -54,6 +63,8 @@ impl App {
             visits: Visits::at_most(MOST_PAGES),
             answers: Visits::at_most(MOST_ANSWERS),
             strangers: Visits::at_most(MAX_OF_STRANGERS),
+            strangers_nearby: Visits::at_most(MAX_OF_STRANGERS_NEARBY),
+            all_strangers: Visits::at_most(MAX_OF_ALL_STRANGERS),
             unknown_strangers: Visits::at_most(MAX_OF_UNKNOWN_STRANGERS),
             rates: Arc::default(),
             audit,
@@ -84,6 +95,18 @@ impl App {
         charged.map_err(|wait| {
             Problem::too_many(wait).because("too many changes in a short time: wait")
         })
+    }
+
+    /// A place for a request of a stranger that changes something, by where it comes from; none while there are too
+    /// many of them under way.
+    pub(crate) fn stranger_begins(&self, network: Option<IpAddr>) -> Option<Visit> {
+        let Some(network) = network else {
+            return self.unknown_strangers.begin("");
+        };
+        let all = self.all_strangers.begin("")?;
+        let nearby = self.strangers_nearby.begin(&wider(network).to_string())?;
+        let here = self.strangers.begin(&network.to_string())?;
+        Some(here.within(nearby.within(all)))
     }
 
     /// The folder of a host's logs.

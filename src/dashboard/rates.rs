@@ -1,6 +1,7 @@
 //! How often each user, host and address may ask. Who asks more often is told to wait, and nobody else notices.
 
 use super::allowance::Allowance;
+use super::auth::SecretHash;
 use crate::protocol::HostId;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ pub(crate) enum Who {
     SignIns(String),
     /// A host that connects.
     Host(HostId),
+    /// Whoever comes with this enrolment secret, from wherever: each time costs a record and a commit.
+    Enrolment(SecretHash),
     /// Those of an address, or of an IPv6 network of 64 bits, who have not shown who they are.
     Network(IpAddr),
 }
@@ -46,6 +49,7 @@ impl Who {
             Self::SignIns(_) => (1_000, 1),
             // An agent waits a second at least before it comes back.
             Self::Host(_) => (600, 5),
+            Self::Enrolment(_) => (60, 1),
             // Many people may share an address, and this is the page for a hundred of them.
             Self::Network(_) => (1_000, 50),
         };

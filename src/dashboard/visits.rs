@@ -16,6 +16,16 @@ pub(crate) struct Visits {
 pub(crate) struct Visit {
     all: Visits,
     user: String,
+    /// What it counts as besides, for as long as it lasts.
+    within: Option<Box<Visit>>,
+}
+
+impl Visit {
+    /// Counts as that one, too.
+    pub(crate) fn within(mut self, wider: Self) -> Self {
+        self.within = Some(Box::new(wider));
+        self
+    }
 }
 
 impl Visits {
@@ -36,6 +46,7 @@ impl Visits {
         Some(Visit {
             all: self.clone(),
             user: user.to_owned(),
+            within: None,
         })
     }
 }
@@ -55,6 +66,18 @@ impl Drop for Visit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_counts_twice_goes_from_both() {
+        let (near, all) = (Visits::at_most(2), Visits::at_most(3));
+        let begin = |user| Some(near.begin(user)?.within(all.begin("")?));
+        let mut open: Vec<_> = ["a", "a", "b"].map(|user| begin(user).unwrap()).into();
+        assert!(begin("b").is_none() && near.begin("b").is_some());
+        open.pop();
+        assert!(begin("b").is_some());
+        drop(open);
+        assert!(near.all.lock().unwrap().is_empty() && all.all.lock().unwrap().is_empty());
+    }
 
     #[test]
     fn a_user_has_so_many_and_others_have_theirs() {

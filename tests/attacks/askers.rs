@@ -135,3 +135,38 @@ fn a_stranger_who_asks_too_often_is_told_to_wait_and_other_addresses_are_not() {
     }
     assert_eq!(dashboard.get("/api/me").status, 200, "who is known");
 }
+
+#[test]
+fn a_stranger_with_many_networks_takes_few_places_of_a_proxy_with_requests_that_never_end() {
+    let dashboard = behind_a_proxy();
+    let begun = |address: &str| {
+        let mut stream = dial(&dashboard);
+        let port = dashboard.port;
+        let head = format!(
+            "POST /api/login HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n\
+             X-Forwarded-For: {address}\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let refused_of = |addresses: &[String]| {
+        let kept: Vec<_> = addresses.iter().map(|address| begun(address)).collect();
+        let is_refused = |mut stream: &TcpStream| {
+            // Those that wait for the rest of the body answer nothing.
+            let limit = Some(Duration::from_millis(100));
+            stream.set_read_timeout(limit).unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).is_ok() && answer.ends_with(b"429")
+        };
+        let refused = kept.iter().filter(|stream| is_refused(stream)).count();
+        (refused, kept)
+    };
+    // Twelve of each of ten networks: fewer than one network may have, and all within one person's 48 bits.
+    let near: Vec<_> = (0..120)
+        .map(|n| format!("2001:db8:1:{:x}::1", n / 12))
+        .collect();
+    let (refused, _kept) = refused_of(&near);
+    assert_eq!(refused, 120 - 64);
+    let (refused, _others) = refused_of(&["2001:db8:2::1".to_owned(), "192.0.2.9".to_owned()]);
+    assert_eq!(refused, 0, "other networks");
+}

@@ -1,7 +1,7 @@
 //! Full disks, on either side.
 
 use crate::child::{Child, Pace};
-use crate::common::{Agent, Dashboard, SOON, SmallDisk, texts, wait_for};
+use crate::common::{Agent, Dashboard, SOON, SmallDisk, sha256_hex, texts, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -69,6 +69,45 @@ fn a_dashboard_whose_disk_is_full_says_so_and_has_everything_once_there_is_room(
     dashboard.process.line_with("storing again");
     child.gate.open();
     child.assert_whole(&dashboard, "h1", &run, 4);
+}
+
+#[test]
+fn tokens_that_a_full_disk_does_not_take_are_in_the_audit_log_once_there_is_room() {
+    let token = format!("sha256:{}", sha256_hex("ada"));
+    let mut dashboard = Dashboard::start_with(&["h1"], "", &[("ada", "admin", token)]);
+    dashboard.process.end(Signal::SIGTERM);
+    let Some(disk) = small_disk(&dashboard.data_dir()) else {
+        return;
+    };
+    dashboard.start_again();
+    disk.fill();
+    let headers = [
+        ("Authorization", "Bearer ada"),
+        ("Content-Type", "application/json"),
+    ];
+    let mut made = 0;
+    let mut issue = || {
+        made += 1;
+        let wish = format!(r#"{{"kind":"agent","host_id":"new{made}"}}"#);
+        let answer = dashboard.request("POST", "/api/tokens", &headers, wish.as_bytes());
+        assert!([201, 503].contains(&answer.status), "{}", answer.status);
+        answer.status
+    };
+    // As long as the pages of the database that are there have room.
+    wait_for("a token that is not stored", SOON, || {
+        (issue() == 503).then_some(())
+    });
+    disk.free();
+    // What waits is written with the next record.
+    wait_for("a token that is stored", SOON, || {
+        (issue() == 201).then_some(())
+    });
+    wait_for("a record of each", SOON, || {
+        let path = "/api/audit?limit=1000&action=issue_token";
+        let answer = dashboard.request("GET", path, &headers, b"");
+        let records = answer.json()["records"].as_array()?.len();
+        (records == made).then_some(())
+    });
 }
 
 /// The lines are `line 1`, `line 2`, …, but for those that a notice in their place counts; gives how many that are.

@@ -74,9 +74,10 @@ pub(crate) async fn issue(
     };
     let what = issued.grant.to_string();
     app.auth.credentials.issue(id, issued.clone())?;
+    // It opens from now on, whatever the disk says, so that is written down first.
+    app.audit.done(note.detail(&what)).await;
     not_stored(app.core.state.save_issued(id, issued).await)?;
     show_hosts(&app).await?;
-    app.audit.done(note.detail(&what)).await;
     let made = Made { id, token, expires };
     Ok((StatusCode::CREATED, Json(made)))
 }
@@ -114,10 +115,10 @@ pub(crate) async fn revoke(
         return Err(Problem::not_found("there is no such token, or no more"));
     }
     // It is out at once, whatever the disk says.
-    not_stored(app.core.state.save_revoked(id, revoked).await)?;
-    show_hosts(&app).await?;
     let note = Note::of(Some(&identity), address, Action::RevokeToken);
     app.audit.done(note.detail(&id.to_string())).await;
+    not_stored(app.core.state.save_revoked(id, revoked).await)?;
+    show_hosts(&app).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -73,6 +73,14 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
     {
         return Err(Problem::too_many(wait).because("too many requests: wait"));
     }
+    if asked.path == AGENTS
+        && let Some(secret) = app.auth.enrolment(asked.headers, Timestamp::now())
+        && let Err(wait) = app
+            .rates
+            .ask(&Who::Enrolment(secret), REQUEST, Instant::now())
+    {
+        return Err(Problem::too_many(wait).because("that secret was used too often: wait"));
+    }
     if let Some(problem) = problem {
         if changes {
             let detail = format!("{} {}: {}", parts.method, path, problem.detail());
@@ -88,11 +96,7 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
     parts.extensions.insert(address);
     let mut visit = None;
     if identity.is_none() && asked.changes_something() {
-        let place = match app.auth.proxies.network(address) {
-            Some(network) => app.strangers.begin(&network.to_string()),
-            None => app.unknown_strangers.begin(""),
-        };
-        let Some(place) = place else {
+        let Some(place) = app.stranger_begins(app.auth.proxies.network(address)) else {
             let problem = Problem::too_many(Duration::from_secs(1));
             return Err(problem.because("too many requests are under way from there: wait"));
         };

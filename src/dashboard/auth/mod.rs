@@ -34,7 +34,7 @@ pub use identity::{Role, is_user_name};
 pub(crate) use known::Known;
 pub use one_time::new_totp_secret;
 pub use password::{PasswordError, hash as hash_password};
-pub(crate) use peer::{ClientAddress, Peer, network};
+pub(crate) use peer::{ClientAddress, Peer, network, wider};
 pub(crate) use scope::Scope;
 pub(crate) use sessions::{Session, SessionView, Sessions};
 pub(crate) use sign_in::Attempt;

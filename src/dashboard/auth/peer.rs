@@ -41,6 +41,20 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The network around one of these, which may be all of the same person.
+pub(crate) fn wider(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            IpAddr::from([a, b, c, 0])
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
+        }
+    }
+}
+
 /// The proxies whose words count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
@@ -103,7 +117,7 @@ impl Proxies {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %address,
-                "a proxy on this machine says for whom it asks, and is not believed: all who come through it count as                  one address; set `proxy.trusted` in the configuration"
+                "a proxy on this machine says for whom it asks, and is not believed: all who come through it count as one address; set `proxy.trusted` in the configuration"
             );
         }
     }

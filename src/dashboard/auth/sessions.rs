@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// The most there are at a time; the one unused for longest makes room.
+/// The most there are at a time. Of whoever has most, the one unused for longest makes room.
 const MOST: usize = 10_000;
 
 /// A session, as it is kept.
@@ -97,10 +97,7 @@ impl Sessions {
         let mut held = self.lock();
         self.forget_ended(&mut held, now);
         if held.len() >= MOST {
-            let oldest = held.iter().min_by_key(|(_, session)| session.seen);
-            if let Some(id) = oldest.map(|(id, _)| *id) {
-                held.remove(&id);
-            }
+            make_room(&mut held);
         }
         let session = Session {
             user: user.to_owned(),
@@ -184,6 +181,22 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SecretHash, Session>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends one session of the user who has most, so that nobody signs others out by signing in again and again.
+fn make_room(held: &mut HashMap<SecretHash, Session>) {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for session in held.values() {
+        *counts.entry(&session.user).or_default() += 1;
+    }
+    let most = counts.values().max().copied().unwrap_or_default();
+    let of_most = held
+        .iter()
+        .filter(|(_, one)| counts[one.user.as_str()] == most);
+    let oldest = of_most.min_by_key(|(_, session)| session.seen);
+    if let Some(id) = oldest.map(|(id, _)| *id) {
+        held.remove(&id);
     }
 }
 
@@ -279,15 +292,23 @@ mod tests {
     }
 
     #[test]
-    fn the_session_unused_for_longest_makes_room() {
-        let (sessions, first) = begun();
-        for n in 1..=MOST as i64 {
-            sessions
-                .create("bob", SecretHash::of("p"), None, at(n))
-                .unwrap();
-        }
+    fn of_whoever_has_most_sessions_the_one_unused_for_longest_makes_room() {
+        let (sessions, of_alice) = begun();
+        let begin = |n| {
+            let begun = sessions.create("bob", SecretHash::of("p"), None, at(n));
+            begun.unwrap().1
+        };
+        let most = i64::try_from(MOST).unwrap();
+        let (first, second) = (begin(1), begin(2));
+        let kept = sessions.get(second).unwrap();
+        let more = (3..most).map(|n| (SecretHash::of(&n.to_string()), kept.clone()));
+        sessions.load(more);
         assert_eq!(sessions.all(at(0)).len(), MOST);
-        assert!(sessions.find(first, at(MOST as i64), true).is_none());
+        begin(most);
+        assert_eq!(sessions.all(at(0)).len(), MOST);
+        assert!(sessions.find(first, at(most), true).is_none());
+        assert!(sessions.find(second, at(most), true).is_some());
+        assert!(sessions.find(of_alice, at(most), true).is_some());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The simplest agent there can be: it sends lines one by one, without run and number, and nothing is resumed.
 
 use super::Violation;
-use super::host_runs::{HostRuns, is_line};
+use super::host_runs::{A_RUN, HostRuns, is_line};
 use super::messages::begun_by_itself;
 use crate::dashboard::core::Core;
 use crate::protocol::{CommandName, RunId, SingleOutput, StatusReport, Timestamp};
@@ -75,6 +75,7 @@ async fn run_of(runs: &mut HostRuns, core: &Arc<Core>, command: &CommandName) ->
         )
         .await;
     }
+    runs.allowance.spend(1);
     let open = core.fleet.open_runs(&runs.host_id);
     let sent = open
         .into_iter()
@@ -82,6 +83,7 @@ async fn run_of(runs: &mut HostRuns, core: &Arc<Core>, command: &CommandName) ->
     let run_id = match sent {
         Some(record) => record.run.run_id,
         None => {
+            runs.allowance.spend(A_RUN);
             let now = Timestamp::now();
             let run_id = RunId::compose(now, command, 1);
             let mut record = begun_by_itself(core, &runs.host_id, &run_id, command);
