@@ -25,7 +25,9 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
         tokio::select! {
             _ = expire.tick() => {
                 if clock.look(&core).await {
-                    core.fleet.set_expiries();
+                    for (host_id, run_id) in core.fleet.set_expiries() {
+                        let _ = core.persist(&host_id, &run_id).await;
+                    }
                 }
                 expire_runs(&core, Instant::now()).await;
                 if core.health.reason().is_some() {
@@ -127,6 +129,25 @@ mod tests {
         core.fleet.set_expiries();
         let left = core.fleet.time_left(&host("h1"), &run).unwrap();
         assert!(left > Duration::from_secs(3_000), "{left:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_run_that_was_asked_for_by_a_wrong_clock_has_its_time_when_the_clock_is_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let run = ask(&core).await;
+        let day = 24 * 3_600_000;
+        core.fleet.update_run(&host("h1"), &run, |record| {
+            let told = record.run.expires.unwrap();
+            record.run.expires = Some(Timestamp::from_millis(told.millis() - 400 * day));
+        });
+        assert_eq!(core.fleet.set_expiries(), [(host("h1"), run.clone())]);
+        expire_runs(&core, Instant::now() + Duration::from_secs(3_000)).await;
+        let record = core.fleet.record(&host("h1"), &run).unwrap();
+        assert_eq!(record.run.status, Status::Queued);
+        let left = record.run.expires.unwrap().millis() - Timestamp::now().millis();
+        assert!((3_000_000..=3_600_000).contains(&left), "{left}");
+        assert_eq!(core.fleet.set_expiries(), []);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,8 @@ const MAX_BEHIND_MS: i64 = HOUR_MS;
 const MAX_DOWNTIME_MS: i64 = 7 * DAY_MS;
 /// The same between two looks.
 const MAX_STEP_MS: i64 = DAY_MS;
+/// How far it may go from a clock that never jumps, between two looks.
+const MAX_DRIFT_MS: i64 = 60_000;
 /// How often the time is stored.
 const STORE_INTERVAL: Duration = Duration::from_secs(600);
 /// Touched by systemd-timesyncd whenever it set the clock.
@@ -92,6 +94,8 @@ pub(super) struct ClockCheck {
     newest: Timestamp,
     max_ahead_ms: i64,
     next_store: Instant,
+    /// The last look, by a clock that never jumps and by the one that is looked at.
+    last: (Instant, Timestamp),
 }
 
 impl ClockCheck {
@@ -106,6 +110,7 @@ impl ClockCheck {
             newest: newest.into_iter().flatten().max().unwrap_or(now),
             max_ahead_ms: MAX_DOWNTIME_MS,
             next_store: Instant::now() + STORE_INTERVAL,
+            last: (Instant::now(), now),
         };
         this.look(core).await;
         this
@@ -113,12 +118,17 @@ impl ClockCheck {
 
     /// Looks again. `true` when the clock is believed from now on and was not before.
     pub(super) async fn look(&mut self, core: &Core) -> bool {
+        let now = Timestamp::now();
+        if self.has_jumped(Instant::now(), now) {
+            // What they said was held against the clock as it was before.
+            core.fleet.forget_skews();
+        }
         let evidence = Evidence {
-            is_synchronized: is_synchronized(Path::new(SYNCHRONIZED), Timestamp::now()),
+            is_synchronized: is_synchronized(Path::new(SYNCHRONIZED), now),
             hosts_agree: core.fleet.most_have_our_time(MAX_BEHIND_MS),
         };
         let before = self.trust.doubt();
-        let doubt = self.judge(Timestamp::now(), evidence);
+        let doubt = self.judge(now, evidence);
         self.trust.set(doubt);
         match (before, doubt) {
             (None, Some(doubt)) => {
@@ -135,6 +145,14 @@ impl ClockCheck {
             }
         }
         before.is_some() && doubt.is_none()
+    }
+
+    /// Whether the clock went another way since the last look than time itself.
+    fn has_jumped(&mut self, instant: Instant, now: Timestamp) -> bool {
+        let (then, before) = std::mem::replace(&mut self.last, (instant, now));
+        let passed = i64::try_from((instant - then).as_millis()).unwrap_or(i64::MAX);
+        let told = now.millis().saturating_sub(before.millis());
+        told.saturating_sub(passed).saturating_abs() > MAX_DRIFT_MS
     }
 
     fn judge(&mut self, now: Timestamp, evidence: Evidence) -> Option<Doubt> {
@@ -192,6 +210,7 @@ mod tests {
             newest,
             max_ahead_ms: MAX_DOWNTIME_MS,
             next_store: Instant::now(),
+            last: (Instant::now(), newest),
         }
     }
 
@@ -238,6 +257,25 @@ mod tests {
             Some(Doubt::Behind { .. })
         ));
         assert_eq!(check.judge(at(1), NONE), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_hosts_said_before_the_clock_jumped_confirms_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = crate::dashboard::testing::open(dir.path()).await;
+        let host = crate::dashboard::testing::host("h1");
+        let now = Timestamp::now();
+        let said = format!(r#"{{"host_id":"h1","time":"{now}"}}"#);
+        core.fleet
+            .heartbeat(&host, serde_json::from_str(&said).unwrap());
+        let mut check = check(now);
+        check.last.1 = Timestamp::from_millis(now.millis() - 400 * DAY_MS);
+        check.newest = check.last.1;
+        let skew =
+            || serde_json::to_value(core.fleet.host(&host)).unwrap()["clock_skew_ms"].clone();
+        assert!(skew().is_i64());
+        check.look(&core).await;
+        assert!(skew().is_null());
     }
 
     #[test]

@@ -234,6 +234,22 @@ async fn nothing_goes_by_age_just_after_the_start_nor_by_a_clock_that_is_not_bel
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_asked_for_while_the_clock_was_years_behind_is_as_old_as_its_number_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let ids = ended(&core, &[400, 3, 2_000, 1]).await;
+    for (number, id) in (1..).zip(&ids) {
+        let mut record = core.state.run(&host("h1"), id).await.unwrap().unwrap();
+        record.run.number = number;
+        core.state.import(vec![record]).await.unwrap();
+    }
+    retain(&core, days(90, 0)).await;
+    let left = left(&core).await;
+    assert!(!left.contains(&ids[0]), "400 days");
+    assert!(ids[1..].iter().all(|id| left.contains(id)), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_newest_log_of_each_host_outlives_its_age() {
     let dir = tempfile::tempdir().unwrap();
     let core = open(dir.path()).await;

@@ -13,6 +13,8 @@ use tokio::sync::{mpsc, watch};
 
 /// How many ended runs of a host are kept at hand, so that a slow browser still hears of their ends.
 const ENDED_RUNS: usize = 4;
+/// An expiry that is off by less was not told by a wrong clock, in ms.
+const TOLERANCE_MS: u64 = 60_000;
 
 /// A host as browsers and other programs see it.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +69,8 @@ pub(super) struct Entry {
     pub(super) order: u64,
     /// When it expires if it has not begun, by a clock that never jumps.
     pub(super) expires: Option<Instant>,
+    /// It was asked for before the dashboard was started: when it expires is known by the clock alone.
+    pub(super) is_from_before: bool,
     /// The version at which the browsers are to hear that it was queued.
     pub(super) announced: u64,
     /// How often its record changed, and which of these changes the database has.
@@ -97,6 +101,27 @@ impl Entry {
 
     pub(super) fn is_open(&self) -> bool {
         !self.record.run.status.is_final()
+    }
+
+    /// Brings both forms of its expiry together once the clock is right. Of a run that was asked for since the start
+    /// the time that is left is known, and the clock was wrong. Gives whether its record changed.
+    pub(super) fn set_expiry(&mut self) -> bool {
+        if self.is_from_before {
+            self.expires = expiry(&self.record.run);
+            return false;
+        }
+        let (Some(at), Some(told)) = (self.expires, self.record.run.expires) else {
+            return false;
+        };
+        let left = at.saturating_duration_since(Instant::now()).as_millis();
+        let left = i64::try_from(left).unwrap_or(i64::MAX);
+        let right = Timestamp::now().millis().saturating_add(left);
+        if right.abs_diff(told.millis()) < TOLERANCE_MS {
+            return false;
+        }
+        self.record.run.expires = Some(Timestamp::from_millis(right));
+        self.changes += 1;
+        true
     }
 
     /// Whether the database does not know how it ended.
@@ -191,6 +216,7 @@ impl Host {
             );
             self.runs.push(Entry {
                 expires: expiry(&record.run),
+                is_from_before: false,
                 record,
                 tail: Arc::new(tail),
                 order,

@@ -142,7 +142,13 @@ impl Fleet {
             }
         });
         for record in runs {
+            let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
             self.add_run(record);
+            let mut inner = self.lock();
+            let host = inner.hosts.get_mut(&host_id);
+            if let Some(entry) = host.and_then(|host| host.entry_mut(&run_id)) {
+                entry.is_from_before = true;
+            }
         }
     }
 
@@ -207,12 +213,28 @@ impl Fleet {
         (all > 0).then(|| 2 * agree > all)
     }
 
-    /// Computes anew when queued runs expire, once the clock is right.
-    pub(crate) fn set_expiries(&self) {
-        for host in self.lock().hosts.values_mut() {
-            for entry in &mut host.runs {
-                entry.expires = host::expiry(&entry.record.run);
+    /// Computes anew when queued runs expire, once the clock is right. Gives those whose records changed, to be stored.
+    pub(crate) fn set_expiries(&self) -> Vec<(HostId, RunId)> {
+        self.change(|inner| {
+            let mut changed = Vec::new();
+            for (id, host) in &mut inner.hosts {
+                for entry in &mut host.runs {
+                    if entry.set_expiry() {
+                        changed.push((id.clone(), entry.record.run.run_id.clone()));
+                    }
+                }
             }
+            for (host_id, run_id) in &changed {
+                inner.show_run(host_id, run_id);
+            }
+            changed
+        })
+    }
+
+    /// Forgets how far the clocks of the hosts are from ours: ours jumped, and they say it anew by and by.
+    pub(crate) fn forget_skews(&self) {
+        for host in self.lock().hosts.values_mut() {
+            host.stored.clock_skew_ms = None;
         }
     }
 

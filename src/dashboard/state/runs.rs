@@ -360,7 +360,8 @@ impl State {
     }
 
     /// Ended runs of all hosts that were asked for before this, oldest first, without the newest run of each host
-    /// and without the first `skip`.
+    /// and without the first `skip`. One that was asked for after a run that is not so old is none of them, whatever
+    /// the clock said then.
     pub(crate) async fn ended_before(
         &self,
         before: Timestamp,
@@ -371,9 +372,12 @@ impl State {
             let mut some = connection.prepare_cached(
                 "SELECT host_id, run_id FROM runs r WHERE open = 0 AND at < ?1 AND EXISTS
                      (SELECT 1 FROM runs n WHERE n.host_id = r.host_id AND (n.number, n.at, n.run_id) > (r.number, r.at, r.run_id))
+                     AND (r.number = 0 OR r.number < (SELECT coalesce(min(number), 9223372036854775807) FROM runs
+                         WHERE number > 0 AND at BETWEEN ?1 AND ?4))
                  ORDER BY at, run_id LIMIT ?2 OFFSET ?3",
             )?;
-            let bounds = params![before.millis(), limit as i64, skip as i64];
+            let now = Timestamp::now().millis();
+            let bounds = params![before.millis(), limit as i64, skip as i64, now];
             let rows = some.query_map(bounds, |row| {
                 Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
             })?;
