@@ -78,6 +78,11 @@ export class Fleet {
     this.#changed(run.host_id);
   }
 
+  /** A new connection sends its list from the beginning: what came of another one is not part of it. */
+  begin() {
+    this.#incoming = null;
+  }
+
   /** @param {{hosts: Host[], more?: boolean}} message */
   #list(message) {
     const incoming = (this.#incoming ??= new Map());

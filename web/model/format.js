@@ -47,20 +47,17 @@ const two = (n) => String(n).padStart(2, '0');
 
 /** The reader's own time of day, or that of UTC. @param {string | Date} timestamp @param {boolean} [utc] */
 export function timeOfDay(timestamp, utc = false) {
-  const t = inZone(timestamp, utc);
-  return Number.isNaN(t.getTime()) ? '--:--:--' : `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`;
-}
-
-/** A time whose local parts are those of the reader's zone, or of UTC. @param {string | Date} timestamp @param {boolean} utc */
-function inZone(timestamp, utc) {
   const t = new Date(timestamp);
-  return utc ? new Date(t.getTime() + t.getTimezoneOffset() * 60_000) : t;
+  if (Number.isNaN(t.getTime())) return '--:--:--';
+  const parts = utc ? [t.getUTCHours(), t.getUTCMinutes(), t.getUTCSeconds()] : [t.getHours(), t.getMinutes(), t.getSeconds()];
+  return parts.map(two).join(':');
 }
 
 /** `2025-12-14`; empty where there is no time. @param {string} timestamp @param {boolean} utc */
 export function dayOf(timestamp, utc) {
-  const t = inZone(timestamp, utc);
-  return Number.isNaN(t.getTime()) ? '' : `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())}`;
+  const t = new Date(timestamp);
+  if (Number.isNaN(t.getTime())) return '';
+  return utc ? t.toISOString().slice(0, 10) : `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())}`;
 }
 
 /** The reader's distance from UTC at a time: `UTC+1`, `UTC-3:30`. @param {string | Date} timestamp */

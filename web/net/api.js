@@ -17,6 +17,9 @@ export class ApiError extends Error {
 /** How long a command waits for its host, in seconds. */
 const EXPIRES_S = 3600;
 
+/** A request waits so long for its turn, in seconds; beyond that the user is told. */
+const MAX_WAIT_S = 5;
+
 /** @param {string} part */
 const enc = encodeURIComponent;
 
@@ -199,7 +202,7 @@ export class Api {
     // A wrong password is no sign of another role, nor of an ended session.
     const isPassword = body !== undefined && 'password' in body;
     let answer;
-    for (;;) {
+    for (let asked = 1; ; asked += 1) {
       try {
         answer = await this.#fetch(path, init);
       } catch {
@@ -209,6 +212,8 @@ export class Api {
       // Nothing was done yet: it is asked again when it may be. Who guesses passwords is told instead.
       if (answer.status !== 429 || isPassword) break;
       const seconds = Number(answer.headers.get('Retry-After')) || 1;
+      // Nobody expects a command to begin long after they asked for it.
+      if (seconds > MAX_WAIT_S || (method !== 'GET' && asked > 1)) break;
       await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     }
     if (answer.ok) return answer;

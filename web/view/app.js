@@ -143,8 +143,10 @@ export class App extends HTMLElement {
 
   #connection() {
     this.#banner.refresh();
-    if (this.#socket.connection.state === 'open') this.#health.hint();
-    if (this.#socket.connection.state === 'open' && this.#page && 'reconnected' in this.#page) this.#page.reconnected();
+    if (this.#socket.connection.state !== 'open') return;
+    this.#fleet.begin();
+    this.#health.hint();
+    if (this.#page && 'reconnected' in this.#page) this.#page.reconnected();
   }
 
   /** Links within the page load nothing anew. @param {MouseEvent} event */

@@ -38,6 +38,13 @@ export function setAttribute(element, name, value) {
   if (element.getAttribute(name) !== text) element.setAttribute(name, text);
 }
 
+/** What to do with a key, of the Escape key alone. @param {(event: Event) => void} escaped @returns {(event: KeyboardEvent) => void} */
+export function escapes(escaped) {
+  return (event) => {
+    if (event.key === 'Escape') escaped(event);
+  };
+}
+
 /** Gives the element an accessible name and a tooltip. @param {Element} element @param {string} text */
 export function setHint(element, text) {
   setAttribute(element, 'title', text || null);

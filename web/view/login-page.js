@@ -1,7 +1,7 @@
 /** The sign-in dialog, over the place that is shown, which stays as it is. */
 
 import { ApiError } from '../net/api.js';
-import { h } from './dom.js';
+import { escapes, h } from './dom.js';
 
 export class LoginPage extends HTMLElement {
   #api;
@@ -22,11 +22,12 @@ export class LoginPage extends HTMLElement {
       event.preventDefault();
       void this.#signIn();
     };
+    const keep = (/** @type {Event} */ event) => event.preventDefault();
     const text = 'Your session has ended. Sign in again to continue.';
     this.#dialog = h(
       'dialog',
-      // There is nothing to see without signing in.
-      { class: 'login', 'aria-label': 'Sign in', oncancel: (/** @type {Event} */ event) => event.preventDefault() },
+      // There is nothing to see without signing in. Browsers let a second Escape close it all the same.
+      { class: 'login', 'aria-label': 'Sign in', oncancel: keep, onkeydown: escapes(keep), onclose: () => this.isConnected && this.#dialog.showModal() },
       h(
         'form',
         { onsubmit: submit },

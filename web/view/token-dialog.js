@@ -3,7 +3,7 @@
 import { validOf } from '../model/access.js';
 import { expiresIn, LIFETIMES, tokenPlace } from '../model/new-token.js';
 import { ApiError } from '../net/api.js';
-import { h, setText } from './dom.js';
+import { escapes, h, setText } from './dom.js';
 
 /** @typedef {import('../model/access.js').Token} Token */
 /** @typedef {import('../model/new-token.js').Kind} Kind */
@@ -47,10 +47,12 @@ export class TokenDialog extends HTMLElement {
     this.#tokens = tokens;
     this.#done = done;
     this.#host.value = host;
-    const cancel = (/** @type {Event} */ event) => {
+    const keep = (/** @type {Event} */ event) => {
       if (!this.#mayClose) event.preventDefault();
     };
-    this.#dialog = h('dialog', { class: 'confirm token-dialog', 'aria-labelledby': 'token-title', oncancel: cancel, onclose: () => this.remove() });
+    // Browsers let a second Escape, or a phone's gesture, close it all the same: then it is opened again.
+    const closed = () => (this.#mayClose ? this.remove() : this.#dialog.showModal());
+    this.#dialog = h('dialog', { class: 'confirm token-dialog', 'aria-labelledby': 'token-title', oncancel: keep, onkeydown: escapes(keep), onclose: closed });
   }
 
   connectedCallback() {
@@ -149,9 +151,14 @@ export class TokenDialog extends HTMLElement {
       said,
       ...text.map((paragraph) => h('p', {}, paragraph)),
       h('pre', {}, code),
-      h('div', { class: 'confirm-buttons' }, h('button', { type: 'button', onclick: () => this.#dialog.close() }, 'I have saved it')),
+      h('div', { class: 'confirm-buttons' }, h('button', { type: 'button', onclick: () => this.#saved() }, 'I have saved it')),
     );
     copyButton.focus();
+  }
+
+  #saved() {
+    this.#mayClose = true;
+    this.#dialog.close();
   }
 }
 

@@ -74,8 +74,10 @@ test('the token of a host is replaced without downtime, and revoking the old one
   await shot(page, 'access-token-dark');
   const secret = await page.getByLabel('The token', { exact: true }).inputValue();
   assert.match(secret, /^[0-9a-f]{64}$/);
-  await page.keyboard.press('Escape');
-  assert.equal(await page.getByLabel('The token', { exact: true }).isVisible(), true, 'it is not lost by a slip');
+  for (let slip = 0; slip < 3; slip += 1) {
+    await page.keyboard.press('Escape');
+    assert.equal(await page.getByLabel('The token', { exact: true }).isVisible(), true, 'it is not lost by a slip');
+  }
   await page.getByRole('button', { name: 'I have saved it' }).click();
   await until('it is shown once', async () => !(await page.content()).includes(secret));
 

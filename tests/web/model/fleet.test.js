@@ -23,6 +23,14 @@ test('a list in parts replaces the old one when it is whole', () => {
   assert.deepEqual([...fleet.hosts.keys()], ['a', 'b']);
 });
 
+test('a list that broke off is no part of that of the next connection', () => {
+  const fleet = new Fleet();
+  fleet.receive({ type: 'hosts', hosts: [host('gone')], more: true });
+  fleet.begin();
+  fleet.receive({ type: 'hosts', hosts: [host('a')], more: false });
+  assert.deepEqual([...fleet.hosts.keys()], ['a']);
+});
+
 test('an update of a run shows at its host unless a later one has begun', () => {
   const fleet = new Fleet();
   fleet.receive({ type: 'hosts', hosts: [host('a', { run: run() })] });

@@ -193,8 +193,8 @@ test('no answer is an error that says what to do', async () => {
   await assert.rejects(api.runs('a', 10), /did not answer. Check the network/);
 });
 
-/** An answer to who asks too often. */
-const tooMany = () => new Response(JSON.stringify({ title: 'Too Many Requests', status: 429, detail: 'wait' }), { status: 429, headers: { 'Retry-After': '3' } });
+/** An answer to who asks too often. @param {string} [seconds] */
+const tooMany = (seconds = '3') => new Response(JSON.stringify({ title: 'Too Many Requests', status: 429, detail: 'wait' }), { status: 429, headers: { 'Retry-After': seconds } });
 
 test('who asks too often waits as long as the dashboard says, and asks again', async () => {
   mock.timers.enable({ apis: ['setTimeout'] });
@@ -212,6 +212,26 @@ test('who asks too often waits as long as the dashboard says, and asks again', a
     }
     assert.deepEqual(await answer, { runs: [] });
     assert.equal(asked, 3);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a command is sent again once and soon, or its user is told', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    let asked = 0;
+    const api = new Api(async () => tooMany(++asked < 4 ? '3' : '1800'));
+    const refused = api.command('a', 'switch').catch((error) => error);
+    await settled();
+    assert.equal(asked, 1);
+    mock.timers.tick(3000);
+    assert.equal((await refused).status, 429);
+    assert.equal(asked, 2);
+    asked = 3;
+    await assert.rejects(api.command('a', 'switch'), (error) => error instanceof ApiError && error.status === 429);
+    await assert.rejects(api.runs('a', 10), (error) => error instanceof ApiError && error.status === 429);
+    assert.equal(asked, 5);
   } finally {
     mock.timers.reset();
   }

@@ -66,6 +66,11 @@ test('times are those of the zone that is named, and UTC to the millisecond wher
   process.env['TZ'] = 'America/New_York';
   assert.deepEqual([timeOfDay(late), zoneText(late), zoneText('2025-07-01T00:00:00Z')], ['15:30:00', 'UTC-5', 'UTC-4']);
   assert.deepEqual([timeOfDay(late, true), dayOf(late, true), exactUtc(late)], ['20:30:00', '2025-12-14', '2025-12-14 20:30:00.123 UTC']);
+  // In the nights in which summer time begins and ends.
+  for (const [zoneName, ...times] of [['Europe/Vienna', '2026-03-29T01:30:00Z', '2026-03-29T02:30:00Z', '2026-10-25T01:30:00Z'], ['America/New_York', '2026-03-08T05:30:00Z']]) {
+    process.env['TZ'] = zoneName;
+    for (const time of times) assert.equal(timeOfDay(time, true), time.slice(11, 19), time);
+  }
   process.env['TZ'] = 'UTC';
   assert.equal(zoneText(late), 'UTC');
   assert.deepEqual([exactUtc(null), dayOf('', true)], ['', '']);
