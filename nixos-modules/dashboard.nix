@@ -73,6 +73,9 @@ in
       (lib.toInt (lib.last (lib.splitString ":" settings.listen)))
     ];
 
+    # `switchyard admin`.
+    environment.systemPackages = [ cfg.package ];
+
     environment.etc."switchyard/agents" = lib.mkIf (cfg.agentsFile == null) {
       text = lib.concatStrings agentLines;
     };
