@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+const CLOSE_EVERY: Duration = Duration::from_secs(10);
 /// A host that was told of a run may be about to say that it began.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -20,6 +21,8 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
     let mut expire = interval(EXPIRE_EVERY);
     let mut retaining = Retaining::new(retention, Instant::now());
     let mut told = String::new();
+    let mut close = interval(CLOSE_EVERY);
+    close.set_missed_tick_behavior(MissedTickBehavior::Delay);
     expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -47,6 +50,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
                     told = summary;
                 }
             }
+            _ = close.tick() => core.close_left_behind().await,
             () = core.shutdown.wait() => return,
         }
     }

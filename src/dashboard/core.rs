@@ -5,7 +5,7 @@ use super::clock::ClockTrust;
 use super::disk_work::DiskWork;
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::{Health, Part};
-use super::intake::HostRuns;
+use super::intake::{HostRuns, MAX_SPARE};
 use super::log_access::IndexMender;
 use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish};
 use super::syncer::Syncer;
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// Most folders of hosts that are tried in one look, as each takes a sync; the others have their turn in the next ones.
 const FOLDERS_AT_A_TIME: usize = 16;
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) reads: DiskWork,
     /// Makes lost indexes anew.
     pub(super) mender: IndexMender,
+    /// Logs that are open beyond those that each host may have.
+    pub(crate) spare_logs: Arc<Semaphore>,
     slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
 }
 
@@ -106,6 +109,7 @@ impl Core {
             writes,
             reads,
             mender,
+            spare_logs: Arc::new(Semaphore::new(MAX_SPARE)),
             slots,
         }
     }
@@ -125,6 +129,22 @@ impl Core {
             )))
         });
         Arc::clone(slot)
+    }
+
+    /// Closes the logs that hosts which are away have left open. Those of a host that is connected are its connection's.
+    pub(crate) async fn close_left_behind(&self) {
+        let slots: Vec<_> = {
+            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.values().cloned().collect()
+        };
+        let now = Instant::now();
+        for slot in slots {
+            if let Ok(mut runs) = slot.try_lock()
+                && runs.has_open_logs()
+            {
+                self.writes.run(|| runs.close_left_behind(self, now)).await;
+            }
+        }
     }
 
     /// Stores the present state of a run at hand.

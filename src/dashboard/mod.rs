@@ -23,6 +23,7 @@ mod live;
 mod log_access;
 mod problem;
 mod rates;
+mod receive_error;
 mod retention;
 mod router;
 pub mod routes;

@@ -22,6 +22,8 @@ pub(crate) struct Syncing {
     wanted: AtomicU64,
     done: AtomicU64,
     queued: AtomicBool,
+    /// Whether it was made durable at least once, be it the header alone.
+    synced: AtomicBool,
     /// The kernel tells of a failed write once, and takes what it could not write for written from then on: no later
     /// sync of this log means anything.
     failed: AtomicBool,
@@ -39,10 +41,25 @@ impl Syncing {
             wanted: AtomicU64::new(0),
             done: AtomicU64::new(0),
             queued: AtomicBool::new(false),
+            synced: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             is_retry: AtomicBool::new(false),
             bell,
         })
+    }
+
+    /// The same for a log of which everything up to `mark` is on disk.
+    pub(crate) fn durable_to(
+        mark: u64,
+        handle: SyncHandle,
+        part: Part,
+        bell: Arc<Notify>,
+    ) -> Arc<Self> {
+        let durable = Self::new(handle, part, bell);
+        durable.wanted.store(mark, Ordering::Release);
+        durable.done.store(mark, Ordering::Release);
+        durable.synced.store(true, Ordering::Release);
+        durable
     }
 
     /// The same log with nothing on disk: for marks that change their meaning.
@@ -71,6 +88,13 @@ impl Syncing {
         self.done.load(Ordering::Acquire)
     }
 
+    /// Whether everything that was asked for is on disk, and something was.
+    pub(crate) fn is_settled(&self) -> bool {
+        let is_queued = self.queued.load(Ordering::Acquire);
+        let is_done = self.done() >= self.wanted.load(Ordering::Acquire);
+        !is_queued && is_done && self.synced.load(Ordering::Acquire) && !self.has_failed()
+    }
+
     /// What was written may not be where it should be: as after a sync that failed.
     pub(crate) fn give_up(&self) {
         self.failed.store(true, Ordering::Release);
@@ -96,6 +120,7 @@ impl Syncing {
         match self.handle.check_in_place() {
             Ok(()) => {
                 self.done.fetch_max(mark, Ordering::AcqRel);
+                self.synced.store(true, Ordering::Release);
                 if self.is_retry.swap(false, Ordering::AcqRel) {
                     health.well(&self.part);
                 }

@@ -5,6 +5,7 @@
 //! line (see `record`), written after the line: a line exists when its record does. Any line is found in
 //! constant time. The agent's spool and the dashboard's log are the same files, written by this code.
 
+mod closed;
 mod error;
 mod files;
 mod head;
@@ -17,6 +18,7 @@ mod tests;
 mod unfinished;
 mod writer;
 
+pub use closed::ClosedLog;
 pub use error::LogError;
 pub use files::SyncHandle;
 pub use head::{Footer, Header, RunMeta, RunResult};

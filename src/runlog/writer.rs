@@ -63,7 +63,7 @@ impl LogWriter {
         Ok(Self::new(files, recovered))
     }
 
-    fn new(files: Files, found: Recovered) -> Self {
+    pub(super) fn new(files: Files, found: Recovered) -> Self {
         files.reach(found.stored);
         Self {
             files: Arc::new(files),
@@ -76,6 +76,11 @@ impl LogWriter {
             records: Vec::new(),
             stamp: Stamp::default(),
         }
+    }
+
+    /// The files, the header, how far the log goes, and whether its index was made anew.
+    pub(super) fn into_parts(self) -> (Arc<Files>, Header, Extent, bool) {
+        (self.files, self.header, self.stored, self.rebuilt)
     }
 
     /// Takes a line, at most [`MAX_LINE_BYTES`](crate::protocol::MAX_LINE_BYTES) long and without a newline,

@@ -200,6 +200,69 @@ fn a_host_that_offers_as_many_runs_as_it_may_opens_few_files_and_disturbs_nobody
 }
 
 #[test]
+fn logs_to_which_nothing_is_written_are_closed_and_lose_no_line() {
+    const RUNS: usize = 30;
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut agent = Socket::agent(&dashboard, "h1");
+    let before = dashboard.process.open_files();
+    let runs: Vec<String> = (0..RUNS).map(|n| format!("{RUN}-{}", n + 2)).collect();
+    let is_ack = |message: &Value| message["type"] == "ack" && message["seq"] == 1;
+    for run in &runs {
+        agent.send(&begin(run));
+        agent.send(&output(run, 0, &["first"]));
+    }
+    for _ in &runs {
+        agent.wait_for("an acknowledgement", is_ack);
+    }
+    // Two logs may stay open, and the database may have opened something meanwhile.
+    wait_for("few open files", SOON, || {
+        (dashboard.process.open_files() <= before + 12).then_some(())
+    });
+    for run in &runs {
+        agent.send(&output(run, 1, &["second"]));
+        agent.send(&end(run, 2));
+    }
+    for _ in &runs {
+        agent.wait_for("the final ack", |message| {
+            assert!(message["type"] != "resume", "{message}");
+            message["final"] == true
+        });
+    }
+    for run in &runs {
+        assert_eq!(dashboard.log("h1", run).lines, ["first", "second"]);
+    }
+}
+
+#[test]
+fn of_more_runs_that_go_on_than_may_be_open_each_has_its_turn() {
+    const RUNS: usize = 50;
+    let dashboard = Dashboard::start(&["h1"]);
+    let run = |n: usize| format!("{RUN}-{}", n + 2);
+    let offer = |n: usize| json!({"run_id": run(n), "nonce": "n", "command": "switch", "status": "running"});
+    let offers: Vec<Value> = (0..RUNS).map(offer).collect();
+    let mut agent = Socket::unregistered_agent(&dashboard, "h1");
+    agent.send(&json!({"type": "register", "protocol": 1, "host_id": "h1", "runs": offers}));
+    agent.wait_for("registered", |message| message["type"] == "registered");
+    for n in 0..RUNS {
+        agent.send(&output(&run(n), 0, &["x"]));
+    }
+    let mut acknowledged = 0;
+    while acknowledged < RUNS {
+        let message = agent.wait_for("the next one's turn", |message| {
+            message["type"] == "resume" || (message["type"] == "ack" && message["seq"] == 1)
+        });
+        if message["type"] == "ack" {
+            acknowledged += 1;
+        } else {
+            agent.send(&output(message["run_id"].as_str().unwrap(), 0, &["x"]));
+        }
+    }
+    for n in [0, RUNS / 2, RUNS - 1] {
+        assert_eq!(dashboard.lines("h1", &run(n)).len(), 1, "{n}");
+    }
+}
+
+#[test]
 fn a_host_that_fills_the_disk_pushes_out_its_own_history_and_nobody_elses() {
     const MOST: u64 = 20_000_000;
     let extra = format!("[retention]\nmax_bytes = {MOST}\n");

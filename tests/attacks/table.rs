@@ -69,6 +69,7 @@ const TABLE: &[(Peer, Resource, &str)] = &[
         Descriptors,
         "attacks/strangers.rs::strangers_take_only_their_share_of_the_connections",
     ),
+    (Stranger, Disk, STRANGER),
     (
         Stranger,
         Disk,
@@ -124,6 +125,12 @@ const TABLE: &[(Peer, Resource, &str)] = &[
         Descriptors,
         "attacks/hosts.rs::a_host_that_offers_as_many_runs_as_it_may_opens_few_files_and_disturbs_nobody",
     ),
+    (
+        Host,
+        Descriptors,
+        "attacks/hosts.rs::logs_to_which_nothing_is_written_are_closed_and_lose_no_line",
+    ),
+    (Host, Disk, HOST),
     (
         Host,
         Disk,

@@ -1,7 +1,7 @@
 //! The open logs of one host. Its lock is held by the one connection that may append to them.
 
 use super::Violation;
-use super::open_run::{OpenRun, RETRY};
+use super::open_run::{ClosedRun, OpenRun, RETRY};
 use crate::dashboard::allowance::Allowance;
 use crate::dashboard::core::Core;
 use crate::dashboard::health::Part;
@@ -27,8 +27,6 @@ const MESSAGES_AT_ONCE: u32 = 2_000;
 const MESSAGES_A_SECOND: u32 = 50;
 /// What a run that the host begins by itself counts for; it makes files.
 pub(super) const A_RUN: u32 = 20;
-/// Most logs of one host that are open; each takes two file descriptors.
-const MAX_OPEN: usize = 32;
 /// Most runs of one host that go on, unless it offers more when it connects.
 pub(super) const MAX_GOING_ON: usize = 256;
 /// Most runs that are wanted and for whose logs there is no room, before it is decided on more that are offered.
@@ -45,12 +43,16 @@ pub(crate) struct HostRuns {
     pub(super) host_id: HostId,
     pub(super) dir: PathBuf,
     pub(super) open: HashMap<RunId, OpenRun>,
+    /// Of runs that go on and of which nothing came for a while.
+    pub(super) closed: HashMap<RunId, ClosedRun>,
     /// Offered when the host connected, and not yet decided on, because many came before them.
     pub(super) waiting: VecDeque<OfferedRun>,
     /// Running runs whose logs could not be opened: what comes of them is dropped until then, and asked for again.
     unopened: HashMap<RunId, Instant>,
     /// Running runs for whose logs there is no room: what comes of them is dropped until then, and asked for again.
     no_room: BTreeSet<RunId>,
+    /// All logs beyond those that each host may have open are taken: when to try again.
+    pub(super) no_spare_until: Option<Instant>,
     /// A command that could not be sent, because it could not be stored that it was.
     pub(super) unsent: Option<(Instant, RunId)>,
     /// Running runs that the machine that is connected does not know, while another one may have them.
@@ -67,15 +69,18 @@ pub(crate) struct HostRuns {
 
 impl HostRuns {
     pub(crate) fn new(host_id: HostId, dir: PathBuf) -> Self {
-        let (open, waiting, unopened, no_room) = Default::default();
+        let (open, closed, waiting, unopened) = Default::default();
+        let (no_room, no_spare_until) = Default::default();
         let (unsent, doubtful, single, replies, bell) = Default::default();
         Self {
             host_id,
             dir,
             open,
+            closed,
             waiting,
             unopened,
             no_room,
+            no_spare_until,
             unsent,
             doubtful,
             single,
@@ -107,9 +112,14 @@ impl HostRuns {
         if !self.open.contains_key(run_id) {
             let tail = core.fleet.follow_run(&self.host_id, run_id)?.tail;
             let part = Part::Log(self.host_id.clone(), run_id.clone());
-            match OpenRun::open(&self.dir, record, tail, &self.bell) {
+            let opened = match self.closed.get(run_id) {
+                Some(closed) => closed.open(&self.dir, record, tail, &self.bell),
+                None => OpenRun::open(&self.dir, record, tail, &self.bell),
+            };
+            match opened {
                 Ok(open) => {
                     core.health.well(&part);
+                    self.closed.remove(run_id);
                     self.open.insert(run_id.clone(), open);
                 }
                 Err(error) => {
@@ -122,11 +132,6 @@ impl HostRuns {
             self.no_room.remove(run_id);
         }
         self.open.get_mut(run_id)
-    }
-
-    /// Whether one more log may be open.
-    fn has_room(&self) -> bool {
-        self.open.len() < MAX_OPEN
     }
 
     /// Whether it may be decided on one more run that was offered.
@@ -147,20 +152,6 @@ impl HostRuns {
         }
     }
 
-    /// The open log of a run as [`opened`](Self::opened) gives it, if there is room for it.
-    pub(super) fn opened_with_room(
-        &mut self,
-        core: &Core,
-        record: &RunRecord,
-    ) -> Option<&mut OpenRun> {
-        let run_id = &record.run.run_id;
-        if !self.has_room() && !self.open.contains_key(run_id) {
-            self.no_room.insert(run_id.clone());
-            return None;
-        }
-        self.opened(core, record)
-    }
-
     /// Whether the log of a run is open and not ended.
     pub(super) fn takes_lines(&self, run_id: &RunId) -> bool {
         let run = self.open.get(run_id);
@@ -170,6 +161,16 @@ impl HostRuns {
     /// Whether the log of a run waits to be opened, and cannot be now.
     pub(super) fn is_unopened(&self, run_id: &RunId) -> bool {
         self.unopened.contains_key(run_id) || (self.waits_for_room(run_id) && !self.has_room())
+    }
+
+    /// Whether logs wait until there is room for them.
+    pub(super) fn waits_for_any_room(&self) -> bool {
+        !self.no_room.is_empty()
+    }
+
+    /// Has a log opened once there is room for it.
+    pub(super) fn wait_for_room(&mut self, run_id: &RunId) {
+        self.no_room.insert(run_id.clone());
     }
 
     /// Whether there was no room for the log of a run.
@@ -183,6 +184,7 @@ impl HostRuns {
         self.waiting.clear();
         self.unopened.clear();
         self.no_room.clear();
+        self.no_spare_until = None;
         self.unsent = None;
         self.doubtful.clear();
         let (fleet, host_id) = (&core.fleet, &self.host_id);
@@ -193,6 +195,8 @@ impl HostRuns {
             let followed = fleet.follow_run(host_id, run_id);
             followed.map(|followed| run.tail = followed.tail).is_some()
         });
+        self.closed
+            .retain(|run_id, _| fleet.follow_run(host_id, run_id).is_some());
     }
 
     /// Lines of a run that goes on: those already there are skipped, a gap is asked for.
@@ -382,9 +386,13 @@ impl HostRuns {
         }
         let stalled = self.open.values().filter_map(|run| run.stalled_until);
         let mut failed = stalled.chain(self.unopened.values().copied());
-        let opens = !self.no_room.is_empty() && self.has_room();
+        let opens = self.opens_at(now).is_some_and(|at| now >= at);
         if opens || failed.any(|until| now >= until) {
+            self.try_spare_again(now);
             core.writes.block(|| self.retry(core, now)).await;
+        }
+        if self.closes_at().is_some_and(|at| now >= at) {
+            core.writes.run(|| self.close_idle(core, now)).await;
         }
         self.decide_waiting(core).await;
     }
@@ -398,8 +406,8 @@ impl HostRuns {
         }
         let unopened = self.unopened.extract_if(|_, at| now >= *at);
         let mut closed: Vec<_> = unopened.map(|(id, _)| id).collect();
-        let room = MAX_OPEN.saturating_sub(self.open.len());
-        closed.extend((0..room).map_while(|_| self.no_room.pop_first()));
+        let room = (0..self.room()).map_while(|_| self.no_room.pop_first());
+        closed.extend(room);
         for run_id in closed {
             let record = core.fleet.record(&self.host_id, &run_id);
             let running = record.filter(|record| record.run.status == Status::Running);
@@ -423,8 +431,7 @@ impl HostRuns {
 
     /// When [`turn`](Self::turn) is due.
     pub(crate) fn next_turn(&mut self) -> Option<Instant> {
-        let opens = !self.no_room.is_empty() && self.has_room();
-        let opens = opens.then(Instant::now);
+        let opens = self.opens_at(Instant::now());
         let decides = !self.waiting.is_empty() && self.may_decide();
         let decides = decides.then(|| self.rests().unwrap_or_else(Instant::now));
         let due = |run: &OpenRun| {
@@ -444,6 +451,7 @@ impl HostRuns {
             .chain(doubtful)
             .chain(opens)
             .chain(decides)
+            .chain(self.closes_at())
             .min()
     }
 

@@ -189,7 +189,15 @@ impl HostRuns {
         if self.is_unopened(run_id) {
             return true;
         }
-        if core.fleet.record(&self.host_id, run_id).is_none() {
+        let record = core.fleet.record(&self.host_id, run_id);
+        if let Some(record) = &record
+            && record.run.status == Status::Running
+            && self.closed_at(run_id).is_some()
+        {
+            self.open_again(core, record).await;
+            return true;
+        }
+        if record.is_none() {
             let known = core.state.known_run(&self.host_id, run_id).await;
             if self.open.len().max(core.fleet.open_count(&self.host_id)) >= MAX_GOING_ON {
                 tracing::warn!(host = %self.host_id, run = %run_id, "too many runs at once: passed over");
@@ -249,19 +257,20 @@ impl HostRuns {
             } else {
                 self.opened_with_room(core, &record)
             };
-            open.is_some_and(|open| {
-                open.revive(core);
-                open.log.index_rebuilt()
-            })
+            open.is_some_and(|open| open.go_on(core))
         };
-        let rebuilt = core.writes.block(opening).await;
-        if rebuilt {
-            core.fleet.update_run(&self.host_id, run_id, |record| {
-                record.run.index_rebuilt = true;
-            });
+        if core.writes.block(opening).await {
+            self.show_rebuilt(core, run_id);
         }
         let _ = core.persist(&self.host_id, run_id).await;
         Some(record)
+    }
+
+    /// Shows that it is not known which lines of a run were errors.
+    pub(super) fn show_rebuilt(&self, core: &Core, run_id: &RunId) {
+        core.fleet.update_run(&self.host_id, run_id, |record| {
+            record.run.index_rebuilt = true;
+        });
     }
 
     /// A command that the host did not begin.

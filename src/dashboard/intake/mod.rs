@@ -2,6 +2,7 @@
 
 mod facts;
 mod host_runs;
+mod idle_logs;
 mod messages;
 mod open_run;
 mod register;
@@ -12,8 +13,9 @@ mod single;
 mod tests;
 
 pub(crate) use host_runs::HostRuns;
+pub(crate) use idle_logs::MAX_SPARE;
 pub(crate) use renamed::lose_renamed;
-pub(crate) use session::{first, is_too_big, serve};
+pub(crate) use session::{first, serve};
 
 use crate::protocol::close;
 

@@ -7,12 +7,12 @@ use crate::dashboard::health::Part;
 use crate::dashboard::state::RunRecord;
 use crate::dashboard::syncer::Syncing;
 use crate::protocol::{Ack, RunId, Seq, StatusReport, Timestamp};
-use crate::runlog::{Header, LogError, LogWriter, RunMeta};
+use crate::runlog::{ClosedLog, Header, LogError, LogWriter, RunMeta};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 /// How long until a log that could not be written is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
@@ -38,6 +38,20 @@ pub(super) struct OpenRun {
     pub(super) persisted: bool,
     /// When its log was made, if this dashboard made it.
     pub(super) made: Option<Instant>,
+    /// When it was opened or written last.
+    pub(super) used: Instant,
+    /// What was written was asked to be durable so that the log can be closed.
+    pub(super) is_closing: bool,
+    /// One of the logs beyond those that each host may have open.
+    pub(super) spare: Option<OwnedSemaphorePermit>,
+}
+
+/// A run that goes on and whose log is closed, because nothing came for a while.
+#[derive(Debug)]
+pub(super) struct ClosedRun {
+    log: ClosedLog,
+    acked: Seq,
+    made: Option<Instant>,
 }
 
 impl OpenRun {
@@ -68,6 +82,9 @@ impl OpenRun {
             ended: None,
             persisted: false,
             made: is_new.then_some(now),
+            used: now,
+            is_closing: false,
+            spare: None,
         })
     }
 
@@ -83,6 +100,7 @@ impl OpenRun {
         };
         match written {
             Ok(()) => {
+                (self.used, self.is_closing) = (Instant::now(), false);
                 let stored = self.log.next_seq() - self.tail.lines().min(self.log.next_seq());
                 core.counters
                     .lines_stored
@@ -174,8 +192,14 @@ impl OpenRun {
         self.log.footer().is_some() && !self.persisted && !has_failed
     }
 
+    /// Goes on with the log of a run that goes on; whether its index was made anew.
+    pub(super) fn go_on(&mut self, core: &Core) -> bool {
+        self.revive(core);
+        self.log.index_rebuilt()
+    }
+
     /// Takes the end off again, of a run that was held for lost.
-    pub(super) fn revive(&mut self, core: &Core) {
+    fn revive(&mut self, core: &Core) {
         if self.log.footer().is_none() {
             return;
         }
@@ -191,6 +215,37 @@ impl OpenRun {
     /// Asks for everything up to and with the footer to be made durable.
     pub(super) fn sync_footer(&self, core: &Core) {
         core.syncer.want(&self.syncing, self.log.next_seq() + 1);
+    }
+
+    /// Whether nothing is to be done with the log until something comes.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_running = self.log.footer().is_none() && self.result.is_none();
+        let is_written = self.log.pending_bytes() == 0 && self.stalled_until.is_none();
+        is_running && is_written && !self.syncing.has_failed()
+    }
+
+    /// Whether everything in the log is on disk, so that it can be closed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.syncing.is_settled() && self.syncing.done() >= self.log.next_seq()
+    }
+
+    /// Asks once for everything to be made durable, so that the log can be closed.
+    pub(super) fn prepare_to_close(&mut self, core: &Core) {
+        if !std::mem::replace(&mut self.is_closing, true) {
+            core.syncer.want(&self.syncing, self.log.next_seq());
+        }
+    }
+
+    /// Closes the files.
+    ///
+    /// # Errors
+    /// When the file system does not tell how they are.
+    pub(super) fn close(self) -> Result<ClosedRun, LogError> {
+        Ok(ClosedRun {
+            log: self.log.close()?,
+            acked: self.acked,
+            made: self.made,
+        })
     }
 
     /// The acknowledgement that is due, if one is.
@@ -212,6 +267,50 @@ impl OpenRun {
                 is_final: None,
             }
         })
+    }
+}
+
+impl ClosedRun {
+    /// Opens the log again; like one that was never open where somebody did something to its files.
+    pub(super) fn open(
+        &self,
+        dir: &Path,
+        record: &RunRecord,
+        tail: Arc<Tail>,
+        bell: &Arc<Notify>,
+    ) -> Result<OpenRun, LogError> {
+        let log = match self.log.open() {
+            Ok(log) => log,
+            Err(error @ LogError::Displaced(_)) => {
+                tracing::warn!(host = %record.run.host_id, run = %record.run.run_id, %error, "log opened anew");
+                return OpenRun::open(dir, record, tail, bell);
+            }
+            Err(error) => return Err(error),
+        };
+        let part = Part::Log(record.run.host_id.clone(), record.run.run_id.clone());
+        let (handle, bell) = (log.sync_handle(), Arc::clone(bell));
+        let now = Instant::now();
+        Ok(OpenRun {
+            syncing: Syncing::durable_to(log.next_seq(), handle, part, bell),
+            acked: self.acked,
+            asked: None,
+            stalled_until: None,
+            shown: (now.checked_sub(SHOW_EVERY).unwrap_or(now), log.next_seq()),
+            result: None,
+            ended: None,
+            persisted: false,
+            made: self.made,
+            used: now,
+            is_closing: false,
+            spare: None,
+            tail,
+            log,
+        })
+    }
+
+    /// The number the next line gets.
+    pub(super) fn next_seq(&self) -> Seq {
+        self.log.next_seq()
     }
 }
 

@@ -192,6 +192,11 @@ impl HostRuns {
         {
             return Offer::Settled;
         }
+        if record.run.status == Status::Running
+            && let Some(seq) = self.closed_at(run_id)
+        {
+            return Offer::Wanted(seq);
+        }
         self.begun(core, run_id, offer.started, None).await;
         let Some(run) = self.open.get_mut(run_id) else {
             // No room, or the disk is full: from the start, or wherever it stands once there is room.

@@ -3,6 +3,7 @@
 use super::{HostRuns, Violation, aside, facts};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Arrival, Errand, Link, MachineKey};
+use crate::dashboard::receive_error::ReceiveError;
 use crate::protocol::{HostId, Register, close, split};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::FutureExt;
@@ -160,21 +161,13 @@ pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
 fn ended(received: Option<Result<Message, axum::Error>>) -> End {
     match received {
         Some(Ok(Message::Binary(_))) => Violation::Malformed("a binary frame".into()).into(),
-        Some(Err(error)) if is_too_big(&error) => {
-            End::Close(close::TOO_BIG, "a frame is over 1 MiB".into())
-        }
-        Some(Err(error)) if is_not_text(&error) => Violation::Malformed(error.to_string()).into(),
+        Some(Err(error)) => match ReceiveError::of(&error) {
+            ReceiveError::TooBig => End::Close(close::TOO_BIG, "a frame is over 1 MiB".into()),
+            ReceiveError::NotText => Violation::Malformed(error.to_string()).into(),
+            ReceiveError::Lost => End::Gone,
+        },
         _ => End::Gone,
     }
-}
-
-/// Whether a receive failed because the frame was larger than allowed.
-pub(crate) fn is_too_big(error: &axum::Error) -> bool {
-    error.to_string().contains("too long") || error.to_string().contains("Space limit exceeded")
-}
-
-fn is_not_text(error: &axum::Error) -> bool {
-    error.to_string().to_lowercase().contains("utf-8")
 }
 
 async fn registered(

@@ -1,3 +1,4 @@
+mod idle;
 mod storage;
 
 use super::HostRuns;

@@ -11,8 +11,8 @@ use crate::dashboard::allowance::Allowance;
 use crate::dashboard::auth::Scope;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::News;
-use crate::dashboard::intake;
 use crate::dashboard::rates::{REQUEST, Rates, Who};
+use crate::dashboard::receive_error::ReceiveError;
 use crate::protocol::{Timestamp, close};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -162,7 +162,7 @@ impl Browser {
                         }
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => self.spend(),
                         Some(Ok(Message::Binary(_))) => return End::Close(close::MALFORMED, "a binary frame"),
-                        Some(Err(error)) if intake::is_too_big(&error) => return End::Close(close::TOO_BIG, "a frame is over 1 MiB"),
+                        Some(Err(error)) if ReceiveError::of(&error) == ReceiveError::TooBig => return End::Close(close::TOO_BIG, "a frame is over 1 MiB"),
                         _ => return End::Gone,
                     }
                 }
