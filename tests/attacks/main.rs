@@ -14,6 +14,7 @@ mod peers;
 mod places;
 mod requests;
 mod searches;
+mod starvation;
 mod strangers;
 mod support;
 mod table;

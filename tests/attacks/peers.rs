@@ -3,10 +3,12 @@
 
 use crate::common::{Dashboard, SOON, Socket, measured, sha256_hex, wait_for};
 use crate::crowd::frame;
+use crate::starvation::Starvation;
 use crate::support::{RUN, begin, end, output};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -20,7 +22,9 @@ const MAX_RESIDENT_KIB: u64 = 200 * 1024;
 const MAX_OPEN_FILES: usize = 1_000;
 const MAX_JOURNAL_LINES: usize = 5_000;
 const MAX_AUDIT_BYTES: u64 = 8_000_000;
-/// How late nine of ten lines of somebody else may come, beyond what the machine itself makes them.
+const MAX_DISK_BYTES: u64 = 64_000_000;
+/// How late nine of ten lines of somebody else may come, beyond what the machine itself makes them; and the slowest one,
+/// beyond what the threads that serve it and this one could have gone on and were kept from it by the machine.
 const LATE: Duration = Duration::from_millis(300);
 
 /// A dashboard behind a proxy, so that a peer may come from any address, and who attacks it.
@@ -35,6 +39,15 @@ struct World {
 struct Before {
     journal: usize,
     audit: u64,
+    disk: u64,
+}
+
+/// How long a line took from its agent to its browser.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Delay {
+    whole: Duration,
+    /// Without what the machine took, where it says so.
+    ours: Option<Duration>,
 }
 
 /// Somebody in a thread of their own.
@@ -59,6 +72,7 @@ impl World {
         let before = Before {
             journal: dashboard.process.said(),
             audit: audit_bytes(&dashboard),
+            disk: bytes_below(&dashboard.data_dir()),
         };
         Self {
             dashboard,
@@ -100,16 +114,24 @@ impl World {
         browser.send(&json!({"type": "subscribe", "host_id": "h2", "run_id": RUN}));
         browser.wait_for("subscribed", |message| message["type"] == "subscribed");
         let mut next = 0;
+        let pid = self.dashboard.process.id();
         let mut delays = |time: Duration| {
             let (mut delays, began) = (Vec::new(), Instant::now());
             while began.elapsed() < time {
+                let before = Starvation::of(pid);
                 let sent = Instant::now();
                 agent.send(&of_h2(output(RUN, next, &["goes on"])));
                 browser.wait_for("the line", |message| {
                     message["type"] == "command_output" && message["seq"] == next
                 });
                 next += 1;
-                delays.push(sent.elapsed());
+                let whole = sent.elapsed();
+                let after = Starvation::of(pid);
+                let lost = after
+                    .zip(before)
+                    .map(|(after, before)| after.since(&before));
+                let ours = lost.map(|lost| whole.saturating_sub(lost));
+                delays.push(Delay { whole, ours });
             }
             delays.sort_unstable();
             delays
@@ -146,27 +168,42 @@ impl World {
     }
 
     #[track_caller]
-    fn check(&self, who: &str, quiet: &[Duration], busy: &[Duration], files: usize) {
-        let late = |delays: &[Duration]| delays[delays.len() * 9 / 10];
-        let (quiet, most) = (late(quiet), busy[busy.len() - 1]);
-        let busy = late(busy);
+    fn check(&self, who: &str, quiet: &[Delay], busy: &[Delay], files: usize) {
+        let late = |delays: &[Delay]| delays[delays.len() * 9 / 10].whole;
+        let (lines, most) = (busy.len(), busy[busy.len() - 1].whole);
+        let ours = busy.iter().filter_map(|delay| delay.ours).max();
+        let (quiet, busy) = (late(quiet), late(busy));
         let memory = self.dashboard.process.peak_kib();
         let journal = self.dashboard.process.said() - self.before.journal;
         let audit = audit_bytes(&self.dashboard) - self.before.audit;
+        let disk = bytes_below(&self.dashboard.data_dir()).saturating_sub(self.before.disk);
         measured(&format!(
-            "{who}: nine of ten lines within {busy:?} ({quiet:?} before), the slowest after {most:?}; {memory} KiB, {files} files, {journal} lines in the journal, {audit} bytes of audit"
+            "{who}: nine of ten of {lines} lines within {busy:?} ({quiet:?} before), the slowest after {most:?}, {ours:?} of it ours; {memory} KiB, {files} files, {journal} lines in the journal, {audit} bytes of audit, {disk} bytes on disk"
         ));
         assert!(busy < LATE + 10 * quiet, "{busy:?}, {quiet:?} before");
+        assert!(ours.is_none_or(|ours| ours < LATE), "{ours:?} of {most:?}");
         assert!(memory < MAX_RESIDENT_KIB, "{memory} KiB");
         assert!(files < MAX_OPEN_FILES, "{files} files");
         assert!(journal < MAX_JOURNAL_LINES, "{journal} lines");
         assert!(audit < MAX_AUDIT_BYTES, "{audit} bytes");
+        assert!(disk < MAX_DISK_BYTES, "{disk} bytes");
     }
 }
 
 fn audit_bytes(dashboard: &Dashboard) -> u64 {
     let file = std::fs::metadata(dashboard.data_dir().join("audit.log"));
     file.map_or(0, |file| file.len())
+}
+
+/// The length of all files in a folder and below it; those that go meanwhile count for nothing.
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let length = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_below(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries.map(length).sum()
 }
 
 impl Peer {
