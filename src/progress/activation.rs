@@ -107,6 +107,8 @@ pub(super) struct Activation {
     pub(super) lock: Option<Seq>,
     /// systemd-run could not start the activation, because there is one.
     pub(super) is_loaded: Option<Seq>,
+    /// The line that says that an activation ended well; everything else here was said after it.
+    pub(super) done: Option<Seq>,
     reading: Reading,
 }
 
@@ -230,6 +232,14 @@ impl Activation {
         Some(&found.error)
     }
 
+    /// Whether this line says that a unit, a user's activation, a part of the script or a boot entry failed.
+    pub(super) fn names_part(&self, seq: Seq) -> bool {
+        let names = [&self.user_units, &self.jobs, &self.snippets];
+        let named = names.into_iter().flat_map(|names| &names.kept);
+        let mut named = named.chain(&self.boot_entry);
+        named.any(|named| named.seq == seq)
+    }
+
     fn read_failed(&mut self, line: &str, seq: Seq) {
         let Some(text) = line.strip_prefix("Failed to ") else {
             if line.starts_with("Found diff in switch inhibitors") {
@@ -246,9 +256,9 @@ impl Activation {
             self.is_loaded = Some(seq);
         } else if let Some((verb, unit)) = text.split_once(' ')
             && matches!(verb, "start" | "stop" | "restart" | "reload")
-            && is_unit(unit.trim())
+            && let Some(unit) = unit_of_job(unit)
         {
-            self.jobs.push(&format!("{verb} {}", unit.trim()), seq);
+            self.jobs.push(&format!("{verb} {unit}"), seq);
         }
     }
 
@@ -291,6 +301,15 @@ impl Activation {
         };
     }
 
+    /// The activation ended well: what failed in it did not end it.
+    pub(super) fn succeed(&mut self, seq: Seq) {
+        *self = Self {
+            boot_entry: self.boot_entry.take(),
+            done: Some(seq),
+            ..Self::default()
+        };
+    }
+
     /// Gives the lines the numbers that they got in the log.
     pub(super) fn renumber(&mut self, renumber: Renumber) {
         let names = [
@@ -311,6 +330,7 @@ impl Activation {
             &mut self.checks_failed,
             &mut self.lock,
             &mut self.is_loaded,
+            &mut self.done,
         ];
         for seq in seqs.into_iter().flatten() {
             renumber.apply(seq);
@@ -322,6 +342,14 @@ impl Activation {
             error.error.renumber(renumber);
             renumber.apply(&mut error.part);
         }
+    }
+}
+
+/// The unit of `nginx.service`, or of `nginx.service: Unit nginx.service is masked.` as systemctl says it.
+fn unit_of_job(text: &str) -> Option<&str> {
+    match text.split_once(": ") {
+        Some((unit, _)) => Some(unit).filter(|unit| is_unit(unit) && unit.contains('.')),
+        None => Some(text.trim()).filter(|unit| is_unit(unit)),
     }
 }
 

@@ -120,6 +120,12 @@ impl Decoder {
         self.tracker.is_activating()
     }
 
+    /// The phase that the present step is in; none before one began in it, and behind an activation that ended well.
+    pub fn phase_of_step(&self) -> Option<Phase> {
+        let is_done = self.findings.activation.done.is_some();
+        self.tracker.phase_of_step().filter(|_| !is_done)
+    }
+
     /// The part of the progress that the output does not tell.
     pub fn tests_mut(&mut self) -> &mut Option<Tests> {
         self.tracker.tests_mut()
@@ -171,6 +177,11 @@ impl Decoder {
             self.findings.forget();
         } else if sign == Sign::Activating && now != before {
             self.findings.activation_begins();
+        } else if matches!(sign, Sign::Activating | Sign::Switching) {
+            // Another one, perhaps, in the same step.
+            self.findings.activation.done = None;
+        } else if sign == Sign::Done && self.is_activating() {
+            self.findings.activation_succeeds(here.next_line());
         }
         if !self.activities.counting() {
             self.counter.see(sign);

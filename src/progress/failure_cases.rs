@@ -2,13 +2,15 @@
 //!
 //! A case is a file of `tests/data/failures`. Its head, up to `---`, says what is expected:
 //! `code:` the exit code · `program:` what was run, if not nixos-rebuild · `before:` units that had failed before · `cause:` kind and name of each cause, in order ·
+//! `outlived: yes` where its activation went on behind its end · `killed: yes` where the kernel killed a process of it ·
 //! `summary:` the first cause's, whole or with `…` at an end that is open · `line:` the text of its most telling line ·
 //! `lines:` the texts of its first and last line, with ` … ` between them · `has:` and `lacks:` parts of the message ·
 //! `log:` a whole line of the log · `phase:` the last phase, or `none`. Behind it stands the output: each line begins
-//! with `e ` for standard error or `o ` for standard output; `\e` is ESC.
+//! with `e ` for standard error or `o ` for standard output; `\e` is ESC. A line `s` ends a step well, and begins the
+//! next.
 
-use super::Ending;
 use super::recordings::Replay;
+use super::{Ending, Memory};
 use crate::protocol::Cause;
 use std::fs;
 use std::path::Path;
@@ -33,6 +35,10 @@ impl Case {
         for line in output.lines() {
             let (stream, text) = line.split_at_checked(2).unwrap_or((line, ""));
             let is_error = match stream.trim_end() {
+                "s" => {
+                    replay.next_step();
+                    continue;
+                }
                 "e" => true,
                 "o" => false,
                 _ => panic!("{name}: {line:?} is of no stream"),
@@ -61,6 +67,11 @@ impl Case {
             program: self.values("program").next().unwrap_or("nixos-rebuild"),
             code,
             failed_before: before.as_deref(),
+            outlived: self.values("outlived").next().is_some(),
+            memory: self.values("killed").next().map(|_| Memory {
+                killed: true,
+                ..Memory::default()
+            }),
             ..Ending::default()
         });
         let (causes, message) = (&failure.causes, &failure.message);

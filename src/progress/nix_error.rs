@@ -95,7 +95,7 @@ const IS_DISK: [&str; 3] = [
 ];
 
 /// Errors of nix's own parts, which have nothing to do with the configuration.
-const OF_MACHINERY: [&str; 13] = [
+const OF_MACHINERY: [&str; 19] = [
     "Read-only file system",
     "' is corrupt",
     ".narinfo'",
@@ -109,6 +109,12 @@ const OF_MACHINERY: [&str; 13] = [
     "Nix daemon disconnected",
     "SQLite",
     "binary cache",
+    "profile version",
+    "SSH connection",
+    "remote store '",
+    "lock file '/nix/var/",
+    "Too many open files",
+    "Too many links",
 ];
 
 /// What is in the way of a path that must be there and is neither built nor fetched.
@@ -363,6 +369,11 @@ mod tests {
                 NixError::Evaluation,
             ),
             ("out of memory", NixError::Memory),
+            ("profile version 99 does not exist", NixError::Machinery),
+            (
+                "opening lock file '/nix/var/nix/profiles/system.lock': Permission denied",
+                NixError::Machinery,
+            ),
             (
                 "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Connection refused",
                 NixError::Other,

@@ -36,6 +36,11 @@ impl Tracker {
         !self.fresh && self.progress.phase().is_some_and(Phase::is_activating)
     }
 
+    /// The phase that the present step is in, if one began in it.
+    pub(super) fn phase_of_step(&self) -> Option<Phase> {
+        self.progress.phase().filter(|_| !self.fresh)
+    }
+
     pub(super) fn tests_mut(&mut self) -> &mut Option<Tests> {
         self.revision += 1;
         &mut self.progress.tests

@@ -33,6 +33,8 @@ pub(super) struct Replay {
     pub(super) log: Vec<String>,
     /// Of each line of the log whether it came on standard error.
     errors: Vec<bool>,
+    /// The first line of the present step.
+    from: u64,
 }
 
 impl Output for Replay {
@@ -72,6 +74,12 @@ impl Replay {
         });
     }
 
+    /// The step ended well, and the next one begins.
+    pub(super) fn next_step(&mut self) {
+        self.decoder.step_begins();
+        self.from = self.log.len() as u64;
+    }
+
     /// Why the step failed that ended with this code.
     pub(super) fn failure(&self, code: i32) -> Failure {
         self.failure_of(&Ending {
@@ -85,7 +93,7 @@ impl Replay {
     pub(super) fn failure_of(&self, ending: &Ending<'_>) -> Failure {
         let ending = Ending {
             activating: self.decoder.is_activating(),
-            lines: 0..self.log.len() as u64,
+            lines: self.from..self.log.len() as u64,
             ..ending.clone()
         };
         self.decoder.failure(&ending, self)

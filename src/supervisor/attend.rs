@@ -69,7 +69,7 @@ impl Programs<'_> {
                 interruption.left_behind = ending.is_given_up();
                 // It may have begun to activate in the very moment of the order.
                 if self.recorder.is_activating() {
-                    interruption.phase = self.recorder.progress().phase();
+                    interruption.phase = self.recorder.phase_of_step();
                 }
                 Err(interruption)
             }
@@ -111,6 +111,7 @@ impl Programs<'_> {
         running.outlived = running.exited.is_some()
             && (self.recorder.is_activating() || !running.child.is_drained())
             && !proctree::of_activation().is_empty();
+        self.outlived |= running.outlived;
     }
 
     /// Stores what was read.

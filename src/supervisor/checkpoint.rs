@@ -23,19 +23,20 @@ pub(super) struct Checkpoint {
     pub(super) from: Seq,
     /// The capture of what came since.
     pub(super) capture: u32,
-    /// What was so on the host before the first program that may activate.
+    /// What was so on the host before.
     #[serde(default)]
     pub(super) before: Before,
     /// What the lines so far said.
     pub(super) decoding: Decoding,
 }
 
-/// What was so on a host before an activation; `None` where it is not known.
+/// What was so on a host before; `None` where it is not known.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Before {
-    /// The units that had failed.
+    /// The units that had failed before the first program that may activate.
     pub(super) failed_units: Option<Vec<String>>,
-    /// How many processes of the run's control group had been killed because memory ran out.
+    /// How many processes of the run's control group had been killed, because memory ran out, before the present
+    /// program.
     pub(super) kills: Option<u64>,
 }
 

@@ -78,10 +78,9 @@ impl Lines<'_> {
     }
 }
 
-/// Why the present program failed. Everything that it wrote must have been recorded.
+/// Why the present program failed, given its exit code and whether its activation outlived it. Everything that it wrote must have been recorded.
 pub(super) fn explain(
-    program: &str,
-    code: i32,
+    (program, code, outlived): (&str, i32, bool),
     (recorder, standing, rundir): (&mut Recorder, &Standing, &RunDir),
 ) -> Failure {
     let own = memory::own_group();
@@ -91,6 +90,7 @@ pub(super) fn explain(
         program,
         code,
         activating: recorder.is_activating(),
+        outlived,
         failed_before: standing.failed_before(),
         memory,
         lines: standing.from()..recorder.next_line(),

@@ -46,7 +46,7 @@ impl How {
 /// Why a run ends before its time.
 pub(super) struct Interruption {
     pub(super) cause: Cause,
-    /// Where the run was.
+    /// Where the program was that was ended, if it told.
     pub(super) phase: Option<Phase>,
     /// Something did not go, even after SIGKILL.
     pub(super) left_behind: bool,

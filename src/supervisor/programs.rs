@@ -25,6 +25,8 @@ pub(super) struct Programs<'a> {
     pub(super) watch: Watch,
     pub(super) buffer: Vec<u8>,
     pub(super) pace: Pace,
+    /// The activation that the present program had begun went on behind its end.
+    pub(super) outlived: bool,
 }
 
 impl<'a> Programs<'a> {
@@ -43,6 +45,7 @@ impl<'a> Programs<'a> {
             watch,
             buffer: vec![0; READ_BYTES],
             pace: Pace::new(),
+            outlived: false,
         }
     }
 
@@ -57,11 +60,17 @@ impl<'a> Programs<'a> {
         if let Some(finished) = self.standing.next_finished() {
             return Ended::Finished(finished);
         }
+        self.outlived = false;
         let child = match self.standing.take_started() {
             Some(launch) => Ok(self.take_over(launch)),
             None => {
                 if let Some(cause) = self.order(false).or_else(|| self.timeout()) {
-                    return Ended::Interrupted(self.interrupted(cause));
+                    // The program before it is over, and so is its phase.
+                    return Ended::Interrupted(Interruption {
+                        cause,
+                        phase: None,
+                        left_behind: false,
+                    });
                 }
                 self.start(argv, phase)
             }
@@ -96,8 +105,7 @@ impl<'a> Programs<'a> {
                 self.recorder.mask(failure)
             }
             How::Exited(code) => failure::explain(
-                program,
-                *code,
+                (program, *code, self.outlived),
                 (&mut self.recorder, &self.standing, self.rundir),
             ),
             How::NotStarted(_, message) => Failure {
@@ -133,11 +141,11 @@ impl<'a> Programs<'a> {
             None => {}
         }
         if phase.is_none() && self.standing.failed_before().is_none() {
-            self.standing.note_before(
-                failed_units::now(),
-                memory::own_group().and_then(|group| memory::kills(&group)),
-            );
+            self.standing.note_failed_before(failed_units::now());
         }
+        let group = memory::own_group();
+        self.standing
+            .note_kills(group.and_then(|group| memory::kills(&group)));
         let launch = self.standing.launch(self.rundir, &self.recorder);
         if fd_store::is_there() {
             fd_store::forget(launch - 1);
@@ -207,7 +215,7 @@ impl<'a> Programs<'a> {
     pub(super) fn interrupted(&self, cause: Cause) -> Interruption {
         Interruption {
             cause,
-            phase: self.recorder.progress().phase(),
+            phase: self.recorder.phase_of_step(),
             left_behind: false,
         }
     }

@@ -6,7 +6,7 @@ use super::quota::Quota;
 use super::streams::{Stream, Streams};
 use crate::mask::{self, Masker, Masking};
 use crate::progress::{Decoder, Failure, Position, Renumber};
-use crate::protocol::{self, MAX_CAUSES, Progress, Seq, Timestamp};
+use crate::protocol::{self, MAX_CAUSES, Phase, Progress, Seq, Timestamp};
 use crate::runlog::LogWriter;
 use crate::spool::{self, RunDir, Spec};
 use serde::{Deserialize, Serialize};
@@ -293,6 +293,11 @@ impl Recorder {
 
     pub(super) fn decoder(&mut self) -> &mut Decoder {
         &mut self.decoding.decoder
+    }
+
+    /// The phase that the present program is in, if one began in it and is not over.
+    pub(super) fn phase_of_step(&self) -> Option<Phase> {
+        self.decoding.decoder.phase_of_step()
     }
 
     pub(super) fn is_activating(&self) -> bool {

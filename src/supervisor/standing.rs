@@ -125,12 +125,14 @@ impl Standing {
         self.checkpoint.from
     }
 
-    /// Takes note of what was so before the first program that may activate.
-    pub(super) fn note_before(&mut self, failed_units: Option<Vec<String>>, kills: Option<u64>) {
-        self.checkpoint.before = Before {
-            failed_units,
-            kills,
-        };
+    /// Takes note of the units that had failed before the first program that may activate.
+    pub(super) fn note_failed_before(&mut self, units: Option<Vec<String>>) {
+        self.checkpoint.before.failed_units = units;
+    }
+
+    /// Takes note of how many processes of the run's control group had been killed before the program that begins.
+    pub(super) fn note_kills(&mut self, kills: Option<u64>) {
+        self.checkpoint.before.kills = kills;
     }
 
     /// The units that had failed before, where that is known.
@@ -138,7 +140,7 @@ impl Standing {
         self.checkpoint.before.failed_units.as_deref()
     }
 
-    /// How many processes of the run's control group had been killed before, where that is known.
+    /// How many processes of the run's control group had been killed before the present program, where that is known.
     pub(super) fn kills_before(&self) -> Option<u64> {
         self.checkpoint.before.kills
     }

@@ -92,6 +92,20 @@ fn an_activation_is_stopped_by_force_alone() {
 }
 
 #[test]
+fn a_step_behind_an_activation_is_not_stopped_in_the_phase_of_that() {
+    let run = TestRun::new(&[
+        "echo activating the configuration... >&2",
+        "echo begun; sleep 60",
+    ]);
+    let supervisor = run.start();
+    run.await_line("begun");
+    run.stop(false);
+    let ended = run.end(supervisor);
+    assert_eq!(ended.footer.result.status, Status::Stopped);
+    assert_eq!(ended.message(), "stopped by bob");
+}
+
+#[test]
 fn sigterm_to_the_supervisor_stops_the_run_in_order() {
     let run = TestRun::new(&["echo begun; sleep 60"]);
     let supervisor = run.start();

@@ -6,17 +6,15 @@
 
 use super::super::activation::{Activation, Named, Names};
 use super::super::block::Block;
-use super::telling::{Weight, weigh};
 use super::text::Tail;
-use super::{Known, Part, boot_loader, units};
+use super::{Known, Part, boot_loader, half_way, units};
 use crate::protocol::{CauseKind, Phase, Seq};
-use nix::sys::signal::Signal;
 
 /// How many lines before a failure are looked at for its reason.
-const LAST_LINES: usize = 60;
+pub(super) const LAST_LINES: usize = 60;
 
 /// How much of them is part of the message, in bytes.
-const SHOWN_BYTES: usize = 1500;
+pub(super) const SHOWN_BYTES: usize = 1500;
 
 /// What nixos-rebuild and systemd-run say behind the last words of an activation.
 const OF_SYSTEMD_RUN: [&str; 7] = [
@@ -29,47 +27,49 @@ const OF_SYSTEMD_RUN: [&str; 7] = [
     "Memory peak:",
 ];
 
-/// What an activation says while all is well.
-const PROGRESS: [&str; 11] = [
-    "stopping ",
-    "starting ",
-    "restarting ",
-    "reloading ",
-    "NOT restarting ",
-    "activating ",
-    "setting up ",
-    "removing ",
-    "updating ",
-    "remounting ",
-    "the following new units",
-];
+/// What to say where some units failed, and nothing tells whether the rest was done.
+const UNKNOWN: &str = "Whether the activation came to its end is not known. Switch again.";
 
 /// What to say where the machine is neither the old system nor the new one.
-const BETWEEN: &str = "The host may be left between two systems. Switch again.";
+pub(super) const BETWEEN: &str = "The host may be left between two systems. Switch again.";
 
 /// The parts of the activation that failed, in the order in which they matter.
 pub(super) fn parts(known: Known<'_>) -> Vec<Part> {
-    if known.decoder.progress().phase() == Some(Phase::Testing) {
+    if known.phase() == Some(Phase::Testing) {
         return Vec::new();
     }
     let said = &known.decoder.findings().activation;
     if let Some(part) = not_begun(known, said) {
         return part;
     }
+    let error = said.error.as_ref().filter(|error| is_end(known, error));
+    let error = error.filter(|error| known.is_activating() || is_told_of(known, error));
+    // The list of units that failed is printed when all is done; so is the code of units that failed.
+    let is_switched = !said.units.is_empty() || known.ending.code == 4 && error.is_none();
     let mut parts = Vec::new();
     parts.extend(boot_loader::failed(known, said));
     parts.extend(script(known, said));
-    parts.extend(units::parts(known, said));
-    if let Some(error) = said.error.as_ref().filter(|error| is_end(known, error)) {
-        parts.push(of_error(known, error));
-    }
-    parts.extend(boot_loader::left_out_of_menu(said));
-    if parts.is_empty() {
+    let mut units = units::parts(known, said, is_switched);
+    if parts.is_empty() && units.is_empty() && error.is_none() && said.boot_entry.is_none() {
         parts.extend(boot_loader::failed_without_a_word(known));
     }
-    if parts.is_empty() && known.ending.activating {
-        parts.push(by_code(known));
+    let end = match error {
+        Some(error) => Some(of_error(known, error)),
+        None => {
+            half_way::is_unexplained(known, &parts, &units).then(|| half_way::part(known, said))
+        }
+    };
+    if is_switched {
+        parts.append(&mut units);
+        parts.extend(end);
+    } else {
+        if let (None, Some(first)) = (&end, units.first_mut()) {
+            first.detail = format!("{UNKNOWN}\n{}", first.detail);
+        }
+        parts.extend(end);
+        parts.append(&mut units);
     }
+    parts.extend(boot_loader::left_out_of_menu(said));
     parts
 }
 
@@ -229,81 +229,30 @@ fn is_end(known: Known<'_>, error: &Block) -> bool {
     tail.ends().is_none()
 }
 
+/// Whether an error outside of an activation is one of switch-to-configuration: what ran it says so behind it.
+fn is_told_of(known: Known<'_>, error: &Block) -> bool {
+    let behind = error.to + 1..known.ending.lines.end;
+    let tail = Tail::read(known, behind, LAST_LINES, |line| {
+        let text = line.text;
+        let counts = text.contains("switch-to-configuration")
+            || text.starts_with("warning: error(s) occurred while switching")
+            || text.starts_with("Main processes terminated with:");
+        counts.then_some(text)
+    });
+    tail.ends().is_some() || known.program_name() == "switch-to-configuration"
+}
+
 /// `Error: …`, with which the new switch-to-configuration ends.
 fn of_error(known: Known<'_>, error: &Block) -> Part {
     let what = error.with_cause();
-    let summary = match known.ending.activating {
+    let summary = match known.is_activating() {
         true => format!("The activation ended half way: {what}"),
         false => format!("The activation failed: {what}"),
     };
-    let state = if known.ending.activating { BETWEEN } else { "" };
+    let state = if known.is_activating() { BETWEEN } else { "" };
     Part::new(CauseKind::Other, &summary)
         .at(error.from, error.to, error.line)
         .with_detail(format!("{state}\n{}", error.text()))
-}
-
-/// What the exit code of an activation means where it said nothing that is known.
-fn by_code(known: Known<'_>) -> Part {
-    let code = known.ending.code;
-    let begin = known.activation_begin().unwrap_or(known.ending.lines.start);
-    let end = known.ending.lines.end;
-    let tail = Tail::read(known, begin..end, LAST_LINES, |line| {
-        let text = line.text.trim();
-        (!text.is_empty() && !text.starts_with("Command '")).then_some(line.text)
-    });
-    let signal = code
-        .checked_sub(128)
-        .map(Signal::try_from)
-        .and_then(Result::ok);
-    let half_way = match signal {
-        Some(signal) => format!("The activation ended half way with exit code {code} ({signal})"),
-        None => format!("The activation ended half way with exit code {code}"),
-    };
-    let (kind, meaning, state) = match code {
-        4 => (
-            CauseKind::Unit,
-            "The system is switched, but a unit failed.",
-            "",
-        ),
-        2 => (
-            CauseKind::ActivationScript,
-            "An activation script failed: the host may be left between two systems. Mend it and switch again.",
-            "",
-        ),
-        100 => (
-            CauseKind::Check,
-            "The system is not switched: its init does not fit the one that runs. Use boot, and restart the host.",
-            "",
-        ),
-        101 => (
-            CauseKind::Other,
-            "The activation died half way, and units may be left stopped. Switch again.",
-            "",
-        ),
-        143 | 241 => (
-            CauseKind::Other,
-            "The activation was ended by SIGTERM: the host may be left between two systems. Switch again.",
-            "",
-        ),
-        1 => (CauseKind::Other, "The activation failed", BETWEEN),
-        _ => (CauseKind::Other, half_way.as_str(), BETWEEN),
-    };
-    // A program that was killed had no last words.
-    let counts = |text: &str| {
-        let is_progress = PROGRESS.iter().any(|start| text.starts_with(start));
-        weigh(text) > Weight::Plain || signal.is_none() && !is_progress
-    };
-    let telling = tail.most_telling().filter(|(_, text)| counts(text));
-    let summary = match telling {
-        Some((_, text)) if !state.is_empty() => format!("{meaning}: {text}"),
-        _ => meaning.to_owned(),
-    };
-    let part =
-        Part::new(kind, &summary).with_detail(format!("{state}\n{}", tail.text(SHOWN_BYTES)));
-    match tail.ends() {
-        Some((from, to)) => part.at(from, to, telling.map_or(to, |(line, _)| line)),
-        None => part,
-    }
 }
 
 /// Names in a row, and how many more there are.

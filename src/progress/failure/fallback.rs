@@ -1,17 +1,19 @@
 //! A step that neither nix nor an activation explained: its exit code and its last lines.
 
 use super::text::Tail;
-use super::{Known, Line, Part};
+use super::{Known, Line, Part, memory};
 use crate::protocol::{CauseKind, Phase};
 use nix::sys::signal::Signal;
 use std::ops::Range;
-use std::path::Path;
 
 /// How many of the last lines on standard error are looked at.
 const LAST_LINES: usize = 200;
 
 /// How much of them is part of the message, in bytes.
 const SHOWN_BYTES: usize = 2000;
+
+/// What became of the host where the program failed behind its activation.
+const SWITCHED: &str = "The activation had ended well before this.";
 
 /// Says in a message of Python that a program was killed.
 const KILLED: &str = "died with <Signals.SIGKILL";
@@ -29,10 +31,7 @@ pub(super) fn part(known: Known<'_>) -> Part {
     let tail = last_errors(known);
     let program = known.ending.program;
     let code = known.ending.code;
-    let signal = code
-        .checked_sub(128)
-        .map(Signal::try_from)
-        .and_then(Result::ok);
+    let signal = known.signal();
     let killed = tail.texts().any(|line| line.contains(KILLED));
     let shown = tail.text(SHOWN_BYTES);
     let telling = tail.told();
@@ -43,7 +42,7 @@ pub(super) fn part(known: Known<'_>) -> Part {
         let part = Part::new(CauseKind::Memory, &summary).with_detail(shown);
         return part.at(seq, tail.ends().map_or(seq, |(_, last)| last), seq);
     }
-    let part = match (signal, &telling) {
+    let mut part = match (signal, &telling) {
         _ if killed => Part::new(
             CauseKind::Other,
             &format!("nix was killed (SIGKILL){}", known.doing()),
@@ -64,10 +63,22 @@ pub(super) fn part(known: Known<'_>) -> Part {
             &format!("{program} ended with exit code {code} and said nothing on standard error"),
         ),
     };
+    if known.activation_end().is_some() {
+        part.detail = format!("{SWITCHED}\n{}", part.detail);
+    }
     match (tail.ends(), telling) {
         (Some((from, to)), Some((line, _))) => part.at(from, to, line),
         _ => part,
     }
+}
+
+/// What the program said besides, where the kernel says that memory ran out: which of the two was first is not known.
+pub(super) fn beside_memory(known: Known<'_>) -> Option<Part> {
+    let tail = last_errors(known);
+    let (seq, text) = tail.reason()?;
+    let part = Part::new(kind(known), text).with_detail(tail.text(SHOWN_BYTES));
+    let (from, to) = tail.ends()?;
+    (!memory::speaks_of_kill(text)).then(|| part.at(from, to, seq))
 }
 
 fn of_kill() -> String {
@@ -88,7 +99,7 @@ fn last_errors(known: Known<'_>) -> Tail {
 
 /// What a step was about whose errors are not those of nix.
 pub(super) fn kind(known: Known<'_>) -> CauseKind {
-    let is_pull = known.decoder.progress().phase() == Some(Phase::Pull);
+    let is_pull = known.phase() == Some(Phase::Pull);
     if is_pull || is_of_git(known) {
         CauseKind::Git
     } else {
@@ -98,6 +109,5 @@ pub(super) fn kind(known: Known<'_>) -> CauseKind {
 
 /// Whether the program that failed is git itself.
 pub(super) fn is_of_git(known: Known<'_>) -> bool {
-    let program = Path::new(known.ending.program).file_name();
-    program.is_some_and(|name| name == "git")
+    known.program_name() == "git"
 }

@@ -2,6 +2,7 @@
 
 use super::{Known, Part};
 use crate::protocol::CauseKind;
+use nix::sys::signal::Signal;
 
 /// What the kernel says of the memory of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,33 @@ pub(super) fn part(known: Known<'_>) -> Option<Part> {
     let advice = "The kernel killed a process of the run (SIGKILL). Give the host more memory or swap, or build \
                   elsewhere.";
     Some(Part::new(CauseKind::Memory, &summary).with_detail(advice.to_owned()))
+}
+
+/// What nix and the programs that it runs say of a process that was killed.
+const OF_A_KILL: [&str; 10] = [
+    "signal 9",
+    "signal: 9",
+    "SIGKILL",
+    "illed",
+    "exit code 137",
+    "emory",
+    "terminated abruptly",
+    "unexpected end-of-file",
+    "disconnected",
+    "Connection reset by peer",
+];
+
+/// Whether the process that was killed is why the step failed, as far as the other causes tell: they speak of it. An
+/// activation is in a control group of its own.
+pub(super) fn ended_step(known: Known<'_>, others: &[Part]) -> bool {
+    let speak = |part: &Part| speaks_of_kill(&part.cause.summary) || speaks_of_kill(&part.detail);
+    let is_killed = known.signal() == Some(Signal::SIGKILL);
+    is_killed || !known.is_activating() && others.iter().any(speak)
+}
+
+/// Whether a text speaks of a process that was killed, or of one that had no memory.
+pub(super) fn speaks_of_kill(text: &str) -> bool {
+    OF_A_KILL.iter().any(|words| text.contains(words))
 }
 
 /// `3.1 GiB`.

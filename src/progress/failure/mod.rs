@@ -4,6 +4,7 @@
 mod activation;
 mod boot_loader;
 mod fallback;
+mod half_way;
 mod memory;
 mod nix;
 mod telling;
@@ -15,7 +16,10 @@ pub use memory::Memory;
 
 use super::Decoder;
 use crate::protocol::{Cause, CauseKind, MAX_CAUSES, Phase, Seq};
+use ::nix::sys::signal::Signal;
+use std::ffi::OsStr;
 use std::ops::Range;
+use std::path::Path;
 
 /// Longest message, in bytes; the beginning is kept.
 pub const MAX_MESSAGE_BYTES: usize = 4096;
@@ -29,6 +33,8 @@ pub struct Ending<'a> {
     pub code: i32,
     /// Whether it changed the machine when it ended.
     pub activating: bool,
+    /// Whether the activation that it had begun went on behind its end, and was heard to the end of that.
+    pub outlived: bool,
     /// The units that had failed before it began, where that is known.
     pub failed_before: Option<&'a [String]>,
     /// What the kernel says of the memory that it used, where that is known.
@@ -114,28 +120,55 @@ struct Known<'k> {
 impl Known<'_> {
     /// What the step was doing, as the end of a sentence: ` while evaluating`.
     fn doing(&self) -> &'static str {
-        match self.decoder.progress().phase() {
+        match self.phase() {
             Some(Phase::Evaluation) => " while evaluating",
             Some(Phase::Download) => " while downloading",
             Some(Phase::Building) => " while building",
-            Some(Phase::Activation | Phase::Switch) if self.ending.activating => {
-                " while activating"
-            }
+            Some(Phase::Activation | Phase::Switch) if self.is_activating() => " while activating",
             _ => "",
         }
     }
 
-    /// The first line of the last phase.
+    /// The phase in which the step ended, if it had one of its own.
+    fn phase(&self) -> Option<Phase> {
+        self.decoder.phase_of_step()
+    }
+
+    /// The line that says that the step's activation ended well.
+    fn activation_end(&self) -> Option<Seq> {
+        self.decoder.findings().activation.done
+    }
+
+    /// Whether the step ended in the midst of an activation.
+    fn is_activating(&self) -> bool {
+        self.ending.activating && self.activation_end().is_none()
+    }
+
+    /// The name of the program that failed.
+    fn program_name(&self) -> &str {
+        let name = Path::new(self.ending.program).file_name();
+        name.and_then(OsStr::to_str).unwrap_or_default()
+    }
+
+    /// The signal that ended the program, as its exit code tells it.
+    fn signal(&self) -> Option<Signal> {
+        let number = self.ending.code.checked_sub(128)?;
+        Signal::try_from(number).ok()
+    }
+
+    /// The first line of the last phase, or of what came after an activation that ended well.
     fn phase_begin(&self) -> Seq {
         let mark = self.decoder.progress().phases.last();
-        mark.map_or(0, |mark| mark.seq)
+        let begin = mark.map_or(0, |mark| mark.seq);
+        self.activation_end()
+            .map_or(begin, |end| begin.max(end + 1))
     }
 
     /// The first line of the activation that the step ended in.
     fn activation_begin(&self) -> Option<Seq> {
         let marks = &self.decoder.progress().phases;
         let mark = marks.iter().rfind(|mark| mark.phase == Phase::Activation)?;
-        (self.ending.activating && mark.seq >= self.ending.lines.start).then_some(mark.seq)
+        (self.is_activating() && mark.seq >= self.ending.lines.start).then_some(mark.seq)
     }
 }
 
@@ -147,15 +180,20 @@ impl Decoder {
             ending,
             output,
         };
-        let mut parts = Vec::new();
-        parts.extend(memory::part(known));
-        parts.extend(activation::parts(known));
-        let is_about_memory = !ending.activating && is_of(&parts, CauseKind::Memory);
-        if (parts.is_empty() || is_about_memory) && !fallback::is_of_git(known) {
+        let mut parts = activation::parts(known);
+        if parts.is_empty() && !fallback::is_of_git(known) {
             parts.extend(nix::parts(known));
         }
-        if parts.is_empty() {
-            parts.push(fallback::part(known));
+        match memory::part(known) {
+            Some(part) if parts.is_empty() => {
+                parts.push(part);
+                parts.extend(fallback::beside_memory(known));
+            }
+            // The step may have survived that a process of it was killed.
+            Some(part) if memory::ended_step(known, &parts) => parts.insert(0, part),
+            Some(part) => parts.push(part),
+            None if parts.is_empty() => parts.push(fallback::part(known)),
+            None => {}
         }
         put_together(parts)
     }

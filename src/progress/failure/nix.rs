@@ -5,7 +5,7 @@ use super::super::nix_error::{self, NixError};
 use super::telling::{Weight, weigh};
 use super::text::Tail;
 use super::{Known, Part, fallback};
-use crate::protocol::{CauseKind, Seq};
+use crate::protocol::{CauseKind, Phase, Seq};
 
 /// How many of a derivation's last lines are looked at.
 const LAST_LINES: usize = 100;
@@ -216,7 +216,7 @@ fn of_error(known: Known<'_>, block: &Block) -> Part {
         NixError::Memory => CauseKind::Memory,
         NixError::Derivation(_) | NixError::Dependency | NixError::Sandbox => CauseKind::Derivation,
         NixError::Disk | NixError::Machinery => CauseKind::Other,
-        NixError::Other if known.doing() == " while evaluating" => CauseKind::Evaluation,
+        NixError::Other if known.phase() == Some(Phase::Evaluation) => CauseKind::Evaluation,
         NixError::Other => fallback::kind(known),
     };
     let text = block.text();
@@ -252,7 +252,9 @@ fn of_sandbox(block: &Block) -> (Seq, String) {
 fn said_outside(known: Known<'_>, block: &Block) -> Option<(Seq, String)> {
     let head = block.head();
     let is_of_machine = |text: &str| text.contains("cannot build on '") || is_of_ssh(text);
-    if nix_error::meaning(block) == NixError::Git {
+    let is_of_ssh_itself =
+        head.contains("SSH connection") || head.starts_with("error: cannot connect to '");
+    if nix_error::meaning(block) == NixError::Git || is_of_ssh_itself {
         said_before(known, block, |text| (!is_behind_name(text)).then_some(text))
     } else if head.contains("unable to start any build") || head.contains(" is required to build ")
     {
@@ -275,8 +277,8 @@ fn said_before(
     let tail = Tail::read(known, begin..block.from, LAST_LINES, |line| {
         wanted(line.text).filter(|_| line.is_error)
     });
-    let (seq, text) = tail.most_telling()?;
-    (weigh(text) >= Weight::Failure).then(|| (seq, text.to_owned()))
+    let (seq, text) = tail.reason()?;
+    Some((seq, text.to_owned()))
 }
 
 fn is_of_ssh(text: &str) -> bool {

@@ -26,7 +26,7 @@ pub(super) fn weigh(line: &str) -> Weight {
     let text = line.trim();
     let begins = |starts: &[&str]| starts.iter().any(|start| text.starts_with(start));
     let holds = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    if !text.chars().any(char::is_alphanumeric) || begins(&NOISE) {
+    if !text.chars().any(char::is_alphanumeric) || text == "remote:" || begins(&NOISE) {
         Weight::Noise
     } else if is_exception(text) && !holds(&CONSEQUENCES_INSIDE) {
         Weight::Exception
@@ -93,12 +93,25 @@ fn has_go_place(text: &str) -> bool {
 /// The index of the line that says most. Of equal ones it is the first where they say what is wrong, because the
 /// others mostly follow from it, and else the last. Only noise gives none.
 pub(super) fn most_telling<'l>(lines: impl Iterator<Item = &'l str>) -> Option<usize> {
+    best(lines).map(|(_, index)| index)
+}
+
+/// The index of the line that says most, where it speaks of a failure.
+pub(super) fn reason<'l>(lines: impl Iterator<Item = &'l str>) -> Option<usize> {
+    let (weight, index) = best(lines)?;
+    (weight >= Weight::Failure).then_some(index)
+}
+
+/// The line that says most, and how much it counts. One that has no word of a failure is a failure where git says
+/// directly behind it what followed from it.
+fn best<'l>(lines: impl Iterator<Item = &'l str>) -> Option<(Weight, usize)> {
     let mut best: Option<(Weight, usize)> = None;
     // A line that ends with a colon, and is followed by what it announces.
     let mut announces = false;
     // The last line before the trace of a program of Python, which another program wrote that it had called.
     let mut before_trace: Option<usize> = None;
     let mut last_plain: Option<usize> = None;
+    let mut before_git = BeforeGit::default();
     for (index, line) in lines.enumerate() {
         let weight = weigh(line);
         let is_better = best.is_none_or(|(most, _)| match weight {
@@ -112,6 +125,7 @@ pub(super) fn most_telling<'l>(lines: impl Iterator<Item = &'l str>) -> Option<u
         } else if weight == Weight::Plain {
             last_plain = Some(index);
         }
+        before_git.see(text, weight, index);
         announces = false;
         if weight > Weight::Noise && is_better {
             best = Some((weight, index));
@@ -122,7 +136,39 @@ pub(super) fn most_telling<'l>(lines: impl Iterator<Item = &'l str>) -> Option<u
             best = Some((most, before_trace.filter(|_| most == weight).unwrap_or(at)));
         }
     }
-    best.map(|(_, index)| index)
+    match (best, before_git.reason) {
+        (Some((Weight::Consequence, _)), Some(index)) => Some((Weight::Failure, index)),
+        (best, _) => best,
+    }
+}
+
+/// Looks for the line directly before the first one with which git says only that something else had failed: the last
+/// words of ssh, of a helper, or of the server.
+#[derive(Default)]
+struct BeforeGit {
+    last: Option<usize>,
+    reason: Option<usize>,
+    is_found: bool,
+}
+
+impl BeforeGit {
+    fn see(&mut self, text: &str, weight: Weight, index: usize) {
+        match weight {
+            Weight::Noise => {}
+            Weight::Plain if is_warning(text) => {}
+            Weight::Plain => self.last = Some(index),
+            Weight::Consequence if text.starts_with("fatal: ") && !self.is_found => {
+                self.is_found = true;
+                self.reason = self.last;
+            }
+            _ => self.last = None,
+        }
+    }
+}
+
+fn is_warning(text: &str) -> bool {
+    let text = text.strip_prefix("remote: ").unwrap_or(text);
+    text.starts_with("warning:") || text.starts_with("Warning:")
 }
 
 #[cfg(test)]
@@ -197,6 +243,39 @@ mod tests {
             (
                 "Cloning into 'repo'...\nssh: connect to host git.example.org port 22: Connection refused\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.",
                 "ssh: connect to host git.example.org port 22: Connection refused",
+            ),
+            (
+                "kex_exchange_identification: Connection closed by remote host\nConnection closed by 192.0.2.7 port 22\nfatal: Could not read from remote repository.",
+                "kex_exchange_identification: Connection closed by remote host",
+            ),
+            (
+                "Bad owner or permissions on /root/.ssh/config\nfatal: Could not read from remote repository.",
+                "Bad owner or permissions on /root/.ssh/config",
+            ),
+            (
+                "Cloning into 'repo'...\nWarning: Permanently added 'git.example.org' (ED25519) to the list of known hosts.\nForgejo: Unauthorized\n\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.",
+                "Forgejo: Unauthorized",
+            ),
+            (
+                "Warning: Permanently added 'git.example.org' (ED25519) to the list of known hosts.\nfatal: Could not read from remote repository.",
+                "fatal: Could not read from remote repository.",
+            ),
+            (
+                "remote: Enumerating objects: 9, done.\nclient_loop: send disconnect: Broken pipe\nfetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF\nfatal: fetch-pack: invalid index-pack output",
+                "client_loop: send disconnect: Broken pipe",
+            ),
+            (
+                "remote: aborting due to possible repository corruption on the remote side.\nfatal: protocol error: bad pack header",
+                "remote: aborting due to possible repository corruption on the remote side.",
+            ),
+            (
+                "There is no tracking information for the current branch.\nPlease specify which branch you want to merge with.\nSee git-pull(1) for details.\n\n    git pull <remote> <branch>\n",
+                "There is no tracking information for the current branch.",
+            ),
+            // home-manager
+            (
+                "Existing file '/home/a/.zshrc' is in the way of '/nix/store/x-home-manager-files/.zshrc'\nPlease do one of the following:\n- Move or remove the above files and try again.\n- In standalone mode, use 'home-manager switch -b backup' to back up\n  files automatically.",
+                "Existing file '/home/a/.zshrc' is in the way of '/nix/store/x-home-manager-files/.zshrc'",
             ),
             (
                 "git-lfs filter-process: git-lfs: command not found\nfatal: the remote end hung up unexpectedly",

@@ -91,9 +91,14 @@ impl Tail {
         tail
     }
 
-    /// Those of the lines that are wanted.
+    /// Those of the lines whose text is wanted.
     pub(super) fn filter(&self, wanted: impl Fn(&str) -> bool) -> Self {
-        let lines = self.lines.iter().filter(|(_, text)| wanted(text));
+        self.filter_lines(|_, text| wanted(text))
+    }
+
+    /// Those of the lines that are wanted by number and text.
+    pub(super) fn filter_lines(&self, wanted: impl Fn(Seq, &str) -> bool) -> Self {
+        let lines = self.lines.iter().filter(|(seq, text)| wanted(*seq, text));
         Self {
             lines: lines.cloned().collect(),
             most: self.most,
@@ -116,7 +121,14 @@ impl Tail {
         Some((*seq, text.trim()))
     }
 
-    /// The same, with the line behind it where it ends with a colon.
+    /// The same, where it speaks of a failure.
+    pub(super) fn reason(&self) -> Option<(Seq, &str)> {
+        let index = super::telling::reason(self.texts())?;
+        let (seq, text) = &self.lines[index];
+        Some((*seq, text.trim()))
+    }
+
+    /// The most telling line, with the line behind it where it ends with a colon.
     pub(super) fn told(&self) -> Option<(Seq, String)> {
         let index = super::telling::most_telling(self.texts())?;
         let (seq, text) = &self.lines[index];
@@ -149,6 +161,12 @@ impl Tail {
     /// All lines, in order.
     pub(super) fn texts(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.lines.iter().map(|(_, text)| text.as_str())
+    }
+
+    /// The lines behind one of them, in order.
+    pub(super) fn behind(&self, seq: Seq) -> impl Iterator<Item = &str> {
+        let behind = self.lines.iter().filter(move |(line, _)| *line > seq);
+        behind.map(|(_, text)| text.as_str())
     }
 
     /// The last lines as one text of at most `limit` bytes.

@@ -41,7 +41,8 @@ struct Status {
 }
 
 /// One cause for each unit; those that had not failed before come first. The first one's summary tells of all.
-pub(super) fn parts(known: Known<'_>, said: &Activation) -> Vec<Part> {
+/// `is_switched` says whether the activation is known to have come to its end.
+pub(super) fn parts(known: Known<'_>, said: &Activation, is_switched: bool) -> Vec<Part> {
     let mut units = find(known, said);
     if units.is_empty() {
         return Vec::new();
@@ -50,12 +51,16 @@ pub(super) fn parts(known: Known<'_>, said: &Activation) -> Vec<Part> {
     let more = said.units.more + said.user_units.more + said.jobs.more;
     let statuses: Vec<Option<Status>> = units
         .iter()
-        .map(|unit| status(known, unit).or_else(|| own_error(said, unit)))
+        .map(|unit| {
+            status(known, unit)
+                .or_else(|| own_error(said, unit))
+                .or_else(|| of_systemctl(known, unit))
+        })
         .collect();
     let mut parts = Vec::new();
     for (index, (unit, status)) in units.iter().zip(&statuses).enumerate() {
         let summary = match index {
-            0 => headline(&units, &statuses, more),
+            0 => headline(&units, &statuses, more, is_switched),
             _ => alone(unit, status.as_ref()),
         };
         let part = Part::new(CauseKind::Unit, &summary).named(unit.name);
@@ -84,7 +89,7 @@ fn find<'s>(known: Known<'_>, said: &'s Activation) -> Vec<Unit<'s>> {
         .chain(of(&said.user_units, true))
         .collect();
     // Anybody may say that something could not be started; it counts where an activation said it.
-    if units.is_empty() && !known.ending.activating {
+    if units.is_empty() && !known.is_activating() {
         return units;
     }
     for named in &said.jobs.kept {
@@ -105,7 +110,12 @@ fn find<'s>(known: Known<'_>, said: &'s Activation) -> Vec<Unit<'s>> {
 }
 
 /// What is said of all units: the new ones with their reason where it is one, those that had failed before apart.
-fn headline(units: &[Unit<'_>], statuses: &[Option<Status>], more: u64) -> String {
+fn headline(
+    units: &[Unit<'_>],
+    statuses: &[Option<Status>],
+    more: u64,
+    is_switched: bool,
+) -> String {
     let new = units.iter().filter(|unit| !unit.had_failed).count();
     let names: Vec<String> = units.iter().map(in_list).collect();
     let (new_names, old_names) = names.split_at(new);
@@ -115,10 +125,11 @@ fn headline(units: &[Unit<'_>], statuses: &[Option<Status>], more: u64) -> Strin
             "The system is switched, but these units had failed before and still do: {old}"
         );
     }
-    let mut line = format!(
-        "The system is switched, but these units failed: {}",
-        listed(new_names, more)
-    );
+    let begin = match is_switched {
+        true => "The system is switched, but these units failed",
+        false => "These units failed",
+    };
+    let mut line = format!("{begin}: {}", listed(new_names, more));
     if let ([_], Some(Some(status))) = (new_names, statuses.first())
         && let Some(reason) = &status.reason
     {
@@ -210,6 +221,23 @@ fn own_error(said: &Activation, unit: &Unit<'_>) -> Option<Status> {
     })
 }
 
+/// What systemctl says behind the name of a unit: `Failed to start a.service: Unit a.service is masked.`
+fn of_systemctl(known: Known<'_>, unit: &Unit<'_>) -> Option<Status> {
+    unit.job?;
+    let tail = Tail::read(known, unit.seq..unit.seq + 1, 1, |line| {
+        let (_, behind) = line.text.split_once(unit.name)?;
+        behind.strip_prefix(": ")
+    });
+    let (seq, reason) = tail.last()?;
+    Some(Status {
+        from: seq,
+        to: seq,
+        line: seq,
+        reason: Some(reason.trim().to_owned()),
+        text: reason.to_owned(),
+    })
+}
+
 /// The unit that a block of `systemctl status` is about.
 fn heading(text: &str) -> Option<&str> {
     let rest = text
@@ -227,8 +255,14 @@ fn reason(tail: &Tail) -> Option<(Seq, String)> {
         logged.filter(|text| text.contains("code=dumped") || text.contains("code=killed"));
     let said = |lines: &Tail, least: Weight| {
         let (seq, line) = lines.most_telling()?;
-        let text = behind_identifier(line)?;
-        (weigh(line) >= least).then(|| (seq, text.to_owned()))
+        let text = behind_identifier(line)?.trim_end();
+        let mut behind = lines.behind(seq).filter_map(behind_identifier);
+        let announced = behind.find(|line| !line.trim().is_empty());
+        let text = match announced.filter(|_| text.ends_with(':')) {
+            Some(announced) => format!("{text} {}", announced.trim()),
+            None => text.to_owned(),
+        };
+        (weigh(line) >= least).then_some((seq, text))
     };
     said(&logged, Weight::Failure)
         .or_else(|| said(&of_signal, Weight::Consequence))

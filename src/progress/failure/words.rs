@@ -1,7 +1,7 @@
 //! The words by which lines of output are told apart: of nix, git, systemd, and of what runs in builds.
 
 /// Lines that say only that what came before them is a failure.
-pub(super) const CONSEQUENCES: [&str; 26] = [
+pub(super) const CONSEQUENCES: [&str; 27] = [
     "make: ***",
     "make[",
     "ninja: build stopped",
@@ -28,6 +28,7 @@ pub(super) const CONSEQUENCES: [&str; 26] = [
     "fatal: protocol error",
     "error: failed to push",
     "fatal: clone of ",
+    "Failed to clone '",
 ];
 
 /// The same where the words stand behind others.
@@ -48,7 +49,7 @@ pub(super) const CONSEQUENCES_INSIDE: [&str; 13] = [
 ];
 
 /// Lines that say what is wrong.
-pub(super) const REASONS: [&str; 70] = [
+pub(super) const REASONS: [&str; 78] = [
     "error: ",
     "error[E",
     "error TS",
@@ -119,10 +120,18 @@ pub(super) const REASONS: [&str; 70] = [
     "nable to ",
     "cannot ",
     "Cannot ",
+    "Bad owner or permissions",
+    "is in the way of",
+    "There is no tracking information",
+    "You are not currently on a branch",
+    "either auth token nor signing key",
+    "Load key \"",
+    "has changed and you have requested strict checking",
+    "FATAL: ",
 ];
 
 /// Words of lines that speak of a failure.
-pub(super) const FAILURES: [&str; 18] = [
+pub(super) const FAILURES: [&str; 22] = [
     "error",
     "Error",
     "ERROR",
@@ -141,10 +150,14 @@ pub(super) const FAILURES: [&str; 18] = [
     "rejected",
     "does not exist",
     "imeout occurred",
+    "onnection closed",
+    "Broken pipe",
+    "not responding",
+    "closed by remote host",
 ];
 
 /// Beginnings of lines that say what is being done, or that belong to a usage text.
-pub(super) const NOISE: [&str; 41] = [
+pub(super) const NOISE: [&str; 44] = [
     "building the system configuration",
     "building '",
     "building Nix",
@@ -186,6 +199,9 @@ pub(super) const NOISE: [&str; 41] = [
     "For more information:",
     "See \"systemctl status",
     "warning: error(s) occurred while switching",
+    "Warning: Permanently added",
+    "Fetching submodule ",
+    "Fetching origin",
 ];
 
 /// Levels of log lines that tell of no failure.
