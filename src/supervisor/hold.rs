@@ -9,6 +9,7 @@ use crate::spool::{self, RunDir, Supervisor};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
+use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -77,8 +78,14 @@ fn lock(rundir: &RunDir) -> Result<Attempt, Error> {
 /// What the supervisor before this one wrote down, if there was one. There may be only one at a time.
 fn previous(rundir: &RunDir) -> Result<Option<Supervisor>, Error> {
     let path = rundir.supervisor();
-    let previous: Option<Supervisor> =
-        spool::read_json(&path).map_err(|source| Error::File { path, source })?;
+    let previous: Option<Supervisor> = match spool::read_json(&path) {
+        // A loss of power emptied it: it is not synced. That of a living process is whole, as it is replaced whole.
+        Err(error) if is_damaged(&error) => {
+            tracing::warn!(path = %path.display(), %error, "what the supervisor before this one wrote down is damaged, and passed over");
+            None
+        }
+        read => read.map_err(|source| Error::File { path, source })?,
+    };
     match previous.map(|p| p.supervisor) {
         Some(other) if other.is_alive() && Some(other) != ProcessId::own() => Err(Error::Running {
             rundir: rundir.path().to_owned(),
@@ -86,4 +93,12 @@ fn previous(rundir: &RunDir) -> Result<Option<Supervisor>, Error> {
         }),
         _ => Ok(previous),
     }
+}
+
+/// Whether a file can be read and holds something else than what was written.
+fn is_damaged(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
 }

@@ -212,6 +212,7 @@ fn result(status: Status, message: String, progress: Progress) -> RunResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{CommandName, HostId, RunId};
 
     fn decided(facts: &Facts) -> (Status, Option<i32>) {
         let (status, exit_code, _) = decide(facts);
@@ -237,6 +238,27 @@ mod tests {
             ..program(4)
         };
         assert_eq!(decided(&restarted), (Status::Lost, None));
+    }
+
+    #[test]
+    fn a_run_whose_supervisor_json_a_loss_of_power_damaged_is_settled() {
+        for damaged in ["", "{\"supervisor\":{\"pid\":7", "\0\0\0\0", "[]"] {
+            let folder = tempfile::tempdir().unwrap();
+            let run_id = RunId::new("2025-12-14T10-30-00-switch").unwrap();
+            let rundir = RunDir::new(folder.path(), &run_id);
+            fs::create_dir_all(rundir.path()).unwrap();
+            let header = runlog::Header {
+                command: CommandName::new("switch").unwrap(),
+                host_id: HostId::new("h1").unwrap(),
+                meta: runlog::RunMeta::started_at(Timestamp::now()),
+            };
+            LogWriter::create(rundir.path(), &run_id, &header).unwrap();
+            fs::write(rundir.supervisor(), damaged).unwrap();
+            settle(rundir.path()).unwrap();
+            let log = LogWriter::open(rundir.path(), &run_id).unwrap();
+            let footer = log.footer().unwrap();
+            assert_eq!(footer.result.status, Status::Lost, "{damaged:?}");
+        }
     }
 
     #[test]

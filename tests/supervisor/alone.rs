@@ -57,6 +57,19 @@ fn of_supervisors_that_are_started_at_once_one_runs_the_run_and_no_other_ends_it
 }
 
 #[test]
+fn a_run_whose_supervisor_json_a_loss_of_power_emptied_gets_its_end() {
+    let run = TestRun::new(&["echo begun; exec sleep 60"]);
+    let mut supervisor = run.start();
+    run.await_line("begun");
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    fs::write(run.rundir.supervisor(), "").unwrap();
+    let ended = run.end(settle(&run));
+    assert_eq!(ended.footer.result.status, Status::Lost);
+    assert_eq!(ended.of_stream(false), ["begun"]);
+}
+
+#[test]
 fn a_program_that_a_dead_supervisor_was_about_to_start_is_not_started_once_the_run_is_settled() {
     let run = TestRun::new(&["echo begun; exec sleep 60"]);
     let mut supervisor = run.start();
