@@ -81,12 +81,11 @@ impl Outcome {
     fn with_left_out(self, left_out: &LeftOut) -> Self {
         let (lines, cause) = (left_out.lines, left_out.cause.in_words());
         let words = format!("{lines} lines of output could not be stored: {cause}");
+        let is_why = self.status == Status::Ok && matches!(left_out.cause, gap::Cause::Disk(_));
         Self {
-            status: match (self.status, &left_out.cause) {
-                (Status::Ok, gap::Cause::Disk(_)) => Status::Error,
-                (status, _) => status,
-            },
+            status: if is_why { Status::Error } else { self.status },
             message: Some(match self.message {
+                Some(message) if is_why => format!("{words}\n{message}"),
                 Some(message) => format!("{message}\n{words}"),
                 None => words,
             }),
@@ -225,4 +224,48 @@ fn revision(spec: &Spec) -> Option<String> {
     let said = command::ask(&mut git, ANSWER)?;
     let revision = said.text.trim();
     (said.is_success && !revision.is_empty()).then(|| revision.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(status: Status, message: Option<&str>) -> Outcome {
+        Outcome {
+            status,
+            exit_code: Some(0),
+            message: message.map(str::to_owned),
+            causes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn of_a_run_that_only_its_full_disk_failed_the_disk_is_the_cause() {
+        let left_out = LeftOut {
+            lines: 7,
+            cause: gap::Cause::Disk("No space left on device".to_owned()),
+        };
+        let of_disk = "7 lines of output could not be stored: No space left on device";
+        let none = "no checks ran: there is no executable T*.sh in /checks";
+        let full = outcome(Status::Ok, Some(none));
+        let full = full.with_left_out(&left_out).with_a_cause();
+        assert_eq!(full.status, Status::Error);
+        assert_eq!(full.causes[0].summary, of_disk);
+        assert_eq!(full.message.unwrap(), format!("{of_disk}\n{none}"));
+        let failed = outcome(Status::Error, Some("it failed"));
+        let failed = failed.with_left_out(&left_out).with_a_cause();
+        assert_eq!(failed.causes[0].summary, "it failed");
+        assert_eq!(failed.message.unwrap(), format!("it failed\n{of_disk}"));
+    }
+
+    #[test]
+    fn a_run_that_waited_for_the_dashboard_is_as_good_as_its_steps() {
+        let left_out = LeftOut {
+            lines: 7,
+            cause: gap::Cause::Unacknowledged(1 << 20),
+        };
+        let ended = outcome(Status::Ok, Some("all is well")).with_left_out(&left_out);
+        assert_eq!(ended.status, Status::Ok);
+        assert!(ended.message.unwrap().starts_with("all is well\n7 lines"));
+    }
 }
