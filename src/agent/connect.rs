@@ -60,10 +60,10 @@ pub(super) enum ConnectError {
         tried: Tried,
     },
     #[error(
-        "the proxy {proxy} did not answer CONNECT within {} s; correct https_proxy, or name the dashboard in no_proxy",
+        "the proxy {proxy} did not answer CONNECT within {} s; correct {variable}, or name the dashboard in no_proxy",
         PROXY_TIMEOUT.as_secs()
     )]
-    NoTunnel { proxy: String },
+    NoTunnel { proxy: String, variable: String },
     #[error(
         "{server} took the connection, and no TLS handshake came within {} s; correct the address or the port in `dashboard`",
         TLS_TIMEOUT.as_secs()
@@ -165,7 +165,12 @@ async fn stream_to(endpoint: &Endpoint) -> Result<TcpStream, ConnectError> {
     let mut stream = reach(&proxy.host, proxy.port).await?;
     match timeout(PROXY_TIMEOUT, proxy.tunnel(&mut stream, host, port)).await {
         Ok(tunnelled) => tunnelled?,
-        Err(_) => return Err(ConnectError::NoTunnel { proxy: proxy.host }),
+        Err(_) => {
+            return Err(ConnectError::NoTunnel {
+                proxy: proxy.host,
+                variable: proxy.variable,
+            });
+        }
     }
     Ok(stream)
 }

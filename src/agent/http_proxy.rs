@@ -19,6 +19,8 @@ const DEFAULT_PORT: u16 = 80;
 pub(super) struct HttpProxy {
     pub(super) host: String,
     pub(super) port: u16,
+    /// The variable of the environment that names it.
+    pub(super) variable: String,
     /// The value of `Proxy-Authorization`.
     authorization: Option<String>,
 }
@@ -27,13 +29,13 @@ pub(super) struct HttpProxy {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyError {
     #[error(
-        "https_proxy is no address of a proxy; write it as http://proxy.example.org:3128, or take it out of the agent's environment"
+        "{0} is not the address of an HTTP proxy; write it as http://proxy.example.org:3128, or take it out of the agent's environment"
     )]
-    Address,
+    Address(String),
     #[error(
-        "the proxy {0} wants a name and a password; write them in https_proxy as http://NAME:PASSWORD@HOST:PORT"
+        "the proxy {proxy} wants a name and a password; write them in {variable} as http://NAME:PASSWORD@HOST:PORT"
     )]
-    Unauthorized(String),
+    Unauthorized { proxy: String, variable: String },
     #[error(
         "the proxy {proxy} answers {status} to CONNECT {target}; let it pass, or name the dashboard in no_proxy"
     )]
@@ -54,30 +56,46 @@ impl HttpProxy {
     /// # Errors
     /// When the address of the proxy cannot be read.
     pub(super) fn of_environment(host: &str, port: u16) -> Result<Option<Self>, ProxyError> {
-        let variable = |name: &str| {
-            let value = std::env::var(name).or_else(|_| std::env::var(name.to_uppercase()));
-            value.ok().filter(|value| !value.trim().is_empty())
-        };
-        let Some(address) = variable("https_proxy").or_else(|| variable("all_proxy")) else {
-            return Ok(None);
-        };
-        if is_excepted(host, port, &variable("no_proxy").unwrap_or_default()) {
-            return Ok(None);
-        }
-        Self::parse(address.trim()).map(Some)
+        Self::of_variables(host, port, |name| std::env::var(name).ok())
     }
 
-    /// Reads `http://NAME:PASSWORD@HOST:PORT`; only the host is needed.
-    fn parse(address: &str) -> Result<Self, ProxyError> {
+    /// The same of any variables.
+    fn of_variables(
+        host: &str,
+        port: u16,
+        value: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, ProxyError> {
+        let variable = |name: &str| {
+            let names = [name.to_owned(), name.to_uppercase()];
+            names.into_iter().find_map(|name| {
+                let value = value(&name)?.trim().to_owned();
+                (!value.is_empty()).then_some((name, value))
+            })
+        };
+        // `all_proxy` is for every protocol and often names a SOCKS proxy, which is for others.
+        let of_all = || variable("all_proxy").filter(|(_, address)| is_http(address));
+        let Some((name, address)) = variable("https_proxy").or_else(of_all) else {
+            return Ok(None);
+        };
+        let no_proxy = variable("no_proxy").map_or_else(String::new, |(_, value)| value);
+        if is_excepted(host, port, &no_proxy) {
+            return Ok(None);
+        }
+        Self::parse(&name, &address).map(Some)
+    }
+
+    /// Reads `http://NAME:PASSWORD@HOST:PORT` of a variable; only the host is needed.
+    fn parse(variable: &str, address: &str) -> Result<Self, ProxyError> {
+        let invalid = || ProxyError::Address(variable.to_owned());
         let full = if address.contains("://") {
             address.to_owned()
         } else {
             format!("http://{address}")
         };
-        let uri: Uri = full.parse().map_err(|_| ProxyError::Address)?;
-        let authority = uri.authority().ok_or(ProxyError::Address)?;
-        if uri.scheme_str() != Some("http") || authority.host().is_empty() {
-            return Err(ProxyError::Address);
+        let uri: Uri = full.parse().map_err(|_| invalid())?;
+        let authority = uri.authority().ok_or_else(invalid)?;
+        if !is_http(&full) || authority.host().is_empty() {
+            return Err(invalid());
         }
         let user = authority.as_str().rsplit_once('@').map(|(user, _)| user);
         let authorization = user.map(|user| {
@@ -89,6 +107,7 @@ impl HttpProxy {
         Ok(Self {
             host: host.to_owned(),
             port: authority.port_u16().unwrap_or(DEFAULT_PORT),
+            variable: variable.to_owned(),
             authorization,
         })
     }
@@ -121,7 +140,10 @@ impl HttpProxy {
         })?;
         match head.as_deref().and_then(status) {
             Some(200..=299) => Ok(()),
-            Some(407) => Err(ProxyError::Unauthorized(proxy)),
+            Some(407) => Err(ProxyError::Unauthorized {
+                proxy,
+                variable: self.variable.clone(),
+            }),
             Some(status) => Err(ProxyError::Refused {
                 proxy,
                 target,
@@ -130,6 +152,12 @@ impl HttpProxy {
             None => Err(ProxyError::NoAnswer(proxy)),
         }
     }
+}
+
+/// Whether the address of a proxy is that of an HTTP proxy, which needs no scheme.
+fn is_http(address: &str) -> bool {
+    let scheme = address.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_none_or(|scheme| scheme.eq_ignore_ascii_case("http"))
 }
 
 /// The head of an answer; none where it is too long. Read byte by byte, as what follows it is the dashboard's.
@@ -224,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_address_of_a_proxy_may_have_a_scheme_a_port_and_a_password() {
-        let parse = |address| HttpProxy::parse(address).ok();
+        let parse = |address| HttpProxy::parse("https_proxy", address).ok();
         let plain = parse("proxy").unwrap();
         assert_eq!((plain.host.as_str(), plain.port), ("proxy", 80));
         assert!(plain.authorization.is_none());
@@ -234,6 +262,48 @@ mod tests {
         assert_eq!(full.authorization, Some(expected));
         for bad in ["socks5://proxy:1080", "https://proxy", "http://", "a b"] {
             assert!(parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    fn of(variables: &[(&str, &str)]) -> Result<Option<HttpProxy>, ProxyError> {
+        HttpProxy::of_variables("fleet.example.org", 443, |wanted| {
+            let found = variables.iter().find(|(name, _)| *name == wanted)?;
+            Some(found.1.to_owned())
+        })
+    }
+
+    #[test]
+    fn an_all_proxy_of_another_scheme_is_passed_over() {
+        for variables in [
+            &[("all_proxy", "socks5://127.0.0.1:1080")][..],
+            &[("ALL_PROXY", "socks5h://127.0.0.1:1080")],
+            &[("https_proxy", ""), ("all_proxy", "socks4://x")],
+            &[],
+        ] {
+            assert!(
+                of(variables).is_ok_and(|proxy| proxy.is_none()),
+                "{variables:?}"
+            );
+        }
+        let both = [
+            ("all_proxy", "socks5://x"),
+            ("HTTPS_PROXY", "http://p:3128"),
+        ];
+        let proxy = of(&both).ok().flatten().unwrap();
+        assert_eq!((proxy.host.as_str(), proxy.port), ("p", 3128));
+        let empty = [("https_proxy", " "), ("HTTPS_PROXY", "p:3128")];
+        assert_eq!(of(&empty).ok().flatten().unwrap().variable, "HTTPS_PROXY");
+    }
+
+    #[test]
+    fn the_variable_that_was_read_is_named() {
+        for (variables, name) in [
+            ([("https_proxy", "socks5://x")], "https_proxy is not"),
+            ([("HTTPS_PROXY", "https://x")], "HTTPS_PROXY is not"),
+            ([("all_proxy", "a b")], "all_proxy is not"),
+        ] {
+            let error = of(&variables).err().unwrap().to_string();
+            assert!(error.starts_with(name), "{error}");
         }
     }
 
