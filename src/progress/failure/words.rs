@@ -157,7 +157,7 @@ pub(super) const FAILURES: [&str; 22] = [
 ];
 
 /// Beginnings of lines that say what is being done, or that belong to a usage text.
-pub(super) const NOISE: [&str; 44] = [
+pub(super) const NOISE: [&str; 45] = [
     "building the system configuration",
     "building '",
     "building Nix",
@@ -202,6 +202,7 @@ pub(super) const NOISE: [&str; 44] = [
     "Warning: Permanently added",
     "Fetching submodule ",
     "Fetching origin",
+    "ignoring ",
 ];
 
 /// Levels of log lines that tell of no failure.
