@@ -67,10 +67,10 @@ impl Core {
             return Ok(Some(reader));
         }
         let Some(record) = self.run_that_is_over(host_id, run_id).await? else {
-            // Who writes it looks after it.
+            // Who writes it looks after it, and a log that was created this moment has no header yet.
             return match opened {
                 Ok((reader, _)) => Ok(Some(reader)),
-                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) if error.is_gone() => Ok(None),
                 Err(error) => Err(error.into()),
             };
         };
@@ -216,6 +216,22 @@ mod tests {
         (run.status, run.started) = (Status::Ok, Some(now));
         core.state.import(vec![RunRecord::of(run)]).await.unwrap();
         id
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_log_that_was_created_this_moment_has_no_lines_yet_and_is_no_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let id = run_id("2025-12-14T10-30-00-switch");
+        std::fs::create_dir_all(core.log_dir(&host("h1"))).unwrap();
+        let (log, idx) = runlog::paths(&core.log_dir(&host("h1")), &id);
+        let mut run = Run::queued(id.clone(), host("h1"), switch());
+        (run.status, run.started) = (Status::Running, Some(Timestamp::now()));
+        core.state.import(vec![RunRecord::of(run)]).await.unwrap();
+        for path in [log, idx] {
+            std::fs::write(path, "").unwrap();
+            assert!(core.open_log(&host("h1"), &id).await.unwrap().is_none());
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
