@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Where `ip netns` keeps them.
 const NAMESPACES: &str = "/run/netns";
-const PREFIX: &str = "switchyard-";
+const PREFIX: &str = "switchyard-faults-";
 /// How long the link flaps, and how many lines come meanwhile.
 const FLAPPING: Duration = Duration::from_secs(120);
 const LINES: u64 = 100_000;

@@ -38,7 +38,7 @@ export async function launch(...flags) {
       const errors = [];
       page.on('pageerror', (error) => errors.push(String(error)));
       page.on('console', (message) => {
-        if (message.type() === 'error' && !/ERR_CONNECTION_REFUSED|WebSocket connection|status of (40[0139]|410|503)/.test(message.text())) errors.push(message.text());
+        if (message.type() === 'error' && !/ERR_CONNECTION_REFUSED|WebSocket connection|status of (40[0139]|410|503)/.test(message.text())) errors.push(`${message.text()} ${message.location().url}`);
       });
       return { page, errors };
     },
