@@ -200,7 +200,7 @@ impl Core {
     /// Tells of two living machines with the token of one host, and of the end of that.
     pub(crate) async fn tell_conflict(&self, host_id: &HostId, is_over: bool) {
         let detail = if is_over {
-            "of the machines that use the token of this host all but one have gone"
+            "it is clear again which machine this host is: the others have gone, or the chosen one is back"
         } else {
             "two machines use the token of this host: no command goes to either until one has gone or was chosen"
         };

@@ -66,7 +66,7 @@ impl Fleet {
         host.is_some_and(|host| host.machines.is_withheld(Instant::now()))
     }
 
-    /// The hosts of whose machines all but one have gone by now.
+    /// The hosts of which it is clear again which machine they are.
     pub(crate) fn settle_conflicts(&self, now: Instant) -> Vec<HostId> {
         let mut inner = self.lock();
         let hosts = inner.hosts.iter_mut();
@@ -117,7 +117,7 @@ impl Fleet {
             let Some(host) = inner.hosts.get_mut(host_id) else {
                 return false;
             };
-            let Some(is_connected) = host.machines.choose(boot_id) else {
+            let Some(is_connected) = host.machines.choose(boot_id, Instant::now()) else {
                 return false;
             };
             if !is_connected && let Some((_, link)) = &host.link {

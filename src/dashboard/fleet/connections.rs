@@ -112,6 +112,8 @@ impl Fleet {
     /// Shows a host as offline that was heard last so long ago, unless a newer connection took over:
     /// then it gives `false`.
     pub(crate) fn disconnect(&self, host_id: &HostId, epoch: u64, silence: Duration) -> bool {
+        let now = Instant::now();
+        let heard = now.checked_sub(silence).unwrap_or(now);
         let silence = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
         self.change(|inner| {
             let Some(host) = inner.hosts.get_mut(host_id) else {
@@ -126,7 +128,7 @@ impl Fleet {
             }
             host.link = None;
             host.online = false;
-            host.machines.left();
+            host.machines.left(heard);
             if host.stored.last_seen.is_some() {
                 let heard = Timestamp::now().millis().saturating_sub(silence);
                 host.stored.last_seen = Some(Timestamp::from_millis(heard));

@@ -1,6 +1,8 @@
 //! The machines that come with one host's token. A machine that is rebooted or set up anew takes the place of the
 //! one before it, which never comes back. Where it does, or still answers, two are alive: a clone.
 
+use super::choice::{Choice, Verdict, Whereabouts};
+use super::machine_key::MachineKey;
 use crate::protocol::{Register, Timestamp};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -12,25 +14,6 @@ const GONE_AFTER: Duration = Duration::from_secs(300);
 const PROBATION: Duration = Duration::from_secs(5);
 /// The most machines remembered of one host.
 const MAX_MACHINES: usize = 8;
-
-/// What no two living machines have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct MachineKey {
-    /// Of the installation; hashed by the agent, as it is confidential.
-    machine_id: Option<String>,
-    /// Of the boot.
-    boot_id: String,
-}
-
-impl MachineKey {
-    /// The key of a machine; none of agents that do not say their boot id.
-    pub(crate) fn of(register: &Register) -> Option<Self> {
-        Some(Self {
-            machine_id: register.machine_id.clone(),
-            boot_id: register.facts.boot_id.clone()?,
-        })
-    }
-}
 
 /// A machine, as it is shown.
 #[derive(Clone, Debug, Serialize)]
@@ -69,7 +52,7 @@ pub(super) struct Machines {
     seen: Vec<Machine>,
     conflict: Option<Timestamp>,
     probation: Option<Instant>,
-    chosen: Option<MachineKey>,
+    choice: Option<Choice>,
 }
 
 impl Machines {
@@ -84,7 +67,8 @@ impl Machines {
         let Some(key) = MachineKey::of(register) else {
             return Arrival::Welcome;
         };
-        if self.is_kept_out(&key, now) {
+        let verdict = self.judge(&key, now);
+        if verdict == Some(Verdict::TurnedAway) {
             return Arrival::NotChosen;
         }
         let last = self.seen.last();
@@ -107,29 +91,31 @@ impl Machines {
         if self.seen.len() > MAX_MACHINES {
             self.seen.remove(0);
         }
-        if !is_other {
-            return Arrival::Welcome;
-        }
-        if replaces {
+        if is_other && replaces {
             self.probation = Some(now + PROBATION);
         }
-        if came_back && last_is_alive && self.chosen.is_none() && self.begin_conflict() {
+        let is_back = is_other && came_back && last_is_alive && self.choice.is_none();
+        let is_contested = verdict == Some(Verdict::Contested);
+        if (is_back || is_contested) && self.begin_conflict() {
             return Arrival::Conflict;
         }
         Arrival::Welcome
     }
 
-    /// Whether an admin chose another machine than this one, and it is alive.
-    fn is_kept_out(&mut self, key: &MachineKey, now: Instant) -> bool {
-        let Some(chosen) = &self.chosen else {
-            return false;
+    /// What an admin's choice says of a machine that comes, if there is one.
+    fn judge(&mut self, key: &MachineKey, now: Instant) -> Option<Verdict> {
+        let choice = self.choice.as_mut()?;
+        let of = |key: &MachineKey| self.seen.iter().find(|machine| machine.key == *key);
+        let whereabouts = match of(choice.key()) {
+            Some(chosen) if chosen.connected => Whereabouts::Connected,
+            Some(chosen) if chosen.is_alive(now) => Whereabouts::Away,
+            _ => Whereabouts::Gone,
         };
-        let mut seen = self.seen.iter();
-        let is_alive = seen.any(|machine| machine.key == *chosen && machine.is_alive(now));
-        if !is_alive {
-            self.chosen = None;
+        let verdict = choice.judge(key, of(key).is_some(), whereabouts);
+        if verdict == Verdict::Void {
+            self.choice = None;
         }
-        is_alive && self.chosen.as_ref() != Some(key)
+        Some(verdict)
     }
 
     /// `true` if there was none.
@@ -143,13 +129,21 @@ impl Machines {
     pub(super) fn heard(&mut self, now: Instant) {
         if let Some(last) = self.seen.last_mut() {
             (last.heard, last.last_seen) = (now, Timestamp::now());
+            // The end of the connection before may have been noticed after this one came.
+            last.connected = true;
+            if let Some(choice) = &mut self.choice
+                && *choice.key() == last.key
+            {
+                choice.heard();
+            }
         }
     }
 
-    /// The machine that was connected is no more.
-    pub(super) fn left(&mut self) {
+    /// The machine that was connected is no more; it was heard last at `heard`, in whatever way.
+    pub(super) fn left(&mut self, heard: Instant) {
         if let Some(last) = self.seen.last_mut() {
             last.connected = false;
+            last.heard = last.heard.max(heard);
         }
     }
 
@@ -160,7 +154,7 @@ impl Machines {
         match seen.find(|machine| machine.key == *key) {
             Some(machine) if is_other => {
                 (machine.heard, machine.last_seen) = (now, Timestamp::now());
-                self.chosen.is_none() && self.begin_conflict()
+                self.choice.is_none() && self.begin_conflict()
             }
             _ => false,
         }
@@ -176,26 +170,43 @@ impl Machines {
         self.is_in_conflict() || self.probation.is_some_and(|until| now < until)
     }
 
-    /// Ends a conflict of which all but one machine are gone; `true` if it did.
+    /// Ends a conflict of which all but one machine are gone, or in which the chosen machine is back; `true` if it did.
     pub(super) fn settle(&mut self, now: Instant) -> bool {
-        let alive = self.seen.iter().filter(|machine| machine.is_alive(now));
-        if !self.is_in_conflict() || alive.count() > 1 {
+        if !self.is_in_conflict() {
             return false;
         }
-        self.seen.retain(|machine| machine.is_alive(now));
+        if let Some(choice) = &self.choice {
+            // The others were not to be this host, however alone they are.
+            let mut seen = self.seen.iter();
+            if !seen.any(|machine| machine.connected && machine.key == *choice.key()) {
+                return false;
+            }
+        } else {
+            let alive = self.seen.iter().filter(|machine| machine.is_alive(now));
+            if alive.count() > 1 {
+                return false;
+            }
+            self.seen.retain(|machine| machine.is_alive(now));
+        }
         self.conflict = None;
         true
     }
 
-    /// Ends a conflict in favour of the machine with this boot id; the others are turned away while it is alive.
-    /// Says whether it is the one that is connected. `None` if there is no such conflict or machine.
-    pub(super) fn choose(&mut self, boot_id: &str) -> Option<bool> {
+    /// Ends a conflict in favour of the machine with this boot id; the others are turned away while it is alive, and
+    /// it has as long as any to come back. Says whether it is the one that is connected. `None` if there is no such
+    /// conflict or machine.
+    pub(super) fn choose(&mut self, boot_id: &str, now: Instant) -> Option<bool> {
         self.conflict?;
-        let mut seen = self.seen.iter();
-        let chosen = seen.find(|machine| machine.key.boot_id == boot_id)?;
-        self.chosen = Some(chosen.key.clone());
+        let mut seen = self.seen.iter_mut();
+        let chosen = seen.find(|machine| machine.key.is_boot(boot_id))?;
+        chosen.heard = now;
+        let (key, is_connected) = (chosen.key.clone(), chosen.connected);
+        let before = self.choice.take();
+        let before = before.iter().flat_map(Choice::others).cloned();
+        let seen = self.seen.iter().map(|machine| machine.key.clone());
+        self.choice = Some(Choice::new(key, before.chain(seen)));
         self.conflict = None;
-        Some(chosen.connected)
+        Some(is_connected)
     }
 
     pub(super) fn conflict(&self) -> Option<Conflict> {
@@ -300,12 +311,12 @@ mod tests {
     fn the_one_that_was_chosen_keeps_the_others_out_while_it_is_alive() {
         let (mut machines, mut clock) = (Machines::default(), Clock(Instant::now()));
         let (one, other) = (register("a", Some("1")), register("a", Some("2")));
-        assert_eq!(machines.choose("1"), None);
+        assert_eq!(machines.choose("1", clock.after(0)), None);
         machines.arrive(&one, None, false, clock.after(0));
         machines.arrive(&other, None, true, clock.after(1));
         machines.answered(&MachineKey::of(&one).unwrap(), clock.after(1));
-        assert_eq!(machines.choose("3"), None);
-        assert_eq!(machines.choose("1"), Some(false));
+        assert_eq!(machines.choose("3", clock.after(0)), None);
+        assert_eq!(machines.choose("1", clock.after(0)), Some(false));
         assert_eq!(
             machines.arrive(&one, None, false, clock.after(1)),
             Arrival::Welcome
@@ -315,14 +326,12 @@ mod tests {
             Arrival::NotChosen
         );
         assert!(!machines.is_in_conflict());
-        machines.left();
-        machines
-            .seen
-            .iter_mut()
-            .for_each(|machine| machine.connected = false);
+        machines.left(clock.after(0));
+        // When it is gone, it is not for the dashboard to say that the other one is this host.
         assert_eq!(
             machines.arrive(&other, None, true, clock.after(400)),
-            Arrival::Welcome
+            Arrival::Conflict
         );
+        assert!(machines.is_withheld(clock.after(10)));
     }
 }

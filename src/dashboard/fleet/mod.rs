@@ -1,10 +1,14 @@
 //! The present state of all hosts and of the runs at hand: one lock, held briefly, no I/O under it.
 
 mod changes;
+mod choice;
+#[cfg(test)]
+mod choice_tests;
 mod clones;
 mod commands;
 mod connections;
 mod host;
+mod machine_key;
 mod machines;
 mod metrics;
 mod runs;
@@ -17,7 +21,8 @@ pub(crate) use changes::Subject;
 pub(crate) use clones::Renamed;
 pub(crate) use commands::{Refusal, StopEffect};
 pub(crate) use host::{Errand, HostView, Link};
-pub(crate) use machines::{Arrival, MachineKey};
+pub(crate) use machine_key::MachineKey;
+pub(crate) use machines::Arrival;
 pub(crate) use metrics::MetricsRound;
 pub(crate) use runs::Followed;
 pub(crate) use tail::{Tail, Watchers};
