@@ -104,6 +104,54 @@ fn a_clone_is_told_and_gets_no_command_until_an_admin_has_chosen() {
 }
 
 #[test]
+fn the_machine_that_an_admin_chose_is_let_in_after_its_reboot_and_the_other_is_not() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let first = connect(&dashboard, Some("one"), &json!([]));
+    let second = connect(&dashboard, Some("two"), &json!([]));
+    assert_eq!(first.answered_close_code(), 4409);
+    dashboard.wait_for_host("h1", "the conflict", |host| host["conflict"].is_object());
+    let body = json!({"boot_id": "one"});
+    let chosen = dashboard.post("/api/hosts/h1/machine", &body);
+    assert_eq!(chosen.status, 204);
+    assert_eq!(second.close_code(), 4403);
+    let mut boot = connect(&dashboard, Some("one"), &json!([]));
+    for next in ["three", "four"] {
+        drop(boot);
+        dashboard.wait_for_host("h1", "its absence", |host| host["online"] == false);
+        assert_turned_away(&dashboard, "two");
+        boot = connect(&dashboard, Some(next), &json!([]));
+        assert_turned_away(&dashboard, "two");
+    }
+    assert_eq!(dashboard.host("h1")["conflict"], Value::Null);
+    assert_eq!(ask(&dashboard), 202);
+    boot.wait_for("the command", |message| message["type"] == "command");
+}
+
+/// The machine with this boot id is turned away.
+#[track_caller]
+fn assert_turned_away(dashboard: &Dashboard, boot: &str) {
+    let mut agent = Socket::unregistered_agent(dashboard, "h1");
+    agent.send(&json!({"type": "register", "protocol": 1, "host_id": "h1", "machine_id": "m", "boot_id": boot}));
+    assert_eq!(agent.close_code(), 4403);
+}
+
+#[test]
+fn an_agent_that_is_not_the_chosen_machine_says_so_and_not_that_its_token_is_another_hosts() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let chosen = connect(&dashboard, Some("one"), &json!([]));
+    let mut agent = Agent::start(&dashboard, "h1", "true");
+    assert_eq!(chosen.answered_close_code(), 4409);
+    dashboard.wait_for_host("h1", "the conflict", |host| host["conflict"].is_object());
+    let body = json!({"boot_id": "one"});
+    assert_eq!(dashboard.post("/api/hosts/h1/machine", &body).status, 204);
+    let _chosen = connect(&dashboard, Some("one"), &json!([]));
+    agent
+        .process
+        .wait_to_say("another machine was chosen for this host", 0);
+    assert_eq!(agent.process.times_said("is not that of host"), 0);
+}
+
+#[test]
 fn a_command_that_waits_goes_to_neither_of_two_machines() {
     let dashboard = Dashboard::start(&["h1"]);
     let first = connect(&dashboard, Some("one"), &json!([]));

@@ -4,10 +4,13 @@
 mod common;
 
 use common::{Agent, Dashboard};
+use nix::sched::{CloneFlags, unshare};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
+use std::thread;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -61,15 +64,24 @@ struct Proxied {
 
 impl Proxied {
     fn start(params: &CertificateParams) -> Self {
+        Self::start_at(params, std::net::TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// The proxy has this listener.
+    fn start_at(params: &CertificateParams, listener: std::net::TcpListener) -> Self {
         let dashboard = Dashboard::start(&["h1"]);
         let folder = tempfile::tempdir().unwrap();
         let ours = Authority::new(folder.path(), "ours.pem");
         let other = Authority::new(folder.path(), "other.pem");
         let acceptor = TlsAcceptor::from(Arc::new(ours.server(params)));
         let runtime = Runtime::new().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap().port();
-        runtime.spawn(forward(listener, acceptor, dashboard.port));
+        listener.set_nonblocking(true).unwrap();
+        let to = dashboard.port;
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            forward(listener, acceptor, to).await;
+        });
         Self {
             dashboard,
             ours,
@@ -363,4 +375,62 @@ fn the_proxy_of_the_environment_is_used_unless_no_proxy_names_the_dashboard() {
     // That name is nowhere.
     says_twice(&mut agent, "fleet.example.org");
     assert_eq!(agent.process.times_said("connected to "), 0);
+}
+
+/// Listens on one port of each of these addresses.
+fn listen_on(addresses: [&str; 3]) -> [std::net::TcpListener; 3] {
+    for _ in 0..100 {
+        let first = std::net::TcpListener::bind((addresses[0], 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        let others = addresses[1..].iter();
+        // Somebody else may have that port of another address.
+        let others: Result<Vec<_>, _> = others
+            .map(|address| std::net::TcpListener::bind((*address, port)))
+            .collect();
+        if let Ok(others) = others
+            && let Ok([second, third]) = <[_; 2]>::try_from(others)
+        {
+            return [first, second, third];
+        }
+    }
+    panic!("no port is free on all of {addresses:?}");
+}
+
+/// Does this where `/etc/hosts` is another file; `None` where this user may not mount.
+fn with_hosts<T: Send>(hosts: &Path, work: impl FnOnce() -> T + Send) -> Option<T> {
+    let mount = |arguments: &[&str]| {
+        let done = Command::new("mount").args(arguments).output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    let hosts = hosts.to_str().unwrap();
+    thread::scope(|scope| {
+        // The mounts are seen by this thread, and by what it starts.
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).ok()?;
+            let is_so = mount(&["--make-rprivate", "/"]) && mount(&["--bind", hosts, "/etc/hosts"]);
+            is_so.then(work)
+        });
+        thread.join().unwrap()
+    })
+}
+
+#[test]
+fn addresses_that_take_a_connection_and_speak_no_tls_keep_nobody_from_the_good_one() {
+    let [first, second, good] = listen_on(["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+    for bad in [first, second] {
+        // Each connection is hung up.
+        thread::spawn(move || bad.incoming().for_each(drop));
+    }
+    let proxied = Proxied::start_at(&named("fleet.test"), good);
+    let hosts = proxied.folder.path().join("hosts");
+    let lines = "127.0.0.1 localhost fleet.test\n127.0.0.2 fleet.test\n127.0.0.3 fleet.test\n";
+    std::fs::write(&hosts, lines).unwrap();
+    let config = json!({
+        "dashboard": format!("wss://fleet.test:{}", proxied.port),
+        "ca_file": proxied.ours.pem,
+    });
+    let Some(mut agent) = with_hosts(&hosts, || proxied.agent(config)) else {
+        return common::skip("names of one's own take the right to mount");
+    };
+    agent.wait_for_reconnection(0);
 }

@@ -1,5 +1,6 @@
 //! Opens the connection to the dashboard.
 
+use super::addresses::FailedAddresses;
 use super::config::Config;
 use super::endpoint::Endpoint;
 use super::http_proxy::{HttpProxy, ProxyError};
@@ -10,6 +11,7 @@ use super::token::{self, Form};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,12 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to the dashboard.
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// An open connection, and the address to which it leads: the dashboard's, or that of the proxy before it.
+pub(super) struct Dialed {
+    pub(super) socket: Socket,
+    pub(super) address: SocketAddr,
+}
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -120,8 +128,12 @@ impl From<tungstenite::Error> for ConnectError {
     }
 }
 
-/// Connects and authenticates. The token is read anew each time. Each step has its own limit.
-pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
+/// Connects and authenticates. The token is read anew each time. Each step has its own limit. An address that takes the
+/// connection and then does not lead to the dashboard is noted in `failed`, and the next dial tries the others first.
+pub(super) async fn dial(
+    config: &Config,
+    failed: &mut FailedAddresses,
+) -> Result<Dialed, ConnectError> {
     let key = Key::of(config);
     let request = request(config, &key)?;
     let endpoint = &config.dashboard;
@@ -129,15 +141,43 @@ pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
         true => Some(tls::client_config(config.trust())?),
         false => None,
     };
-    let stream = stream_to(endpoint).await?;
-    let server = stream.peer_addr().map_or_else(
-        |_| format!("{} port {}", endpoint.host(), endpoint.port()),
-        |address| address.to_string(),
-    );
-    let stream = match tls {
-        Some(tls) => MaybeTlsStream::Rustls(secure(config, tls, stream, &server).await?),
-        None => MaybeTlsStream::Plain(stream),
+    let proxy = proxy_of(endpoint)?;
+    let (host, port) = match &proxy {
+        Some(proxy) => (proxy.host.as_str(), proxy.port),
+        None => (endpoint.host(), endpoint.port()),
     };
+    let (stream, address) = reach(host, port, failed).await?;
+    let server = address.to_string();
+    let opened = async {
+        let stream = match &proxy {
+            Some(proxy) => tunnelled(proxy, stream, endpoint).await?,
+            None => stream,
+        };
+        let stream = match tls {
+            Some(tls) => MaybeTlsStream::Rustls(secure(config, tls, stream, &server).await?),
+            None => MaybeTlsStream::Plain(stream),
+        };
+        upgraded(config, &key, request, stream, server).await
+    };
+    match opened.await {
+        Ok(socket) => Ok(Dialed { socket, address }),
+        Err(error) => {
+            if !error.is_unwanted() {
+                failed.add(address);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Asks for a WebSocket.
+async fn upgraded(
+    config: &Config,
+    key: &Key<'_>,
+    request: Request<()>,
+    stream: MaybeTlsStream<TcpStream>,
+    server: String,
+) -> Result<Socket, ConnectError> {
     let limits = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .max_message_size(Some(MAX_FRAME_BYTES))
@@ -146,33 +186,43 @@ pub(super) async fn dial(config: &Config) -> Result<Socket, ConnectError> {
     match timeout(UPGRADE_TIMEOUT, upgrade).await {
         Err(_) => Err(ConnectError::NoAnswer { server }),
         Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(tungstenite::Error::Http(response))) => Err(refusal(config, &key, &response)),
+        Ok(Err(tungstenite::Error::Http(response))) => Err(refusal(config, key, &response)),
         Ok(Err(error)) => Err(error.into()),
     }
 }
 
-/// Reaches the dashboard, through the proxy of the environment where it names one. What is not encrypted stays on this
-/// machine or in its network: no proxy is to see the token.
-async fn stream_to(endpoint: &Endpoint) -> Result<TcpStream, ConnectError> {
-    let (host, port) = (endpoint.host(), endpoint.port());
-    let proxy = match endpoint.is_tls() {
-        true => HttpProxy::of_environment(host, port)?,
-        false => None,
-    };
-    let Some(proxy) = proxy else {
-        return reach(host, port).await;
-    };
-    let mut stream = reach(&proxy.host, proxy.port).await?;
-    match timeout(PROXY_TIMEOUT, proxy.tunnel(&mut stream, host, port)).await {
+/// The proxy of the environment where it names one. What is not encrypted stays on this machine or in its network: no
+/// proxy is to see the token.
+fn proxy_of(endpoint: &Endpoint) -> Result<Option<HttpProxy>, ConnectError> {
+    match endpoint.is_tls() {
+        true => Ok(HttpProxy::of_environment(endpoint.host(), endpoint.port())?),
+        false => Ok(None),
+    }
+}
+
+/// Has the proxy at the other end of `stream` connect it to the dashboard.
+async fn tunnelled(
+    proxy: &HttpProxy,
+    mut stream: TcpStream,
+    endpoint: &Endpoint,
+) -> Result<TcpStream, ConnectError> {
+    let tunnel = proxy.tunnel(&mut stream, endpoint.host(), endpoint.port());
+    match timeout(PROXY_TIMEOUT, tunnel).await {
         Ok(tunnelled) => tunnelled?,
         Err(_) => {
             return Err(ConnectError::NoTunnel {
-                proxy: proxy.host,
+                proxy: proxy.host.clone(),
                 variable: proxy.variable,
             });
         }
     }
     Ok(stream)
+}
+
+/// The file that holds what the dashboard is to know this host by, and whether that is a secret to enrol with.
+pub(super) fn credential(config: &Config) -> (PathBuf, bool) {
+    let key = Key::of(config);
+    (key.path().to_owned(), key.is_secret())
 }
 
 /// Makes sure that it is the dashboard, and that nobody else listens.

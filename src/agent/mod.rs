@@ -6,6 +6,7 @@
 //! watches the one that goes on; `follower` and `feed` read the spools; `facts` and `metrics` say how the
 //! host is; `removal` notices that the agent is to leave it.
 
+mod addresses;
 mod backoff;
 mod behind;
 mod boot;

@@ -1,5 +1,6 @@
 //! Finds out which of the dashboard's addresses answers, as RFC 8305 ("Happy Eyeballs") says.
 
+use super::addresses::{Candidate, FailedAddresses};
 use super::connect::ConnectError;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -7,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
@@ -20,8 +22,9 @@ const ADDRESS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts, while none has succeeded: the "Connection Attempt Delay" of RFC 8305, section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How many addresses of a host are tried.
-const MAX_ADDRESSES: usize = 16;
+/// How long the others are given before an address is tried again on which a connection came to nothing: it may well
+/// be the fastest to take one.
+const FAILED_DELAY: Duration = Duration::from_secs(2);
 
 /// The addresses that did not answer, and why, in the order in which they failed.
 #[derive(Debug, Default)]
@@ -47,24 +50,28 @@ impl fmt::Display for Tried {
     }
 }
 
-/// Connects to the first of the host's addresses that answers.
-pub(super) async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+/// Connects to the first of the host's addresses that answers, and gives that address. Those that failed come last.
+pub(super) async fn reach(
+    host: &str,
+    port: u16,
+    failed: &FailedAddresses,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let lookup = |source| ConnectError::Lookup {
         host: host.to_owned(),
         source,
     };
     let found = timeout(LOOKUP_TIMEOUT, lookup_host((host, port))).await;
     let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    let addresses = in_order(found.map_err(lookup)?.collect());
-    if addresses.is_empty() {
+    let candidates = failed.order(found.map_err(lookup)?.collect());
+    if candidates.is_empty() {
         return Err(lookup(io::ErrorKind::AddrNotAvailable.into()));
     }
     let connect = |address| async move {
         let connected = timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await;
         connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     };
-    let stream = race(addresses, connect).await;
-    let stream = stream.map_err(|tried| ConnectError::Unreachable {
+    let reached = race(candidates, connect).await;
+    let (stream, address) = reached.map_err(|tried| ConnectError::Unreachable {
         host: host.to_owned(),
         port,
         tried,
@@ -73,59 +80,49 @@ pub(super) async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectErr
     if let Err(error) = stream.set_nodelay(true) {
         tracing::warn!("cannot set TCP_NODELAY: {error}");
     }
-    Ok(stream)
-}
-
-/// The families in turn, beginning with that of the first address, which is the resolver's choice.
-fn in_order(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let Some(first) = addresses.first().map(SocketAddr::is_ipv6) else {
-        return addresses;
-    };
-    let mut seen = Vec::new();
-    addresses.retain(|address| {
-        let is_new = !seen.contains(address);
-        seen.push(*address);
-        is_new
-    });
-    let (preferred, other): (Vec<_>, Vec<_>) = addresses
-        .into_iter()
-        .partition(|address| address.is_ipv6() == first);
-    let (mut preferred, mut other) = (preferred.into_iter(), other.into_iter());
-    let mut ordered = Vec::new();
-    loop {
-        let pair = [preferred.next(), other.next()];
-        if pair.iter().all(Option::is_none) {
-            break;
-        }
-        ordered.extend(pair.into_iter().flatten());
-    }
-    ordered.truncate(MAX_ADDRESSES);
-    ordered
+    Ok((stream, address))
 }
 
 /// Tries one address after the other, the next when one has failed or has not answered for a while, and all at once
-/// from then on. The first that answers wins.
+/// from then on. The first that answers wins. One on which a connection came to nothing before waits for longer, and
+/// also when another one has failed.
 async fn race<T, F: Future<Output = io::Result<T>>>(
-    addresses: Vec<SocketAddr>,
+    candidates: Vec<Candidate>,
     connect: impl Fn(SocketAddr) -> F,
-) -> Result<T, Tried> {
-    let mut waiting = addresses.into_iter();
+) -> Result<(T, SocketAddr), Tried> {
+    let mut waiting = candidates.into_iter().peekable();
     let mut running = FuturesUnordered::new();
     let mut tried = Tried::default();
     loop {
-        if let Some(address) = waiting.next() {
+        if let Some(Candidate { address, .. }) = waiting.next() {
             let attempt = connect(address);
             running.push(async move { (address, attempt.await) });
         } else if running.is_empty() {
             return Err(tried);
         }
-        let is_more = waiting.len() > 0;
-        tokio::select! {
-            Some((address, connected)) = running.next() => match connected {
-                Ok(stream) => return Ok(stream),
-                Err(error) => tried.0.push((address, error)),
-            },
-            () = sleep(ATTEMPT_DELAY), if is_more => {}
+        let next = waiting.peek();
+        let is_more = next.is_some();
+        let must_wait = next.is_some_and(|next| next.has_failed);
+        let delay = if must_wait {
+            FAILED_DELAY
+        } else {
+            ATTEMPT_DELAY
+        };
+        let mut due = pin!(sleep(delay));
+        loop {
+            tokio::select! {
+                biased;
+                Some((address, connected)) = running.next() => match connected {
+                    Ok(stream) => return Ok((stream, address)),
+                    Err(error) => {
+                        tried.0.push((address, error));
+                        if running.is_empty() || (is_more && !must_wait) {
+                            break;
+                        }
+                    }
+                },
+                () = &mut due, if is_more => break,
+            }
         }
     }
 }
@@ -141,28 +138,13 @@ mod tests {
         texts.iter().map(parse).collect()
     }
 
-    #[test]
-    fn the_families_take_turns_and_the_resolvers_first_is_first() {
-        let found = addresses(&[
-            "[2001:db8::1]",
-            "[2001:db8::2]",
-            "[2001:db8::3]",
-            "192.0.2.1",
-            "192.0.2.2",
-        ]);
-        let wanted = addresses(&[
-            "[2001:db8::1]",
-            "192.0.2.1",
-            "[2001:db8::2]",
-            "192.0.2.2",
-            "[2001:db8::3]",
-        ]);
-        assert_eq!(in_order(found), wanted);
-        let found = addresses(&["192.0.2.1", "192.0.2.1", "[2001:db8::1]"]);
-        assert_eq!(in_order(found), addresses(&["192.0.2.1", "[2001:db8::1]"]));
-        assert!(in_order(Vec::new()).is_empty());
-        let many = (0..200).map(|last| SocketAddr::from(([192, 0, 2, last], 443)));
-        assert_eq!(in_order(many.collect()).len(), MAX_ADDRESSES);
+    /// Candidates of which these have failed.
+    fn candidates(addresses: &[SocketAddr], failed: &[SocketAddr]) -> Vec<Candidate> {
+        let candidate = |address: &SocketAddr| Candidate {
+            address: *address,
+            has_failed: failed.contains(address),
+        };
+        addresses.iter().map(candidate).collect()
     }
 
     #[tokio::test]
@@ -176,7 +158,8 @@ mod tests {
             Ok(address)
         };
         let begin = Instant::now();
-        assert_eq!(race(all, connect).await.unwrap(), good);
+        let all = candidates(&all, &[]);
+        assert_eq!(race(all, connect).await.unwrap(), (good, good));
         assert!(begin.elapsed() >= 3 * ATTEMPT_DELAY, "one at a time");
         assert!(begin.elapsed() < ADDRESS_TIMEOUT);
     }
@@ -189,7 +172,7 @@ mod tests {
             async move { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionRefused)) }
         };
         let all = addresses(&["[2001:db8::1]", "192.0.2.1", "192.0.2.2"]);
-        let tried = race(all.clone(), connect).await.unwrap_err();
+        let tried = race(candidates(&all, &[]), connect).await.unwrap_err();
         assert_eq!(*order.lock().unwrap(), all);
         let said = tried.to_string();
         for address in &all {
@@ -211,6 +194,40 @@ mod tests {
             sleep(2 * ATTEMPT_DELAY).await;
             Ok(address)
         };
-        assert_eq!(race(all, connect).await.unwrap(), first);
+        let all = candidates(&all, &[]);
+        assert_eq!(race(all, connect).await.unwrap(), (first, first));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_failed_does_not_win_because_it_is_the_fastest_to_take_a_connection() {
+        let all = addresses(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+        let (refuses, slow, failed) = (all[0], all[1], all[2]);
+        let connect = |address| async move {
+            if address == slow {
+                sleep(3 * ATTEMPT_DELAY).await;
+            }
+            if address == refuses {
+                return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+            }
+            Ok(address)
+        };
+        let all = candidates(&all, &[failed]);
+        assert_eq!(race(all, connect).await.unwrap(), (slow, slow));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_failed_is_tried_when_the_others_do_not_answer() {
+        let all = addresses(&["192.0.2.1", "192.0.2.2"]);
+        let (silent, failed) = (all[0], all[1]);
+        let connect = |address| async move {
+            if address == silent {
+                std::future::pending::<()>().await;
+            }
+            Ok(address)
+        };
+        let waiting = candidates(&all, &[failed]);
+        assert_eq!(race(waiting, connect).await.unwrap(), (failed, failed));
+        let alone = candidates(&[failed], &[failed]);
+        assert_eq!(race(alone, connect).await.unwrap(), (failed, failed));
     }
 }

@@ -1,7 +1,7 @@
 //! One connection to the dashboard, from `register` to its end.
 
 use super::Agent;
-use super::connect::Socket;
+use super::connect::{self, Socket};
 use super::enrolment;
 use super::follower::{Follower, Next};
 use super::frames;
@@ -34,6 +34,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// A dashboard that only says that it is there and never registers this host is left after this.
 const REGISTRATION_LIMIT: Duration = Duration::from_secs(600);
 
+/// A connection that lasted so long was of use: one on which nothing large gets through ends before, for its silence.
+const OF_USE_AFTER: Duration = Duration::from_secs(120);
+
 /// Answers that wait for the socket; while there are more, nothing is read.
 const ANSWERS: usize = 64;
 
@@ -47,11 +50,20 @@ pub(super) enum End {
     #[error("the dashboard closed the connection{}", said(.0.as_ref()))]
     Closed(Option<CloseFrame>),
     #[error(
-        "the token in {} is not that of host \"{host_id}\": {reason}; correct host_id, or put the token of this host there (the tokens of two hosts may have been swapped)",
+        "the dashboard turns host \"{host_id}\" away, which came with the token in {}: {reason}; where that is the token of another host, correct host_id, or put the token of this host there (the tokens of two hosts may have been swapped)",
         token_file.display()
     )]
-    TokenOfOther {
+    TurnedAway {
         token_file: PathBuf,
+        host_id: HostId,
+        reason: String,
+    },
+    #[error(
+        "the dashboard does not enrol host \"{host_id}\", which came with the secret in {}: {reason}",
+        secret_file.display()
+    )]
+    NotEnrolled {
+        secret_file: PathBuf,
         host_id: HostId,
         reason: String,
     },
@@ -84,9 +96,17 @@ impl End {
             Self::Closed(Some(frame)) => {
                 matches!(u16::from(frame.code), close::FORBIDDEN | close::REPLACED)
             }
-            Self::OtherHost(_) | Self::TokenOfOther { .. } => true,
+            Self::OtherHost(_) | Self::TurnedAway { .. } | Self::NotEnrolled { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the dashboard did not say why, if it was a dashboard at all.
+    fn is_unexplained(&self) -> bool {
+        matches!(
+            self,
+            Self::Closed(None) | Self::Silent | Self::Stuck | Self::Broken(_) | Self::Malformed(_)
+        )
     }
 }
 
@@ -94,6 +114,13 @@ impl End {
 pub(super) struct Outcome {
     pub(super) registered: bool,
     pub(super) end: End,
+}
+
+impl Outcome {
+    /// Whether this connection, which lasted so long, was of no use, as where large packets get lost on the way.
+    pub(super) fn came_to_nothing(&self, lasted: Duration) -> bool {
+        self.end.is_unexplained() && (!self.registered || lasted < OF_USE_AFTER)
+    }
 }
 
 struct Session<'a> {
@@ -261,17 +288,27 @@ impl Session<'_> {
         }
     }
 
-    /// Why the dashboard closed the connection in place of an answer to `register`.
+    /// Why the dashboard closed the connection in place of an answer to `register`. The code says that it does not want
+    /// this host, and only its text why.
     fn explain(&self, end: End) -> End {
-        match end {
-            End::Closed(Some(frame)) if u16::from(frame.code) == close::FORBIDDEN => {
-                End::TokenOfOther {
-                    token_file: self.agent.config.token_file.clone(),
-                    host_id: self.agent.host_id.clone(),
-                    reason: frame.reason.to_string(),
-                }
-            }
-            other => other,
+        let End::Closed(Some(frame)) = end else {
+            return end;
+        };
+        if u16::from(frame.code) != close::FORBIDDEN {
+            return End::Closed(Some(frame));
+        }
+        let (host_id, reason) = (self.agent.host_id.clone(), frame.reason.to_string());
+        match connect::credential(&self.agent.config) {
+            (secret_file, true) => End::NotEnrolled {
+                secret_file,
+                host_id,
+                reason,
+            },
+            (token_file, false) => End::TurnedAway {
+                token_file,
+                host_id,
+                reason,
+            },
         }
     }
 
@@ -471,6 +508,21 @@ mod tests {
         assert_eq!(patience.deadline(false), after(55));
         patience.heard(after(590), true);
         assert_eq!(patience.deadline(false), began + REGISTRATION_LIMIT);
+    }
+
+    #[test]
+    fn a_connection_is_of_no_use_that_ends_unexplained_before_it_is_registered_or_soon_after() {
+        let came_to_nothing = |end, registered, seconds| {
+            let outcome = Outcome { registered, end };
+            outcome.came_to_nothing(Duration::from_secs(seconds))
+        };
+        assert!(came_to_nothing(End::Silent, false, 600));
+        assert!(came_to_nothing(End::Closed(None), true, 40));
+        assert!(!came_to_nothing(End::Closed(None), true, 3600));
+        assert!(!came_to_nothing(End::Enrolled, false, 0));
+        let (code, reason) = (close::GOING_AWAY.into(), "".into());
+        let closed = End::Closed(Some(CloseFrame { code, reason }));
+        assert!(!came_to_nothing(closed, false, 0));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Connects, and connects again, as long as there is an agent.
 
+use super::addresses::FailedAddresses;
 use super::backoff::{self, Backoff};
+use super::connect::Dialed;
 use super::runs::Runs;
 use super::session::End;
 use super::{Agent, connect, session};
@@ -8,13 +10,14 @@ use crate::lifecycle::{self, Shutdown};
 use crate::logging;
 use std::future::Future;
 use std::pin::pin;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Keeps the agent connected until `shutdown`, or until it may leave. The socket before is dropped before the next is opened.
 pub(super) async fn run(agent: &mut Agent, shutdown: &Shutdown) {
     let mut backoff = Backoff::default();
+    let mut failed = FailedAddresses::default();
     while !agent.may_leave() {
-        let attempt = connect::dial(&agent.config);
+        let attempt = connect::dial(&agent.config, &mut failed);
         let Some(dialed) = meanwhile(&mut agent.runs, shutdown, attempt).await else {
             return;
         };
@@ -24,8 +27,14 @@ pub(super) async fn run(agent: &mut Agent, shutdown: &Shutdown) {
                 tracing::warn!("cannot connect to {url}: {error}");
                 (error.is_unwanted(), error.to_string())
             }
-            Ok(socket) => {
+            Ok(Dialed { socket, address }) => {
+                let began = Instant::now();
                 let outcome = session::run(agent, socket, shutdown).await;
+                if outcome.came_to_nothing(began.elapsed()) {
+                    failed.add(address);
+                } else {
+                    failed.remove(address);
+                }
                 if matches!(outcome.end, End::Shutdown | End::Removed) {
                     return;
                 }
