@@ -348,6 +348,66 @@ fn a_build_leaves_its_link_in_the_folder_of_its_run() {
     assert!(state.join("runs").join(&run).join("result").is_symlink());
 }
 
+/// A git that notes in `asked` what it is asked for, and whose fetch breaks off where `broken` is: for as long as it
+/// is there, or once where it says so.
+const UNLUCKY_GIT: &str = r#"#!/bin/sh
+PATH='{path}'
+export PATH
+echo "$1" >> '{folder}/asked'
+if [ "$1" = fetch ] && [ -e '{folder}/broken' ]; then
+    if [ "$(cat '{folder}/broken')" = once ]; then rm '{folder}/broken'; fi
+    echo 'error: RPC failed; curl 56 Recv failure: Connection reset by peer' >&2
+    echo 'fatal: early EOF' >&2
+    exit 128
+fi
+exec git "$@"
+"#;
+
+#[test]
+fn a_transfer_that_breaks_off_is_no_damage_and_costs_no_whole_clone() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let dashboard = Dashboard::start(&["h1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let at = folder.path().display().to_string();
+    let program = UNLUCKY_GIT
+        .replace("{path}", &path)
+        .replace("{folder}", &at);
+    fs::write(folder.path().join("git"), program).unwrap();
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path().join("git"), executable).unwrap();
+    let config = json!({"repo": {"url": repository.served()}});
+    let path = vec![("PATH", format!("{at}:{path}"))];
+    let mut agent = Agent::launch_in(path, dashboard.port, "h1", &config);
+    agent.wait_for_reconnection(0);
+    assert_eq!(pull(&dashboard)["status"], "ok");
+    let asked = || fs::read_to_string(folder.path().join("asked")).unwrap();
+    let clones = || asked().lines().filter(|verb| *verb == "clone").count();
+    assert_eq!(clones(), 1, "{}", asked());
+
+    let newest = repository.commit("second");
+    fs::write(folder.path().join("broken"), "always").unwrap();
+    let run = pull(&dashboard);
+    assert_eq!(run["status"], "error", "{run}");
+    assert_eq!(clones(), 1, "{}", asked());
+    let said = lines(&dashboard, &run).join("\n");
+    assert!(said.contains("RPC failed"), "{said}");
+    assert!(
+        !said.contains("mended") && !said.contains("damaged"),
+        "{said}"
+    );
+
+    fs::write(folder.path().join("broken"), "once").unwrap();
+    let run = pull(&dashboard);
+    assert_eq!(run["status"], "ok", "{run}");
+    assert_eq!(run["revision"], newest);
+    assert_eq!(clones(), 1, "{}", asked());
+    let said = lines(&dashboard, &run).join("\n");
+    assert!(!said.contains("mended"), "{said}");
+}
+
 /// The command lines of every process.
 fn command_lines() -> Vec<String> {
     let processes = fs::read_dir("/proc").unwrap().flatten();

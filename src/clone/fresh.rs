@@ -1,50 +1,91 @@
 //! A fresh clone, made beside the old one, which it replaces once it is whole and on disk.
 
 use super::git::{Git, GitError, note};
+use super::mounts::Mounts;
 use super::place::{Replaced, mark, put_aside_prefix};
 use super::pull::{PullError, bring_to_branch, explain};
 use super::{check, room};
 use crate::spool::Pull;
 use nix::unistd::syncfs;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, DirEntry, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where the fresh clone is made if the place of the old one is a file system of its own.
-pub(super) const INSIDE: &str = ".switchyard-new";
+const INSIDE: &str = ".switchyard-new";
+
+/// The name in [`INSIDE`] of the repository whose place the new one takes.
+const OLD_GIT: &str = ".switchyard-old";
+
+/// The file in the new `.git` that is there while the clone is moved out of [`INSIDE`].
+const MOVING: &str = "switchyard-moving";
+
+/// What `mkfs` makes in every ext4, and `fsck` uses.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// How many things that were in the way are kept.
 const MAX_PUT_ASIDE: u32 = 3;
 
-/// Makes a clone and puts it in the place of what is there. Whatever fails, that stays as it is.
+/// Makes a clone and puts it in the place of what is there. Whatever fails, that stays as it is, or is finished by the
+/// next pull.
 pub(super) fn make(git: &Git, pull: &Pull, url: &str, replaced: Replaced) -> Result<(), PullError> {
     let dir = fs::canonicalize(&pull.dir).unwrap_or_else(|_| pull.dir.clone());
     let parent = dir.parent().unwrap_or(Path::new("/")).to_owned();
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(0o755).create(&parent);
     made.map_err(PullError::at(&parent))?;
-    let is_mount = is_mount_point(&dir, &parent);
-    let new = if is_mount {
-        dir.join(INSIDE)
+    let is_mount = may_be_replaced(&dir, replaced)?;
+    let (new, disk) = if is_mount {
+        (dir.join(INSIDE), &dir)
     } else {
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        parent.join(format!(".{name}.switchyard-new"))
+        (parent.join(format!(".{name}.switchyard-new")), &parent)
     };
     remove(&new).map_err(PullError::at(&new))?;
-    let made = build(git, pull, url, &new).and_then(|()| {
-        if is_mount {
-            refill(&dir, &new).map_err(PullError::at(&dir))
-        } else {
-            replace(&dir, &new, replaced)
-        }
-    });
+    let mut made = build(git, pull, url, &new);
+    if made.is_ok() && !is_mount {
+        made = replace(&dir, &new, replaced);
+    }
     made.map_err(|error| {
-        let error = room::blame(&parent, error);
+        let error = room::blame(disk, error);
         // Half a clone would only take room.
         let _ = remove(&new);
         error
-    })
+    })?;
+    if is_mount {
+        // What fails here is finished by the next pull, which needs the new clone for it.
+        refill(&dir, &new).map_err(PullError::at(&dir))?;
+    }
+    Ok(())
+}
+
+/// Looks whether a clone may take the place of what is at `dir`, and whether that is a mount point, in which all is
+/// replaced.
+fn may_be_replaced(dir: &Path, replaced: Replaced) -> Result<bool, PullError> {
+    let mounts = Mounts::read();
+    if let Some(mount) = mounts.below(dir).next() {
+        let (dir, mount) = (dir.to_owned(), mount.to_owned());
+        return Err(PullError::MountedWithin { dir, mount });
+    }
+    let is_mount = mounts.is_at(dir);
+    if is_mount && replaced == Replaced::PutAside {
+        let mut entries = fs::read_dir(dir).map_err(PullError::at(dir))?.flatten();
+        if !entries.all(|entry| is_nothing(&entry)) {
+            return Err(PullError::Mounted(dir.to_owned()));
+        }
+    }
+    Ok(is_mount)
+}
+
+/// Whether nobody would miss this entry of the clone's folder.
+pub(super) fn is_nothing(entry: &DirEntry) -> bool {
+    let name = entry.file_name();
+    let is_empty = || match fs::read_dir(entry.path()) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    };
+    name == INSIDE || (name == LOST_AND_FOUND && is_empty())
 }
 
 /// Clones into `new`, and has it on disk.
@@ -67,7 +108,7 @@ fn build(git: &Git, pull: &Pull, url: &str, new: &Path) -> Result<(), PullError>
     // It names a branch that may go.
     remove(&new.join(".git/refs/remotes/origin/HEAD")).map_err(PullError::at(new))?;
     let git = git.elsewhere(Some(new));
-    bring_to_branch(&git, &pull.branch)
+    bring_to_branch(&git, &pull.branch, new)
         .and_then(|()| check::head(&git))
         .map_err(|error| explain(&git, &pull.branch, error))?;
     mark(new).map_err(PullError::at(new))?;
@@ -117,28 +158,57 @@ fn old_name(dir: &Path, replaced: Replaced) -> Result<PathBuf, PullError> {
         .ok_or_else(|| PullError::TooMuchAside(name(1)))
 }
 
-/// Replaces everything in `dir`, which cannot be renamed itself, by what is in `new`, a folder of it. The repository
-/// comes last: while it is missing, the next pull does all of this again.
+/// Replaces everything in `dir`, which cannot be renamed itself, by what is in `new`, a folder of it. The old repository
+/// goes last and at once: until then this is a clone whose files are missing, and from then on the next pull goes on
+/// with [`finish_refill`].
 fn refill(dir: &Path, new: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)?.flatten() {
-        if entry.file_name() != INSIDE {
+    let new_git = new.join(".git");
+    File::create(new_git.join(MOVING))?.sync_all()?;
+    File::open(&new_git)?.sync_all()?;
+    for entry in entries(dir)? {
+        let name = entry.file_name();
+        if name != INSIDE && name != ".git" && name != LOST_AND_FOUND {
             remove(&entry.path())?;
         }
     }
-    let git_dir = new.join(".git");
-    for entry in fs::read_dir(new)?.flatten() {
-        if entry.path() != git_dir {
-            fs::rename(entry.path(), dir.join(entry.file_name()))?;
+    let old_git = dir.join(".git");
+    if fs::symlink_metadata(&old_git).is_ok() {
+        fs::rename(old_git, new.join(OLD_GIT))?;
+    }
+    move_out(dir, new)
+}
+
+/// Finishes a refill that was interrupted; `false` if there is none.
+pub(super) fn finish_refill(dir: &Path) -> io::Result<bool> {
+    let new = dir.join(INSIDE);
+    let is_there = |path: PathBuf| fs::symlink_metadata(path).is_ok();
+    if is_there(dir.join(".git")) || !is_there(new.join(".git").join(MOVING)) {
+        return Ok(false);
+    }
+    move_out(dir, &new)?;
+    Ok(true)
+}
+
+/// Moves what is in `new` into `dir`, the repository last.
+fn move_out(dir: &Path, new: &Path) -> io::Result<()> {
+    for entry in entries(new)? {
+        let name = entry.file_name();
+        if name != ".git" && name != OLD_GIT {
+            let target = dir.join(name);
+            remove(&target)?;
+            fs::rename(entry.path(), target)?;
         }
     }
-    fs::rename(git_dir, dir.join(".git"))?;
-    fs::remove_dir(new)?;
+    let git_dir = dir.join(".git");
+    fs::rename(new.join(".git"), &git_dir)?;
+    remove(&git_dir.join(MOVING))?;
+    remove(new)?;
     File::open(dir)?.sync_all()
 }
 
-fn is_mount_point(dir: &Path, parent: &Path) -> bool {
-    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
-    device(dir).is_some_and(|own| device(parent) != Some(own))
+/// What is in a folder, read to the end before anything in there changes.
+fn entries(folder: &Path) -> io::Result<Vec<DirEntry>> {
+    fs::read_dir(folder)?.collect()
 }
 
 /// Removes what is at `path`, whatever it is and whoever may not write to it. A link is removed itself.

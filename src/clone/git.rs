@@ -2,6 +2,7 @@
 //! errors at hand.
 
 use super::address::Address;
+use super::transfer;
 use crate::spool::Pull;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -142,6 +143,11 @@ impl Failed {
 
     pub(super) fn is_of(&self, verb: &str) -> bool {
         self.verb == verb
+    }
+
+    /// Whether it is a fetch that broke off, of which the clone is as it was before.
+    pub(super) fn is_broken_transfer(&self) -> bool {
+        self.is_of("fetch") && transfer::broke_off(self.code, &self.errors)
     }
 
     /// The first error on a line, for a sentence.

@@ -11,12 +11,14 @@ mod filters;
 mod fresh;
 mod git;
 mod locks;
+mod mounts;
 mod place;
 mod pull;
 mod refs;
 mod repair;
 mod revision;
 mod room;
+mod transfer;
 
 pub use address::{Address, InvalidAddress};
 pub use git::{ENVIRONMENT, environment};

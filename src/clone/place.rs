@@ -79,7 +79,7 @@ impl Place {
             Err(source) => return Err(unreadable(source)),
         }
         let mut entries = fs::read_dir(dir).map_err(unreadable)?.flatten();
-        if entries.all(|entry| entry.file_name() == super::fresh::INSIDE) {
+        if entries.all(|entry| super::fresh::is_nothing(&entry)) {
             return Ok(Self::Empty);
         }
         let git_dir = dir.join(".git");

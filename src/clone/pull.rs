@@ -1,7 +1,8 @@
 //! The built-in `pull`: brings the clone to the branch, whatever state it is in.
 
 use super::address::Address;
-use super::git::{Git, GitError, say};
+use super::git::{Git, GitError, note, say};
+use super::mounts::Mounts;
 use super::place::{Place, PlaceError, Replaced};
 use super::{check, filters, fresh, locks, repair, room};
 use crate::spool::{self, Pull, RunDir, Spec};
@@ -54,6 +55,16 @@ pub(super) enum PullError {
         left_kib: u64,
         source: Box<PullError>,
     },
+    #[error(
+        "{} is a file system of its own, or a bind mount, so what is in it cannot be put aside for a fresh clone, and it is left alone; move its content away, or set `dir` in `[repo]` to another folder",
+        .0.display()
+    )]
+    Mounted(PathBuf),
+    #[error(
+        "{} is mounted within {}, whose place a fresh clone has to take; unmount it, then pull again",
+        mount.display(), dir.display()
+    )]
+    MountedWithin { dir: PathBuf, mount: PathBuf },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
 }
@@ -70,6 +81,11 @@ impl PullError {
             Self::FullDisk { source, .. } => source.code(),
             _ => 1,
         }
+    }
+
+    /// Whether git fetched, and that broke off.
+    fn is_broken_transfer(&self) -> bool {
+        matches!(self, Self::Git(GitError::Failed(failed)) if failed.is_broken_transfer())
     }
 
     /// For a sentence about what was mended.
@@ -136,6 +152,9 @@ pub(super) fn run(pull: &Pull) -> Result<(), PullError> {
     }
     let git = Git::new(Some(&pull.dir), pull, &address);
     let url = address.bare();
+    if fresh::finish_refill(&pull.dir).map_err(PullError::at(&pull.dir))? {
+        say("a pull had been interrupted while it put the clone in its place; that is done now");
+    }
     match Place::look(pull)? {
         Place::Empty => fresh::make(&git, pull, url, Replaced::Removed)
             .map_err(|error| of_branch(&git, pull, url, error)),
@@ -172,18 +191,40 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
     let refs = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
     git.run(&["fetch", "--prune", "origin", &refs])?;
     repair::distrust_index(git, &pull.dir);
-    bring_to_branch(git, branch)?;
+    bring_to_branch(git, branch, &pull.dir)?;
     if check::commit(git) == before {
         return Ok(());
     }
     check::head(git)
 }
 
-/// Makes HEAD, index and files what was fetched of the branch.
-pub(super) fn bring_to_branch(git: &Git, branch: &str) -> Result<(), PullError> {
+/// Makes HEAD, index and files of the clone in `dir` what was fetched of the branch. What somebody mounted there is
+/// left alone.
+pub(super) fn bring_to_branch(git: &Git, branch: &str, dir: &Path) -> Result<(), PullError> {
     git.run(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])?;
     git.run(&["reset", "--hard", &format!("refs/remotes/origin/{branch}")])?;
-    Ok(git.run(&["clean", "-ffd"])?)
+    let dir = fs::canonicalize(dir).map_err(PullError::at(dir))?;
+    let mounts = Mounts::read();
+    let mounted = mounts
+        .below(&dir)
+        .filter_map(|at| at.strip_prefix(&dir).ok());
+    let excluded: Vec<_> = mounted.map(exclusion).collect();
+    let mut clean = vec!["clean", "-ffd"];
+    clean.extend(excluded.iter().map(String::as_str));
+    Ok(git.run(&clean)?)
+}
+
+/// The option by which `git clean` leaves this path of the clone alone: gitignore(5).
+fn exclusion(path: &Path) -> String {
+    let mut option = "--exclude=/".to_owned();
+    for character in path.to_string_lossy().chars() {
+        match character {
+            char::REPLACEMENT_CHARACTER => option.push('*'),
+            '*' | '?' | '[' | '\\' | ' ' => option.extend(['\\', character]),
+            other => option.push(other),
+        }
+    }
+    option
 }
 
 /// Mends a clone in which `first` failed, unless that is the server's doing, or the commit's.
@@ -216,17 +257,38 @@ fn mend(
     if matches!(first, PullError::NoFilter { .. }) {
         return Err(first);
     }
+    if first.is_broken_transfer() && check::head(git).is_ok() {
+        note("the transfer broke off; it is tried once more");
+        return match update(git, pull, url) {
+            Err(other) if !other.is_broken_transfer() => mend(git, pull, url, replaced, other),
+            done_or_broken => done_or_broken,
+        };
+    }
     let gist = first.gist();
     let repaired = repair::clone(git, &pull.dir, branch)
         .map_err(PullError::at(&pull.dir))
         .and_then(|()| update(git, pull, url));
-    if repaired.is_ok() {
-        say(&format!(
-            "the clone was damaged ({gist}); its HEAD, index and refs were made anew"
-        ));
-        return Ok(());
+    match repaired {
+        Ok(()) => {
+            say(&format!(
+                "the clone was damaged ({gist}); its HEAD, index and refs were made anew"
+            ));
+            return Ok(());
+        }
+        // A whole clone is more than what broke off.
+        Err(broken) if broken.is_broken_transfer() && check::head(git).is_ok() => {
+            return Err(broken);
+        }
+        Err(_) => {}
     }
-    fresh::make(git, pull, url, replaced)?;
+    fresh::make(git, pull, url, replaced).inspect_err(|error| {
+        if matches!(
+            error,
+            PullError::Mounted(_) | PullError::MountedWithin { .. }
+        ) {
+            note(&format!("the clone is damaged ({gist})"));
+        }
+    })?;
     say(&format!(
         "the clone was damaged ({gist}); a fresh one took its place"
     ));

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod mounted;
 mod visitors;
 
 /// A repository and a host's clone of it.

@@ -1,7 +1,7 @@
 //! Clones in which somebody worked or whose files are not those of their commit, and repositories that changed.
 
 #[path = "../../../tests/common/skip.rs"]
-mod skip;
+pub(super) mod skip;
 
 use super::*;
 use crate::clone::address::Address;
@@ -173,10 +173,10 @@ fn parts_of_the_repository_that_are_files_where_folders_should_be_are_made_anew(
 }
 
 /// A file system of its own over a folder, if this user may mount one.
-struct SmallDisk(PathBuf);
+pub(super) struct SmallDisk(pub(super) PathBuf);
 
 impl SmallDisk {
-    fn over(folder: PathBuf) -> Option<Self> {
+    pub(super) fn over(folder: PathBuf) -> Option<Self> {
         fs::create_dir_all(&folder).unwrap();
         let mut mount = Command::new("mount");
         mount
