@@ -212,7 +212,7 @@ async fn tunnelled(
         Err(_) => {
             return Err(ConnectError::NoTunnel {
                 proxy: proxy.host.clone(),
-                variable: proxy.variable,
+                variable: proxy.variable.clone(),
             });
         }
     }
