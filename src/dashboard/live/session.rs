@@ -11,6 +11,7 @@ use crate::dashboard::allowance::Allowance;
 use crate::dashboard::auth::Scope;
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::News;
+use crate::dashboard::intake;
 use crate::dashboard::rates::{REQUEST, Rates, Who};
 use crate::dashboard::receive_error::ReceiveError;
 use crate::protocol::{Timestamp, close};
