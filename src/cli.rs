@@ -84,7 +84,7 @@ enum Mode {
     /// Run a whole fleet on this machine, without any set-up
     Demo {
         /// How many hosts
-        #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=100))]
+        #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=100))]
         hosts: u8,
         /// Listen here: a loopback address
         #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", value_parser = loopback)]

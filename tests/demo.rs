@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// The longest time to wait for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Demo {
     program: Child,
@@ -211,4 +211,31 @@ fn an_address_that_is_taken_is_an_error_with_a_remedy() {
         "{said}"
     );
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_newcomer_sees_what_failures_look_like() {
+    let mut demo = Demo::start(8);
+    let has_failed = |host: &Value| host["run"]["status"] == "error";
+    let expected = [
+        ("build01", "switch", "derivation"),
+        ("office", "switch", "evaluation"),
+        ("web01", "pull", "git"),
+    ];
+    for (id, command, kind) in expected {
+        let host = demo.host(id, has_failed);
+        assert_eq!(host["run"]["command"], command, "{id}");
+        assert_eq!(host["run"]["cause"][0]["kind"], kind, "{id}: {host}");
+    }
+    // A good pull does not hide that the deployment before it failed.
+    let backup = demo.host("backup", |host| {
+        host["run"]["command"] == "pull" && host["run"]["status"] == "ok"
+    });
+    assert_eq!(backup["deployment"]["command"], "switch");
+    assert_eq!(backup["deployment"]["status"], "error");
+    let switched = backup["deployment"]["run_id"].as_str().unwrap();
+    let switch = demo.get(&format!("/api/hosts/backup/runs/{switched}"));
+    assert_eq!(switch["cause"][0]["kind"], "unit", "{switch}");
+    assert_eq!(demo.host("gateway", |_| true)["run"], Value::Null);
+    assert_eq!(demo.end("TERM"), Some(0));
 }

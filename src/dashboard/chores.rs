@@ -74,7 +74,7 @@ async fn expire_runs(core: &Arc<Core>, now: Instant) {
             expired = record.run.status == Status::Queued && record.sent == sent;
             if expired {
                 record.run.status = Status::Expired;
-                record.run.message = Some("the host did not come for it in time".into());
+                record.run.message = Some("expired: the host did not connect in time".into());
                 record.run.completed = Some(Timestamp::now());
                 record.stop = None;
             }

@@ -10,10 +10,29 @@ use std::path::{Path, PathBuf};
 /// The host that builds with a real nix.
 pub(super) const REAL_NIX: &str = "real-nix";
 
+/// The host whose first build fails.
+pub(super) const BROKEN_BUILD: &str = "build01";
+/// The host whose first configuration fails an assertion.
+pub(super) const ASSERTION: &str = "office";
+/// The host on which a unit fails to start at first.
+pub(super) const BROKEN_UNIT: &str = "backup";
+/// The host that is to follow a branch that the repository does not have.
+pub(super) const MISSING_BRANCH: &str = "web01";
+
 /// What a home and a small company have.
 const NAMES: [&str; 12] = [
-    "gateway", "nas", "media", "build01", "office", "backup", "web01", "web02", "db01", "mail",
-    "monitor", "printer",
+    "gateway",
+    "nas",
+    "media",
+    BROKEN_BUILD,
+    ASSERTION,
+    BROKEN_UNIT,
+    MISSING_BRANCH,
+    "web02",
+    "db01",
+    "mail",
+    "monitor",
+    "printer",
 ];
 
 /// The commands that the stand-in takes the place of.
@@ -90,10 +109,15 @@ fn configuration(name: &str, own: &Path, origin: &Path, program: &Path, dashboar
     let mut config = format!(
         "dashboard = \"{dashboard}\"\nhost_id = \"{name}\"\ntoken_file = {}\nstate_dir = {}\n\
          heartbeat_interval = 2\nsupervisor = \"process\"\n\n\
-         [repo]\nurl = {}\nbranch = \"main\"\ndir = {}\n",
+         [repo]\nurl = {}\nbranch = \"{}\"\ndir = {}\n",
         text(&own.join("token")),
         text(&own.join("state")),
         text(origin),
+        if name == MISSING_BRANCH {
+            "production"
+        } else {
+            "main"
+        },
         text(&own.join("repo")),
     );
     for action in ACTIONS {

@@ -3,6 +3,7 @@
 
 mod fleet;
 mod folder;
+mod opening;
 mod repository;
 pub mod stand_in;
 
@@ -116,6 +117,7 @@ async fn serve(options: &Options, folder: &Path, shutdown: &Shutdown) -> Result<
     let listener = TcpListener::bind(options.listen).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let names = fleet::names(options.hosts, fleet::nix_is_there());
+    let opening = opening::play(address, names.clone(), shutdown.clone());
     let fleet = {
         let folder = folder.to_owned();
         tokio::task::spawn_blocking(move || {
@@ -123,6 +125,7 @@ async fn serve(options: &Options, folder: &Path, shutdown: &Shutdown) -> Result<
         })
         .await??
     };
+    let lasting = shutdown.clone();
     let mut parts: JoinSet<Result<(), Error>> = JoinSet::new();
     let config = dashboard::config::Config {
         listen: address,
@@ -143,6 +146,12 @@ async fn serve(options: &Options, folder: &Path, shutdown: &Shutdown) -> Result<
         let ending = shutdown.clone();
         parts.spawn(async move { Ok(agent::run(config, ending).await?) });
     }
+    parts.spawn(async move {
+        opening.await;
+        // The others go on, and the demo with them.
+        lasting.wait().await;
+        Ok(())
+    });
     let mut ended = Ok(());
     tokio::select! {
         () = shutdown.wait() => {}

@@ -7,6 +7,7 @@ mod nix;
 mod plan;
 mod texts;
 
+use super::fleet::{ASSERTION, BROKEN_BUILD, BROKEN_UNIT};
 use dice::Dice;
 use std::fs;
 use std::io::{self, Write};
@@ -76,14 +77,22 @@ impl Event {
 /// How a run ends that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mishap {
+    Assertion,
     Builder,
     Unit,
 }
 
-/// Every sixth run of a host goes wrong, never its first.
+/// The first run of some hosts goes wrong, and every sixth one of each host.
 fn mishap(host: &str, count: u64) -> Option<Mishap> {
     let turn = count + host.bytes().map(u64::from).sum::<u64>();
-    if count == 0 || !turn.is_multiple_of(6) {
+    if count == 0 {
+        match host {
+            ASSERTION => Some(Mishap::Assertion),
+            BROKEN_BUILD => Some(Mishap::Builder),
+            BROKEN_UNIT => Some(Mishap::Unit),
+            _ => None,
+        }
+    } else if !turn.is_multiple_of(6) {
         None
     } else if turn.is_multiple_of(12) {
         Some(Mishap::Unit)
@@ -110,6 +119,9 @@ pub fn rebuild(request: &Request) -> Result<u8, StandInError> {
             if let Ok(built) = fs::read_link(request.state.join(RESULT)) {
                 system = built.display().to_string();
             }
+        } else if mishap == Some(Mishap::Assertion) {
+            play(&plan::assertion(&request.host, &mut dice))?;
+            code = 1;
         } else {
             let broken = mishap == Some(Mishap::Builder);
             play(&plan::build(&request.host, &system, broken, &mut dice))?;

@@ -123,6 +123,11 @@ impl<'d> Nix<'d> {
         self.stop(id);
     }
 
+    /// Says why the evaluation ends here.
+    pub(super) fn error(&mut self, text: &str) {
+        self.msg(0, &format!("\x1b[31;1merror:\x1b[0m\n{text}"));
+    }
+
     /// Says what there is to do.
     pub(super) fn announce(
         &mut self,

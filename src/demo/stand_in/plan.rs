@@ -53,13 +53,30 @@ pub(super) fn build(host: &str, system: &str, broken: bool, dice: &mut Dice) -> 
     let mut events = begin();
     events.extend(nix.into_events());
     if broken {
-        let call = format!(
-            "Command 'nix --extra-experimental-features 'nix-command flakes' build --print-out-paths \
-             '.#nixosConfigurations.\"{host}\".config.system.build.toplevel' --no-link --log-format internal-json' \
-             returned non-zero exit status 1."
-        );
-        events.push(Event::line(end + 50, Stream::Err, &call));
+        events.push(build_failed(end + 50, host));
     }
+    events
+}
+
+/// The last line of a `nixos-rebuild` whose build failed.
+fn build_failed(at: u64, host: &str) -> Event {
+    let call = format!(
+        "Command 'nix --extra-experimental-features 'nix-command flakes' build --print-out-paths \
+         '.#nixosConfigurations.\"{host}\".config.system.build.toplevel' --no-link --log-format internal-json' \
+         returned non-zero exit status 1."
+    );
+    Event::line(at, Stream::Err, &call)
+}
+
+/// The events of an evaluation that ends with a failed assertion.
+pub(super) fn assertion(host: &str, dice: &mut Dice) -> Vec<Event> {
+    let evaluated = dice.between(1_800, 3_200);
+    let mut nix = Nix::new(dice);
+    nix.evaluate(host, evaluated);
+    nix.error(texts::ASSERTION);
+    let mut events = begin();
+    events.extend(nix.into_events());
+    events.push(build_failed(evaluated + 50, host));
     events
 }
 

@@ -130,6 +130,33 @@ fn a_failure_says_what_failed() {
 }
 
 #[test]
+fn a_failed_assertion_is_the_cause_of_the_failure() {
+    let mut dice = Dice::new("office", 0);
+    let (decoder, log) = decode(&plan::assertion("office", &mut dice));
+    let failed = failure(&decoder, log, 1);
+    assert_eq!(failed.causes[0].kind, CauseKind::Evaluation);
+    assert!(
+        failed.causes[0].summary.contains("root file system"),
+        "{failed:?}"
+    );
+    assert_eq!(phases(&decoder), [Phase::Evaluation]);
+}
+
+#[test]
+fn the_first_runs_of_some_hosts_fail_and_their_next_ones_do_not() {
+    let first = ["build01", "office", "backup", "gateway"].map(|host| mishap(host, 0));
+    let expected = [
+        Some(Mishap::Builder),
+        Some(Mishap::Assertion),
+        Some(Mishap::Unit),
+        None,
+    ];
+    assert_eq!(first, expected);
+    let next = ["build01", "office", "backup"].map(|host| mishap(host, 1));
+    assert_eq!(next, [None; 3]);
+}
+
+#[test]
 fn one_run_in_six_fails_and_never_the_first() {
     for host in ["nas", "gateway", "media"] {
         let failures = (0..60).filter(|count| mishap(host, *count).is_some());

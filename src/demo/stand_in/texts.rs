@@ -139,3 +139,20 @@ pub(super) const BROKEN: [&str; 4] = [
     "      |              ^~~~~~~~~~~~~~~~~~",
     "ninja: build stopped: subcommand failed.",
 ];
+
+/// What nix says behind `error:` of a configuration that fails an assertion.
+pub(super) const ASSERTION: &str = "       \u{2026} while calling the 'head' builtin
+         at /nix/store/0n3hf4dpb0kx5lm6zv5l1c7vsydvq1fz-source/lib/attrsets.nix:1696:13:
+         1695|           if length values == 1 || pred here (elemAt values 1) (head values) then
+         1696|             head values
+             |             ^
+         1697|           else
+
+       \u{2026} while evaluating the option `system.build.toplevel':
+
+       (stack trace truncated; use '--show-trace' to show the full, detailed trace)
+
+       error:
+       Failed assertions:
+       - The \u{2018}fileSystems\u{2019} option does not specify your root file system.
+       - You must set the option \u{2018}boot.loader.grub.devices\u{2019} or 'boot.loader.grub.mirroredBoots' to make the system bootable.";
