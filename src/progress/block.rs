@@ -67,6 +67,9 @@ impl Block {
         } else if text.starts_with("error (ignored):") {
             return;
         } else {
+            if text.starts_with("- ") && self.announces() {
+                self.line = seq;
+            }
             self.keep(line.trim_end());
         }
         if !text.is_empty() {
@@ -88,6 +91,11 @@ impl Block {
     /// Whether it is about the place where a builder was to run.
     pub(super) fn is_of_sandbox(&self) -> bool {
         self.is_of_sandbox || self.head().contains(SETTING_UP) || self.head().contains("sandbox")
+    }
+
+    /// Whether it is a head alone so far that says what kind of things follow, and not which.
+    fn announces(&self) -> bool {
+        self.text.ends_with(':') && !self.text.contains('\n')
     }
 
     fn says_nothing_yet(&self) -> bool {
