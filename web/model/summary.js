@@ -166,6 +166,16 @@ export function revisionText(host) {
   return parts.join(' · ') || (host.last_seen ? '' : 'never connected');
 }
 
+/**
+ * `50 of 100 lines are missing`: a log that was cut has fewer lines than its run had. Empty where none are.
+ * @param {Run} run @param {number} stored lines in its log
+ */
+export function missingText(run, stored) {
+  const all = run.lines ?? 0;
+  if (isBusy(run) || stored >= all) return '';
+  return `${count(all - stored)} of ${plural(all, 'line')} ${all - stored === 1 ? 'is' : 'are'} missing`;
+}
+
 /** @param {Run} run @param {number} held lines the browser knows of */
 export function linesText(run, held) {
   return plural(Math.max(run.lines ?? 0, held), 'line');

@@ -60,7 +60,17 @@ export class FoldedSource {
     return this.#whole.gone;
   }
 
-  /** Finds out whether a log without lines was removed. */
+  /** The line after the last one that came. */
+  get next() {
+    return this.#whole.model.next;
+  }
+
+  /** How many lines the dashboard has stored, where that was asked; null else. */
+  get stored() {
+    return this.#whole.stored;
+  }
+
+  /** Finds out whether the log was removed, or has lost lines. */
   check() {
     return this.#whole.check();
   }

@@ -32,6 +32,8 @@ export class LogSource {
   problem = '';
   /** That the log was removed, in words; empty while it is there. */
   gone = '';
+  /** How many lines the dashboard has stored, where that was asked; null else. @type {number | null} */
+  stored = null;
   /** Called when the model or `problem` changed, with what counts the errors among new lines at the end. */
   onChange = (/** @type {() => number} */ _countErrors) => {};
 
@@ -78,10 +80,10 @@ export class LogSource {
     this.#pump();
   }
 
-  /** Asks for the first line, where it is odd that there are none. */
+  /** Asks for the first line and how many there are, where it is odd that there are none or too few. */
   async check() {
     try {
-      await this.#api.lines(this.#host, this.#run, 0, 1);
+      this.stored = (await this.#api.lines(this.#host, this.#run, 0, 1)).total;
     } catch (error) {
       this.#failedWith(error);
     }

@@ -7,6 +7,7 @@ import { shortPaths } from '../model/summary.js';
 import { isGone } from '../net/log-source.js';
 import { copyText } from './clipboard.js';
 import { h } from './dom.js';
+import { icon } from './icons.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
 /** @typedef {import('../model/types.js').Cause} Cause */
@@ -40,7 +41,7 @@ export class CauseCard extends HTMLElement {
     this.#log = log;
     this.#details.open = open;
     this.#details.append(
-      h('summary', {}, h('span', { class: 'glyph', 'aria-hidden': 'true' }, '✗'), h('strong', {}, shortPaths(stripAnsi(cause.summary)))),
+      h('summary', {}, icon('failed'), h('strong', {}, shortPaths(stripAnsi(cause.summary)))),
       this.#body,
     );
     this.#details.addEventListener('toggle', () => this.#show());

@@ -11,7 +11,7 @@ const MAX_DERIVATIONS = 1000;
  * @param {(name: string) => void} pick called with the empty name for everything
  */
 export function derivationMenu({ api, toasts }, run, pick) {
-  const menu = new Menu('All output ▾', pick);
+  const menu = new Menu('All output', pick);
   menu.onOpen = async () => {
     try {
       const { total, matches } = await api.search(run.host_id, run.run_id, BUILDING, 0, MAX_DERIVATIONS);

@@ -2,6 +2,7 @@
 
 import { count, plural } from '../model/format.js';
 import { h, setAttribute, setText } from './dom.js';
+import { icon } from './icons.js';
 
 /** @typedef {import('../model/find.js').Query} Query */
 
@@ -35,13 +36,13 @@ export class FindBar extends HTMLElement {
       this.#timer = setTimeout(() => this.#changed(), PATIENCE_MS);
     });
     this.addEventListener('keydown', (event) => this.#keydown(event));
-    const step = (/** @type {1 | -1} */ by, /** @type {string} */ label, /** @type {string} */ help) =>
+    const step = (/** @type {1 | -1} */ by, /** @type {Element} */ label, /** @type {string} */ help) =>
       h('button', { type: 'button', class: 'tool', title: help, 'aria-label': help, onclick: () => this.onStep(by) }, label);
     this.append(
       this.#text, this.#regex, this.#case,
-      step(-1, '↑', 'Previous match (N)'), step(1, '↓', 'Next match (n)'), this.#result,
+      step(-1, icon('up'), 'Previous match (N)'), step(1, icon('down'), 'Next match (n)'), this.#result,
       h('span', { class: 'gap' }),
-      h('button', { type: 'button', class: 'tool', title: 'Close the search (Esc)', 'aria-label': 'Close the search', onclick: () => this.onClose() }, '×'),
+      h('button', { type: 'button', class: 'tool', title: 'Close the search (Esc)', 'aria-label': 'Close the search', onclick: () => this.onClose() }, icon('close')),
     );
   }
 

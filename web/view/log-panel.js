@@ -9,7 +9,7 @@ import { phaseRows } from '../model/phases.js';
 import { formatPlace } from '../model/place.js';
 import { runPath } from '../model/route.js';
 import { isBusy } from '../model/status.js';
-import { linesText } from '../model/summary.js';
+import { linesText, missingText } from '../model/summary.js';
 import { FoldedSource } from '../net/folded-source.js';
 import { LogSource } from '../net/log-source.js';
 import { PickedSource } from '../net/picked-source.js';
@@ -18,6 +18,7 @@ import { derivationMenu } from './derivation-menu.js';
 import { h, setAttribute, setHint, setText } from './dom.js';
 import { FindBar } from './find-bar.js';
 import { FoldBar } from './fold-bar.js';
+import { icon } from './icons.js';
 import { logKey } from './log-keys.js';
 import { LogPrint, MAX_PRINTED } from './log-print.js';
 import { LogView } from './log-view.js';
@@ -36,6 +37,8 @@ const TIMES = {
   off: { next: 'clock', word: 'hidden', label: 'Hidden' },
 };
 
+/** How long lines may be on their way before the log is asked how many it has. */
+const CHECK_MS = 2000;
 /** How often a log that grows is searched anew, at most. */
 const LOOK_MS = 2000;
 
@@ -73,10 +76,13 @@ export class LogPanel extends HTMLElement {
   #follow = tool('Follow', 'Follow the end of the log (f)', () => this.toggleFollow());
   #wrap = tool('Wrap', 'Wrap long lines (w)', () => this.toggleWrap());
   #times = new Menu('', (times) => this.setTimes(/** @type {Times} */ (times)));
-  #errorCount = h('span', { class: 'error-count' });
-  #errorTools = h('span', { class: 'tools' }, this.#errorCount, tool('↑', 'Previous error (E)', () => this.step(this.#errors, -1)), tool('↓', 'Next error (e)', () => this.step(this.#errors, 1)));
+  #errorNumber = h('span', {});
+  #errorCount = h('span', { class: 'error-count' }, icon('failed'), this.#errorNumber);
+  #errorTools = h('span', { class: 'tools' }, this.#errorCount, tool(icon('up'), 'Previous error (E)', () => this.step(this.#errors, -1)), tool(icon('down'), 'Next error (e)', () => this.step(this.#errors, 1)));
   #derivations;
   #info = h('span', { class: 'log-info' });
+  /** What is wrong with the log as a whole. */
+  #note = h('p', { class: 'log-note', role: 'status', hidden: true });
   #downloads = h('span', { class: 'tools' });
   #toolbar;
 
@@ -96,7 +102,7 @@ export class LogPanel extends HTMLElement {
     this.#finder = new Finder(ask);
     this.#errors = this.#marks = new Finder(ask);
     const download = (/** @type {'txt'|'json'} */ format) =>
-      h('a', { class: 'tool', href: api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}, with times in UTC` }, `↓ ${format}`);
+      h('a', { class: 'tool', href: api.downloadUrl(run.host_id, run.run_id, format), download: '', title: `Download the log as ${format}, with times in UTC` }, icon('download'), h('span', {}, format));
     this.#times.update(
       Object.entries(TIMES).map(([name, { label }]) => ({ name, label, help: name === 'clock' ? Intl.DateTimeFormat().resolvedOptions().timeZone : name === 'utc' ? 'As in the downloads' : '' })),
       false,
@@ -132,7 +138,7 @@ export class LogPanel extends HTMLElement {
   }
 
   connectedCallback() {
-    if (this.childElementCount === 0) this.append(this.#toolbar, this.#find, this.#folds, h('div', { class: 'log-body' }, this.view, this.#map));
+    if (this.childElementCount === 0) this.append(this.#toolbar, this.#note, this.#find, this.#folds, h('div', { class: 'log-body' }, this.view, this.#map));
     const { view } = this;
     view.onChange = () => {
       this.#drawTools();
@@ -189,12 +195,18 @@ export class LogPanel extends HTMLElement {
     this.view.describe(`Log of ${run.command} on ${run.host_id}`, run.started ?? null, isBusy(run) || run.status === 'lost', empty);
   }
 
-  /** A run that had output has a log, or had one. @param {Run} run */
+  /** A run that had output has a log with all of it, or had one. @param {Run} run */
   #checkSoon(run) {
     const source = this.#source;
-    if (this.#checked || !source?.ready || source.lineTotal > 0 || !run.lines || isBusy(run)) return;
+    if (this.#checked || !source?.ready || source.next >= (run.lines ?? 0) || isBusy(run)) return;
     this.#checked = true;
-    void source.check().then(() => this.isConnected && this.update(this.#run));
+    const check = async () => {
+      if (this.#source !== source || source.next >= (this.#run.lines ?? 0)) return;
+      await source.check();
+      if (this.#source === source) this.update(this.#run);
+    };
+    // Lines that were said to be there may still be on their way.
+    setTimeout(() => void check(), source.lineTotal > 0 ? CHECK_MS : 0);
   }
 
   /** Once a run tells why it failed, that counts and not what its lines look like. @param {Run} run */
@@ -425,15 +437,19 @@ export class LogPanel extends HTMLElement {
     setHint(this.#info, gone);
     setText(this.#info, gone ? 'Log is gone' : lost ? 'No contact · it may still be running' : picked || linesText(this.#run, this.#source?.lineTotal ?? 0));
     this.#info.classList.toggle('lost', Boolean(lost || gone));
+    const stored = this.#source?.stored ?? null;
+    const missing = gone || stored === null ? '' : missingText(this.#run, stored);
+    this.#note.hidden = missing === '';
+    setText(this.#note, missing && `${missing}: the log of this run was cut on the dashboard. Line numbers behind the cut may be wrong.`);
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));
     const zone = zoneText(this.#run.started ?? new Date());
-    this.#times.label = `Time: ${TIMES[view.times].word}${view.times === 'clock' && zone !== 'UTC' ? ` (${zone})` : ''} ▾`;
+    this.#times.label = `Time: ${TIMES[view.times].word}${view.times === 'clock' && zone !== 'UTC' ? ` (${zone})` : ''}`;
     const errors = this.#errors.total;
     this.#errorTools.hidden = !errors;
-    setText(this.#errorCount, errors ? `✗ ${count(errors)}` : '');
+    setText(this.#errorNumber, errors ? count(errors) : '');
     setAttribute(this.#errorCount, 'title', errors ? plural(errors, 'error') : null);
-    this.#derivations.label = this.#picked ? `Output of ${this.#picked.name} ▾` : 'All output ▾';
+    this.#derivations.label = this.#picked ? `Output of ${this.#picked.name}` : 'All output';
     this.#find.show(this.#finder, view.marks.current);
     this.#drawMap();
     this.#lookSoon();
@@ -490,9 +506,9 @@ export class LogPanel extends HTMLElement {
   }
 }
 
-/** @param {string} label @param {string} help @param {() => void} act */
+/** @param {string | Element} label @param {string} help @param {() => void} act */
 function tool(label, help, act) {
-  return h('button', { type: 'button', class: 'tool', title: help, onclick: act }, label);
+  return h('button', { type: 'button', class: 'tool', title: help, 'aria-label': typeof label === 'string' ? null : help, onclick: act }, label);
 }
 
 customElements.define('sy-log-panel', LogPanel);

@@ -20,7 +20,7 @@ export class Menu extends HTMLElement {
   constructor(label, choose) {
     super();
     this.#choose = choose;
-    this.#button = h('button', { type: 'button', 'aria-haspopup': 'menu', 'aria-expanded': 'false', onclick: () => this.#toggle() }, label);
+    this.#button = h('button', { type: 'button', 'aria-haspopup': 'menu', 'aria-expanded': 'false', onclick: () => this.#toggle(), class: typeof label === 'string' && 'labelled' }, label);
     this.#list.addEventListener('keydown', (event) => this.#keydown(event));
     this.#list.addEventListener('toggle', () => this.#button.setAttribute('aria-expanded', String(this.#isOpen)));
   }
@@ -32,6 +32,7 @@ export class Menu extends HTMLElement {
 
   /** @param {string} text */
   set label(text) {
+    this.#button.classList.add('labelled');
     setText(this.#button, text);
   }
 

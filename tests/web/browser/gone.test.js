@@ -1,6 +1,7 @@
 /** A log that the dashboard no longer has: the page says so, and stops asking. */
 
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { launch, shot } from './support/browser.js';
 import { until } from './support/process.js';
@@ -44,6 +45,32 @@ async function open({ lines, detail = DETAIL, cause = [] }) {
   await page.goto(`${world.url}/hosts/anna/runs/${run.run_id}`);
   return { page, errors, asked: () => asked };
 }
+
+test('a log that was cut in its middle says how many lines are missing', async () => {
+  const cut = await World.start([], { wire: ['anna'] });
+  try {
+    const agent = await cut.wire.get('anna')?.connect();
+    assert.ok(agent);
+    await fetch(`${cut.url}/api/hosts/anna/command`, { method: 'POST', headers: { 'Content-Type': 'application/json', Origin: cut.url }, body: JSON.stringify({ command: 'switch' }) });
+    const run = await agent.begin();
+    agent.output(0, Array.from({ length: 100 }, (_, i) => `line ${i + 1}`));
+    agent.end('ok', { lines: 100 });
+    await until('the run is over', async () => (await (await fetch(`${cut.url}/api/hosts/anna/runs/${run}`)).json()).status === 'ok');
+    const { page, errors } = await browser.page();
+    await page.goto(`${cut.url}/hosts/anna/runs/${run}`);
+    await page.locator('.log-row', { hasText: 'line 100' }).waitFor();
+    assert.equal(await page.locator('.log-note').isVisible(), false, 'all lines are there');
+    const file = cut.logFile('anna', run);
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/^\[.*\] line (4[1-9]|5\d|60)\n/gm, ''));
+    await page.reload();
+    await page.locator('.log-note', { hasText: '20 of 100 lines are missing' }).waitFor();
+    await shot(page, 'cut-dark');
+    assert.deepEqual(errors, []);
+    await page.context().close();
+  } finally {
+    await cut.end();
+  }
+});
 
 /** Draws the log anew in several ways. @param {import('playwright-core').Page} page */
 async function drawAnew(page) {

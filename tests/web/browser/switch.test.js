@@ -110,12 +110,12 @@ test('the downloads equal the log', async () => {
   assert.deepEqual(shown.filter((line) => line !== 'red'), expected.filter((line) => line !== 'red'));
   assert.equal(shown.filter((line) => line === 'red').length, 1);
 
-  const [json] = await Promise.all([page.waitForEvent('download'), page.getByText('↓ json').click()]);
+  const [json] = await Promise.all([page.waitForEvent('download'), page.getByText('json', { exact: true }).click()]);
   const downloaded = JSON.parse(readFileSync(await json.path(), 'utf8'));
   assert.deepEqual(downloaded.lines.map((/** @type {any} */ line) => line.line.replace(/\x1b\[\d+m/g, '')), shown);
   assert.equal(downloaded.run_id, run.run_id);
 
-  const [txt] = await Promise.all([page.waitForEvent('download'), page.getByText('↓ txt').click()]);
+  const [txt] = await Promise.all([page.waitForEvent('download'), page.getByText('txt', { exact: true }).click()]);
   const text = readFileSync(await txt.path(), 'utf8').split('\n');
   assert.deepEqual(text.filter((line) => /^\[\d\d:\d\d:\d\d\] /.test(line)).map((line) => line.slice(11)), shown);
   await shot(page, 'run-ok-dark');

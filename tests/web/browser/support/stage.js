@@ -10,6 +10,8 @@
  * @typedef {{hosts: Host[], runs?: Run[], lines?: string[], many?: number, role?: string, answer?: (path: string, method: string, body: any) => {status: number, json: unknown} | null}} Play
  */
 
+/** Of a run that is made up. */
+const USUAL_LINES = 1204;
 const TIME = new Date().toISOString();
 
 export class Stage {
@@ -22,6 +24,8 @@ export class Stage {
   /** @param {Play} play */
   constructor(play) {
     this.#play = play;
+    // A run that says nothing of its own has the lines that its log has.
+    for (const run of [...(play.runs ?? []), ...play.hosts.map((host) => host.run)]) if (run?.lines === USUAL_LINES && this.#total > 0) run.lines = this.#total;
   }
 
   /** Before the page is opened. @param {Page} page @param {Play} play */
@@ -113,7 +117,7 @@ export function makeRun(host_id, rest = {}) {
   const command = rest.command ?? 'switch';
   return {
     run_id: `2026-01-01T10-00-00-${command}`, host_id, command, status: 'ok', requested_by: 'ada',
-    started: ago(600), completed: ago(540), duration_ms: 60_000, exit_code: 0, lines: 1204, errors: 800, message: null, cause: [],
+    started: ago(600), completed: ago(540), duration_ms: 60_000, exit_code: 0, lines: USUAL_LINES, errors: 800, message: null, cause: [],
     phases: [{ phase: 'evaluation', seq: 0, started: ago(600) }], generation_before: 41, generation_after: 42, ...rest,
   };
 }
