@@ -94,6 +94,15 @@ pub fn notify_ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// Tells systemd that the service is not ready yet and gets on with it: within `extension` it will say so again.
+pub fn notify_starting(status: &str, extension: Duration) {
+    let extension = u32::try_from(extension.as_micros()).unwrap_or(u32::MAX);
+    notify(&[
+        NotifyState::Status(status),
+        NotifyState::ExtendTimeoutUsec(extension),
+    ]);
+}
+
 /// Has systemd hear this process even when the service's unit is gone: a watchdog goes on then, too, and would end
 /// a service that it does not hear.
 pub fn keep_being_heard() {

@@ -18,6 +18,7 @@ mod fleet;
 #[cfg(test)]
 mod fuzz_tests;
 mod health;
+mod import;
 mod intake;
 mod live;
 mod log_access;
@@ -30,6 +31,7 @@ pub mod routes;
 mod search;
 pub mod serve;
 mod set_aside;
+mod starting;
 mod startup;
 mod state;
 mod syncer;
@@ -53,6 +55,8 @@ use core::Core;
 use health::{Health, Part};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serve::Entrance;
+use starting::Starting;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -61,7 +65,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use syncer::Syncer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::block_in_place;
+use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
 /// Name of the database in the data folder.
 const DATABASE: &str = "switchyard.sqlite";
@@ -116,11 +120,100 @@ pub async fn run(
             path: config.data_dir.clone(),
             source,
         })?;
-    let health = Arc::new(Health::default());
-    let (state, anew) = block_in_place(|| {
-        let has_logs = startup::has_logs(&config.data_dir.join("logs"));
-        state::open(&config.data_dir.join(DATABASE), has_logs)
-    })?;
+    // From here on a reload waits until there is something to reload.
+    let hangups = signal(SignalKind::hangup())?;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    let local = serve::bind_local(&config.data_dir);
+    let starting = Arc::new(Starting::default());
+    let first = starting::router(Arc::clone(&starting), auth.is_behind_tls());
+    let entrance = Entrance::new(first);
+    let serving = serve::serve(listener, local, &config, entrance.clone(), shutdown.clone());
+    let mut serving = std::pin::pin!(serving);
+    let end = async || {
+        shutdown.wait().await;
+        tokio::time::sleep(END_WITHIN).await;
+    };
+    let started = tokio::select! {
+        started = start(auth, &config, &starting, &shutdown) => started.map(Some),
+        served = &mut serving => served.map(|()| None).map_err(Error::from),
+        () = end() => Ok(None),
+    };
+    let Ok(Some((app, clock))) = started else {
+        serve::clean_up(&config.data_dir);
+        return started.map(drop);
+    };
+    let work = Work::start(&app, &config, clock, hangups);
+    entrance.open(router::router(&app));
+    logging::announce(&format!("listening on http://{address}"));
+    lifecycle::notify_ready(&app.core.summary());
+    tokio::select! {
+        served = &mut serving => served?,
+        () = end() => {}
+    }
+    serve::clean_up(&config.data_dir);
+    work.finish(&app.core).await
+}
+
+/// What goes on beside the requests.
+struct Work {
+    chores: JoinHandle<()>,
+    damage: JoinHandle<StateError>,
+}
+
+impl Work {
+    fn start(app: &Arc<App>, config: &Config, clock: ClockCheck, hangups: Signal) -> Self {
+        let core = Arc::clone(&app.core);
+        tokio::spawn(reload(Arc::clone(app), hangups));
+        tokio::spawn(store_sessions(Arc::clone(app)));
+        Self {
+            chores: tokio::spawn(chores::run(Arc::clone(&core), config.retention, clock)),
+            damage: tokio::spawn(end_when_damaged(core)),
+        }
+    }
+
+    /// Ends it once nothing is served any more.
+    async fn finish(self, core: &Core) -> Result<(), Error> {
+        let inside = async {
+            core.guests.gone().await;
+            self.chores.await
+        };
+        let _ = tokio::time::timeout(END_WITHIN, inside).await;
+        block_in_place(|| core.syncer.finish(END_WITHIN));
+        if self.damage.is_finished() {
+            return Err(self.damage.await.unwrap_or(StateError::Closed).into());
+        }
+        self.damage.abort();
+        Ok(())
+    }
+}
+
+/// Opens the database and takes in what the files say. Nothing in it holds the thread up: meanwhile it serves.
+async fn start(
+    auth: Auth,
+    config: &Config,
+    starting: &Arc<Starting>,
+    shutdown: &Shutdown,
+) -> Result<(Arc<App>, ClockCheck), Error> {
+    let told = starting::tell(Arc::clone(starting));
+    let work = open(auth, config, starting, shutdown);
+    tokio::select! {
+        opened = work => opened,
+        () = told => Err(StateError::Closed.into()),
+    }
+}
+
+async fn open(
+    auth: Auth,
+    config: &Config,
+    starting: &Starting,
+    shutdown: &Shutdown,
+) -> Result<(Arc<App>, ClockCheck), Error> {
+    let (database, logs) = (config.data_dir.join(DATABASE), config.data_dir.join("logs"));
+    let folder = logs.clone();
+    let opened = spawn_blocking(move || state::open(&database, startup::has_logs(&folder))).await;
+    let (state, anew) = opened.map_err(|_| StateError::Closed)??;
     auth.remember_sessions(state.sessions().await?);
     auth.credentials.remember(state.ledger().await?);
     let audit =
@@ -128,11 +221,11 @@ pub async fn run(
             path: config.data_dir.clone(),
             source,
         })?;
-    let audit = Arc::new(audit);
-    let syncer = Syncer::start(&config.data_dir.join("logs"), Arc::clone(&health))?;
+    let (audit, health) = (Arc::new(audit), Arc::new(Health::default()));
+    let syncer = Syncer::start(&logs, Arc::clone(&health))?;
     let core = Arc::new(Core::new(
         state,
-        config.data_dir.join("logs"),
+        logs,
         syncer,
         health,
         Arc::clone(&audit),
@@ -140,43 +233,9 @@ pub async fn run(
         Arc::clone(&auth.sessions.clock),
     ));
     core.tell_anew(anew).await;
-    startup::load(&core, auth.credentials.hosts()).await?;
+    startup::load(&core, auth.credentials.hosts(), starting).await?;
     let clock = ClockCheck::start(&core).await;
-    let app = Arc::new(App::new(auth, Arc::clone(&core), audit));
-    let chores = tokio::spawn(chores::run(Arc::clone(&core), config.retention, clock));
-    tokio::spawn(reload(Arc::clone(&app), signal(SignalKind::hangup())?));
-    tokio::spawn(store_sessions(Arc::clone(&app)));
-    let damage = tokio::spawn(end_when_damaged(Arc::clone(&core)));
-
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let address = listener.local_addr()?;
-    let local = serve::bind_local(&config.data_dir);
-    logging::announce(&format!("listening on http://{address}"));
-    lifecycle::notify_ready(&core.summary());
-    let serving = serve::serve(
-        listener,
-        local,
-        &config,
-        router::router(&app),
-        shutdown.clone(),
-    );
-    tokio::select! {
-        served = serving => served?,
-        () = async { shutdown.wait().await; tokio::time::sleep(END_WITHIN).await } => {}
-    }
-    serve::clean_up(&config.data_dir);
-    let inside = async {
-        core.guests.gone().await;
-        chores.await
-    };
-    let _ = tokio::time::timeout(END_WITHIN, inside).await;
-    block_in_place(|| core.syncer.finish(END_WITHIN));
-    if damage.is_finished() {
-        return Err(damage.await.unwrap_or(StateError::Closed).into());
-    }
-    damage.abort();
-    Ok(())
+    Ok((Arc::new(App::new(auth, core, audit)), clock))
 }
 
 /// Ends the dashboard when its database turns out to be damaged: the next start sets that aside.

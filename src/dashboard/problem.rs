@@ -96,6 +96,14 @@ impl Problem {
         ))
     }
 
+    /// The same, to be asked for again after `wait`.
+    pub(crate) fn after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+
     /// What it says.
     pub(crate) fn detail(&self) -> &str {
         &self.detail

@@ -2,6 +2,8 @@ use super::*;
 use crate::dashboard::intake::HostRuns;
 use crate::dashboard::testing::{ask, host, open, parsed, run_id, switch};
 use crate::protocol::Timestamp;
+use crate::protocol::{Run, Status};
+use crate::runlog::{self, Header, LogReader};
 use crate::runlog::{RunMeta, RunResult};
 use serde_json::json;
 
@@ -95,9 +97,57 @@ async fn a_lost_index_is_made_anew_also_of_a_run_that_is_over() {
         (run.status, run.lines, run.errors, run.index_rebuilt),
         (Status::Ok, 3, None, true)
     );
-    let reader = LogReader::open(&core.log_dir(&host("h1")), &run_id(RUN)).unwrap();
+    let opened = core.open_log(&host("h1"), &run_id(RUN)).await;
+    let reader = opened.unwrap().unwrap();
     assert_eq!(reader.total().unwrap(), 3);
     assert_eq!(reader.footer().unwrap().unwrap().result.status, Status::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_logs_are_taken_in_and_many_lost_indexes_noted_with_few_commits() {
+    const LOGS: usize = 1_200;
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, Some(Status::Ok));
+    let folder = dir.path().join("logs/h1");
+    let paths = |n: usize| runlog::paths(&folder, &run_id(&format!("{RUN}-{n}")));
+    let (first, first_index) = runlog::paths(&folder, &run_id(RUN));
+    for n in 2..=LOGS {
+        fs::copy(&first, paths(n).0).unwrap();
+        fs::copy(&first_index, paths(n).1).unwrap();
+    }
+    let commits = |core: &Core| {
+        let counters = core.state.write_counters();
+        counters.commits.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let count = async |core: &Core, is_rebuilt: bool| {
+        let runs = core.state.runs(&host("h1"), None, 2 * LOGS).await.unwrap();
+        let runs = runs.iter().filter(|record| {
+            let errors = if is_rebuilt { None } else { Some(3) };
+            let run = &record.run;
+            (run.status, run.lines, run.errors) == (Status::Ok, 3, errors)
+                && run.index_rebuilt == is_rebuilt
+        });
+        runs.count()
+    };
+    let core = open(dir.path()).await;
+    assert_eq!(count(&core, false).await, LOGS);
+    assert!(commits(&core) <= 10, "{} for new logs", commits(&core));
+
+    for n in 2..=LOGS {
+        fs::remove_file(paths(n).1).unwrap();
+    }
+    let core = open(dir.path()).await;
+    assert_eq!(count(&core, true).await, LOGS - 1);
+    assert!(commits(&core) <= 10, "{} for indexes", commits(&core));
+    assert!(!paths(2).1.exists(), "it is made for the first reader");
+
+    // Without the database either.
+    let other = tempfile::tempdir().unwrap();
+    fs::create_dir(other.path().join("logs")).unwrap();
+    fs::rename(&folder, other.path().join("logs/h1")).unwrap();
+    let core = open(other.path()).await;
+    assert_eq!(count(&core, true).await, LOGS - 1);
+    assert!(commits(&core) <= 10, "{} for both", commits(&core));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use super::audit::Audit;
 use super::core::Core;
 use super::health::Health;
+use super::starting::Starting;
 use super::state::State;
 use super::syncer::Syncer;
 use super::{core, startup};
@@ -41,7 +42,9 @@ pub(crate) async fn open(dir: &Path) -> Arc<Core> {
         Arc::default(),
     );
     let core = Arc::new(core);
-    startup::load(&core, [host("h1")].into()).await.unwrap();
+    startup::load(&core, [host("h1")].into(), &Starting::default())
+        .await
+        .unwrap();
     core
 }
 

@@ -13,6 +13,7 @@ mod place;
 mod reader;
 mod record;
 mod recovery;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod unfinished;
@@ -24,6 +25,7 @@ pub use files::SyncHandle;
 pub use head::{Footer, Header, RunMeta, RunResult};
 pub use reader::{Batch, LineRef, LogReader};
 pub use recovery::rebuild_index;
+pub use tail::read_ends;
 pub use unfinished::remove_unfinished_indexes;
 pub use writer::{LogWriter, STAMP_BYTES};
 

@@ -6,6 +6,7 @@ use super::record::{Head, RECORD_BYTES, Record, is_sealed};
 use super::writer::STAMP_BYTES;
 use super::{LogError, paths, place, unfinished};
 use crate::protocol::{MAX_LINE_BYTES, RunId, Timestamp};
+use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -85,15 +86,18 @@ fn complete(
 
 /// The header, and where the first line begins.
 pub(super) fn read_header(files: &Files) -> Result<(Header, u64), LogError> {
+    read_header_of(&files.log, &files.log_path)
+}
+
+pub(super) fn read_header_of(log: &File, path: &Path) -> Result<(Header, u64), LogError> {
     let mut text = vec![0; 4096];
     loop {
-        let got =
-            read_at(&files.log, &mut text, 0).map_err(LogError::io("read", &files.log_path))?;
+        let got = read_at(log, &mut text, 0).map_err(LogError::io("read", path))?;
         if let Some((header, end)) = Header::parse(&text[..got]) {
             return Ok((header, end as u64));
         }
         if got < text.len() || text.len() >= MAX_HEAD_BYTES {
-            return Err(LogError::NoHeader(files.log_path.clone()));
+            return Err(LogError::NoHeader(path.to_owned()));
         }
         text.resize(text.len() * 4, 0);
     }

@@ -1,11 +1,12 @@
 //! What systemd hears of a service, and how a service ends.
 
 use crate::child::{Child, Pace};
-use crate::common::{Agent, Dashboard, Process, SOON, Socket, skip, wait_for};
+use crate::common::{Agent, Dashboard, Process, SOON, Socket, assert_problem, skip, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const WATCHDOG: Duration = Duration::from_secs(1);
@@ -111,6 +112,57 @@ fn systemd_hears_when_a_dashboard_is_ready_who_is_online_and_that_it_ends() {
     dashboard.process.signal(Signal::SIGCONT);
     assert_eq!(dashboard.process.end(Signal::SIGTERM), Some(0));
     systemd.wait_for("STOPPING=1", 0);
+}
+
+#[test]
+fn a_dashboard_that_starts_for_long_says_so_to_everybody_and_is_ready_last() {
+    let mut systemd = Systemd::new();
+    let environment = systemd.environment();
+    let mut dashboard = Dashboard::start_in(environment, "127.0.0.1", &["h1"], "", &[]);
+    assert_eq!(dashboard.process.end(Signal::SIGTERM), Some(0));
+    // A log that cannot be read before somebody writes to it.
+    let folder = dashboard.data_dir().join("logs/h1");
+    std::fs::create_dir_all(&folder).unwrap();
+    let pipe = folder.join("2025-12-14T10-30-00-switch.log");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    systemd.listen();
+    let from = systemd.heard.len();
+    dashboard.launch_again();
+    systemd.wait_for("STATUS=starting: looking through the logs", from);
+    systemd.wait_for("EXTEND_TIMEOUT_USEC=", from);
+    let accept = [("Accept", "text/html,*/*")];
+    let page = dashboard.request("GET", "/", &accept, b"");
+    let text = String::from_utf8(page.body.clone()).unwrap();
+    assert_eq!(page.status, 503, "{text}");
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(text.contains("The dashboard is starting"), "{text}");
+    assert!(!page.header("refresh").is_empty());
+    for path in ["/health", "/api/hosts", "/api/hosts/h1/runs"] {
+        let answer = dashboard.get(path);
+        assert_problem(&answer, 503);
+        assert!(!answer.header("retry-after").is_empty(), "{path}");
+        let detail = answer.json()["detail"].to_string();
+        assert!(detail.contains("is starting"), "{detail}");
+    }
+    let bearer = format!("Bearer {}", Dashboard::token("h1"));
+    let headers = [("Authorization", bearer.as_str())];
+    let refused = Socket::open(&dashboard, "/ws/agent", &headers).err();
+    assert_eq!(refused, Some(503), "no agent is taken in yet");
+    systemd.listen();
+    let is_ready = |systemd: &Systemd| {
+        let mut heard = systemd.heard.iter().skip(from);
+        heard.any(|(_, line)| line == "READY=1")
+    };
+    assert!(!is_ready(&systemd));
+
+    let writer = std::fs::File::options().read(true).write(true).open(&pipe);
+    systemd.wait_for("READY=1", from);
+    drop(writer);
+    dashboard.process.wait_to_say("listening on", 0);
+    assert_eq!(dashboard.get("/health").status, 200);
+    assert_eq!(dashboard.fetch("/api/hosts")["hosts"][0]["id"], "h1");
+    drop(Socket::agent(&dashboard, "h1"));
 }
 
 #[test]

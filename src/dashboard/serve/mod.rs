@@ -1,11 +1,13 @@
 //! Takes connections in, each with a limit on everything: how many there are, how long a request may take to come,
 //! and how long an answer may wait to be taken.
 
+mod entrance;
 mod gate;
 mod patient;
 mod read_ahead;
 mod socket;
 
+pub(super) use entrance::Entrance;
 pub(crate) use gate::{Connection, TooManyHosts};
 pub use socket::SOCKET;
 pub(super) use socket::bind as bind_local;
@@ -13,7 +15,6 @@ pub(super) use socket::bind as bind_local;
 use super::auth::Peer;
 use super::config::Config;
 use crate::lifecycle::Shutdown;
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use gate::Gate;
@@ -49,7 +50,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     local: Option<UnixListener>,
     config: &Config,
-    router: Router,
+    entrance: Entrance,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let gate = Gate::new(config.limits, &config.proxy.trusted);
@@ -70,12 +71,24 @@ pub(super) async fn serve(
                 };
                 let _ = stream.set_nodelay(true);
                 let peer = Peer::Address(from.ip().to_canonical());
-                connections.spawn(talk(stream, peer, connection, router.clone(), ends.clone()));
+                connections.spawn(talk(
+                    stream,
+                    peer,
+                    connection,
+                    entrance.clone(),
+                    ends.clone(),
+                ));
             }
             Ok(Accepted::Local(stream)) => {
                 let connection = gate.enter_unchecked();
-                let router = router.clone();
-                connections.spawn(talk(stream, Peer::Socket, connection, router, ends.clone()));
+                let entrance = entrance.clone();
+                connections.spawn(talk(
+                    stream,
+                    Peer::Socket,
+                    connection,
+                    entrance,
+                    ends.clone(),
+                ));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -128,15 +141,16 @@ async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     connection: Connection,
-    router: Router,
+    entrance: Entrance,
     mut ends: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(connection.clone());
+        let entrance = entrance.clone();
         // It is always ready.
-        router.clone().call(request)
+        async move { entrance.router().await.call(request).await }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -173,10 +173,13 @@ fn find_id(connection: &Connection, record: &mut RunRecord) -> rusqlite::Result<
     }
 }
 
-fn stored(connection: &Connection, run: &Run) -> rusqlite::Result<Option<RunRecord>> {
-    let mut one =
-        connection.prepare_cached("SELECT record FROM runs WHERE host_id = ?1 AND run_id = ?2")?;
-    let id = (run.host_id.as_str(), run.run_id.as_str());
+fn stored(
+    connection: &Connection,
+    host_id: &HostId,
+    run_id: &RunId,
+) -> rusqlite::Result<Option<RunRecord>> {
+    let mut one = connection.prepare_cached(RUN)?;
+    let id = (host_id.as_str(), run_id.as_str());
     let json: Option<String> = one.query_row(id, |row| row.get(0)).optional()?;
     Ok(json.and_then(|json| read(&json)))
 }
@@ -189,7 +192,8 @@ fn write_with_follower(
     numbers: &AtomicU64,
 ) -> rusqlite::Result<Option<RunRecord>> {
     let is_pending = record.is_followed()
-        && stored(connection, &record.run)?.is_some_and(|before| before.follow_up.is_some());
+        && stored(connection, &record.run.host_id, &record.run.run_id)?
+            .is_some_and(|before| before.follow_up.is_some());
     let follower = record.take_follower(|| numbers.fetch_add(1, Ordering::Relaxed) + 1);
     let mut follower = follower.filter(|_| is_pending);
     write(connection, record)?;
@@ -255,6 +259,9 @@ impl State {
 
     /// Stores runs that were found as files.
     pub(crate) async fn import(&self, records: Vec<RunRecord>) -> Result<(), StateError> {
+        if records.is_empty() {
+            return Ok(());
+        }
         if let Some(highest) = records.iter().map(|record| record.run.number).max() {
             self.numbers.fetch_max(highest, Ordering::Relaxed);
         }
@@ -262,6 +269,30 @@ impl State {
             records
                 .iter()
                 .try_for_each(|record| write(connection, record))
+        })
+        .await
+    }
+
+    /// Notes of runs that are over that their indexes are gone: which of their lines were errors is not known any
+    /// more.
+    pub(crate) async fn indexes_were_lost(
+        &self,
+        runs: Vec<(HostId, RunId)>,
+    ) -> Result<(), StateError> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        self.call(move |connection| {
+            for (host_id, run_id) in &runs {
+                let record = stored(connection, host_id, run_id)?;
+                let is_news =
+                    |record: &RunRecord| record.run.status.is_final() && !record.run.index_rebuilt;
+                if let Some(mut record) = record.filter(is_news) {
+                    (record.run.errors, record.run.index_rebuilt) = (None, true);
+                    write(connection, &record)?;
+                }
+            }
+            Ok(())
         })
         .await
     }
