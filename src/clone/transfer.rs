@@ -1,5 +1,7 @@
 //! Transfers that broke off: the network or the server is to blame for that, and the clone is as it was.
 
+use core::ops::RangeInclusive;
+
 /// What git says where a transfer broke off. It speaks English to us.
 const BROKEN: [&str; 12] = [
     "RPC failed",
@@ -19,11 +21,15 @@ const BROKEN: [&str; 12] = [
 /// What git says after that, and after other things as well.
 const CONSEQUENCE: &str = "index-pack";
 
+/// Exit codes that stand for a signal: from that of SIGINT on, as git itself ends with 129 for a wrong usage, and with
+/// 255 for errors of its own.
+const OF_SIGNALS: RangeInclusive<i32> = 130..=192;
+
 /// Whether a fetch that ended with this exit code and these errors broke off. A signal breaks it off, too.
 pub(super) fn broke_off(code: i32, errors: &[String]) -> bool {
     let is_broken = |line: &String| BROKEN.iter().any(|words| line.contains(words));
     let is_of_it = |line: &String| is_broken(line) || line.contains(CONSEQUENCE);
-    code > 128 || (errors.iter().any(is_broken) && errors.iter().all(is_of_it))
+    OF_SIGNALS.contains(&code) || (errors.iter().any(is_broken) && errors.iter().all(is_of_it))
 }
 
 #[cfg(test)]
@@ -62,5 +68,7 @@ mod tests {
         ]));
         assert!(!is_broken(&[]));
         assert!(broke_off(137, &[]), "it was killed");
+        let errors = ["error: cannot open '.git/FETCH_HEAD': Is a directory".to_owned()];
+        assert!(!broke_off(255, &errors) && !broke_off(129, &[]));
     }
 }
