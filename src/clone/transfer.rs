@@ -1,6 +1,6 @@
 //! Transfers that broke off: the network or the server is to blame for that, and the clone is as it was.
 
-use core::ops::RangeInclusive;
+use std::ops::RangeInclusive;
 
 /// What git says where a transfer broke off. It speaks English to us.
 const BROKEN: [&str; 12] = [

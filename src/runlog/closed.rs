@@ -173,8 +173,10 @@ mod tests {
         let write = |path: &Path| {
             let file = File::options().write(true).open(path).unwrap();
             // The clock of the file system may have steps of some milliseconds.
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            file.write_all_at(b"x", 20).unwrap();
+            let before = FileState::of(&file.metadata().unwrap());
+            while FileState::of(&file.metadata().unwrap()) == before {
+                file.write_all_at(b"x", 20).unwrap();
+            }
         };
         let replace = |path: &Path| {
             let copy = path.with_extension("copy");
