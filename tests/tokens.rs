@@ -321,6 +321,28 @@ fn an_enrolment_secret_is_for_its_hosts_alone_and_opens_nothing_else() {
 }
 
 #[test]
+fn who_comes_with_an_enrolment_secret_again_and_again_waits_and_a_host_with_its_token_does_not() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let secret = said(&dashboard, &["new-enrolment", "web-*"]);
+    let secret = secret.trim().strip_prefix("web-* ").unwrap().to_owned();
+    let began = Instant::now();
+    let refused = std::iter::repeat_with(|| agent_with(&dashboard, &secret).err());
+    let mut taken = 0;
+    for error in refused {
+        if let Some(status) = error {
+            assert_eq!(status, 429);
+            break;
+        }
+        taken += 1;
+        // Sixty at once, and then one a second.
+        assert!(taken <= 62 + began.elapsed().as_secs(), "{taken}");
+    }
+    assert!(taken >= 60, "{taken}");
+    let token = Dashboard::token("h1");
+    registered(agent_with(&dashboard, &token).unwrap(), "h1");
+}
+
+#[test]
 fn a_host_that_hangs_up_before_it_has_its_token_spends_no_secret() {
     let mut dashboard = Dashboard::start(&[]);
     let secret = said(&dashboard, &["new-enrolment", "web-*"]);
