@@ -69,10 +69,11 @@ async function open(query, options) {
   return opened;
 }
 
-/** The rows in view, from the first: numbers of lines, and `▸` before those that stand for a folded section. @param {Page} page */
+/** The rows in view, from the first: numbers of lines, and `▸` before those that stand for a folded section; none as long as the page has no log. @param {Page} page */
 function rows(page) {
   return page.evaluate(() => {
-    const box = /** @type {HTMLElement} */ (document.querySelector('.log-scroll')).getBoundingClientRect();
+    const box = document.querySelector('.log-scroll')?.getBoundingClientRect();
+    if (!box) return [];
     return [...document.querySelectorAll('.log-row')]
       .filter((row) => row.getBoundingClientRect().top >= box.top - 1 && row.getBoundingClientRect().bottom <= box.bottom + 1)
       .map((row) => `${row.classList.contains('head') ? '▸' : ''}${/** @type {HTMLElement} */ (row).dataset['seq']}`);
