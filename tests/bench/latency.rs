@@ -1,4 +1,4 @@
-//! The time from a child's write to the frame of the browser, at several rates.
+//! The time from a child's write to the frame of the browser, at several rates, alone and beside other hosts.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,14 +8,18 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod simulated;
 mod support;
 
 use common::{Agent, Dashboard, Socket};
 use serde_json::{Value, json};
+use simulated::{Simulated, names};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use support::{conditions, grouped, millis, now, percentile, table};
 
+/// How many other hosts are online, each with a heartbeat every 5 s.
+const OTHERS: [usize; 3] = [0, 50, 200];
 /// Lines a second, and for how many seconds.
 const RATES: [(u64, u64); 3] = [(1, 20), (100, 10), (10_000, 5)];
 
@@ -23,7 +27,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("child") => child(arguments[2].parse().unwrap(), arguments[3].parse().unwrap()),
-        _ => bench(),
+        _ => {
+            for others in OTHERS {
+                bench(others);
+            }
+        }
     }
 }
 
@@ -38,9 +46,13 @@ fn child(rate: u64, seconds: u64) {
     }
 }
 
-fn bench() {
+fn bench(others: usize) {
     let conditions = conditions();
-    let dashboard = Dashboard::start(&["h1"]);
+    let names = names(others);
+    let mut hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    hosts.push("h1");
+    let dashboard = Dashboard::start(&hosts);
+    let _others = connected(dashboard.port, &names);
     let program = std::env::current_exe().unwrap();
     let commands: serde_json::Map<String, Value> = (RATES.iter())
         .zip('a'..)
@@ -69,10 +81,26 @@ fn bench() {
         })
         .collect();
     table(
-        &format!("latency: from the child's write to the browser's frame ({conditions})"),
+        &format!(
+            "latency: from the child's write to the browser's frame, with {others} other hosts ({conditions})"
+        ),
         &["lines/s", "lines", "p50 ms", "p99 ms", "max ms", "frames"],
         &rows,
     );
+}
+
+/// Other hosts, all on one thread, until what is returned is dropped.
+fn connected(port: u16, names: &[String]) -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    for name in names {
+        let mut agent = runtime.block_on(Simulated::connect(port, name));
+        runtime.spawn(async move { agent.idle().await });
+    }
+    runtime
 }
 
 struct Found {

@@ -32,6 +32,8 @@ pub(crate) struct Simulated {
     host: String,
     socket: Socket,
     beats: Interval,
+    /// How many heartbeats were sent.
+    beaten: u32,
     run: Option<Sending>,
 }
 
@@ -66,12 +68,17 @@ struct Sending {
 impl Simulated {
     /// Connects and registers.
     pub(crate) async fn connect(port: u16, host: &str) -> Self {
+        Self::try_connect(port, host).await.unwrap()
+    }
+
+    /// Connects and registers; `None` where the dashboard does not take it now.
+    pub(crate) async fn try_connect(port: u16, host: &str) -> Option<Self> {
         let url = format!("ws://127.0.0.1:{port}/ws/agent");
         let mut request = url.into_client_request().unwrap();
         let bearer = format!("Bearer {}", Dashboard::token(host));
         let bearer = HeaderValue::from_str(&bearer).unwrap();
         request.headers_mut().insert("authorization", bearer);
-        let (mut socket, _) = connect_async(request).await.unwrap();
+        let (mut socket, _) = connect_async(request).await.ok()?;
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             stream.set_nodelay(true).unwrap();
         }
@@ -85,23 +92,23 @@ impl Simulated {
         socket
             .send(Message::text(register.to_string()))
             .await
-            .unwrap();
-        let mut this = Self {
+            .ok()?;
+        while try_message(&mut socket).await?["type"] != "registered" {}
+        Some(Self {
             host: host.to_owned(),
             socket,
             beats: interval(HEARTBEAT),
+            beaten: 0,
             run: None,
-        };
-        while message(&mut this.socket).await["type"] != "registered" {}
-        this
+        })
     }
 
-    /// Sends heartbeats and nothing else.
+    /// Sends heartbeats and nothing else, until the dashboard hangs up.
     pub(crate) async fn idle(&mut self) {
         loop {
             tokio::select! {
-                _ = self.beats.tick() => self.beat().await,
-                _ = message(&mut self.socket) => {}
+                _ = self.beats.tick() => if self.try_beat().await.is_none() { return },
+                said = try_message(&mut self.socket) => if said.is_none() { return },
             }
         }
     }
@@ -134,13 +141,20 @@ impl Simulated {
     }
 
     async fn beat(&mut self) {
+        self.try_beat().await.unwrap();
+    }
+
+    /// A heartbeat; `None` where the connection is gone. What it measured differs from the last one.
+    async fn try_beat(&mut self) -> Option<()> {
+        self.beaten += 1;
+        let cpu = 10 + self.beaten % 50;
         let run_id = self.run.as_ref().map(|run| &run.outcome.run_id);
         let beat = json!({
             "type": "heartbeat", "time": Timestamp::now(), "host_id": self.host, "generation": 42,
             "pending_command": run_id.map(|_| "switch"), "run_id": run_id,
-            "metrics": {"cpu": 12.5, "ram": 40.25, "swap": 0.0, "load": 0.75},
+            "metrics": {"cpu": cpu, "ram": 40.25, "swap": 0.0, "load": 0.75},
         });
-        self.send(beat.to_string()).await;
+        self.socket.send(Message::text(beat.to_string())).await.ok()
     }
 
     async fn begin(&mut self, command: &Value, load: Load) {
@@ -233,10 +247,16 @@ impl Sending {
 
 /// The next message of the dashboard. Safe to cancel.
 async fn message(socket: &mut Socket) -> Value {
+    let said = try_message(socket).await;
+    said.expect("the dashboard hung up")
+}
+
+/// The next message of the dashboard, `None` at the end of the connection. Safe to cancel.
+async fn try_message(socket: &mut Socket) -> Option<Value> {
     loop {
-        match socket.next().await.unwrap().unwrap() {
-            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-            Message::Close(close) => panic!("the dashboard hung up: {close:?}"),
+        match socket.next().await?.ok()? {
+            Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
+            Message::Close(_) => return None,
             _ => {}
         }
     }
