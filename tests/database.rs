@@ -210,3 +210,90 @@ fn a_database_of_a_newer_program_is_left_alone_and_the_message_says_what_to_do()
     dashboard.start_again();
     assert_eq!(warnings(&dashboard), Value::Null);
 }
+
+/// Writes into the database of a dashboard that is not there.
+fn change(path: &Path, sql: &str) -> usize {
+    let changed = Connection::open(path).unwrap().execute(sql, []);
+    changed.unwrap()
+}
+
+#[test]
+fn runs_whose_rows_cannot_be_read_are_known_by_their_logs_and_told() {
+    let mut dashboard = Dashboard::start(&["h1"]);
+    let agent = Agent::start(&dashboard, "h1", "seq 1 10");
+    let first = dashboard.command("h1", "switch");
+    let before = dashboard.wait_done("h1", &first);
+    let second = dashboard.command("h1", "switch");
+    dashboard.wait_done("h1", &second);
+    drop(agent);
+    let queued = dashboard.command("h1", "switch");
+    let path = database(&dashboard);
+    let log = dashboard.data_dir().join(format!("logs/h1/{second}.log"));
+    dashboard.restart(Signal::SIGTERM, || {
+        let damage = "UPDATE runs SET record = replace(record, '\"status\":\"', '\"status\":\"x')";
+        assert_eq!(change(&path, damage), 3);
+        fs::remove_file(&log).unwrap();
+    });
+    assert_eq!(dashboard.run("h1", &first), before);
+    assert_eq!(texts(&dashboard.lines("h1", &first)).len(), 10);
+    for run in [&second, &queued] {
+        let run = dashboard.run("h1", run);
+        assert_eq!(run["status"], "lost", "{run}");
+    }
+    let runs = dashboard.fetch("/api/hosts/h1/runs");
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 3, "{runs}");
+    let warned = warnings(&dashboard).to_string();
+    assert!(warned.contains("2 of runs without a log"), "{warned}");
+    assert!(warned.contains("1 of runs, which were made"), "{warned}");
+    dashboard.process.wait_to_say(&first, 0);
+    dashboard.restart(Signal::SIGTERM, || ());
+    assert_eq!(warnings(&dashboard), Value::Null, "they were mended");
+    assert_eq!(dashboard.run("h1", &first), before);
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_no_authority_and_revoke_all_the_same() {
+    let mut dashboard = Dashboard::start(&["h1", "h2"]);
+    let origin = dashboard.origin();
+    let mut made = Vec::new();
+    for host in ["h1", "h2"] {
+        let wish = json!({"kind": "agent", "host_id": host});
+        let token = dashboard.post("/api/tokens", &wish).json();
+        made.push((
+            token["token"].as_str().unwrap().to_owned(),
+            token["id"].as_str().unwrap().to_owned(),
+        ));
+    }
+    let [(revoked, id), (damaged, _)] = &made[..] else {
+        unreachable!("two were made")
+    };
+    let headers = [("Origin", origin.as_str())];
+    let path = format!("/api/tokens/{id}");
+    let gone = dashboard.request("DELETE", &path, &headers, b"");
+    assert_eq!(gone.status, 204);
+    assert!(agent_with(&dashboard, damaged).is_ok());
+    let path = database(&dashboard);
+    let list = dashboard.data_dir().join("revoked-tokens");
+    dashboard.restart(Signal::SIGTERM, || {
+        let table =
+            |table: &str, to: &str| change(&path, &format!("UPDATE {table} SET record = {to}"));
+        assert!(table("issued", "'no json'") > 0);
+        assert_eq!(table("revoked", "CAST(x'ff' AS TEXT)"), 1);
+        change(&path, "INSERT OR REPLACE INTO hosts VALUES ('h1', '[]')");
+        change(&path, "INSERT OR REPLACE INTO sessions VALUES ('x', '{}')");
+        // The rows alone must do.
+        fs::remove_file(&list).unwrap();
+    });
+    for token in [revoked, damaged] {
+        assert_eq!(agent_with(&dashboard, token).err(), Some(401));
+    }
+    let warned = warnings(&dashboard).to_string();
+    for part in [
+        "of tokens that the dashboard made",
+        "1 of hosts",
+        "1 of sessions",
+    ] {
+        assert!(warned.contains(part), "{warned}");
+    }
+    assert!(!warned.contains("of revocations"), "{warned}");
+}

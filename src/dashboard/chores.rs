@@ -4,6 +4,7 @@ use super::clock::ClockCheck;
 use super::config::Retention;
 use super::core::Core;
 use super::intake::lose_renamed;
+use super::mend;
 use super::retention::Retaining;
 use crate::protocol::{Status, Timestamp};
 use crate::{lifecycle, logging};
@@ -37,6 +38,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
                     core.probe().await;
                 }
                 store_ends(&core).await;
+                mend::rows_met(&core).await;
                 for host_id in core.fleet.settle_conflicts(Instant::now()) {
                     core.tell_conflict(&host_id, true).await;
                 }

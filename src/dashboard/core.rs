@@ -255,7 +255,7 @@ impl Core {
         if let Some(doubt) = self.clock.doubt() {
             summary += &format!("; {doubt}");
         }
-        if let Some(warning) = self.health.warning() {
+        for warning in self.health.warnings() {
             summary += &format!("; {warning}");
         }
         match self.health.reason() {

@@ -27,7 +27,16 @@ pub(crate) enum Part {
 pub(crate) struct Health {
     faults: Mutex<BTreeMap<Part, Fault>>,
     /// What keeps nothing from being stored, and is to be looked at.
-    warning: Mutex<Option<(String, WarningEnds)>>,
+    warnings: Mutex<BTreeMap<Topic, (String, WarningEnds)>>,
+}
+
+/// What a warning is about; there is one of each at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    /// A database that was set aside, or was missing.
+    Database,
+    /// Rows of the database that cannot be read.
+    Rows,
 }
 
 /// Until when there is a warning.
@@ -131,29 +140,30 @@ impl Health {
         })
     }
 
-    /// Warns of something.
-    pub(crate) fn warn(&self, text: String, ends: WarningEnds) {
-        *self.lock_warning() = Some((text, ends));
+    /// Warns of something, in place of what was said of it before.
+    pub(crate) fn warn(&self, topic: Topic, text: String, ends: WarningEnds) {
+        self.lock_warnings().insert(topic, (text, ends));
     }
 
-    /// Ends the warning.
-    pub(crate) fn end_warning(&self) {
-        *self.lock_warning() = None;
+    /// Ends a warning.
+    pub(crate) fn end_warning(&self, topic: Topic) {
+        self.lock_warnings().remove(&topic);
     }
 
-    /// Whether there is a warning that ends when somebody looked.
-    pub(crate) fn warning_ends_when_looked(&self) -> bool {
-        let warning = self.lock_warning();
-        matches!(*warning, Some((_, WarningEnds::WhenLooked)))
+    /// Whether there is a warning of this that ends when somebody looked.
+    pub(crate) fn warning_ends_when_looked(&self, topic: Topic) -> bool {
+        let warnings = self.lock_warnings();
+        matches!(warnings.get(&topic), Some((_, WarningEnds::WhenLooked)))
     }
 
     /// What is to be looked at.
-    pub(crate) fn warning(&self) -> Option<String> {
-        self.lock_warning().as_ref().map(|(text, _)| text.clone())
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let warnings = self.lock_warnings();
+        warnings.values().map(|(text, _)| text.clone()).collect()
     }
 
-    fn lock_warning(&self) -> MutexGuard<'_, Option<(String, WarningEnds)>> {
-        self.warning.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_warnings(&self) -> MutexGuard<'_, BTreeMap<Topic, (String, WarningEnds)>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Part, Fault>> {

@@ -151,7 +151,22 @@ impl Scan {
 
 /// What a log says of its run. One that is whole is not gone through line by line, and gets no index before somebody
 /// reads it.
-fn read(dir: &Path, host_id: &HostId, run_id: &RunId) -> Result<RunRecord, LogError> {
+pub(super) fn read(dir: &Path, host_id: &HostId, run_id: &RunId) -> Result<RunRecord, LogError> {
+    if let Some(record) = read_ended(dir, host_id, run_id)? {
+        return Ok(record);
+    }
+    let log = LogWriter::open(dir, run_id)?;
+    let mut record = begun(run_id, host_id, log.header());
+    goes_to(&mut record.run, &log);
+    Ok(record)
+}
+
+/// What a log that is whole says of its run; `None` of one that goes on. It writes nothing.
+pub(super) fn read_ended(
+    dir: &Path,
+    host_id: &HostId,
+    run_id: &RunId,
+) -> Result<Option<RunRecord>, LogError> {
     let ends = if runlog::paths(dir, run_id).1.exists() {
         let log = LogReader::open(dir, run_id).ok();
         log.and_then(|log| {
@@ -162,16 +177,12 @@ fn read(dir: &Path, host_id: &HostId, run_id: &RunId) -> Result<RunRecord, LogEr
         let ends = runlog::read_ends(dir, run_id)?;
         ends.map(|(header, footer)| (header, footer, true))
     };
-    if let Some((header, footer, index_rebuilt)) = ends {
+    Ok(ends.map(|(header, footer, index_rebuilt)| {
         let mut record = begun(run_id, host_id, &header);
         record.run.index_rebuilt = index_rebuilt;
         complete(&mut record.run, &footer);
-        return Ok(record);
-    }
-    let log = LogWriter::open(dir, run_id)?;
-    let mut record = begun(run_id, host_id, log.header());
-    goes_to(&mut record.run, &log);
-    Ok(record)
+        record
+    }))
 }
 
 fn begun(run_id: &RunId, host_id: &HostId, header: &Header) -> RunRecord {

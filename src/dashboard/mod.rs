@@ -22,6 +22,7 @@ mod import;
 mod intake;
 mod live;
 mod log_access;
+mod mend;
 mod problem;
 mod rates;
 mod receive_error;

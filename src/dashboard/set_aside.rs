@@ -2,7 +2,7 @@
 
 use super::audit::{Action, Note};
 use super::core::Core;
-use super::health::WarningEnds;
+use super::health::{Topic, WarningEnds};
 use super::state::Anew;
 use std::sync::Arc;
 
@@ -18,23 +18,25 @@ impl Core {
         let Some(anew) = anew else {
             if let Some(look) = once_looked(&aside) {
                 tracing::warn!("{look}");
-                self.health.warn(look, ends);
+                self.health.warn(Topic::Database, look, ends);
             }
             return;
         };
         tracing::error!("{anew}");
         let look = once_looked(&aside).map(|look| format!(". {look}"));
-        self.health
-            .warn(format!("{anew}{}", look.unwrap_or_default()), ends);
+        let warning = format!("{anew}{}", look.unwrap_or_default());
+        self.health.warn(Topic::Database, warning, ends);
         let note = Note::of_dashboard(Action::DatabaseAnew);
         self.audit.done(note.detail(&anew.to_string())).await;
     }
 
     /// Ends the warning once what was set aside is gone: then somebody has looked.
     pub(super) async fn look_aside(self: &Arc<Self>) {
-        if self.health.warning_ends_when_looked() && self.names_set_aside().await.is_empty() {
+        if self.health.warning_ends_when_looked(Topic::Database)
+            && self.names_set_aside().await.is_empty()
+        {
             tracing::info!("no database that was set aside is in the data folder any more");
-            self.health.end_warning();
+            self.health.end_warning(Topic::Database);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::import::{self, goes_to};
+use super::mend;
 use super::starting::{Phase, Starting};
 use super::state::{RunRecord, StateError};
 use crate::protocol::HostId;
@@ -18,6 +19,7 @@ pub(super) async fn load(
     hosts: BTreeSet<HostId>,
     starting: &Starting,
 ) -> Result<(), StateError> {
+    mend::at_start(core).await?;
     starting.enter(Phase::Logs);
     let logs = core.logs.clone();
     let folders = spawn_blocking(move || folders(&logs)).await;

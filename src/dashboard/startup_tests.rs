@@ -278,3 +278,96 @@ async fn an_index_that_a_killed_program_left_unfinished_is_removed_and_one_that_
     assert!(reader.index_rebuilt() && reader.footer().unwrap().is_some());
     assert!(!left.exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_row_cannot_be_read_is_known_by_its_log_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ended, without_index, going_on, no_log, bad_log] = [
+        RUN.to_owned(),
+        format!("{RUN}-2"),
+        format!("{RUN}-3"),
+        format!("{RUN}-4"),
+        format!("{RUN}-5"),
+    ];
+    for (id, end) in [
+        (&ended, Some(Status::Ok)),
+        (&without_index, Some(Status::Error)),
+        (&going_on, None),
+        (&no_log, Some(Status::Ok)),
+        (&bad_log, Some(Status::Ok)),
+    ] {
+        log(dir.path(), id, end);
+    }
+    let before = {
+        let core = open(dir.path()).await;
+        let all = "UPDATE runs SET record = 'no json', number = 7 WHERE open = 0";
+        let ended_before = run(&core, &ended).await;
+        let bad = core
+            .state
+            .call(move |connection| connection.execute(all, []));
+        assert_eq!(bad.await.unwrap(), 4);
+        let open = "UPDATE runs SET record = CAST(x'ff' AS TEXT) WHERE open = 1";
+        let bad = core
+            .state
+            .call(move |connection| connection.execute(open, []));
+        assert_eq!(bad.await.unwrap(), 1);
+        ended_before
+    };
+    let at = |name: String| dir.path().join("logs/h1").join(name);
+    fs::remove_file(at(format!("{without_index}.idx"))).unwrap();
+    fs::remove_file(at(format!("{no_log}.idx"))).unwrap();
+    fs::remove_file(at(format!("{no_log}.log"))).unwrap();
+    fs::write(at(format!("{bad_log}.log")), "no log").unwrap();
+
+    let core = open(dir.path()).await;
+    let now = run(&core, &ended).await;
+    let expected = Run {
+        number: 7,
+        ..before
+    };
+    assert_eq!(now, expected);
+    let now = run(&core, &without_index).await;
+    assert_eq!((now.status, now.index_rebuilt), (Status::Error, true));
+    assert_eq!(run(&core, &going_on).await.lines, 3);
+    assert!(core.fleet.is_open(&host("h1"), &run_id(&going_on)));
+    for (id, why) in [(&no_log, "no log"), (&bad_log, "its log")] {
+        let now = run(&core, id).await;
+        let message = now.message.unwrap();
+        assert_eq!(now.status, Status::Lost);
+        assert!(message.contains(why), "{message}");
+    }
+    let warned = core.health.warnings().join(" ");
+    for part in ["3 of runs, which were made anew", "2 of runs without a log"] {
+        assert!(warned.contains(part), "{warned}");
+    }
+    assert!(!warned.contains("h1") && !warned.contains(RUN), "{warned}");
+    let core = open(dir.path()).await;
+    assert_eq!(core.health.warnings(), [] as [&str; 0], "all were mended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_damaged_while_the_dashboard_runs_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, Some(Status::Ok));
+    let core = open(dir.path()).await;
+    let at_hand = ask(&core).await;
+    let before = [run(&core, RUN).await, shown(&core, at_hand.as_str())];
+    let bad = core.state.call(|connection| {
+        connection.execute("UPDATE runs SET record = replace(record, 'h1', '')", [])
+    });
+    assert_eq!(bad.await.unwrap(), 2);
+    let statuses = async || {
+        let runs = core.state.runs(&host("h1"), None, 9).await.unwrap();
+        let mut runs: Vec<_> = runs.into_iter().map(|record| record.run).collect();
+        runs.sort_by_key(|run| run.number);
+        runs
+    };
+    let lost = statuses().await;
+    assert!(
+        lost.iter().all(|run| run.status == Status::Lost),
+        "{lost:?}"
+    );
+    assert_eq!(lost.len(), 2);
+    mend::rows_met(&core).await;
+    assert_eq!(statuses().await, before);
+}

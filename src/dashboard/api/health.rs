@@ -11,8 +11,8 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<impl IntoRespo
         return Err(Problem::unavailable(app.core.without_paths(&why)));
     }
     let doubt = app.core.clock.doubt().map(|doubt| doubt.to_string());
-    let warnings = [app.core.health.warning(), doubt];
-    let warnings: Vec<_> = warnings.into_iter().flatten().collect();
+    let mut warnings = app.core.health.warnings();
+    warnings.extend(doubt);
     let mut health = serde_json::json!({ "status": "ok" });
     if !warnings.is_empty() {
         health["warnings"] = warnings.into();

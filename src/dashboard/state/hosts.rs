@@ -3,6 +3,7 @@ use super::{Lane, State, StateError, unread};
 use crate::protocol::{Deployment, Facts, HostId, RunId, Timestamp};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What is remembered of a host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,7 +48,8 @@ impl StoredHost {
 impl State {
     /// All hosts that ever registered.
     pub(crate) async fn hosts(&self) -> Result<Vec<(HostId, StoredHost)>, StateError> {
-        self.read(|connection| {
+        let counts = Arc::clone(&self.unread_rows);
+        self.read(move |connection| {
             let mut all = connection.prepare_cached("SELECT host_id, record FROM hosts")?;
             let mut rows = all.query([])?;
             let (mut parsed, mut unread) = (Vec::new(), unread::Rows::of("hosts"));
@@ -59,7 +61,7 @@ impl State {
                     None => unread.count(&id),
                 }
             }
-            unread.tell();
+            unread.tell(&counts);
             Ok(parsed)
         })
         .await

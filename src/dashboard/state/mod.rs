@@ -11,6 +11,7 @@ mod hosts;
 mod newer_runs;
 mod reader;
 mod revocations;
+mod run_rows;
 mod runs;
 mod salvage;
 mod schema;
@@ -22,13 +23,16 @@ mod writer;
 pub(crate) use anew::{Anew, open};
 pub use error::StateError;
 pub(crate) use hosts::StoredHost;
+pub(crate) use run_rows::{UnreadRun, UnreadSearch};
 pub(crate) use runs::{FollowUp, Known, RunRecord, StopWish, ToStore};
 pub(crate) use writer::{Lane, WriteCounters};
 
 use alarm::Alarm;
 use reader::Reader;
 use revocations::Revocations;
+use run_rows::UnreadRuns;
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -48,12 +52,15 @@ pub(crate) struct State {
     /// What was revoked, kept beside the database.
     revocations: Arc<Revocations>,
     alarm: Arc<Alarm>,
+    unread_runs: Arc<UnreadRuns>,
+    unread_rows: Arc<unread::Counts>,
 }
 
 impl State {
     /// Opens or makes the database.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
-        let revocations = Revocations::read(path)?;
+        let unread_rows = unread::Counts::default();
+        let revocations = Revocations::read(path, &unread_rows)?;
         let connection = schema::open(path)?;
         let at = StateError::at(path);
         let last = schema::last_number(&connection).map_err(&at)?;
@@ -67,6 +74,8 @@ impl State {
             numbers: Arc::new(AtomicU64::new(last)),
             revocations: Arc::new(revocations),
             alarm: Arc::default(),
+            unread_runs: Arc::default(),
+            unread_rows: Arc::new(unread_rows),
         })
     }
 
@@ -83,6 +92,11 @@ impl State {
     /// Writes what is there already, to see whether it can.
     pub(crate) async fn probe(&self) -> Result<(), StateError> {
         self.call(schema::write_version).await
+    }
+
+    /// The tables, but for that of runs, in which rows could not be read, and how many at the last look.
+    pub(crate) fn unread_rows(&self) -> BTreeMap<&'static str, usize> {
+        self.unread_rows.all()
     }
 
     /// How much was written.

@@ -47,11 +47,11 @@ impl Revocations {
     ///
     /// # Errors
     /// When it is there and cannot be read: then nobody knows what was revoked.
-    pub(super) fn read(database: &Path) -> Result<Self, StateError> {
+    pub(super) fn read(database: &Path, unread: &unread::Counts) -> Result<Self, StateError> {
         let path = database.with_file_name(NAME);
         let known = match read_limited(&path) {
             Ok(text) => Known {
-                all: parse(&text),
+                all: parse(&text, unread),
                 is_made: true,
                 is_torn: text.last().is_some_and(|byte| *byte != b'\n'),
             },
@@ -112,7 +112,7 @@ fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn parse(text: &[u8]) -> HashMap<SecretHash, Revoked> {
+fn parse(text: &[u8], counts: &unread::Counts) -> HashMap<SecretHash, Revoked> {
     let mut all = HashMap::new();
     let mut unread = unread::Rows::of(NAME);
     for line in text.split(|byte| *byte == b'\n') {
@@ -124,7 +124,7 @@ fn parse(text: &[u8]) -> HashMap<SecretHash, Revoked> {
             None => unread.count(&line),
         }
     }
-    unread.tell();
+    unread.tell(counts);
     all
 }
 
@@ -186,7 +186,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("x.sqlite");
         let [a, b, c, d] = ["a", "b", "c", "d"].map(SecretHash::of);
-        let list = Revocations::read(&database).unwrap();
+        let list = Revocations::read(&database, &unread::Counts::default()).unwrap();
         assert!(!Revocations::exist(&database));
         list.add([(a, revoked("alice"))]).unwrap();
         list.add([(a, revoked("bob")), (b, revoked("bob"))])
@@ -196,11 +196,11 @@ mod tests {
         text.extend(format!("\0\0\0\nno hash\n{c} {{\"time\":").bytes());
         fs::write(&path, text).unwrap();
 
-        let list = Revocations::read(&database).unwrap();
+        let list = Revocations::read(&database, &unread::Counts::default()).unwrap();
         let all = list.add([(d, revoked("carol"))]).unwrap();
         assert_eq!(all.len(), 4);
         assert_eq!((&*all[&a].by, &*all[&c].by), ("alice", "unknown"));
-        let again = Revocations::read(&database).unwrap();
+        let again = Revocations::read(&database, &unread::Counts::default()).unwrap();
         assert_eq!(
             again.add([]).unwrap(),
             all,
@@ -213,7 +213,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("x.sqlite");
         fs::create_dir(folder.path().join(NAME)).unwrap();
-        let error = Revocations::read(&database).unwrap_err();
+        let error = Revocations::read(&database, &unread::Counts::default()).unwrap_err();
         assert!(matches!(error, StateError::Revocations { .. }), "{error}");
     }
 }

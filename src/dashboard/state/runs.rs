@@ -1,7 +1,8 @@
 use super::hosts::{self, StoredHost};
+use super::run_rows::{self, COLUMNS, UnreadRuns};
 use super::{Lane, State, StateError};
 use crate::protocol::{Deployment, HostId, Run, RunId, Status, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,7 +52,6 @@ pub(crate) enum Known {
     Nothing,
 }
 
-const RUN: &str = "SELECT record FROM runs WHERE host_id = ?1 AND run_id = ?2";
 const REMOVED: &str = "SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2";
 
 /// Somebody asked for the end of a run.
@@ -123,20 +123,7 @@ impl RunRecord {
     }
 }
 
-/// Longest beginning of a row that is told, in bytes.
-const MAX_TOLD_BYTES: usize = 200;
-
-/// Reads a row; one that cannot be read is left out and told.
-pub(super) fn read(json: &str) -> Option<RunRecord> {
-    let record = serde_json::from_str(json);
-    if let Err(error) = &record {
-        let begins = &json[..json.floor_char_boundary(MAX_TOLD_BYTES)];
-        tracing::warn!(table = "runs", %error, begins, "a row cannot be read and is left out");
-    }
-    record.ok()
-}
-
-fn write(connection: &Connection, record: &RunRecord) -> rusqlite::Result<()> {
+pub(super) fn write(connection: &Connection, record: &RunRecord) -> rusqlite::Result<()> {
     let run = &record.run;
     let open = matches!(run.status, Status::Queued | Status::Running);
     let json = serde_json::to_string(record).unwrap_or_default();
@@ -173,27 +160,23 @@ fn find_id(connection: &Connection, record: &mut RunRecord) -> rusqlite::Result<
     }
 }
 
-fn stored(
-    connection: &Connection,
-    host_id: &HostId,
-    run_id: &RunId,
-) -> rusqlite::Result<Option<RunRecord>> {
-    let mut one = connection.prepare_cached(RUN)?;
-    let id = (host_id.as_str(), run_id.as_str());
-    let json: Option<String> = one.query_row(id, |row| row.get(0)).optional()?;
-    Ok(json.and_then(|json| read(&json)))
-}
-
 /// Stores a run, and with its end the run that follows it: the database alone says whether that was done before, so
 /// it is done once. Gives the run that follows.
 fn write_with_follower(
     connection: &Connection,
     record: &mut RunRecord,
     numbers: &AtomicU64,
+    unread: &UnreadRuns,
 ) -> rusqlite::Result<Option<RunRecord>> {
+    let run = &record.run;
     let is_pending = record.is_followed()
-        && stored(connection, &record.run.host_id, &record.run.run_id)?
-            .is_some_and(|before| before.follow_up.is_some());
+        && run_rows::one(
+            connection,
+            run.host_id.as_str(),
+            run.run_id.as_str(),
+            unread,
+        )?
+        .is_some_and(|before| before.follow_up.is_some());
     let follower = record.take_follower(|| numbers.fetch_add(1, Ordering::Relaxed) + 1);
     let mut follower = follower.filter(|_| is_pending);
     write(connection, record)?;
@@ -227,12 +210,12 @@ impl State {
         lane: Lane,
         latest: impl FnOnce() -> Option<(ToStore, T)> + Send + 'static,
     ) -> Result<Option<(T, Option<RunRecord>)>, StateError> {
-        let numbers = Arc::clone(&self.numbers);
+        let (numbers, unread) = (Arc::clone(&self.numbers), Arc::clone(&self.unread_runs));
         self.write(lane, move |connection| {
             let Some((ToStore { mut record, host }, with)) = latest() else {
                 return Ok(None);
             };
-            let follower = write_with_follower(connection, &mut record, &numbers)?;
+            let follower = write_with_follower(connection, &mut record, &numbers, &unread)?;
             if let Some(host) = host {
                 hosts::write(connection, &record.run.host_id, &host)?;
             }
@@ -246,11 +229,11 @@ impl State {
         &self,
         mut records: Vec<RunRecord>,
     ) -> Result<Vec<RunRecord>, StateError> {
-        let numbers = Arc::clone(&self.numbers);
+        let (numbers, unread) = (Arc::clone(&self.numbers), Arc::clone(&self.unread_runs));
         self.call(move |connection| {
             let mut followers = Vec::new();
             for record in &mut records {
-                followers.extend(write_with_follower(connection, record, &numbers)?);
+                followers.extend(write_with_follower(connection, record, &numbers, &unread)?);
             }
             Ok(followers)
         })
@@ -282,9 +265,10 @@ impl State {
         if runs.is_empty() {
             return Ok(());
         }
+        let unread = Arc::clone(&self.unread_runs);
         self.call(move |connection| {
             for (host_id, run_id) in &runs {
-                let record = stored(connection, host_id, run_id)?;
+                let record = run_rows::one(connection, host_id.as_str(), run_id.as_str(), &unread)?;
                 let is_news =
                     |record: &RunRecord| record.run.status.is_final() && !record.run.index_rebuilt;
                 if let Some(mut record) = record.filter(is_news) {
@@ -303,13 +287,10 @@ impl State {
         host_id: &HostId,
         run_id: &RunId,
     ) -> Result<Option<RunRecord>, StateError> {
-        let id = (host_id.to_string(), run_id.to_string());
-        self.read(move |connection| {
-            let mut one = connection.prepare_cached(RUN)?;
-            let json: Option<String> = one.query_row(id, |row| row.get(0)).optional()?;
-            Ok(json.and_then(|json| read(&json)))
-        })
-        .await
+        let (host, run) = (host_id.to_string(), run_id.to_string());
+        let unread = Arc::clone(&self.unread_runs);
+        self.read(move |connection| run_rows::one(connection, &host, &run, &unread))
+            .await
     }
 
     /// At most `limit` runs of a host, newest first, older than `before`.
@@ -320,35 +301,33 @@ impl State {
         limit: usize,
     ) -> Result<Vec<RunRecord>, StateError> {
         let (host, before) = (host_id.to_string(), before.map(RunId::to_string));
+        let unread = Arc::clone(&self.unread_runs);
         self.read(move |connection| {
-            let mut some = connection.prepare_cached(
-                "SELECT record FROM runs WHERE host_id = ?1 AND (?2 IS NULL OR
+            let query = format!(
+                "SELECT {COLUMNS} FROM runs WHERE host_id = ?1 AND (?2 IS NULL OR
                      (number, at, run_id) <
                      (SELECT number, at, run_id FROM runs WHERE host_id = ?1 AND run_id = ?2))
-                 ORDER BY number DESC, at DESC, run_id DESC LIMIT ?3",
-            )?;
-            let rows = some.query_map(params![host, before, limit as i64], |row| {
-                row.get::<_, String>(0)
-            })?;
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            Ok(rows.iter().filter_map(|json| read(json)).collect())
+                 ORDER BY number DESC, at DESC, run_id DESC LIMIT ?3"
+            );
+            let mut some = connection.prepare_cached(&query)?;
+            run_rows::records(&mut some, params![host, before, limit as i64], &unread)
         })
         .await
     }
 
     /// Of every host the runs that are not over, and the newest one.
     pub(crate) async fn open_and_latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
-        self.read(|connection| {
-            let mut some = connection.prepare_cached(
-                "SELECT record FROM runs WHERE open = 1 UNION
-                 SELECT (SELECT record FROM runs WHERE host_id = h.host_id
-                         ORDER BY number DESC, at DESC, run_id DESC LIMIT 1)
-                 FROM (SELECT DISTINCT host_id FROM runs) h",
-            )?;
-            let rows = some
-                .query_map([], |row| row.get::<_, String>(0))?
-                .collect::<Result<Vec<_>, _>>()?;
-            let mut records: Vec<_> = rows.iter().filter_map(|json| read(json)).collect();
+        let unread = Arc::clone(&self.unread_runs);
+        self.read(move |connection| {
+            let query = format!(
+                "SELECT {COLUMNS} FROM runs WHERE open = 1 UNION
+                 SELECT {COLUMNS} FROM runs WHERE (host_id, run_id) IN
+                     (SELECT host_id, (SELECT run_id FROM runs WHERE host_id = h.host_id
+                                       ORDER BY number DESC, at DESC, run_id DESC LIMIT 1)
+                      FROM (SELECT DISTINCT host_id FROM runs) h)"
+            );
+            let mut some = connection.prepare_cached(&query)?;
+            let mut records = run_rows::records(&mut some, [], &unread)?;
             records.sort_by_key(RunRecord::rank);
             Ok(records)
         })
@@ -357,16 +336,16 @@ impl State {
 
     /// Of every host the newest run that activated a system or set the boot default.
     pub(crate) async fn deployments(&self) -> Result<Vec<RunRecord>, StateError> {
-        self.read(|connection| {
-            let mut some = connection.prepare_cached(
-                "SELECT (SELECT record FROM runs WHERE host_id = h.host_id AND deployed = 1
-                         ORDER BY number DESC, at DESC, run_id DESC LIMIT 1)
-                 FROM (SELECT DISTINCT host_id FROM runs WHERE deployed = 1) h",
-            )?;
-            let rows = some
-                .query_map([], |row| row.get::<_, String>(0))?
-                .collect::<Result<Vec<_>, _>>()?;
-            Ok(rows.iter().filter_map(|json| read(json)).collect())
+        let unread = Arc::clone(&self.unread_runs);
+        self.read(move |connection| {
+            let query = format!(
+                "SELECT {COLUMNS} FROM runs WHERE (host_id, run_id) IN
+                     (SELECT host_id, (SELECT run_id FROM runs WHERE host_id = h.host_id AND deployed = 1
+                                       ORDER BY number DESC, at DESC, run_id DESC LIMIT 1)
+                      FROM (SELECT DISTINCT host_id FROM runs WHERE deployed = 1) h)"
+            );
+            let mut some = connection.prepare_cached(&query)?;
+            run_rows::records(&mut some, [], &unread)
         })
         .await
     }
@@ -385,7 +364,8 @@ impl State {
         self.read(move |connection| {
             let all = "SELECT run_id, 0 FROM runs WHERE host_id = ?1 UNION ALL SELECT run_id, 1 FROM removed WHERE host_id = ?1";
             let mut all = connection.prepare_cached(all)?;
-            all.query_map([host], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            // An id that is no text is that of no log.
+            all.query_map([host], |row| Ok((row.get(0).unwrap_or_default(), row.get(1)?)))?.collect()
         })
         .await
     }
@@ -471,11 +451,9 @@ impl State {
         run_id: &RunId,
     ) -> Result<Known, StateError> {
         let id = (host_id.to_string(), run_id.to_string());
+        let unread = Arc::clone(&self.unread_runs);
         self.read_for_agent(move |connection| {
-            let mut one = connection.prepare_cached(RUN)?;
-            let json: Option<String> =
-                one.query_row((&id.0, &id.1), |row| row.get(0)).optional()?;
-            if let Some(record) = json.and_then(|json| read(&json)) {
+            if let Some(record) = run_rows::one(connection, &id.0, &id.1, &unread)? {
                 return Ok(Known::Run(Box::new(record)));
             }
             let is_removed = connection.prepare_cached(REMOVED)?.exists((&id.0, &id.1))?;

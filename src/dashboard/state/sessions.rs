@@ -1,12 +1,14 @@
 use super::{State, StateError, unread};
 use crate::dashboard::auth::{SecretHash, Session};
+use std::sync::Arc;
 
 const SAVE: &str = "INSERT OR REPLACE INTO sessions VALUES (?1, ?2)";
 
 impl State {
     /// Who was signed in.
     pub(crate) async fn sessions(&self) -> Result<Vec<(SecretHash, Session)>, StateError> {
-        self.read(|connection| {
+        let counts = Arc::clone(&self.unread_rows);
+        self.read(move |connection| {
             let mut all = connection.prepare("SELECT id, record FROM sessions")?;
             let mut rows = all.query([])?;
             let (mut parsed, mut unread) = (Vec::new(), unread::Rows::of("sessions"));
@@ -19,7 +21,7 @@ impl State {
                     None => unread.count("not told"),
                 }
             }
-            unread.tell();
+            unread.tell(&counts);
             Ok(parsed)
         })
         .await

@@ -10,12 +10,14 @@ impl State {
     /// Every token that the dashboard made, and every one that was taken back, by the database or by the list beside
     /// it, which then has them all.
     pub(crate) async fn ledger(&self) -> Result<Ledger, StateError> {
+        let counts = Arc::clone(&self.unread_rows);
         let mut ledger = self
-            .read(|connection| {
+            .read(move |connection| {
                 let issued = |json: &str| serde_json::from_str(json).ok();
+                let revoked = |json: &str| Some(read_revoked(json));
                 Ok(Ledger {
-                    issued: rows(connection, "issued", issued)?,
-                    revoked: rows(connection, "revoked", |json| Some(read_revoked(json)))?,
+                    issued: rows(connection, "issued", issued, &counts)?,
+                    revoked: rows(connection, "revoked", revoked, &counts)?,
                 })
             })
             .await?;
@@ -115,6 +117,7 @@ fn rows<T>(
     connection: &Connection,
     table: &'static str,
     read: impl Fn(&str) -> Option<T>,
+    counts: &unread::Counts,
 ) -> rusqlite::Result<HashMap<SecretHash, T>> {
     let mut all = connection.prepare(&format!("SELECT hash, record FROM {table}"))?;
     let mut rows = all.query([])?;
@@ -128,6 +131,6 @@ fn rows<T>(
             None => unread.count(&hash),
         }
     }
-    unread.tell();
+    unread.tell(counts);
     Ok(parsed)
 }
