@@ -13,6 +13,7 @@ mod boot;
 mod commands;
 pub mod config;
 mod connect;
+mod damaged;
 mod endpoint;
 mod enrolment;
 mod facts;

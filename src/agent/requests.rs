@@ -76,7 +76,8 @@ impl Requests {
     }
 }
 
-fn is_damage(error: &io::Error) -> bool {
+/// Whether a file of JSON was read and holds something else than what was written.
+pub(super) fn is_damage(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof

@@ -3,9 +3,10 @@
 //! Beside what [`spool`](crate::spool) describes, the folder of a run holds `acked`, once the dashboard has the
 //! run as a whole.
 
+use super::damaged::{self, put_aside};
 use super::launcher::Launcher;
 use super::live::{Change, Live};
-use super::requests::{self, Memory, Requests};
+use super::requests::{self, Memory, Requests, is_damage};
 use super::{Error, frames};
 use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Seq, Status, StatusReport};
 use crate::runlog::{self, LogError, LogReader};
@@ -36,6 +37,8 @@ pub(super) struct Runs {
     held: BTreeSet<RunId>,
     /// Acknowledged as final.
     acked: BTreeSet<RunId>,
+    /// Runs of which nothing can be read, until the dashboard has acknowledged that they are lost.
+    lost: BTreeSet<RunId>,
 }
 
 /// Why a run cannot begin.
@@ -79,6 +82,7 @@ impl Runs {
             unended: Vec::new(),
             held: BTreeSet::new(),
             acked: BTreeSet::new(),
+            lost: BTreeSet::new(),
         };
         for entry in fs::read_dir(&folder).map_err(at(&folder))?.flatten() {
             if let Some(dir) = RunDir::at(&entry.path()) {
@@ -102,21 +106,48 @@ impl Runs {
             self.held.insert(run_id);
             return;
         }
-        let command = match spool::read_json::<Spec>(&dir.spec()) {
+        let command = match read_spec(&dir) {
             Ok(Some(spec)) => {
                 self.remember(&spec);
                 spec.command
             }
-            Ok(None) if log.is_err() => return discard(&dir),
-            Ok(None) | Err(_) => match &log {
-                Ok(log) => log.header().command.clone(),
-                Err(error) => {
-                    return tracing::error!(run = %run_id, "this run cannot be read, and is left as it is: {error}");
+            Ok(None) if is_without_log(&dir) => return discard(&dir),
+            spec => match log.or_else(|error| with_new_index(&dir, error)) {
+                Ok(log) if matches!(log.footer(), Ok(Some(_))) => {
+                    self.held.insert(run_id);
+                    return;
                 }
+                Ok(log) => log.header().command.clone(),
+                Err(log) => return self.give_up(&dir, spec.err().as_ref(), &log),
             },
         };
         tracing::info!(run = %run_id, %command, "found without an end");
         self.unended.push((dir, command));
+    }
+
+    /// Neither spec nor log of a run can be read. Where that is damage the run is lost and its folder is put aside, and
+    /// else it is left as it is: what cannot be read now may be whole.
+    fn give_up(&mut self, dir: &RunDir, spec: Option<&io::Error>, log: &LogError) {
+        let run_id = dir.run_id();
+        let is_log_damaged = if log.is_not_found() {
+            is_without_log(dir)
+        } else {
+            log.is_gone() || log.is_corrupt()
+        };
+        if !is_log_damaged || spec.is_some_and(|error| !is_damage(error)) {
+            let error = spec.map_or_else(|| log.to_string(), io::Error::to_string);
+            return tracing::error!(run = %run_id, "this run cannot be read, and is left as it is: {error}");
+        }
+        let spec = spec.map_or_else(|| "it is gone".to_owned(), io::Error::to_string);
+        match put_aside(dir) {
+            Ok(aside) => {
+                tracing::error!(run = %run_id, spec, %log, "what this run was to do cannot be read, nor can its log: the run is lost, and its folder is now {}; remove that once you have looked", aside.display());
+                self.lost.insert(run_id.clone());
+            }
+            Err(error) => {
+                tracing::error!(run = %run_id, "this run cannot be read, and is left as it is: {error}");
+            }
+        }
     }
 
     /// Remembers a request that an agent took, and then died before it did.
@@ -179,11 +210,18 @@ impl Runs {
     /// Leaves the run that goes on as it is, because its end cannot be recorded: the next run may begin.
     fn set_aside(&mut self) {
         if let Some(live) = self.live.take() {
-            let path = live.dir().path().display();
-            tracing::error!(run = %live.dir().run_id(), "its end cannot be recorded, and it is left as it is: look at {path}, and remove it");
+            let (dir, run_id) = (live.dir(), live.dir().run_id());
+            self.lost.insert(run_id.clone());
+            let path = dir.path().display();
+            tracing::error!(run = %run_id, "its end cannot be recorded, and it is left as it is: look at {path}, and remove it");
             self.take_up();
             self.end.notify_one();
         }
+    }
+
+    /// The runs of which the dashboard is to hear that they are lost.
+    pub(super) fn all_lost(&self) -> impl Iterator<Item = &RunId> {
+        self.lost.iter()
     }
 
     /// That nobody knows how a run ended, whose spool cannot be read.
@@ -340,6 +378,8 @@ impl Runs {
             discard(&dir);
             return Err(error);
         }
+        // Nothing of it had begun: the dashboard asked for it again.
+        self.lost.remove(&spec.run_id);
         let supervisor = self.launcher.start(&dir);
         let command = spec.command.clone();
         self.live = Some(Live::new(dir, command, self.launcher, supervisor));
@@ -384,6 +424,7 @@ impl Runs {
 
     /// The dashboard has the whole run on disk: it is no longer offered.
     pub(super) fn acknowledge(&mut self, run_id: &RunId) {
+        self.lost.remove(run_id);
         if !self.held.contains(run_id) {
             return;
         }
@@ -404,6 +445,37 @@ impl Runs {
             }
         }
     }
+}
+
+/// What a run was to do; that of another run is damage.
+fn read_spec(dir: &RunDir) -> io::Result<Option<Spec>> {
+    let spec: Option<Spec> = spool::read_json(&dir.spec())?;
+    match spec {
+        Some(spec) if spec.run_id != *dir.run_id() => {
+            let what = format!("it is the spec of {}", spec.run_id);
+            Err(io::Error::new(io::ErrorKind::InvalidData, what))
+        }
+        spec => Ok(spec),
+    }
+}
+
+/// Opens a log that cannot be, because its index is gone and nobody writes it; else gives the error.
+fn with_new_index(dir: &RunDir, error: LogError) -> Result<LogReader, LogError> {
+    if !error.is_not_found() || is_without_log(dir) {
+        return Err(error);
+    }
+    let Ok(_lock) = damaged::lock(dir) else {
+        return Err(error);
+    };
+    runlog::rebuild_index(dir.path(), dir.run_id())?;
+    LogReader::open(dir.path(), dir.run_id())
+}
+
+/// Whether there certainly is no log of a run.
+fn is_without_log(dir: &RunDir) -> bool {
+    let (log, _) = runlog::paths(dir.path(), dir.run_id());
+    let found = fs::symlink_metadata(log);
+    found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn acked_marker(dir: &RunDir) -> PathBuf {

@@ -379,6 +379,9 @@ impl Session<'_> {
             let url = self.agent.config.dashboard.configured();
             logging::announce(&format!("connected to {url}"));
             lifecycle::notify_status(&format!("connected to {url}"));
+            let lost = self.agent.runs.all_lost();
+            let lost = lost.filter_map(|run_id| Runs::lost(&self.agent.host_id, run_id));
+            self.answers.extend(lost);
         }
         // Each once, however often it is named.
         let resume = registered.resume.into_iter();

@@ -96,14 +96,15 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
     outcome::store(rundir, writer, (exit_code, result))
 }
 
-/// The log of a run that had begun. One whose header was never whole is removed.
+/// The log of a run that had begun. One whose header is not whole makes way, and is kept.
 pub(super) fn begun(rundir: &RunDir) -> Result<Option<LogWriter>, Error> {
     match LogWriter::open(rundir.path(), rundir.run_id()) {
         Ok(writer) => Ok(Some(writer)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(LogError::NoHeader(_)) => {
             let (log, index) = runlog::paths(rundir.path(), rundir.run_id());
-            remove(log)?;
+            let aside = log.with_extension("log.broken");
+            fs::rename(&log, &aside).map_err(|source| Error::File { path: log, source })?;
             remove(index)?;
             Ok(None)
         }

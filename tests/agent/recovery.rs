@@ -8,7 +8,11 @@ use switchyard::proctree::ProcessId;
 const RUN: &str = "2025-12-14T10-30-00-switch";
 
 fn pid_in(fleet: &Fleet, pointer: &str) -> i32 {
-    let text = fs::read_to_string(fleet.rundir(RUN).join("supervisor.json")).unwrap();
+    pid_of(fleet, RUN, pointer)
+}
+
+fn pid_of(fleet: &Fleet, run: &str, pointer: &str) -> i32 {
+    let text = fs::read_to_string(fleet.rundir(run).join("supervisor.json")).unwrap();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     i32::try_from(value.pointer(pointer).unwrap().as_i64().unwrap()).unwrap()
 }
@@ -181,6 +185,84 @@ async fn a_request_is_remembered_by_an_agent_that_was_killed() {
     );
     connection.command(RUN, "other", "switch").await;
     assert_eq!(connection.expect("command_rejected").await["run_id"], RUN);
+}
+
+#[tokio::test]
+async fn a_run_of_which_nothing_can_be_read_is_lost_and_put_aside_with_one_message() {
+    let fleet = Fleet::new().await;
+    let agent = fleet.agent("echo one", "");
+    let (mut connection, _) = fleet.register().await;
+    let (no_log, bad_log, good_log, other) = (
+        RUN,
+        "2025-12-14T10-31-00-switch",
+        "2025-12-14T10-32-00-switch",
+        "2025-12-14T10-33-00-switch",
+    );
+    for run in [no_log, bad_log, good_log, other] {
+        connection.command(run, "n", "switch").await;
+        connection.until_end(run, 0).await;
+        let supervisor = ProcessId::of(pid_of(&fleet, run, "/supervisor/pid"));
+        until("the end of its supervisor", || {
+            !supervisor.is_some_and(ProcessId::is_alive)
+        })
+        .await;
+    }
+    agent.kill();
+    drop(connection);
+    for (run, spec) in [
+        (no_log, "{\"run_id\":"),
+        (bad_log, "\0\0\0"),
+        (good_log, ""),
+    ] {
+        fs::write(fleet.rundir(run).join("spec.json"), spec).unwrap();
+    }
+    let damaged_spec = fs::read(fleet.rundir(no_log).join("spec.json")).unwrap();
+    let file = |run: &str, ending: &str| fleet.rundir(run).join(format!("{run}.{ending}"));
+    fs::remove_file(file(no_log, "log")).unwrap();
+    fs::remove_file(file(no_log, "idx")).unwrap();
+    fs::write(file(bad_log, "log"), "no log").unwrap();
+    fs::remove_file(file(good_log, "idx")).unwrap();
+
+    let agent = fleet.agent("echo one", "");
+    let (mut connection, register) = fleet.register().await;
+    let offered: Vec<_> = register["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["run_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(offered, [good_log, other], "a lost index is no damage");
+    let mut lost = Vec::new();
+    while lost.len() < 2 {
+        let status = connection.expect("status").await;
+        if status["status"] == "lost" {
+            lost.push(status["run_id"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(lost, [no_log, bad_log]);
+    for run in [no_log, bad_log] {
+        assert!(!fleet.rundir(run).exists(), "{run}");
+        let aside = fleet.rundir(&format!("{run}.damaged"));
+        assert!(aside.join("spec.json").exists(), "{run}");
+        assert_eq!(fleet.log().matches("the run is lost").count(), 2);
+    }
+    let kept = fleet.rundir(&format!("{no_log}.damaged")).join("spec.json");
+    assert_eq!(fs::read(kept).unwrap(), damaged_spec);
+    // The dashboard knows, and so does the next agent: nothing is said of it again.
+    for run in [no_log, bad_log] {
+        connection
+            .send(json!({"type": "ack", "run_id": run, "seq": 0, "final": true}))
+            .await;
+    }
+    connection
+        .command("2025-12-14T10-34-00-switch", "n", "switch")
+        .await;
+    connection.until_end("2025-12-14T10-34-00-switch", 0).await;
+    agent.kill();
+    drop(connection);
+    let _agent = fleet.agent("echo one", "");
+    fleet.register().await;
+    assert_eq!(fleet.log().matches("the run is lost").count(), 2);
 }
 
 #[tokio::test]

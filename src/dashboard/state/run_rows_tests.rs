@@ -73,7 +73,7 @@ async fn a_run_whose_row_cannot_be_read_is_in_every_list_as_lost() {
             .await
             .unwrap();
         let latest = state.open_and_latest_runs().await.unwrap();
-        assert_eq!(statuses(&latest), [middle.clone()], "{damage}");
+        assert_eq!(statuses(&latest), std::slice::from_ref(&middle), "{damage}");
         let deployed = state.deployments().await.unwrap();
         assert_eq!(statuses(&deployed), [middle], "{damage}");
         let known = state.known_ids(&h1).await.unwrap();
