@@ -39,6 +39,7 @@ mod syncer;
 #[cfg(test)]
 mod testing;
 mod visits;
+mod websocket;
 
 pub use audit::{Verified, VerifyError, verify as verify_audit_log};
 pub use state::StateError;

@@ -1,7 +1,6 @@
 //! Why nothing more can be received over a WebSocket.
 
-use std::error::Error;
-use tokio_tungstenite::tungstenite;
+use super::websocket::Error;
 
 /// What an error of the WebSocket library means for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +14,10 @@ pub(crate) enum ReceiveError {
 }
 
 impl ReceiveError {
-    pub(crate) fn of(error: &axum::Error) -> Self {
-        match error.source().and_then(|source| source.downcast_ref()) {
-            Some(tungstenite::Error::Capacity(_)) => Self::TooBig,
-            Some(tungstenite::Error::Utf8(_)) => Self::NotText,
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            Error::Capacity(_) => Self::TooBig,
+            Error::Utf8(_) => Self::NotText,
             _ => Self::Lost,
         }
     }
@@ -29,7 +28,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
     use tokio_tungstenite::WebSocketStream;
-    use tungstenite::protocol::{Role, WebSocketConfig};
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
     /// What it means when these bytes come, and then nothing more.
     async fn received(bytes: &[u8]) -> ReceiveError {
@@ -44,7 +43,7 @@ mod tests {
             .await
             .unwrap()
             .unwrap_err();
-        ReceiveError::of(&axum::Error::new(error))
+        ReceiveError::of(&error)
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
-//! The names of hosts and runs. Both become names of files, so both are checked wherever they enter.
+//! The names of hosts and runs. Both become names of files, so both are checked wherever they enter. Copies of a name
+//! share its text: a fleet has many copies of each.
 
 use super::command;
 use super::{CommandName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// A line's number in its run, from 0, without holes.
 pub type Seq = u64;
@@ -11,7 +13,7 @@ pub type Seq = u64;
 /// One NixOS machine: `[A-Za-z0-9][A-Za-z0-9._-]{0,62}`, never with `..` in it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct HostId(String);
+pub struct HostId(Arc<str>);
 
 /// A text that cannot name a host.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +33,7 @@ impl HostId {
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
             && !id.contains("..");
         if good {
-            Ok(Self(id.to_owned()))
+            Ok(Self(id.into()))
         } else {
             Err(InvalidHostId(id.to_owned()))
         }
@@ -42,7 +44,7 @@ impl HostId {
 /// `2025-12-14T10-30-00-switch`, with `-2`, `-3`… behind it when that second is taken.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RunId(String);
+pub struct RunId(Arc<str>);
 
 /// A text that cannot name a run.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +58,7 @@ impl RunId {
     /// Checks the form of an id.
     pub fn new(id: &str) -> Result<Self, InvalidRunId> {
         if Self::parts(id).is_some() {
-            Ok(Self(id.to_owned()))
+            Ok(Self(id.into()))
         } else {
             Err(InvalidRunId(id.to_owned()))
         }
@@ -65,11 +67,12 @@ impl RunId {
     /// The id of a run of `command` asked for at `when`; `attempt` 1 is the plain one, 2 ends in `-2`.
     pub fn compose(when: Timestamp, command: &CommandName, attempt: u32) -> Self {
         let second = when.to_chrono().format("%Y-%m-%dT%H-%M-%S");
-        Self(if attempt < 2 {
+        let id = if attempt < 2 {
             format!("{second}-{command}")
         } else {
             format!("{second}-{command}-{attempt}")
-        })
+        };
+        Self(id.into())
     }
 
     /// The command that the id names.
@@ -128,7 +131,7 @@ macro_rules! text_id {
         }
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                id.as_str().to_owned()
             }
         }
         impl fmt::Display for $name {

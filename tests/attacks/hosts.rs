@@ -97,6 +97,21 @@ fn a_host_that_sends_a_million_messages_slows_nobody_and_costs_no_memory() {
 }
 
 #[test]
+fn a_frame_of_very_many_messages_is_taken_in_at_the_pace_of_messages_and_loses_no_line() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut agent = Socket::agent(&dashboard, "h1");
+    // A host may send 2,000 at once and then 50 a second, and these come in one frame.
+    let mut many = vec![json!({"type": "unknown"}); 2_100];
+    many.extend([begin(RUN), output(RUN, 0, &["one", "two"]), end(RUN, 2)]);
+    let began = Instant::now();
+    agent.send(&Value::Array(many));
+    agent.wait_for("the final ack", |message| message["final"] == true);
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(1_500), "{took:?}");
+    assert_eq!(dashboard.log("h1", RUN).lines, ["one", "two"]);
+}
+
+#[test]
 fn a_host_that_says_very_much_of_itself_is_cut_short() {
     let dashboard = Dashboard::start(&["h1"]);
     let mut agent = Socket::unregistered_agent(&dashboard, "h1");
@@ -312,14 +327,20 @@ fn a_host_that_fills_the_disk_pushes_out_its_own_history_and_nobody_elses() {
 
 #[test]
 fn a_host_that_sends_output_of_unknown_runs_fills_no_journal() {
+    const GOING_ON: usize = 300;
     let dashboard = Dashboard::start(&["h1"]);
-    let mut agent = Socket::agent(&dashboard, "h1");
+    let mut agent = Socket::unregistered_agent(&dashboard, "h1");
+    // More than it may begin, so that all others are passed over.
+    let offer = |n: usize| json!({"run_id": format!("{RUN}-{}", n + 2), "command": "switch", "status": "running"});
+    let offers: Vec<Value> = (0..GOING_ON).map(offer).collect();
+    agent.send(&json!({"type": "register", "protocol": 1, "host_id": "h1", "runs": offers}));
+    agent.wait_for("registered", |message| message["type"] == "registered");
     let said = dashboard.process.said();
     let mut sent = 0;
     for _ in 0..2 {
         let many = (0..800).map(|_| {
             sent += 1;
-            output(&format!("{RUN}-{}", sent + 1), 0, &["x"])
+            output(&format!("{RUN}-{}", GOING_ON + sent + 1), 0, &["x"])
         });
         agent.send(&Value::Array(many.collect()));
     }

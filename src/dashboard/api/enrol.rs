@@ -6,8 +6,8 @@ use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::auth::{ClientAddress, SecretHash, new_token};
 use crate::dashboard::intake;
 use crate::dashboard::problem::Problem;
+use crate::dashboard::websocket::{Message, Socket};
 use crate::protocol::{Enrolled, HostId, Register, Timestamp, close};
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,37 +20,29 @@ pub(super) async fn serve(
     app: Arc<App>,
     secret: SecretHash,
     address: ClientAddress,
-    mut socket: WebSocket,
+    mut socket: Socket,
 ) {
     let Ok(Ok(register)) = timeout(WITHIN, intake::first(&mut socket)).await else {
         return;
     };
     let host = register.host_id.clone();
     let note = Note::of(None, address, Action::Enrol).host(&host);
-    let frame = match enrol(&app, secret, register).await {
+    let (code, reason) = match enrol(&app, secret, *register).await {
         Ok(token) => {
             app.audit.done(note).await;
             let host_id = host;
             let enrolled = serde_json::to_string(&Enrolled { host_id, token });
             let text = Message::Text(enrolled.unwrap_or_default().into());
             let _ = timeout(WITHIN, socket.send(text)).await;
-            closing(close::GOING_AWAY, "come again with your token")
+            (close::GOING_AWAY, "come again with your token".to_owned())
         }
         Err(problem) => {
             let why = problem.detail().to_owned();
             app.audit.refused(note, why.clone()).await;
-            closing(close::FORBIDDEN, &why)
+            (close::FORBIDDEN, why)
         }
     };
-    let _ = timeout(WITHIN, socket.send(frame)).await;
-}
-
-fn closing(code: u16, reason: &str) -> Message {
-    let reason = &reason[..reason.floor_char_boundary(120)];
-    Message::Close(Some(CloseFrame {
-        code,
-        reason: reason.into(),
-    }))
+    let _ = timeout(WITHIN, socket.close(code, &reason)).await;
 }
 
 /// Makes the host's token. The secret is used up when the host comes with it.

@@ -174,6 +174,11 @@ impl Auth {
         set_cookie("", headers, 0)
     }
 
+    /// The same for [`holds_agent`](Self::holds_agent).
+    pub(crate) fn token_changes(&self) -> TokenChanges {
+        TokenChanges(self.credentials.reloads())
+    }
+
     fn in_session(&self, id: SecretHash, use_of_it: bool, now: Timestamp) -> Option<Identity> {
         let session = self.sessions.find(id, now, use_of_it)?;
         let password = self.credentials.password(&session.user)?;
@@ -181,6 +186,17 @@ impl Auth {
             return None;
         }
         password.person.identity(Via::Session(id), now)
+    }
+}
+
+/// Waits for tokens that change.
+#[derive(Debug)]
+pub(crate) struct TokenChanges(watch::Receiver<Arc<Known>>);
+
+impl TokenChanges {
+    /// Returns at the next change.
+    pub(crate) async fn next(&mut self) {
+        let _ = self.0.changed().await;
     }
 }
 

@@ -120,8 +120,8 @@ impl Fleet {
             let Some(is_connected) = host.machines.choose(boot_id, Instant::now()) else {
                 return false;
             };
-            if !is_connected && let Some((_, link)) = &host.link {
-                link.close.send_replace(Some(close::FORBIDDEN));
+            if !is_connected && let Some((_, inbox)) = &host.link {
+                inbox.close(close::FORBIDDEN);
             }
             inner.show_host(host_id);
             true

@@ -93,8 +93,8 @@ impl Fleet {
     /// Hands an errand to the connection of a host, if there is one and it has room.
     pub(crate) fn send(&self, host_id: &HostId, errand: Errand) {
         let inner = self.lock();
-        if let Some((_, link)) = inner.hosts.get(host_id).and_then(|host| host.link.as_ref()) {
-            let _ = link.errands.try_send(errand);
+        if let Some((_, inbox)) = inner.hosts.get(host_id).and_then(|host| host.link.as_ref()) {
+            inbox.send(errand);
         }
     }
 

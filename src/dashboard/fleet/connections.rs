@@ -1,20 +1,21 @@
 //! Hosts as they come, say how they are, and go.
 
-use super::{Fleet, Link};
+use super::{Fleet, Inbox};
 use crate::dashboard::state::StoredHost;
 use crate::protocol::{Heartbeat, HostId, Register, Timestamp, close};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl Fleet {
-    /// Puts `link` in the place of the connection that a host had, which is told to close; gives the epoch
-    /// of the new one. `None` when there is no such host.
-    pub(crate) fn connect(&self, host_id: &HostId, link: Link) -> Option<u64> {
+    /// Puts a connection, which is told things by `inbox`, in the place of the one that a host had, which is told to
+    /// close; gives the epoch of the new one. `None` when there is no such host.
+    pub(crate) fn connect(&self, host_id: &HostId, inbox: Arc<Inbox>) -> Option<u64> {
         let mut inner = self.lock();
         inner.epochs += 1;
         let epoch = inner.epochs;
         let host = inner.hosts.get_mut(host_id)?;
-        if let Some((_, before)) = host.link.replace((epoch, link)) {
-            before.close.send_replace(Some(close::REPLACED));
+        if let Some((_, before)) = host.link.replace((epoch, inbox)) {
+            before.close(close::REPLACED);
         }
         Some(epoch)
     }
@@ -150,11 +151,11 @@ impl Fleet {
     /// Closes the connections of these hosts with `code`.
     pub(crate) fn close(&self, host_ids: &[HostId], code: u16) {
         let inner = self.lock();
-        for (_, link) in host_ids
+        for (_, inbox) in host_ids
             .iter()
             .filter_map(|id| inner.hosts.get(id)?.link.as_ref())
         {
-            link.close.send_replace(Some(code));
+            inbox.close(code);
         }
     }
 }

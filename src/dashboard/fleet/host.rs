@@ -1,4 +1,5 @@
 use super::commands::Refusal;
+use super::inbox::Inbox;
 use super::machines::{Conflict, Machines};
 use super::metrics::Told;
 use super::tail::{Tail, Watchers};
@@ -9,7 +10,6 @@ use crate::protocol::{
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
 
 /// How many ended runs of a host are kept at hand, so that a slow browser still hears of their ends.
 const ENDED_RUNS: usize = 4;
@@ -49,15 +49,6 @@ pub(crate) enum Errand {
     Begin(RunId),
     /// Send the wish to stop this run.
     Stop(RunId),
-}
-
-/// How to reach the connection of an agent.
-#[derive(Clone, Debug)]
-pub(crate) struct Link {
-    /// When it is full the connection hangs; the state tells what to send again after the next `registered`.
-    pub(crate) errands: mpsc::Sender<Errand>,
-    /// Set to the code with which the connection is to close.
-    pub(crate) close: Arc<watch::Sender<Option<u16>>>,
 }
 
 /// A run at hand.
@@ -148,7 +139,8 @@ pub(super) struct Host {
     pub(super) runs: Vec<Entry>,
     /// A run is being stored, so no other may be asked for.
     pub(super) reserved: bool,
-    pub(super) link: Option<(u64, Link)>,
+    /// The epoch of its connection, and how to reach that.
+    pub(super) link: Option<(u64, Arc<Inbox>)>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) machines: Machines,
 }

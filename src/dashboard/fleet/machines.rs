@@ -79,6 +79,8 @@ impl Machines {
         for machine in &mut self.seen {
             machine.connected = false;
         }
+        // Nearly always it is the only one.
+        self.seen.reserve_exact(1);
         self.seen.push(Machine {
             key,
             hostname: register.facts.hostname.clone(),

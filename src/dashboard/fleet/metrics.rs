@@ -138,6 +138,6 @@ impl Fleet {
     }
 }
 
-fn last_of(hosts: &BTreeMap<HostId, Host>) -> Option<&HostId> {
+fn last_of(hosts: &BTreeMap<HostId, Box<Host>>) -> Option<&HostId> {
     hosts.last_key_value().map(|(id, _)| id)
 }

@@ -8,6 +8,7 @@ mod clones;
 mod commands;
 mod connections;
 mod host;
+mod inbox;
 mod machine_key;
 mod machines;
 mod metrics;
@@ -20,7 +21,8 @@ mod tests;
 pub(crate) use changes::Subject;
 pub(crate) use clones::Renamed;
 pub(crate) use commands::{Refusal, StopEffect};
-pub(crate) use host::{Errand, HostView, Link};
+pub(crate) use host::{Errand, HostView};
+pub(crate) use inbox::{Inbox, Told};
 pub(crate) use machine_key::MachineKey;
 pub(crate) use machines::Arrival;
 pub(crate) use metrics::MetricsRound;
@@ -44,7 +46,8 @@ pub(crate) struct Fleet {
 
 #[derive(Debug, Default)]
 struct Inner {
-    hosts: BTreeMap<HostId, Host>,
+    /// Each in a box: the map itself is half empty.
+    hosts: BTreeMap<HostId, Box<Host>>,
     changes: Changes,
     /// Grows with each change of a host's metrics.
     metrics_version: u64,
@@ -113,8 +116,8 @@ impl Fleet {
                 inner.hosts.insert(id, host.unwrap_or_default());
             }
             for (id, host) in before {
-                if let Some((_, link)) = host.link {
-                    link.close.send_replace(Some(close::FORBIDDEN));
+                if let Some((_, inbox)) = &host.link {
+                    inbox.close(close::FORBIDDEN);
                 }
                 inner.changes.forget(&Subject::Host(id.clone()));
                 for entry in host.runs {

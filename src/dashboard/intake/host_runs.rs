@@ -2,6 +2,7 @@
 
 use super::Violation;
 use super::open_run::{ClosedRun, OpenRun, RETRY};
+use super::unread::Unread;
 use crate::dashboard::allowance::Allowance;
 use crate::dashboard::core::Core;
 use crate::dashboard::health::Part;
@@ -63,6 +64,8 @@ pub(crate) struct HostRuns {
     pub(super) replies: Vec<String>,
     /// Rings when more became durable.
     pub(super) bell: Arc<Notify>,
+    /// What came in one frame and was not taken in yet.
+    pub(super) unread: Option<Unread>,
     /// Of everything but lines, over all connections of the host.
     pub(super) allowance: Allowance,
 }
@@ -71,7 +74,7 @@ impl HostRuns {
     pub(crate) fn new(host_id: HostId, dir: PathBuf) -> Self {
         let (open, closed, waiting, unopened) = Default::default();
         let (no_room, no_spare_until) = Default::default();
-        let (unsent, doubtful, single, replies, bell) = Default::default();
+        let (unsent, doubtful, single, replies, bell, unread) = Default::default();
         Self {
             host_id,
             dir,
@@ -86,6 +89,7 @@ impl HostRuns {
             single,
             replies,
             bell,
+            unread,
             allowance: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
         }
     }
@@ -187,6 +191,7 @@ impl HostRuns {
         self.no_spare_until = None;
         self.unsent = None;
         self.doubtful.clear();
+        self.unread = None;
         let (fleet, host_id) = (&core.fleet, &self.host_id);
         self.open.retain(|run_id, run| {
             run.asked = None;

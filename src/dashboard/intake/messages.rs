@@ -3,20 +3,21 @@
 use super::facts;
 use super::host_runs::{A_RUN, HostRuns, MAX_GOING_ON};
 use super::open_run::RETRY;
+use super::unread::Unread;
 use super::{Violation, aside, single};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Errand;
 use crate::dashboard::state::{Known, RunRecord};
+use crate::dashboard::websocket::Utf8Bytes;
 use crate::protocol::{
     Ack, AgentMessage, CommandName, CommandRejected, CommandRequest, Heartbeat, HostId, Output,
-    OutputHead, ProgressReport, RawMessage, Run, RunId, Status, StatusReport, StopRequest,
-    Timestamp, split,
+    OutputHead, ProgressReport, Run, RunId, Status, StatusReport, StopRequest, Timestamp,
 };
 use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How many messages of one frame are taken in before others have their turn.
+/// How many messages of a frame are taken in before others have their turn.
 const MESSAGES_AT_A_TIME: usize = 32;
 /// What lines of a run that takes none count for: the database is asked about it.
 const A_STRAY: u32 = 5;
@@ -29,7 +30,7 @@ impl HostRuns {
     /// Takes in a frame. What its messages ask for is in the replies.
     #[cfg(test)]
     pub(crate) async fn frame(&mut self, core: &Arc<Core>, frame: &str) -> Result<(), Violation> {
-        let taken = self.take_in(core, frame).await;
+        let taken = self.take_in(core, &frame.into()).await;
         self.store(core).await;
         taken
     }
@@ -41,13 +42,39 @@ impl HostRuns {
         }
     }
 
-    /// Takes in a frame; its lines are in memory until [`store`](Self::store).
-    pub(super) async fn take_in(&mut self, core: &Arc<Core>, frame: &str) -> Result<(), Violation> {
-        let messages = aside(frame, split);
-        let messages = messages.map_err(|error| Violation::Malformed(error.to_string()))?;
-        for (n, message) in messages.iter().enumerate() {
-            self.message(core, message).await?;
-            if n % MESSAGES_AT_A_TIME == MESSAGES_AT_A_TIME - 1 {
+    /// Takes in a frame; its lines are in memory until [`store`](Self::store). Of a frame with more messages than the
+    /// host may send now some stay [unread](Self::has_unread).
+    pub(super) async fn take_in(
+        &mut self,
+        core: &Arc<Core>,
+        frame: &Utf8Bytes,
+    ) -> Result<(), Violation> {
+        self.unread = Some(Unread::of(frame)?);
+        self.read_on(core).await
+    }
+
+    /// Whether a frame has messages that were not taken in yet. No other is to be taken in before.
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.is_some()
+    }
+
+    /// Takes in the next messages of a frame, as many as the host may send now.
+    pub(super) async fn read_on(&mut self, core: &Arc<Core>) -> Result<(), Violation> {
+        let Some(mut unread) = self.unread.take() else {
+            return Ok(());
+        };
+        let mut read = 0;
+        while let Some((kind, json)) = unread.next() {
+            self.message(core, kind, json).await?;
+            read += 1;
+            if unread.is_empty() {
+                break;
+            }
+            if self.rests().is_some() {
+                self.unread = Some(unread);
+                break;
+            }
+            if read % MESSAGES_AT_A_TIME == 0 {
                 tokio::task::yield_now().await;
             }
         }
@@ -57,16 +84,16 @@ impl HostRuns {
     async fn message(
         &mut self,
         core: &Arc<Core>,
-        message: &RawMessage<'_>,
+        kind: Option<AgentMessage>,
+        json: &str,
     ) -> Result<(), Violation> {
-        let kind = AgentMessage::of(&message.kind);
         if kind != Some(AgentMessage::Output) {
             self.allowance.spend(1);
         }
         match kind {
             Some(AgentMessage::Output) => {
                 // The form with many lines first: that is the path of the lines.
-                if let Ok(output) = aside(message.json, serde_json::from_str::<Output<'_>>) {
+                if let Ok(output) = aside(json, serde_json::from_str::<Output<'_>>) {
                     self.own(&output.host_id)?;
                     if !self.takes_lines(&output.run_id) {
                         let is_known = self.is_unopened(&output.run_id);
@@ -76,17 +103,14 @@ impl HostRuns {
                     }
                     return core.writes.run(|| self.output(core, &output)).await;
                 }
-                if serde_json::from_str::<OutputHead>(message.json)?
-                    .run_id
-                    .is_some()
-                {
-                    return Err(serde_json::from_str::<Output<'_>>(message.json)
+                if serde_json::from_str::<OutputHead>(json)?.run_id.is_some() {
+                    return Err(serde_json::from_str::<Output<'_>>(json)
                         .map_or_else(Violation::from, |_| unreadable()));
                 }
-                single::output(self, core, message.json).await
+                single::output(self, core, json).await
             }
             Some(AgentMessage::Heartbeat) => {
-                let mut beat: Heartbeat = serde_json::from_str(message.json)?;
+                let mut beat: Heartbeat = serde_json::from_str(json)?;
                 facts::shorten(&mut beat.system);
                 facts::shorten(&mut beat.revision);
                 facts::shorten_systems(&mut beat.systems);
@@ -97,7 +121,7 @@ impl HostRuns {
                 Ok(())
             }
             Some(AgentMessage::Progress) => {
-                let mut report: ProgressReport = serde_json::from_str(message.json)?;
+                let mut report: ProgressReport = serde_json::from_str(json)?;
                 self.own(&report.host_id)?;
                 report.progress.phases.truncate(MAX_PHASES);
                 core.fleet
@@ -105,7 +129,7 @@ impl HostRuns {
                 Ok(())
             }
             Some(AgentMessage::Status) => {
-                let mut report: StatusReport = serde_json::from_str(message.json)?;
+                let mut report: StatusReport = serde_json::from_str(json)?;
                 self.own(&report.host_id)?;
                 report.message = report.message.map(shortened);
                 facts::shorten(&mut report.revision);
@@ -118,14 +142,14 @@ impl HostRuns {
                 Ok(())
             }
             Some(AgentMessage::CommandRejected) => {
-                let rejected: CommandRejected = serde_json::from_str(message.json)?;
+                let rejected: CommandRejected = serde_json::from_str(json)?;
                 self.own(&rejected.host_id)?;
                 self.rejected(core, rejected).await;
                 Ok(())
             }
             Some(AgentMessage::Register) => Err(Violation::Malformed("a second register".into())),
             None => {
-                serde_json::from_str::<IgnoredAny>(message.json)?;
+                serde_json::from_str::<IgnoredAny>(json)?;
                 Ok(())
             }
         }

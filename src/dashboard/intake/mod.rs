@@ -11,6 +11,7 @@ mod session;
 mod single;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub(crate) use host_runs::HostRuns;
 pub(crate) use idle_logs::MAX_SPARE;

@@ -268,6 +268,7 @@ impl HostRuns {
     /// The connection is over.
     pub(crate) async fn disconnected(&mut self, core: &Arc<Core>) {
         self.waiting = VecDeque::new();
+        self.unread = None;
         single::abandon(
             self,
             core,

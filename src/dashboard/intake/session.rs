@@ -2,17 +2,19 @@
 
 use super::{HostRuns, Violation, aside, facts};
 use crate::dashboard::core::Core;
-use crate::dashboard::fleet::{Arrival, Errand, Link, MachineKey};
+use crate::dashboard::fleet::{Arrival, Inbox, MachineKey, Told};
 use crate::dashboard::receive_error::ReceiveError;
+use crate::dashboard::websocket::{self, Message, Socket, Utf8Bytes};
 use crate::protocol::{HostId, Register, close, split};
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::FutureExt;
 use std::convert::Infallible;
+use std::future::ready;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout, timeout_at};
 
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -22,8 +24,6 @@ const WAIT_PING_EVERY: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How many frames are taken in before their lines are stored and others have their turn.
 const MAX_FRAMES_TOGETHER: usize = 32;
-/// More errands than one host can have at a time.
-const ERRANDS: usize = 16;
 /// Said to a connection that is closed from outside; the code tells which of the two.
 const GONE: &str = "replaced by a newer connection, or no longer welcome";
 /// Said to each of two living machines with one token, within the 123 bytes of a reason.
@@ -50,58 +50,64 @@ impl From<Violation> for End {
 
 /// Serves the agent of `host_id` until it goes, is replaced, or the dashboard ends.
 pub(crate) async fn serve(
-    core: Arc<Core>,
-    host_id: HostId,
+    core: &Arc<Core>,
+    host_id: &HostId,
     address: Option<IpAddr>,
-    mut socket: WebSocket,
+    mut socket: Socket,
 ) {
     let _guest = core.guests.enter();
     let first = tokio::select! {
         first = timeout(SILENCE, first(&mut socket)) => first.unwrap_or(Err(End::Gone)),
         () = core.shutdown.wait() => Err(going_away()),
     };
-    let key = first.as_ref().ok().and_then(MachineKey::of);
+    let key = first.as_ref().ok();
+    let key = key.and_then(|register| MachineKey::of(register));
     let end = match first {
-        Ok(register) => arrived(&core, &host_id, address, &mut socket, register).await,
+        Ok(register) => arrived(core, host_id, address, &mut socket, register).await,
         Err(end) => end,
     };
     match end {
         End::Close(code, reason) => {
-            let is_fight = code == close::REPLACED && core.fleet.is_in_conflict(&host_id);
-            let reason = if is_fight { CLONED.into() } else { reason };
-            if code != close::GOING_AWAY {
-                tracing::warn!(host = %host_id, code, %reason, "connection closed");
-            }
-            // A reason has at most 123 bytes on the wire.
-            let mut reason = reason;
-            reason.truncate(reason.floor_char_boundary(120));
-            let frame = Message::Close(Some(CloseFrame {
-                code,
-                reason: reason.into(),
-            }));
-            let _ = timeout(Duration::from_secs(2), socket.send(frame)).await;
-            // The close frame is lost if the socket goes while the peer's bytes are unread.
-            let answer = timeout(Duration::from_secs(2), answer_to_close(&mut socket)).await;
-            if code == close::REPLACED
-                && answer == Ok(true)
-                && key.is_some_and(|key| core.fleet.answered(&host_id, &key))
-            {
-                core.tell_conflict(&host_id, false).await;
-            }
-            if code == close::TOO_BIG {
-                // The rest of that frame is never read, and would take the close frame with it.
-                sleep(LINGER).await;
-            }
+            Box::pin(say_goodbye(core, host_id, &mut socket, key, code, reason)).await;
         }
         End::Gone => tracing::info!(host = %host_id, "connection lost"),
     }
 }
 
+/// Closes a connection, and waits a little for the peer's answer.
+async fn say_goodbye(
+    core: &Arc<Core>,
+    host_id: &HostId,
+    socket: &mut Socket,
+    key: Option<MachineKey>,
+    code: u16,
+    reason: String,
+) {
+    let is_fight = code == close::REPLACED && core.fleet.is_in_conflict(host_id);
+    let reason = if is_fight { CLONED.into() } else { reason };
+    if code != close::GOING_AWAY {
+        tracing::warn!(host = %host_id, code, %reason, "connection closed");
+    }
+    let _ = timeout(Duration::from_secs(2), socket.close(code, &reason)).await;
+    // The close frame is lost if the socket goes while the peer's bytes are unread.
+    let answer = timeout(Duration::from_secs(2), answer_to_close(socket)).await;
+    if code == close::REPLACED
+        && answer == Ok(true)
+        && key.is_some_and(|key| core.fleet.answered(host_id, &key))
+    {
+        core.tell_conflict(host_id, false).await;
+    }
+    if code == close::TOO_BIG {
+        // The rest of that frame is never read, and would take the close frame with it.
+        sleep(LINGER).await;
+    }
+}
+
 /// Reads to the end, or to the peer's answer to our close; says whether there was one. A peer that is gone gives none.
-async fn answer_to_close(socket: &mut WebSocket) -> bool {
+async fn answer_to_close(socket: &mut Socket) -> bool {
     while let Some(Ok(message)) = socket.recv().await {
         if let Message::Close(Some(frame)) = message
-            && frame.code == close::REPLACED
+            && u16::from(frame.code) == close::REPLACED
         {
             return true;
         }
@@ -114,15 +120,15 @@ async fn arrived(
     core: &Arc<Core>,
     host_id: &HostId,
     address: Option<IpAddr>,
-    socket: &mut WebSocket,
-    register: Register,
+    socket: &mut Socket,
+    register: Box<Register>,
 ) -> End {
     if register.host_id != *host_id {
         return Violation::OtherHost(register.host_id.to_string()).into();
     }
     match core.fleet.arrive(host_id, &register, address) {
         Arrival::NotChosen => return End::Close(close::FORBIDDEN, NOT_CHOSEN.into()),
-        Arrival::Conflict => core.tell_conflict(host_id, false).await,
+        Arrival::Conflict => Box::pin(core.tell_conflict(host_id, false)).await,
         Arrival::Welcome => {}
     }
     registered(core, host_id, socket, register).await
@@ -133,7 +139,9 @@ fn going_away() -> End {
 }
 
 /// Waits for `register`.
-pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
+///
+/// In a box, as it has a place in the memory of its connection otherwise, for ever.
+pub(crate) async fn first(socket: &mut Socket) -> Result<Box<Register>, End> {
     loop {
         let text = match socket.recv().await {
             Some(Ok(Message::Text(text))) => text,
@@ -150,7 +158,7 @@ pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
         if message.kind != "register" {
             return Err(Violation::Malformed("the first message must be a register".into()).into());
         }
-        let register: Result<Register, _> = aside(message.json, serde_json::from_str);
+        let register: Result<Box<Register>, _> = aside(message.json, serde_json::from_str);
         let mut register = register.map_err(Violation::from)?;
         facts::shorten_register(&mut register);
         return Ok(register);
@@ -158,7 +166,7 @@ pub(crate) async fn first(socket: &mut WebSocket) -> Result<Register, End> {
 }
 
 /// What a message that is no text means.
-fn ended(received: Option<Result<Message, axum::Error>>) -> End {
+fn ended(received: Option<Result<Message, websocket::Error>>) -> End {
     match received {
         Some(Ok(Message::Binary(_))) => Violation::Malformed("a binary frame".into()).into(),
         Some(Err(error)) => match ReceiveError::of(&error) {
@@ -173,32 +181,25 @@ fn ended(received: Option<Result<Message, axum::Error>>) -> End {
 async fn registered(
     core: &Arc<Core>,
     host_id: &HostId,
-    socket: &mut WebSocket,
-    register: Register,
+    socket: &mut Socket,
+    register: Box<Register>,
 ) -> End {
-    let (errands, mut todo) = mpsc::channel(ERRANDS);
-    let (close, mut closing) = watch::channel(None);
-    let Some(epoch) = core.fleet.connect(
-        host_id,
-        Link {
-            errands,
-            close: Arc::new(close),
-        },
-    ) else {
+    let inbox = Arc::new(Inbox::default());
+    let Some(epoch) = core.fleet.connect(host_id, Arc::clone(&inbox)) else {
         return End::Close(close::FORBIDDEN, "there is no such host".into());
     };
     // The connection before this one holds the lock until its last append is finished.
     let slot = core.slot(host_id);
     let mut runs = tokio::select! {
         runs = slot.lock_owned() => runs,
-        code = told(&mut closing) => return End::Close(code, GONE.into()),
+        code = inbox.closed() => return End::Close(code, GONE.into()),
         never = keep_waiting(socket) => match never {},
     };
     // A host that asked for too much waits, also over a new connection.
     if let Some(rest) = runs.rests() {
         tokio::select! {
             () = sleep_until(Instant::from_std(rest)) => {}
-            code = told(&mut closing) => return End::Close(code, GONE.into()),
+            code = inbox.closed() => return End::Close(code, GONE.into()),
             () = core.shutdown.wait() => return going_away(),
             never = keep_waiting(socket) => match never {},
         }
@@ -206,16 +207,16 @@ async fn registered(
     let version = register.facts.agent_version.clone();
     let registered = tokio::select! {
         // In a box, as all that is seldom done: a quiet connection holds as much memory as its largest step needs.
-        registered = Box::pin(runs.register(core, register)) => registered,
+        registered = Box::pin(runs.register(core, *register)) => registered,
         never = keep_waiting(socket) => match never {},
     };
     let mut heard = Instant::now();
     let end = match registered {
-        Ok(()) => match send_replies(core, &mut runs, socket, &mut closing, heard).await {
+        Ok(()) => match send_replies(core, &mut runs, socket, &inbox, heard).await {
             Ok(()) => {
                 tracing::info!(host = %host_id, ?version, "host registered");
                 core.fleet.registered(host_id, epoch);
-                talk(core, &mut runs, socket, &mut todo, &mut closing, &mut heard).await
+                talk(core, &mut runs, socket, &inbox, &mut heard).await
             }
             Err(end) => end,
         },
@@ -223,24 +224,16 @@ async fn registered(
     };
     Box::pin(runs.disconnected(core)).await;
     if core.fleet.disconnect(host_id, epoch, heard.elapsed()) {
-        core.save_host(host_id).await;
+        Box::pin(core.save_host(host_id)).await;
     }
     end
-}
-
-/// Returns the code once the connection is told to close, or its host is no longer one.
-async fn told(closing: &mut watch::Receiver<Option<u16>>) -> u16 {
-    match closing.wait_for(Option::is_some).await {
-        Ok(code) => code.unwrap_or(close::REPLACED),
-        Err(_) => close::FORBIDDEN,
-    }
 }
 
 /// Takes in a frame, and those that came meanwhile: their lines are stored together. Gives the last of them.
 async fn take_in(
     core: &Arc<Core>,
     runs: &mut HostRuns,
-    socket: &mut WebSocket,
+    socket: &mut Socket,
     first: Utf8Bytes,
 ) -> Result<Utf8Bytes, End> {
     let mut next = first;
@@ -253,7 +246,7 @@ async fn take_in(
         frames.fetch_add(1, Ordering::Relaxed);
         bytes.fetch_add(next.len() as u64, Ordering::Relaxed);
         taken = runs.take_in(core, &next).await.map_err(End::from);
-        if taken.is_err() || left == 0 || runs.rests().is_some() {
+        if taken.is_err() || left == 0 || runs.has_unread() || runs.rests().is_some() {
             break;
         }
         match socket.recv().now_or_never() {
@@ -271,7 +264,7 @@ async fn take_in(
 
 /// Tells a peer that it is waited for others before it: when thousands come back at once, its turn may take longer
 /// than it would wait for somebody who is silent.
-async fn keep_waiting(socket: &mut WebSocket) -> Infallible {
+async fn keep_waiting(socket: &mut Socket) -> Infallible {
     let mut pings = interval(WAIT_PING_EVERY);
     pings.reset();
     loop {
@@ -291,97 +284,143 @@ async fn keep_waiting(socket: &mut WebSocket) -> Infallible {
 async fn send_replies(
     core: &Core,
     runs: &mut HostRuns,
-    socket: &mut WebSocket,
-    closing: &mut watch::Receiver<Option<u16>>,
+    socket: &mut Socket,
+    inbox: &Inbox,
     heard: Instant,
 ) -> Result<(), End> {
     for reply in runs.take_replies() {
         let reply = Message::Text(reply.into());
-        send(core, socket, reply, closing, heard).await?;
+        send(core, socket, reply, inbox, heard).await?;
     }
     Ok(())
 }
 
 /// A peer that takes nothing must not keep out the connection that replaces it, nor hold up the end. While it
 /// takes nothing it is not heard either, so it has until it would be silent for too long.
-async fn send(
-    core: &Core,
-    socket: &mut WebSocket,
+fn send<'a>(
+    core: &'a Core,
+    socket: &'a mut Socket,
     message: Message,
-    closing: &mut watch::Receiver<Option<u16>>,
+    inbox: &'a Inbox,
     heard: Instant,
+) -> Pin<Box<impl Future<Output = Result<(), End>> + 'a>> {
+    Box::pin(async move {
+        tokio::select! {
+            sent = timeout_at(heard + SILENCE, socket.send(message)) => match sent {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(End::Gone),
+            },
+            code = inbox.closed() => Err(End::Close(code, GONE.into())),
+            () = core.shutdown.wait() => Err(going_away()),
+        }
+    })
+}
+
+/// Does what is to be done with a message. The library reads on in the memory of an earlier message where nobody holds
+/// one of them, so that a connection that once had a long one would hold as much for as long as it lives. While the
+/// `last` message lives, it takes a new, small buffer instead.
+async fn received(
+    core: &Arc<Core>,
+    runs: &mut HostRuns,
+    socket: &mut Socket,
+    last: &mut Utf8Bytes,
+    message: Option<Result<Message, websocket::Error>>,
 ) -> Result<(), End> {
-    tokio::select! {
-        sent = timeout_at(heard + SILENCE, socket.send(message)) => match sent {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(End::Gone),
-        },
-        code = told(closing) => Err(End::Close(code, GONE.into())),
-        () = core.shutdown.wait() => Err(going_away()),
+    match message {
+        Some(Ok(Message::Text(text))) => {
+            *last = take_in(core, runs, socket, text).await?;
+            Ok(())
+        }
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+        other => Err(ended(other)),
     }
+}
+
+/// Takes in more of a frame that had more messages than its host might send.
+async fn read_on(core: &Arc<Core>, runs: &mut HostRuns) -> Result<(), End> {
+    let read = runs.read_on(core).await;
+    runs.store(core).await;
+    Ok(read?)
 }
 
 async fn talk(
     core: &Arc<Core>,
     runs: &mut HostRuns,
-    socket: &mut WebSocket,
-    todo: &mut mpsc::Receiver<Errand>,
-    closing: &mut watch::Receiver<Option<u16>>,
+    socket: &mut Socket,
+    inbox: &Inbox,
     heard: &mut Instant,
 ) -> End {
     let bell = runs.bell();
-    // The library reads on in the memory of an earlier message where nobody holds one of them, so that a connection
-    // that once had a long one would hold as much for as long as it lives. While the last message lives, it takes a
-    // new, small buffer instead.
     let mut last = Utf8Bytes::default();
-    let mut pings = interval(PING_EVERY);
+    let mut next_ping = Instant::now();
     loop {
-        if let Err(end) = send_replies(core, runs, socket, closing, *heard).await {
+        if let Err(end) = send_replies(core, runs, socket, inbox, *heard).await {
             return end;
         }
         let turn = runs.next_turn().map(Instant::from_std);
         let rest = runs.rests().map(Instant::from_std);
-        tokio::select! {
-            // What the peer sent is looked at before it is held for silent, and everything else before that,
-            // so that a peer that never pauses holds nothing up.
+        let listens = rest.is_none();
+        // One timer for all of them, as each takes memory of every connection.
+        let due = rest.unwrap_or(*heard + SILENCE).min(next_ping);
+        let due = turn.map_or(due, |turn| turn.min(due));
+        let done = tokio::select! {
+            // What the peer sent comes last, so that a peer that never pauses holds nothing up.
             biased;
             () = core.shutdown.wait() => return going_away(),
-            code = told(closing) => return End::Close(code, GONE.into()),
-            errand = todo.recv() => match errand {
-                Some(errand) => Box::pin(runs.errand(core, errand)).await,
-                None => return End::Close(told(closing).await, GONE.into()),
+            told = inbox.next() => match told {
+                Told::Close(code) => return End::Close(code, GONE.into()),
+                Told::Errand(errand) => {
+                    Box::pin(runs.errand(core, errand)).await;
+                    Ok(())
+                }
             },
-            () = bell.notified() => Box::pin(runs.acknowledge(core)).await,
-            () = sleep_until(turn.unwrap_or_else(Instant::now)), if turn.is_some() => {
-                Box::pin(runs.turn(core)).await;
+            () = bell.notified() => {
                 Box::pin(runs.acknowledge(core)).await;
+                Ok(())
             }
-            _ = pings.tick() => {
-                let ping = Message::Ping(Default::default());
-                if let Err(end) = send(core, socket, ping, closing, *heard).await {
-                    return end;
+            () = sleep_until(due) => {
+                let now = Instant::now();
+                if turn.is_some_and(|turn| turn <= now) {
+                    Box::pin(runs.turn(core)).await;
+                    Box::pin(runs.acknowledge(core)).await;
                 }
-            }
-            () = sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => {
-                // It was not listened to, so it was not silent.
-                *heard = Instant::now();
-            }
-            received = socket.recv(), if rest.is_none() => {
-                *heard = Instant::now();
-                match received {
-                    Some(Ok(Message::Text(text))) => {
-                        match Box::pin(take_in(core, runs, socket, text)).await {
-                            Ok(text) => drop(std::mem::replace(&mut last, text)),
-                            Err(end) => return end,
+                if rest.is_some_and(|rest| rest <= now) {
+                    // It was not listened to, so it was not silent.
+                    *heard = Instant::now();
+                }
+                if next_ping <= now {
+                    next_ping = now + PING_EVERY;
+                    let ping = Message::Ping(Default::default());
+                    send(core, socket, ping, inbox, *heard).await
+                } else if listens && *heard + SILENCE <= now {
+                    // What it sent is looked at before it is held for silent.
+                    match unconstrained(socket.recv()).now_or_never() {
+                        Some(message) => {
+                            *heard = now;
+                            let received = received(core, runs, socket, &mut last, message);
+                            Box::pin(received).await
                         }
-                        // Storing may have taken long, and that is no silence.
-                        *heard = Instant::now();
+                        None => return End::Gone,
                     }
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    other => return ended(other),
+                } else {
+                    continue;
                 }
             }
-            () = sleep_until(*heard + SILENCE) => return End::Gone,
+            () = ready(()), if listens && runs.has_unread() => {
+                let read = Box::pin(read_on(core, runs)).await;
+                *heard = Instant::now();
+                read
+            }
+            message = socket.recv(), if listens && !runs.has_unread() => {
+                let received = received(core, runs, socket, &mut last, message);
+                let received = Box::pin(received).await;
+                // Also where storing took long, which is no silence.
+                *heard = Instant::now();
+                received
+            }
+        };
+        if let Err(end) = done {
+            return end;
         }
     }
 }

@@ -407,3 +407,58 @@ async fn no_end_is_stored_before_its_log_is_durable() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_message_costs_is_charged_before_the_next_one_of_its_frame_is_looked_at() {
+    const MESSAGES: usize = 100;
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    agent.runs.allowance.spend(1_900);
+    // Each begins another command than the one before, and so makes a run.
+    let line = |n: usize| {
+        let command = ["switch", "pull"][n % 2];
+        json!({"type": "output", "host_id": "h1", "command": command, "line": "x", "is_error": false})
+    };
+    let began = std::time::Instant::now();
+    agent
+        .send(&(0..MESSAGES).map(line).collect::<Value>())
+        .await;
+    let runs = agent.core.state.runs(&host("h1"), None, 1_000).await;
+    let (made, took) = (runs.unwrap().len(), began.elapsed().as_secs_f64());
+    assert!(agent.runs.has_unread());
+    // Of the 100 that were left, and 50 a second, each takes 21; and the last one may take more than there is.
+    let may = (100.0 + 50.0 * took) / 21.0 + 2.0;
+    assert!(made as f64 <= may && made >= 4, "{made} runs in {took} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_frame_with_more_messages_than_a_host_may_send_at_once_none_is_lost() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    agent.runs.allowance.spend(1_995);
+    let mut frame = vec![json!({"type": "new"}); 10];
+    let status = |status: &str, lines: Option<u64>| json!({"type": "status", "host_id": "h1", "run_id": RUN, "command": "switch", "status": status, "lines": lines});
+    frame.push(status("running", None));
+    let at = "2025-12-14T10:30:01.000Z";
+    for n in 0..3 {
+        let line = json!({"line": format!("line {n}"), "timestamp": at, "is_error": false});
+        frame.push(json!({"type": "output", "host_id": "h1", "run_id": RUN, "command": "switch", "seq": n, "lines": [line]}));
+    }
+    frame.push(status("ok", Some(3)));
+    agent.send(&Value::Array(frame)).await;
+    let mut waits = 0;
+    while agent.runs.has_unread() {
+        if let Some(rest) = agent.runs.rests() {
+            tokio::time::sleep_until(rest.into()).await;
+            waits += 1;
+        }
+        agent.runs.read_on(&agent.core).await.unwrap();
+        agent.runs.store(&agent.core).await;
+    }
+    assert!(waits > 0);
+    agent.runs.acknowledge(&agent.core).await;
+    if !agent.replies().iter().any(is_final_ack) {
+        agent.wait_for_end().await;
+    }
+    assert_eq!(agent.log(RUN), (3, Some(Status::Ok)));
+}

@@ -14,10 +14,8 @@ use crate::dashboard::fleet::News;
 use crate::dashboard::intake;
 use crate::dashboard::rates::{REQUEST, Rates, Who};
 use crate::dashboard::receive_error::ReceiveError;
+use crate::dashboard::websocket::{Message, Socket, Utf8Bytes};
 use crate::protocol::{Timestamp, close};
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +45,7 @@ enum End {
 }
 
 /// Serves a browser until it goes, is no longer welcome, or the dashboard ends.
-pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) {
+pub(crate) async fn serve(core: Arc<Core>, socket: Socket, visitor: Visitor) {
     let Visitor {
         welcome,
         name,
@@ -57,13 +55,11 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) 
     } = visitor;
     let _guest = core.guests.enter();
     core.counters.browsers.fetch_add(1, Ordering::Relaxed);
-    let (sink, stream) = socket.split();
     let mut browser = Browser {
         core: Arc::clone(&core),
         scope,
         active,
-        sink,
-        stream,
+        socket,
         last: Utf8Bytes::default(),
         fleet_bell: Arc::default(),
         lines_bell: Arc::default(),
@@ -80,11 +76,8 @@ pub(crate) async fn serve(core: Arc<Core>, socket: WebSocket, visitor: Visitor) 
         turn: 0,
     };
     if let End::Close(code, reason) = browser.talk(welcome).await {
-        let frame = Message::Close(Some(CloseFrame {
-            code,
-            reason: reason.into(),
-        }));
-        let _ = timeout(Duration::from_secs(2), browser.sink.send(frame)).await;
+        let closed = browser.socket.close(code, reason);
+        let _ = timeout(Duration::from_secs(2), closed).await;
     }
     core.counters.browsers.fetch_sub(1, Ordering::Relaxed);
 }
@@ -93,8 +86,7 @@ struct Browser {
     core: Arc<Core>,
     scope: Scope,
     active: Arc<AtomicBool>,
-    sink: SplitSink<WebSocket, Message>,
-    stream: SplitStream<WebSocket>,
+    socket: Socket,
     /// Held until the next one is there, so that the library reads that into a new, small buffer, and the memory of a
     /// long message goes.
     last: Utf8Bytes,
@@ -121,8 +113,9 @@ struct Browser {
 }
 
 impl Browser {
+    /// What is done now and then is in boxes: a quiet connection holds as much memory as its largest step needs.
     async fn talk(&mut self, mut welcome: watch::Receiver<bool>) -> End {
-        if let Err(end) = self.greet().await {
+        if let Err(end) = Box::pin(self.greet()).await {
             return end;
         }
         let mut pings = interval(TICK);
@@ -145,10 +138,10 @@ impl Browser {
                     return End::Close(close::FORBIDDEN, "signed out, or no longer allowed");
                 }
                 () = std::future::ready(()), if listens && !self.wishes.is_empty() => {
-                    self.grant().await;
+                    Box::pin(self.grant()).await;
                     waiting.lines = true;
                 }
-                received = self.stream.next(), if listens && self.wishes.is_empty() => {
+                received = self.socket.recv(), if listens && self.wishes.is_empty() => {
                     self.heard = Instant::now();
                     match received {
                         Some(Ok(Message::Text(text))) => {
@@ -174,7 +167,8 @@ impl Browser {
                     self.heard = Instant::now();
                 }
                 _ = pings.tick() => {
-                    if let Err(end) = self.send(Message::Ping(Default::default())).await {
+                    let ping = self.send(Message::Ping(Default::default()));
+                    if let Err(end) = Box::pin(ping).await {
                         return end;
                     }
                 }
@@ -185,14 +179,14 @@ impl Browser {
                     let (lines, left) = core.reads.run(|| self.fill()).await;
                     waiting = left;
                     if !self.frame.is_empty()
-                        && let Err(end) = self.send_frame(lines || answers).await
+                        && let Err(end) = Box::pin(self.send_frame(lines || answers)).await
                     {
                         return end;
                     }
                 }
                 () = sleep_until(quiet_since + TICK) => {
                     self.frame.push(&ToBrowser::Tick { time: Timestamp::now() });
-                    if let Err(end) = self.send_frame(false).await {
+                    if let Err(end) = Box::pin(self.send_frame(false)).await {
                         return end;
                     }
                 }
@@ -321,7 +315,7 @@ impl Browser {
     async fn send(&mut self, message: Message) -> Result<(), End> {
         let core = Arc::clone(&self.core);
         tokio::select! {
-            sent = timeout(SILENCE, self.sink.send(message)) => match sent {
+            sent = timeout(SILENCE, self.socket.send(message)) => match sent {
                 Ok(Ok(())) => Ok(()),
                 _ => Err(End::Gone),
             },

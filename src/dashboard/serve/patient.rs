@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 /// A peer that takes no byte for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Patient<S> {
     stream: S,
     patience: Duration,
-    deadline: Pin<Box<Sleep>>,
-    waits: bool,
+    /// When it fails, while a write waits.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
@@ -28,8 +28,7 @@ impl<S> Patient<S> {
         Self {
             stream,
             patience,
-            deadline: Box::pin(sleep(patience)),
-            waits: false,
+            deadline: None,
         }
     }
 
@@ -39,15 +38,14 @@ impl<S> Patient<S> {
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.waits = false;
+            self.deadline = None;
             return result;
         }
-        if !self.waits {
-            self.waits = true;
-            let deadline = Instant::now() + self.patience;
-            self.deadline.as_mut().reset(deadline);
-        }
-        match self.deadline.as_mut().poll(context) {
+        let patience = self.patience;
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        match deadline.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
