@@ -1,14 +1,75 @@
 //! Clocks that are wrong, or jump. Order comes from `seq`, durations from a clock that only goes on.
 
 use crate::child::{Child, Pace};
-use crate::common::{Agent, Dashboard, SOON, Socket, skip, wait_for};
+use crate::common::{Agent, Dashboard, SOON, Socket, has, skip, wait_for};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 const HOUR_MS: i64 = 3_600_000;
+
+/// Moves the clock that never jumps on by as many seconds as `PASSED_FILE` says.
+const PASSING: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *at) {
+  static int (*real)(clockid_t, struct timespec *);
+  if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+  int result = real(id, at);
+  const char *path = getenv("PASSED_FILE");
+  if (result == 0 && id == CLOCK_MONOTONIC && path) {
+    char text[16] = "";
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file >= 0) {
+      if (read(file, text, sizeof text - 1) > 0) at->tv_sec += atoi(text);
+      close(file);
+    }
+  }
+  return result;
+}
+"#;
+
+/// Has time pass for a process as [`pass`] says, besides what `environment` does; `None` with a word where that cannot
+/// be.
+fn passing(
+    dir: &Path,
+    mut environment: Vec<(&'static str, String)>,
+) -> Option<Vec<(&'static str, String)>> {
+    if !has("cc") {
+        skip("there is no C compiler");
+        return None;
+    }
+    let (source, library) = (dir.join("passing.c"), dir.join("passing.so"));
+    fs::write(&source, PASSING).unwrap();
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-w", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status();
+    assert!(built.unwrap().success());
+    for (name, value) in &mut environment {
+        if *name == "LD_PRELOAD" {
+            *value = format!("{}:{value}", library.display());
+        }
+    }
+    let file = dir.join("passed").display().to_string();
+    environment.push(("PASSED_FILE", file));
+    Some(environment)
+}
+
+/// Has so many seconds have passed.
+fn pass(dir: &Path, seconds: u32) {
+    fs::write(dir.join("passed.new"), seconds.to_string()).unwrap();
+    fs::rename(dir.join("passed.new"), dir.join("passed")).unwrap();
+}
 
 /// What sets the clock of a process, and of what it starts, by the file `dir/clock`; `None` with a word
 /// where that cannot be.
@@ -265,7 +326,7 @@ fn a_dashboard_that_starts_with_a_wrong_clock_deletes_and_ends_nothing_and_says_
         });
         let warning = warned(&dashboard).expect("a warning");
         assert!(warning.contains("clock"), "{warning}");
-        // The chores look at the queue and the logs every second.
+        // The chores look at the queue every second.
         std::thread::sleep(Duration::from_secs(3));
         for run in &ran {
             assert_eq!(dashboard.log("h1", run).lines, ["only"]);
@@ -277,4 +338,68 @@ fn a_dashboard_that_starts_with_a_wrong_clock_deletes_and_ends_nothing_and_says_
         assert_eq!(dashboard.run("away", &queued)["status"], "queued");
         assert_eq!(dashboard.run("h1", &ran[0])["status"], "ok");
     }
+}
+
+/// A run of one line, from an agent that is gone then.
+fn store(dashboard: &Dashboard, host: &str, run: &str) {
+    let mut agent = Socket::agent(dashboard, host);
+    let status = |status: &str, lines: Option<u64>| json!({"type": "status", "host_id": host, "run_id": run, "command": "switch", "status": status, "lines": lines});
+    agent.send(&status("running", None));
+    let line = json!({"line": "only", "timestamp": "2025-12-14T10:30:01.000Z", "is_error": false});
+    agent.send(
+        &json!({"type": "output", "host_id": host, "run_id": run, "command": "switch", "seq": 0, "lines": [line]}),
+    );
+    agent.send(&status("ok", Some(1)));
+    agent.wait_for("the final ack", |message| message["final"] == true);
+}
+
+#[test]
+fn a_dashboard_deletes_no_log_by_its_age_while_its_clock_is_wrong_and_does_once_it_is_confirmed() {
+    const PERIOD: u32 = 700;
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let environment = clock(dir, "+0").and_then(|environment| passing(dir, environment));
+    let Some(environment) = environment else {
+        return;
+    };
+    let retention = "[retention]\ndays = 1\nmax_bytes = 2000000\n";
+    let hosts = ["h1", "loud"];
+    let mut dashboard = Dashboard::start_in(environment, "127.0.0.1", &hosts, retention, &[]);
+    let runs: Vec<String> = (0..3)
+        .map(|n| format!("2025-12-14T10-30-0{n}-switch"))
+        .collect();
+    for run in &runs {
+        for host in hosts {
+            store(&dashboard, host, run);
+        }
+    }
+    // 400 days ahead.
+    dashboard.restart(nix::sys::signal::Signal::SIGTERM, || set(dir, "+34560000"));
+    let logs = dashboard.data_dir().join("logs");
+    let log = |host: &str, run: &str| logs.join(host).join(format!("{run}.log"));
+    // What takes too much room goes in the same look as what is too old, and behind it. The first look may have begun
+    // before; what goes in the second one shows that a whole one is over.
+    for (n, run) in (1..).zip(&runs[..2]) {
+        let large = fs::OpenOptions::new().append(true).open(log("loud", run));
+        large.unwrap().write_all(&[b'x'; 3_000_000]).unwrap();
+        pass(dir, n * PERIOD);
+        wait_for("a look at all logs", SOON, || {
+            (!log("loud", run).exists()).then_some(())
+        });
+    }
+    for run in &runs {
+        assert_eq!(dashboard.log("h1", run).lines, ["only"]);
+    }
+    // A host has the same time, so it is right.
+    let mut agent = Socket::agent(&dashboard, "h1");
+    let now = chrono::Utc::now() + chrono::TimeDelta::seconds(34_560_000);
+    let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    agent.send(&json!({"type": "heartbeat", "host_id": "h1", "time": now}));
+    dashboard.process.line_with("the clock is believed again");
+    pass(dir, 3 * PERIOD);
+    wait_for("the old ones to go", SOON, || {
+        let gone = |run: &String| !log("h1", run).exists();
+        runs[..2].iter().all(gone).then_some(())
+    });
+    assert!(log("h1", &runs[2]).exists(), "its newest stays");
 }
