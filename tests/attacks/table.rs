@@ -169,15 +169,55 @@ fn each_peer_has_a_test_for_each_thing_that_it_could_take_too_much_of() {
             );
         }
     }
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     for (peer, resource, test) in TABLE {
         if *test == NONE {
             assert!(*peer == Dashboard, "{peer:?} × {resource:?}");
             continue;
         }
-        let (file, name) = test.split_once("::").unwrap();
-        let text = std::fs::read_to_string(tests.join(file)).unwrap();
-        let is_there = text.contains(&format!("fn {name}("));
-        assert!(is_there, "{peer:?} × {resource:?}: there is no {test}");
+        if let Err(reason) = is_run(test) {
+            panic!("{peer:?} × {resource:?}: {test} {reason}");
+        }
+    }
+}
+
+/// Whether a test is there and runs wherever all tests do.
+fn is_run(test: &str) -> Result<(), String> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let (file, name) = test.split_once("::").unwrap();
+    let read = |file: &str| std::fs::read_to_string(tests.join(file)).unwrap();
+    if let Some((folder, module)) = file.split_once('/') {
+        let module = module.trim_end_matches(".rs");
+        let main = read(&format!("{folder}/main.rs"));
+        if !main.lines().any(|line| line == format!("mod {module};")) {
+            return Err(format!("is in no module of {folder}/main.rs"));
+        }
+    }
+    let text = read(file);
+    let forms = ["fn", "async fn"].map(|form| format!("\n{form} {name}("));
+    let before = forms.iter().find_map(|form| text.split_once(form));
+    let (before, _) = before.ok_or("is not there")?;
+    let above = before.lines().rev();
+    let attributes: Vec<&str> = above
+        .take_while(|line| line.starts_with(['#', '/']))
+        .collect();
+    let marks = |line: &str| line == "#[test]" || line.starts_with("#[tokio::test");
+    // Any other attribute may keep it from running somewhere, as `ignore` and `cfg` do.
+    if { attributes.iter() }.any(|line| line.starts_with("#[") && !marks(line)) {
+        return Err(format!("is not always run: {attributes:?}"));
+    }
+    let is_test = attributes.iter().any(|line| marks(line));
+    is_test.then_some(()).ok_or("is no test".to_owned())
+}
+
+#[test]
+fn a_test_that_is_not_there_or_is_no_test_is_not_taken_for_one() {
+    assert!(is_run(STRANGER).is_ok());
+    for (test, reason) in [
+        ("attacks/peers.rs::nothing", "is not there"),
+        ("attacks/table.rs::is_run", "is no test"),
+        ("attacks/main.rs::main", "is in no module"),
+    ] {
+        let told = is_run(test).unwrap_err();
+        assert!(told.contains(reason), "{told}");
     }
 }
