@@ -2,7 +2,7 @@
 
 use super::audit::{Action, Audit, Note};
 use super::clock::ClockTrust;
-use super::disk_work::DiskWork;
+use super::disk_work::{DiskWork, SharedThreads};
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::{Health, Part};
 use super::intake::{HostRuns, MAX_SPARE};
@@ -94,7 +94,8 @@ impl Core {
         shutdown: Shutdown,
         clock: Arc<ClockTrust>,
     ) -> Self {
-        let (fleet, counters, guests, writes, reads, mender, slots) = Default::default();
+        let (fleet, counters, guests, mender, slots) = Default::default();
+        let threads = SharedThreads::of_runtime();
         Self {
             fleet,
             state,
@@ -106,8 +107,8 @@ impl Core {
             shutdown,
             guests,
             clock,
-            writes,
-            reads,
+            writes: DiskWork::on(threads.clone()),
+            reads: DiskWork::on(threads),
             mender,
             spare_logs: Arc::new(Semaphore::new(MAX_SPARE)),
             slots,

@@ -15,7 +15,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use futures_util::{StreamExt, stream};
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,11 +46,52 @@ pub(crate) struct Wish {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BulkWish {
-    hosts: Vec<String>,
+    hosts: BulkHosts,
     command: String,
     then: Option<String>,
     expires: Option<u64>,
     force: Option<bool>,
+}
+
+/// The hosts of a bulk. Of too many none is kept, so that they cost what it takes to count them.
+enum BulkHosts {
+    Named(Vec<String>),
+    TooMany(usize),
+}
+
+impl<'de> Deserialize<'de> for BulkHosts {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(BulkHostsVisitor)
+    }
+}
+
+struct BulkHostsVisitor;
+
+impl<'de> Visitor<'de> for BulkHostsVisitor {
+    type Value = BulkHosts;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a list of hosts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<BulkHosts, A::Error> {
+        let mut hosts = Vec::new();
+        while hosts.len() < MAX_HOSTS {
+            match list.next_element()? {
+                Some(host) => hosts.push(host),
+                None => return Ok(BulkHosts::Named(hosts)),
+            }
+        }
+        let mut count = hosts.len();
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(if count > MAX_HOSTS {
+            BulkHosts::TooMany(count)
+        } else {
+            BulkHosts::Named(hosts)
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -103,12 +146,13 @@ pub(crate) async fn bulk(
     address: ClientAddress,
     Body(wish): Body<BulkWish>,
 ) -> Result<impl IntoResponse, Problem> {
-    if wish.hosts.len() > MAX_HOSTS {
-        return Err(Problem::bad_request(format!(
-            "{} hosts, at most {MAX_HOSTS}",
-            wish.hosts.len()
-        )));
-    }
+    let hosts = match &wish.hosts {
+        BulkHosts::Named(hosts) => hosts,
+        BulkHosts::TooMany(count) => {
+            let detail = format!("{count} hosts, at most {MAX_HOSTS}");
+            return Err(Problem::bad_request(detail));
+        }
+    };
     // A host out of sight does not exist.
     let named = |id: &str| {
         let id = HostId::new(id).map_err(|error| error.to_string())?;
@@ -118,7 +162,7 @@ pub(crate) async fn bulk(
             Err(format!("there is no host {id}"))
         }
     };
-    let valid: Vec<HostId> = wish.hosts.iter().flat_map(|id| named(id)).collect();
+    let valid: Vec<HostId> = hosts.iter().flat_map(|id| named(id)).collect();
     charge_bulk(&app, &identity, valid.len())?;
     let runs: Vec<_> = if wish.command == STOP {
         no_then(wish.then.as_deref())?;
@@ -134,7 +178,7 @@ pub(crate) async fn bulk(
     let commands = (wish.command.as_str(), wish.then.as_deref());
     note_bulk(&app, &identity, address, commands, &valid, &runs).await;
     let mut runs = runs.into_iter();
-    let results = wish.hosts.iter().map(|id| match named(id) {
+    let results = hosts.iter().map(|id| match named(id) {
         Ok(_) => runs
             .next()
             .map_or_else(|| unanswered(id), |run| BulkResult::of(id, run)),
@@ -349,5 +393,22 @@ fn status(error: &CommandError) -> StatusCode {
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         Self::new(status(&error), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_hosts_none_is_kept() {
+        let list = |count: usize| serde_json::to_string(&vec!["h1"; count]).unwrap();
+        let parsed = |count| serde_json::from_str(&list(count)).unwrap();
+        assert!(matches!(parsed(MAX_HOSTS), BulkHosts::Named(hosts) if hosts.len() == MAX_HOSTS));
+        assert!(
+            matches!(parsed(MAX_HOSTS + 1), BulkHosts::TooMany(count) if count == MAX_HOSTS + 1)
+        );
+        assert!(serde_json::from_str::<BulkHosts>(r#"["h1", 2]"#).is_err());
+        assert!(serde_json::from_str::<BulkHosts>("{}").is_err());
     }
 }
