@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -62,6 +62,8 @@ pub(crate) struct Proxies {
     user_header: Option<HeaderName>,
     /// Whether somebody was told of a proxy that is not believed.
     warned: Arc<AtomicBool>,
+    /// Whether somebody was told of a proxy whose clients have no address.
+    warned_of_nameless: Arc<AtomicBool>,
 }
 
 impl Proxies {
@@ -70,6 +72,7 @@ impl Proxies {
             trusted: config.trusted.iter().map(IpAddr::to_canonical).collect(),
             user_header: config.user_header.clone(),
             warned: Arc::default(),
+            warned_of_nameless: Arc::default(),
         }
     }
 
@@ -104,7 +107,8 @@ impl Proxies {
             if !self.trusts(client) {
                 break;
             }
-            let Ok(before) = hop.trim().parse::<IpAddr>() else {
+            let Some(before) = hop_address(hop) else {
+                self.warn_of_nameless(client, hop);
                 break;
             };
             client = before.to_canonical();
@@ -118,6 +122,18 @@ impl Proxies {
             tracing::warn!(
                 %address,
                 "a proxy on this machine says for whom it asks, and is not believed: all who come through it count as one address; set `proxy.trusted` in the configuration"
+            );
+        }
+    }
+
+    /// Says once that a proxy does not name its clients: everybody behind it counts as one then.
+    fn warn_of_nameless(&self, proxy: IpAddr, hop: &str) {
+        if !self.warned_of_nameless.swap(true, Ordering::Relaxed) {
+            let hop: String = hop.chars().take(MAX_HOP_CHARS).collect();
+            tracing::warn!(
+                %proxy,
+                ?hop,
+                "a trusted proxy sends an `X-Forwarded-For` that is no address: all who come through it count as one address; have it send the address of its client"
             );
         }
     }
@@ -144,6 +160,20 @@ impl Proxies {
             _ => Err(NotOurProxy),
         }
     }
+}
+
+/// What of an unreadable hop is told.
+const MAX_HOP_CHARS: usize = 64;
+
+/// An address as proxies write it: alone, in brackets, or with the port of its connection.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim().trim_matches('"');
+    let alone = hop
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(hop);
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    alone.parse().ok().or_else(with_port)
 }
 
 /// Somebody named a user who may not.
@@ -193,6 +223,27 @@ mod tests {
         assert_eq!(client("192.0.2.1", &["1.1.1.1", "10.0.0.1"]), "10.0.0.1");
         assert_eq!(client("192.0.2.1", &["nonsense"]), "192.0.2.1");
         assert_eq!(client("192.0.2.1", &["::ffff:10.0.0.1"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn proxies_may_write_a_port_and_brackets() {
+        for (hop, address) in [
+            ("198.51.100.7:50111", "198.51.100.7"),
+            ("[2001:db8::1]:50111", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("\"[2001:db8::1]:443\"", "2001:db8::1"),
+        ] {
+            assert_eq!(hop_address(hop), address.parse().ok(), "{hop}");
+        }
+        for hop in [
+            "",
+            "unknown",
+            "_hidden",
+            "198.51.100.7:",
+            "198.51.100.7:port",
+        ] {
+            assert_eq!(hop_address(hop), None, "{hop}");
+        }
     }
 
     #[test]

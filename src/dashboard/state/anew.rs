@@ -36,7 +36,7 @@ impl fmt::Display for Anew {
                 )
             }
             Self::Resumed => f.write_str(
-                "the database was damaged and was set aside; a new one was made from the logs and from what could be read of it. Lost: sessions (everybody signs in again), queued commands, and runs that never began",
+                "the database was damaged and was set aside; a new one was made from the logs and from what could be read of it. Lost: sessions (everybody signs in again), queued commands, runs that never began, and it may be tokens that the dashboard made: see which hosts and users need new ones. Tokens that were revoked stay revoked",
             ),
             Self::Missing { aside } => {
                 f.write_str("the database was missing and a new one was made from the logs")?;
@@ -93,8 +93,14 @@ pub(crate) fn open(path: &Path, has_logs: bool) -> Result<(State, Option<Anew>),
         };
     }
     // Cut short between setting a damaged one aside and putting the new one in its place.
-    if fs::rename(&fresh, path).is_ok() {
-        return Ok((State::open(path)?, Some(Anew::Resumed)));
+    if fs::exists(&fresh).is_ok_and(|exists| exists) {
+        let resumed = aside::set_rest_aside(path, Timestamp::now())
+            .and_then(|()| fs::rename(&fresh, path))
+            .map_err(|source| StateError::NotSetAside {
+                path: path.to_owned(),
+                source,
+            });
+        return resumed.and_then(|()| Ok((State::open(path)?, Some(Anew::Resumed))));
     }
     // A write-ahead log without its database would be deleted by SQLite.
     let rest = parts.contains(&"-wal");

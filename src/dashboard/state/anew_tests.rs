@@ -142,6 +142,20 @@ async fn what_was_cut_short_while_a_database_was_set_aside_goes_on() {
     assert!(matches!(anew, Some(Anew::Resumed)), "{anew:?}");
     assert_eq!(tokens(&state).await, (true, true));
 
+    // The same, and what belongs to the damaged one has its old name still.
+    let (_folder, path) = folder().await;
+    let fresh = aside::with_end(&path, ".new");
+    salvage::make(Some(&path), &fresh, true).unwrap();
+    let aside = aside::set_aside(&path, Timestamp::now()).unwrap();
+    let _ = fs::remove_file(aside::with_end(&aside, "-wal"));
+    let _ = fs::remove_file(aside::with_end(&aside, "-shm"));
+    fs::write(aside::with_end(&path, "-wal"), "of the damaged one").unwrap();
+    let (state, anew) = open(&path, true).unwrap();
+    assert!(matches!(anew, Some(Anew::Resumed)), "{anew:?}");
+    assert_eq!(tokens(&state).await, (true, true));
+    let kept = fs::read_to_string(aside::with_end(&aside, "-wal"));
+    assert_eq!(kept.unwrap(), "of the damaged one");
+
     // A new one was half made, and the damaged one is where it was.
     let (_folder, path) = folder().await;
     let fresh = aside::with_end(&path, ".new");

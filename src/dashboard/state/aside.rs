@@ -49,6 +49,24 @@ pub(super) fn set_aside(database: &Path, now: Timestamp) -> Result<PathBuf, Stat
     Ok(to)
 }
 
+/// Renames what belongs to a database that was set aside without it, so that the next one does not take it for its own.
+///
+/// # Errors
+/// When the folder cannot be changed.
+pub(super) fn set_rest_aside(database: &Path, now: Timestamp) -> io::Result<()> {
+    let rest = parts(database)?;
+    let newest = list(database)?.pop();
+    let newest = newest.map(|name| database.with_file_name(name));
+    let to = match newest {
+        Some(path) if parts(&path)? == [""] => path,
+        _ => free_name(database, now)?,
+    };
+    for end in rest {
+        fs::rename(with_end(database, end), with_end(&to, end))?;
+    }
+    sync_folder(database)
+}
+
 /// Names of the databases that lie beside this one because they were damaged, oldest first.
 pub(super) fn list(database: &Path) -> io::Result<Vec<String>> {
     let (prefix, mut names) = (prefix(database), Vec::new());
