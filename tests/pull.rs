@@ -7,7 +7,7 @@ use common::{Agent, Dashboard, git};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::{fs, thread};
@@ -349,7 +349,7 @@ fn a_build_leaves_its_link_in_the_folder_of_its_run() {
 }
 
 /// A git that notes in `asked` what it is asked for, and whose fetch breaks off where `broken` is: for as long as it
-/// is there, or once where it says so.
+/// is there, or once where it says so. As many transfers as `unknown` says fail with words that nobody knows.
 const UNLUCKY_GIT: &str = r#"#!/bin/sh
 PATH='{path}'
 export PATH
@@ -360,8 +360,28 @@ if [ "$1" = fetch ] && [ -e '{folder}/broken' ]; then
     echo 'fatal: early EOF' >&2
     exit 128
 fi
+if [ "$1" = fetch ] || [ "$1" = clone ]; then
+    left=$(cat '{folder}/unknown' 2>/dev/null || echo 0)
+    if [ "$left" -gt 0 ]; then
+        echo $((left - 1)) > '{folder}/unknown'
+        echo "fatal: $LC_ALL$LANGUAGE: something that no git said before" >&2
+        exit 128
+    fi
+fi
 exec git "$@"
 "#;
+
+/// Puts [`UNLUCKY_GIT`] into a folder; gives the path with that before all others.
+fn unlucky_git(folder: &Path) -> String {
+    let path = std::env::var("PATH").unwrap();
+    let at = folder.display().to_string();
+    let program = UNLUCKY_GIT
+        .replace("{path}", &path)
+        .replace("{folder}", &at);
+    fs::write(folder.join("git"), program).unwrap();
+    fs::set_permissions(folder.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{at}:{path}")
+}
 
 #[test]
 fn a_transfer_that_breaks_off_is_no_damage_and_costs_no_whole_clone() {
@@ -370,16 +390,8 @@ fn a_transfer_that_breaks_off_is_no_damage_and_costs_no_whole_clone() {
     };
     let dashboard = Dashboard::start(&["h1"]);
     let folder = tempfile::tempdir().unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let at = folder.path().display().to_string();
-    let program = UNLUCKY_GIT
-        .replace("{path}", &path)
-        .replace("{folder}", &at);
-    fs::write(folder.path().join("git"), program).unwrap();
-    let executable = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(folder.path().join("git"), executable).unwrap();
     let config = json!({"repo": {"url": repository.served()}});
-    let path = vec![("PATH", format!("{at}:{path}"))];
+    let path = vec![("PATH", unlucky_git(folder.path()))];
     let mut agent = Agent::launch_in(path, dashboard.port, "h1", &config);
     agent.wait_for_reconnection(0);
     assert_eq!(pull(&dashboard)["status"], "ok");
@@ -406,6 +418,56 @@ fn a_transfer_that_breaks_off_is_no_damage_and_costs_no_whole_clone() {
     assert_eq!(clones(), 1, "{}", asked());
     let said = lines(&dashboard, &run).join("\n");
     assert!(!said.contains("mended"), "{said}");
+}
+
+#[test]
+fn a_fetch_that_fails_with_words_nobody_knows_costs_a_clone_nothing_before_a_fresh_one_came() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let dashboard = Dashboard::start(&["h1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let config = json!({"repo": {"url": repository.served()}});
+    let environment = vec![
+        ("PATH", unlucky_git(folder.path())),
+        ("LC_ALL", "de_DE.UTF-8".to_owned()),
+        ("LANGUAGE", "de".to_owned()),
+    ];
+    let mut agent = Agent::launch_in(environment, dashboard.port, "h1", &config);
+    agent.wait_for_reconnection(0);
+    assert_eq!(pull(&dashboard)["status"], "ok");
+    let state = agent.dir().join("state");
+    let reflog = state.join("repo/.git/logs/HEAD");
+    let git_dir = fs::metadata(state.join("repo/.git")).unwrap().ino();
+    let is_untouched = || {
+        let names = fs::read_dir(&state).unwrap().flatten();
+        let mut names = names.map(|entry| entry.file_name().into_string().unwrap());
+        fs::metadata(state.join("repo/.git")).unwrap().ino() == git_dir
+            && reflog.exists()
+            && !names.any(|name| name.contains("switchyard-"))
+    };
+    assert!(is_untouched(), "a reflog is what mending removes first");
+    let unlucky = |times: u32| {
+        fs::write(folder.path().join("unknown"), times.to_string()).unwrap();
+        let run = pull(&dashboard);
+        let said = lines(&dashboard, &run).join("\n");
+        (run, said)
+    };
+
+    let newest = repository.commit("second");
+    // Neither the two fetches nor the fresh clone: nothing is known, and nothing happens.
+    let (run, said) = unlucky(3);
+    assert_eq!(run["status"], "error", "{run}");
+    assert!(
+        said.contains("C.UTF-8: something that no git said"),
+        "{said}"
+    );
+    assert!(is_untouched(), "{said}");
+    // A fresh clone comes, and then the old one can be fetched into.
+    let (run, said) = unlucky(2);
+    assert_eq!(run["status"], "ok", "{said}");
+    assert_eq!(run["revision"], newest);
+    assert!(is_untouched() && !said.contains("mended"), "{said}");
 }
 
 /// The command lines of every process.

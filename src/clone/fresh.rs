@@ -27,9 +27,31 @@ const LOST_AND_FOUND: &str = "lost+found";
 /// How many things that were in the way are kept.
 const MAX_PUT_ASIDE: u32 = 3;
 
+/// A clone that is whole and on disk, beside what it may replace.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    /// Where it goes.
+    dir: PathBuf,
+    /// Where it is.
+    new: PathBuf,
+    /// It goes into a file system of its own, where it also is.
+    is_mount: bool,
+    replaced: Replaced,
+}
+
 /// Makes a clone and puts it in the place of what is there. Whatever fails, that stays as it is, or is finished by the
 /// next pull.
 pub(super) fn make(git: &Git, pull: &Pull, url: &str, replaced: Replaced) -> Result<(), PullError> {
+    prepare(git, pull, url, replaced)?.install()
+}
+
+/// Makes a clone beside what is there, which stays as it is.
+pub(super) fn prepare(
+    git: &Git,
+    pull: &Pull,
+    url: &str,
+    replaced: Replaced,
+) -> Result<Fresh, PullError> {
     let dir = fs::canonicalize(&pull.dir).unwrap_or_else(|_| pull.dir.clone());
     let parent = dir.parent().unwrap_or(Path::new("/")).to_owned();
     let mut builder = DirBuilder::new();
@@ -43,21 +65,40 @@ pub(super) fn make(git: &Git, pull: &Pull, url: &str, replaced: Replaced) -> Res
         (parent.join(format!(".{name}.switchyard-new")), &parent)
     };
     remove(&new).map_err(PullError::at(&new))?;
-    let mut made = build(git, pull, url, &new);
-    if made.is_ok() && !is_mount {
-        made = replace(&dir, &new, replaced);
-    }
-    made.map_err(|error| {
+    build(git, pull, url, &new).map_err(|error| {
         let error = room::blame(disk, error);
         // Half a clone would only take room.
         let _ = remove(&new);
         error
     })?;
-    if is_mount {
-        // What fails here is finished by the next pull, which needs the new clone for it.
-        refill(&dir, &new).map_err(PullError::at(&dir))?;
+    Ok(Fresh {
+        dir,
+        new,
+        is_mount,
+        replaced,
+    })
+}
+
+impl Fresh {
+    /// Puts it in the place of what is there.
+    pub(super) fn install(self) -> Result<(), PullError> {
+        let Self { dir, new, .. } = &self;
+        if self.is_mount {
+            // What fails here is finished by the next pull, which needs the new clone for it.
+            return refill(dir, new).map_err(PullError::at(dir));
+        }
+        replace(dir, new, self.replaced).map_err(|error| {
+            let error = room::blame(dir.parent().unwrap_or(dir), error);
+            let _ = remove(new);
+            error
+        })
     }
-    Ok(())
+
+    /// Removes it: what is there is as good.
+    pub(super) fn discard(self) {
+        // The next pull that makes one removes it first.
+        let _ = remove(&self.new);
+    }
 }
 
 /// Looks whether a clone may take the place of what is at `dir`, and whether that is a mount point, in which all is

@@ -2,7 +2,7 @@
 //! errors at hand.
 
 use super::address::Address;
-use super::transfer;
+use super::transfer::{self, Blame};
 use crate::spool::Pull;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -73,6 +73,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The exit code of what took too long.
 const TIMED_OUT: i32 = 124;
 
+/// What every program gets whose words are read, so that these are English whatever the host's language is.
+pub const ENGLISH: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("LANGUAGE", "")];
+
 /// What every step gets that the agent itself made up: no git that it starts runs a program that a clone names, nor
 /// asks anybody.
 pub const ENVIRONMENT: [(&str, &str); 6] = [
@@ -84,10 +87,11 @@ pub const ENVIRONMENT: [(&str, &str); 6] = [
     ("GIT_CONFIG_VALUE_1", SAFE[1].1),
 ];
 
-/// [`ENVIRONMENT`] for a question about the clone in `dir`; no repository around it is taken for it.
+/// [`ENVIRONMENT`] and [`ENGLISH`] for a question about the clone in `dir`; no repository around it is taken for it.
 pub fn environment(dir: &Path) -> Vec<(&'static str, OsString)> {
     let mut environment: Vec<_> = ENVIRONMENT
         .iter()
+        .chain(&ENGLISH)
         .map(|(name, value)| (*name, OsString::from(value)))
         .collect();
     if let Some(parent) = dir.parent() {
@@ -126,6 +130,8 @@ pub(super) struct Failed {
     pub(super) code: i32,
     /// Its errors, which were not written yet.
     errors: Vec<String>,
+    /// Its repository, if it was in one.
+    git_dir: Option<String>,
 }
 
 impl Failed {
@@ -145,9 +151,10 @@ impl Failed {
         self.verb == verb
     }
 
-    /// Whether it is a fetch that broke off, of which the clone is as it was before.
-    pub(super) fn is_broken_transfer(&self) -> bool {
-        self.is_of("fetch") && transfer::broke_off(self.code, &self.errors)
+    /// What made a fetch fail; `None` of another git.
+    pub(super) fn blame(&self) -> Option<Blame> {
+        self.is_of("fetch")
+            .then(|| transfer::blame(self.code, &self.errors, self.git_dir.as_deref()))
     }
 
     /// The first error on a line, for a sentence.
@@ -224,7 +231,7 @@ impl Git {
         }
         git.env("GIT_TERMINAL_PROMPT", "0");
         // Its errors are known by their English beginning.
-        git.env_remove("LANGUAGE").env("LC_ALL", "C.UTF-8");
+        git.envs(ENGLISH);
         git.env("GIT_CONFIG_COUNT", self.settings.len().to_string());
         for (number, (key, value)) in self.settings.iter().enumerate() {
             git.env(format!("GIT_CONFIG_KEY_{number}"), key);
@@ -270,7 +277,18 @@ impl Git {
         let stderr = child.stderr.take();
         let reader = thread::spawn(move || stderr.map_or_else(Vec::new, pass_on));
         let verb = arguments.first().copied().unwrap_or_default().to_owned();
-        let failed = |code, errors| GitError::Failed(Failed { verb, code, errors });
+        let git_dir = self
+            .dir
+            .as_ref()
+            .map(|dir| format!("{}/", dir.join(".git").display()));
+        let failed = |code, errors| {
+            GitError::Failed(Failed {
+                verb,
+                code,
+                errors,
+                git_dir,
+            })
+        };
         let Some(status) = wait(&mut child, limit).map_err(GitError::NotStarted)? else {
             let seconds = limit.unwrap_or_default().as_secs();
             // What it started may still hold the pipe, and is not waited for.

@@ -21,7 +21,7 @@ mod room;
 mod transfer;
 
 pub use address::{Address, InvalidAddress};
-pub use git::{ENVIRONMENT, environment};
+pub use git::{ENGLISH, ENVIRONMENT, environment};
 pub use place::{other_owner, put_aside_prefix};
 pub use pull::{main as pull, step};
 pub use revision::Revisions;

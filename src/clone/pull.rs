@@ -4,6 +4,7 @@ use super::address::Address;
 use super::git::{Git, GitError, note, say};
 use super::mounts::Mounts;
 use super::place::{Place, PlaceError, Replaced};
+use super::transfer::Blame;
 use super::{check, filters, fresh, locks, repair, room};
 use crate::spool::{self, Pull, RunDir, Spec};
 use std::env;
@@ -83,9 +84,17 @@ impl PullError {
         }
     }
 
-    /// Whether git fetched, and that broke off.
-    fn is_broken_transfer(&self) -> bool {
-        matches!(self, Self::Git(GitError::Failed(failed)) if failed.is_broken_transfer())
+    /// What made a fetch fail; `None` of all other errors.
+    fn blame(&self) -> Option<Blame> {
+        match self {
+            Self::Git(GitError::Failed(failed)) => failed.blame(),
+            _ => None,
+        }
+    }
+
+    /// Whether the clone may be as it was.
+    fn may_be_transfer(&self) -> bool {
+        matches!(self.blame(), Some(Blame::Transfer | Blame::Unknown))
     }
 
     /// For a sentence about what was mended.
@@ -188,14 +197,18 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
         // The server will not send again what is damaged here.
         check::head(git)?;
     }
-    let refs = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-    git.run(&["fetch", "--prune", "origin", &refs])?;
+    fetch(git, branch)?;
     repair::distrust_index(git, &pull.dir);
     bring_to_branch(git, branch, &pull.dir)?;
     if check::commit(git) == before {
         return Ok(());
     }
     check::head(git)
+}
+
+fn fetch(git: &Git, branch: &str) -> Result<(), PullError> {
+    let refs = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+    Ok(git.run(&["fetch", "--prune", "origin", &refs])?)
 }
 
 /// Makes HEAD, index and files of the clone in `dir` what was fetched of the branch. What somebody mounted there is
@@ -257,10 +270,13 @@ fn mend(
     if matches!(first, PullError::NoFilter { .. }) {
         return Err(first);
     }
-    if first.is_broken_transfer() && check::head(git).is_ok() {
-        note("the transfer broke off; it is tried once more");
+    if first.may_be_transfer() && check::head(git).is_ok() {
+        note("the transfer failed; it is tried once more");
         return match update(git, pull, url) {
-            Err(other) if !other.is_broken_transfer() => mend(git, pull, url, replaced, other),
+            Err(other) if other.blame() == Some(Blame::Unknown) => {
+                try_out(git, pull, url, replaced, other)
+            }
+            Err(other) if !other.may_be_transfer() => mend(git, pull, url, replaced, other),
             done_or_broken => done_or_broken,
         };
     }
@@ -276,7 +292,7 @@ fn mend(
             return Ok(());
         }
         // A whole clone is more than what broke off.
-        Err(broken) if broken.is_broken_transfer() && check::head(git).is_ok() => {
+        Err(broken) if broken.blame() == Some(Blame::Transfer) && check::head(git).is_ok() => {
             return Err(broken);
         }
         Err(_) => {}
@@ -289,6 +305,41 @@ fn mend(
             note(&format!("the clone is damaged ({gist})"));
         }
     })?;
+    say(&format!(
+        "the clone was damaged ({gist}); a fresh one took its place"
+    ));
+    Ok(())
+}
+
+/// Finds out what is to blame for a fetch that failed with words nobody knows, while git reads all files of the
+/// clone's commit. Nothing of the clone is touched before a fresh one came over the same way, and the old one, tried
+/// again at once, still fails.
+fn try_out(
+    git: &Git,
+    pull: &Pull,
+    url: &str,
+    replaced: Replaced,
+    first: PullError,
+) -> Result<(), PullError> {
+    let Ok(new) = fresh::prepare(git, pull, url, replaced) else {
+        return Err(first);
+    };
+    let branch = &pull.branch;
+    if fetch(git, branch).is_ok() {
+        new.discard();
+        return update(git, pull, url);
+    }
+    let gist = first.gist();
+    let repaired = repair::clone(git, &pull.dir, branch).is_ok() && fetch(git, branch).is_ok();
+    if repaired {
+        new.discard();
+        update(git, pull, url)?;
+        say(&format!(
+            "the clone was damaged ({gist}); its HEAD, index and refs were made anew"
+        ));
+        return Ok(());
+    }
+    new.install()?;
     say(&format!(
         "the clone was damaged ({gist}); a fresh one took its place"
     ));

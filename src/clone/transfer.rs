@@ -1,6 +1,18 @@
-//! Transfers that broke off: the network or the server is to blame for that, and the clone is as it was.
+//! What a fetch that failed is put down to, as far as git's words tell. They only save work: where they say nothing,
+//! it is tried out before anything of the clone is touched.
 
 use std::ops::RangeInclusive;
+
+/// What made a fetch fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The network or the server; the clone is as it was.
+    Transfer,
+    /// The clone, which is damaged.
+    Clone,
+    /// Either of them: git said nothing that is known.
+    Unknown,
+}
 
 /// What git says where a transfer broke off. It speaks English to us.
 const BROKEN: [&str; 12] = [
@@ -18,6 +30,17 @@ const BROKEN: [&str; 12] = [
     "transfer closed",
 ];
 
+/// What git says of its own repository alone, never of that of the server.
+const DAMAGED: [&str; 7] = [
+    "bad config",
+    "cannot lock ref",
+    "cannot open '",
+    "does not point to a valid object",
+    "mismatched algorithms",
+    "refs/remotes/origin/",
+    "unable to create '",
+];
+
 /// What git says after that, and after other things as well.
 const CONSEQUENCE: &str = "index-pack";
 
@@ -25,20 +48,61 @@ const CONSEQUENCE: &str = "index-pack";
 /// 255 for errors of its own.
 const OF_SIGNALS: RangeInclusive<i32> = 130..=192;
 
-/// Whether a fetch that ended with this exit code and these errors broke off. A signal breaks it off, too.
-pub(super) fn broke_off(code: i32, errors: &[String]) -> bool {
+/// What a fetch into the repository `git_dir` that ended with this exit code and these errors is put down to. A signal
+/// breaks it off.
+pub(super) fn blame(code: i32, errors: &[String], git_dir: Option<&str>) -> Blame {
+    let is_of_clone = |line: &String| {
+        git_dir.is_some_and(|git_dir| line.contains(git_dir))
+            || DAMAGED.iter().any(|words| line.contains(words))
+    };
     let is_broken = |line: &String| BROKEN.iter().any(|words| line.contains(words));
     let is_of_it = |line: &String| is_broken(line) || line.contains(CONSEQUENCE);
-    OF_SIGNALS.contains(&code) || (errors.iter().any(is_broken) && errors.iter().all(is_of_it))
+    if OF_SIGNALS.contains(&code) || (errors.iter().any(is_broken) && errors.iter().all(is_of_it)) {
+        Blame::Transfer
+    } else if errors.iter().any(is_of_clone) {
+        Blame::Clone
+    } else {
+        Blame::Unknown
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn is_broken(errors: &[&str]) -> bool {
+    fn of(errors: &[&str]) -> Blame {
         let errors: Vec<_> = errors.iter().map(|line| (*line).to_owned()).collect();
-        broke_off(128, &errors)
+        blame(128, &errors, Some("/repo/.git/"))
+    }
+
+    fn is_broken(errors: &[&str]) -> bool {
+        of(errors) == Blame::Transfer
+    }
+
+    #[test]
+    fn words_that_nobody_knows_are_no_damage() {
+        let unknown: [&[&str]; 6] = [
+            &[],
+            &["fatal: das Verzeichnis gibt es nicht"],
+            &["fatal: fetch-pack: invalid index-pack output"],
+            &["fatal: unable to access '/root/.config/git/config': Permission denied"],
+            &[
+                "fatal: protocol error: expected something new",
+                "fatal: early EOF",
+            ],
+            &["error: Server does not allow request for unadvertised object"],
+        ];
+        for errors in unknown {
+            assert_eq!(of(errors), Blame::Unknown, "{errors:?}");
+        }
+        assert_eq!(
+            of(&["fatal: bad object refs/remotes/origin/main"]),
+            Blame::Clone
+        );
+        let object = "error: object file /repo/.git/objects/ab/cd is empty";
+        assert_eq!(of(&[object]), Blame::Clone);
+        let lock = "error: cannot lock ref 'refs/remotes/origin/main': unable to resolve reference";
+        assert_eq!(of(&[lock]), Blame::Clone);
     }
 
     #[test]
@@ -67,8 +131,9 @@ mod tests {
             "fatal: unable to access '/root/.config/git/config': Permission denied"
         ]));
         assert!(!is_broken(&[]));
-        assert!(broke_off(137, &[]), "it was killed");
+        assert_eq!(blame(137, &[], None), Blame::Transfer, "it was killed");
         let errors = ["error: cannot open '.git/FETCH_HEAD': Is a directory".to_owned()];
-        assert!(!broke_off(255, &errors) && !broke_off(129, &[]));
+        assert_eq!(blame(255, &errors, None), Blame::Clone);
+        assert_eq!(blame(129, &[], None), Blame::Unknown);
     }
 }

@@ -6,6 +6,7 @@ use super::interpreter;
 use super::journal::Reader;
 use super::streams::Stream;
 use super::waiter::{self, End, Launched};
+use crate::clone;
 use crate::proctree::{self, ProcessId, RUN_VARIABLE, mark};
 use crate::protocol::Timestamp;
 use crate::spool::{RunDir, Spec};
@@ -93,6 +94,8 @@ impl Child {
             .arg(launch.to_string())
             .arg("--")
             .args(argv)
+            // What it says is looked through for why it failed.
+            .envs(clone::ENGLISH)
             .envs(spec.environment.iter().map(|(name, value)| (name, value)))
             .env(RUN_VARIABLE, mark(rundir.path()))
             .current_dir(work_dir(spec))

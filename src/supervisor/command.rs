@@ -1,5 +1,6 @@
 //! Short questions to other programs, which may never answer.
 
+use crate::clone;
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -18,6 +19,7 @@ pub(super) struct Answer {
 /// What `command` says, if it ends in time. It must be less than a pipe holds, 64 KiB.
 pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Answer> {
     let mut child = command
+        .envs(clone::ENGLISH)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -128,6 +128,19 @@ fn steps_have_no_input_and_run_in_the_repository_with_the_environment() {
 }
 
 #[test]
+fn what_steps_and_checks_say_is_english_whatever_the_hosts_language_is() {
+    let say = "echo \"$LC_ALL $LANGUAGE.\"";
+    let mut run = TestRun::new(&[say]);
+    run.check("T1.sh", say);
+    let mut supervisor = run.command(env!("CARGO_BIN_EXE_switchyard"));
+    supervisor.envs([("LC_ALL", "de_DE.UTF-8"), ("LANGUAGE", "de:fr")]);
+    let said = run.end(supervisor.spawn().unwrap());
+    let of_both = said.of_stream(false);
+    let english = of_both.iter().filter(|line| **line == "C.UTF-8 .");
+    assert_eq!(english.count(), 2, "{of_both:?}");
+}
+
+#[test]
 fn a_full_disk_ends_in_a_clear_status_and_the_child_is_not_held_up() {
     let bytes = 200_000;
     let script = format!(

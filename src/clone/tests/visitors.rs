@@ -228,5 +228,9 @@ fn git_speaks_english_to_us_whatever_the_hosts_language_is() {
     let git = Git::new(None, &fixture.pull, &address).command(&["fetch"]);
     let value = |name: &str| git.get_envs().find(|(known, _)| *known == name).unwrap().1;
     assert_eq!(value("LC_ALL").unwrap(), "C.UTF-8");
-    assert_eq!(value("LANGUAGE"), None);
+    assert_eq!(value("LANGUAGE").unwrap(), "", "it comes before that");
+    let asks = crate::clone::environment(&fixture.pull.dir);
+    for (name, value) in crate::clone::ENGLISH {
+        assert!(asks.contains(&(name, value.into())), "{name}");
+    }
 }
