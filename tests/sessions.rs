@@ -6,6 +6,7 @@ mod common;
 use common::{Answer, Dashboard, SOON, Socket, assert_problem, measured, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_rs::{Builder, Secret, Totp};
 
@@ -279,6 +280,16 @@ fn ten_thousand_guesses_get_a_handful_of_looks_and_are_counted_in_the_log() {
     ));
 }
 
+/// The cookie by which the browser of this answer is known.
+fn device_cookie(dashboard: &Dashboard, answer: &Answer) -> String {
+    // With the port in its name: another dashboard on this host has a cookie of its own.
+    let name = format!("switchyard-device-{}=", dashboard.port);
+    let values = answer.headers.get_all("set-cookie").into_iter();
+    let mut cookies = values.map(|value| value.to_str().unwrap().split(';').next().unwrap());
+    let known = cookies.find(|cookie| cookie.starts_with(&name));
+    known.unwrap().to_owned()
+}
+
 /// Posts to `/api/login` as a proxy on this machine would, for somebody at this address.
 fn login_through_proxy(
     dashboard: &Dashboard,
@@ -318,26 +329,7 @@ fn a_stranger_who_guesses_keeps_nobody_out_who_comes_from_elsewhere() {
 fn a_browser_that_signed_in_before_is_let_in_while_everybody_else_there_must_wait() {
     let dashboard = dashboard("", false);
     let first = login(&dashboard, "anna", "other");
-    let cookies: Vec<String> = first
-        .headers
-        .get_all("set-cookie")
-        .iter()
-        .map(|value| {
-            value
-                .to_str()
-                .unwrap()
-                .split(';')
-                .next()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
-    // With the port in its name: another dashboard on this host has a cookie of its own.
-    let name = format!("switchyard-device-{}=", dashboard.port);
-    let known = cookies
-        .iter()
-        .find(|cookie| cookie.starts_with(&name))
-        .unwrap();
+    let known = &device_cookie(&dashboard, &first);
     for _ in 0..100 {
         login(&dashboard, "anna", "guess");
         login(&dashboard, "vera", "guess");
@@ -359,6 +351,88 @@ fn a_browser_that_signed_in_before_is_let_in_while_everybody_else_there_must_wai
     assert!((1..=8).contains(&wrong), "{wrong}");
     let answer = dashboard.request("GET", "/api/hosts", &[("Cookie", known)], b"");
     assert_eq!(answer.status, 401);
+}
+
+/// Runs the attack in so many threads, each of which gets its number and how often it was called before, until the
+/// other is over; gives what that gave.
+fn besieged<T>(
+    threads: usize,
+    attack: impl Fn(usize, usize) -> u16 + Sync,
+    other: impl FnOnce() -> T,
+) -> T {
+    let (over, begun) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (over, begun, attack) = (&over, &begun, &attack);
+    std::thread::scope(|scope| {
+        for number in 0..threads {
+            scope.spawn(move || {
+                let mut count = 0;
+                while !over.load(Ordering::Relaxed) {
+                    if attack(number, count) != 429 {
+                        begun.fetch_add(1, Ordering::Relaxed);
+                    }
+                    count += 1;
+                }
+            });
+        }
+        // The thread that panics must not leave the others at it.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_for("the attack to begin", SOON, || {
+                (begun.load(Ordering::Relaxed) > 0).then_some(())
+            });
+            other()
+        }));
+        over.store(true, Ordering::Relaxed);
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+#[test]
+fn a_user_who_signs_in_again_and_again_keeps_no_known_browser_of_others_out() {
+    let dashboard = dashboard("[proxy]\ntrusted = [\"127.0.0.1\"]\n", false);
+    let vera = device_cookie(&dashboard, &login(&dashboard, "vera", "secret"));
+    let anna = device_cookie(&dashboard, &login(&dashboard, "anna", "other"));
+    let attack =
+        |_, _| login_through_proxy(&dashboard, "192.0.2.7", &vera, "vera", "secret").status;
+    let statuses = besieged(16, attack, || {
+        let attempt =
+            |_| login_through_proxy(&dashboard, "192.0.2.8", &anna, "anna", "other").status;
+        (0..15).map(attempt).collect::<Vec<_>>()
+    });
+    assert_eq!(statuses, [204; 15]);
+}
+
+#[test]
+fn a_stranger_with_all_networks_of_a_site_keeps_nobody_out_who_is_elsewhere() {
+    let dashboard = dashboard("[proxy]\ntrusted = [\"127.0.0.1\"]\n", false);
+    let attack = |thread: usize, count: usize| {
+        let address = format!("2001:db8:7:{:x}::1", thread * 1_000 + count / 15);
+        let user = format!("user{thread}-{count}");
+        login_through_proxy(&dashboard, &address, "", &user, "guess").status
+    };
+    let statuses = besieged(48, attack, || {
+        let attempt = |n| {
+            let address = format!("198.51.100.{n}");
+            login_through_proxy(&dashboard, &address, "", "anna", "other").status
+        };
+        (0..10).map(attempt).collect::<Vec<_>>()
+    });
+    assert_eq!(statuses, [204; 10]);
+}
+
+#[test]
+fn a_home_that_guesses_from_each_of_its_networks_keeps_its_user_in_nowhere_else() {
+    let dashboard = dashboard("[proxy]\ntrusted = [\"127.0.0.1\"]\n", false);
+    let looked_at = (0..200).filter(|n| {
+        let address = format!("2001:db8:7:3{:02x}::1", n % 40);
+        login_through_proxy(&dashboard, &address, "", "anna", "guess").status == 401
+    });
+    let looked_at = looked_at.count();
+    assert!(
+        (1..=30).contains(&looked_at),
+        "{looked_at} guesses looked at"
+    );
+    let elsewhere = login_through_proxy(&dashboard, "198.51.100.9", "", "anna", "other");
+    assert_eq!(elsewhere.status, 204);
 }
 
 #[test]

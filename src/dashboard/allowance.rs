@@ -45,6 +45,11 @@ impl Allowance {
         Ok(())
     }
 
+    /// Puts back what was taken and not used.
+    pub(crate) fn give_back(&mut self, much: u32) {
+        self.left = (self.left + f64::from(much)).min(self.at_once);
+    }
+
     /// How much is not there that was at first.
     pub(crate) fn spent(&mut self, now: Instant) -> f64 {
         self.fill(now);

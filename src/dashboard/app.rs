@@ -82,12 +82,19 @@ impl App {
         self.charge(&Who::Deeds(identity.name.clone()), records)
     }
 
-    /// Takes a record from what somebody may sign in, which leaves them what they may do.
+    /// Takes a record from what somebody may sign in, which leaves them what they may do. To be called before their
+    /// password is looked at.
     ///
     /// # Errors
     /// 429 when nothing is left of it.
     pub(crate) fn charge_sign_in(&self, user: &str) -> Result<(), Problem> {
         self.charge(&Who::SignIns(user.to_owned()), 1)
+    }
+
+    /// Gives that back, as it was not that user: who guesses takes nothing from them.
+    pub(crate) fn give_back_sign_in(&self, user: &str) {
+        let who = Who::SignIns(user.to_owned());
+        self.rates.give_back(&who, REQUEST);
     }
 
     fn charge(&self, who: &Who, records: u32) -> Result<(), Problem> {

@@ -95,6 +95,13 @@ impl Rates {
         self.table().of(who, now).spend_all(much, now)
     }
 
+    /// Gives back to somebody what was charged and not used.
+    pub(crate) fn give_back(&self, who: &Who, much: u32) {
+        if let Some(allowance) = self.table().left.get_mut(who) {
+            allowance.give_back(much);
+        }
+    }
+
     /// Takes so much from somebody, whether it is there or not.
     pub(crate) fn spend(&self, who: &Who, much: u32, now: Instant) {
         self.table().of(who, now).spend(much);
@@ -173,6 +180,16 @@ mod tests {
         let wait = rates.charge(&who, 20_000, now).unwrap_err();
         assert!(wait.as_secs() >= 199, "{wait:?}");
         rates.charge(&who, 10_000, now).unwrap();
+        rates.give_back(&who, 3_000);
+        rates.charge(&who, 3_000, now).unwrap();
+        assert!(rates.charge(&who, 1, now).is_err());
+        rates.give_back(&who, 300_000);
+        assert!(
+            rates.charge(&who, 100_001, now).is_err(),
+            "no more than at first"
+        );
+        rates.charge(&who, 100_000, now).unwrap();
+        rates.give_back(&who, 0);
         assert!(rates.charge(&who, REQUEST, now).is_err());
         let later = now + Duration::from_secs(1);
         assert!(rates.charge(&who, REQUEST, later).is_ok());

@@ -44,9 +44,17 @@ pub(crate) async fn login(
     } else {
         note
     };
+    // Before the password is looked at, which is what costs.
+    if is_name && let Err(problem) = app.charge_sign_in(&login.user) {
+        app.audit.refused(note, problem.detail().to_owned()).await;
+        return Err(problem);
+    }
     let signed_in = match app.auth.sign_in(attempt).await {
         Ok(signed_in) => signed_in,
         Err(error) => {
+            if is_name {
+                app.give_back_sign_in(&login.user);
+            }
             let why = if is_name {
                 error.to_string()
             } else {
@@ -56,11 +64,6 @@ pub(crate) async fn login(
             return Err(error.into());
         }
     };
-    if let Err(problem) = app.charge_sign_in(&login.user) {
-        app.auth.sessions.remove(signed_in.id);
-        app.audit.refused(note, problem.detail().to_owned()).await;
-        return Err(problem);
-    }
     if let Some(before) = signed_in.before {
         stored(app.core.state.remove_session(before).await);
     }

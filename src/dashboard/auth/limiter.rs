@@ -1,23 +1,41 @@
 //! Slows down who guesses passwords: each failure makes the next attempt wait longer. Attempts are counted by user and
 //! network together, by network, and by user over all networks; those of a browser in which the user signed in before
 //! are counted by browser alone.
+//!
+//! Whoever has one IPv6 network may have all those of a home or of a site, so these are counted too, as is the network
+//! around an IPv4 address. Many people may sit there, who need not know each other: a smaller network takes only a part
+//! of what the larger one has, and a site a quarter of what a user has.
 
-use super::peer::network;
+use super::peer::{home, network, wider};
 use super::token::SecretHash;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Attempts without any wait for one user from one network, or from one known browser.
-const FREE_FOR_PAIR: u32 = 5;
-/// Attempts without any wait from one network, behind which many people may sit.
-const FREE_FOR_NETWORK: u32 = 20;
-/// Attempts without any wait for one user from all networks together.
-const FREE_FOR_USER: u32 = 100;
-/// How long it takes until one attempt for a user counts no more. It is longer than a single network can make them
-/// come, so that no single network makes a user wait elsewhere.
-const USER_RECOVERY: Duration = Duration::from_secs(6);
+/// How many attempts are free of any wait, and how long it takes until one of them counts no more.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    free: u32,
+    /// None where an attempt counts until all is forgotten.
+    recovery: Option<Duration>,
+}
+
+/// One user from one network, or from one known browser.
+const PAIR: Limit = Limit::lasting(5);
+/// One network, behind which many people may sit.
+const NETWORK: Limit = Limit::lasting(20);
+/// All networks of a home (56 bits of IPv6),
+const HOME: Limit = Limit::fading(40, 8);
+/// and of a site (48 bits of IPv6, 24 of IPv4).
+const SITE: Limit = Limit::fading(100, 2);
+/// One user from all networks together. One attempt counts for longer than a single network can make them come, so that
+/// no single network makes a user wait elsewhere.
+const USER: Limit = Limit::fading(100, 6);
+/// The part of it that a home may take,
+const USER_FROM_HOME: Limit = Limit::fading(15, 40);
+/// and the one of a site: a quarter, at once and in the long run.
+const USER_FROM_SITE: Limit = Limit::fading(25, 24);
 /// Longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How long without an attempt until everything is forgotten.
@@ -45,7 +63,11 @@ enum Key {
     Device(SecretHash),
     Pair(String, Option<IpAddr>),
     Network(IpAddr),
+    Home(IpAddr),
+    Site(IpAddr),
     User(String),
+    UserFromHome(String, IpAddr),
+    UserFromSite(String, IpAddr),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,9 +97,9 @@ impl Limiter {
                 count: 0,
                 last: now,
             };
-            let recovers = matches!(key, Key::User(_));
+            let limit = key.limit();
             let seen = attempts.entry(key).or_insert(first);
-            seen.recover(recovers, now);
+            seen.recover(limit, now);
             seen.count = seen.count.saturating_add(1);
             seen.last = now;
         }
@@ -92,13 +114,13 @@ impl Limiter {
     pub(super) fn succeeded(&self, who: Guesser<'_>) {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for key in who.keys() {
-            if let Key::Network(_) | Key::User(_) = key
-                && let Some(seen) = attempts.get_mut(&key)
-                && seen.count > 1
-            {
-                seen.count -= 1;
-            } else {
+            if let Key::Device(_) | Key::Pair(..) = key {
                 attempts.remove(&key);
+            } else if let Some(seen) = attempts.get_mut(&key) {
+                seen.count = seen.count.saturating_sub(1);
+                if seen.count == 0 {
+                    attempts.remove(&key);
+                }
             }
         }
     }
@@ -117,10 +139,53 @@ impl Guesser<'_> {
         if let Some(device) = self.device {
             return vec![Key::Device(device)];
         }
-        let (user, network) = (self.user.to_owned(), self.address.map(network));
-        let mut keys = vec![Key::Pair(user.clone(), network), Key::User(user)];
-        keys.extend(network.map(Key::Network));
+        let user = || self.user.to_owned();
+        let mut keys = vec![
+            Key::Pair(user(), self.address.map(network)),
+            Key::User(user()),
+        ];
+        let Some(address) = self.address else {
+            return keys;
+        };
+        keys.push(Key::Network(network(address)));
+        if !address.is_loopback() {
+            let site = wider(address);
+            keys.extend([Key::Site(site), Key::UserFromSite(user(), site)]);
+        }
+        if let Some(home) = home(address).filter(|_| !address.is_loopback()) {
+            keys.extend([Key::Home(home), Key::UserFromHome(user(), home)]);
+        }
         keys
+    }
+}
+
+impl Limit {
+    const fn lasting(free: u32) -> Self {
+        Self {
+            free,
+            recovery: None,
+        }
+    }
+
+    const fn fading(free: u32, seconds: u64) -> Self {
+        Self {
+            free,
+            recovery: Some(Duration::from_secs(seconds)),
+        }
+    }
+}
+
+impl Key {
+    fn limit(&self) -> Limit {
+        match self {
+            Self::Device(_) | Self::Pair(..) => PAIR,
+            Self::Network(_) => NETWORK,
+            Self::Home(_) => HOME,
+            Self::Site(_) => SITE,
+            Self::User(_) => USER,
+            Self::UserFromHome(..) => USER_FROM_HOME,
+            Self::UserFromSite(..) => USER_FROM_SITE,
+        }
     }
 }
 
@@ -130,26 +195,21 @@ impl Attempts {
     }
 
     /// Forgets with time.
-    fn recover(&mut self, gradually: bool, now: Instant) {
+    fn recover(&mut self, limit: Limit, now: Instant) {
         let quiet = now.duration_since(self.last);
         if quiet > FORGET_AFTER {
             self.count = 0;
-        } else if gradually {
-            let recovered = quiet.as_secs() / USER_RECOVERY.as_secs();
+        } else if let Some(recovery) = limit.recovery {
+            let recovered = quiet.as_secs() / recovery.as_secs();
             let recovered = u32::try_from(recovered).unwrap_or(u32::MAX);
             self.count = self.count.saturating_sub(recovered);
         }
     }
 
     fn wait(mut self, key: &Key, now: Instant) -> Duration {
-        let free = match key {
-            Key::Device(_) | Key::Pair(..) => FREE_FOR_PAIR,
-            Key::Network(_) => FREE_FOR_NETWORK,
-            Key::User(_) => FREE_FOR_USER,
-        };
-        let last = self.last;
-        self.recover(matches!(key, Key::User(_)), now);
-        let Some(beyond) = self.count.checked_sub(free) else {
+        let (last, limit) = (self.last, key.limit());
+        self.recover(limit, now);
+        let Some(beyond) = self.count.checked_sub(limit.free) else {
             return Duration::ZERO;
         };
         let delay = Duration::from_secs(1 << beyond.min(6)).min(MAX_WAIT);
@@ -180,7 +240,7 @@ mod tests {
     fn each_guess_beyond_the_free_ones_waits_longer() {
         let limiter = Limiter::default();
         let mut now = Instant::now();
-        for _ in 0..FREE_FOR_PAIR {
+        for _ in 0..PAIR.free {
             limiter.begin(guesser("alice", 1), now).unwrap();
         }
         let mut waits = Vec::new();
@@ -219,13 +279,13 @@ mod tests {
             };
             limiter.begin(guesser, now).is_ok()
         });
-        assert_eq!(looked_at.count() as u32, FREE_FOR_USER);
+        assert_eq!(looked_at.count() as u32, USER.free);
         assert!(limiter.begin(guesser("alice", 2), now).is_err());
         let known = Guesser {
             device: Some(SecretHash::of("x")),
             ..guesser("alice", 2)
         };
-        for _ in 0..FREE_FOR_PAIR {
+        for _ in 0..PAIR.free {
             assert!(limiter.begin(known, now).is_ok());
         }
         assert!(limiter.begin(known, now).is_err(), "it may be stolen");
@@ -235,7 +295,7 @@ mod tests {
     fn a_network_that_tries_many_users_waits_too() {
         let limiter = Limiter::default();
         let now = Instant::now();
-        for n in 0..FREE_FOR_NETWORK {
+        for n in 0..NETWORK.free {
             limiter.begin(guesser(&n.to_string(), 1), now).unwrap();
         }
         assert!(limiter.begin(guesser("x", 1), now).is_err());
@@ -247,7 +307,7 @@ mod tests {
     fn all_addresses_of_an_ipv6_network_are_one() {
         let limiter = Limiter::default();
         let now = Instant::now();
-        for n in 0..FREE_FOR_NETWORK {
+        for n in 0..NETWORK.free {
             let (user, address) = (n.to_string(), format!("2001:db8::{n}"));
             limiter.begin(from(&user, &address), now).unwrap();
         }
@@ -255,11 +315,87 @@ mod tests {
         assert!(limiter.begin(from("x", "2001:db8:0:1::1"), now).is_ok());
     }
 
+    /// Guesses for a user from fresh networks of the prefix, without a pause and then as fast as it may for hours; gives
+    /// how many were looked at, all in all.
+    fn guesses(limiter: &Limiter, prefix: &str, hours: u64, mut now: Instant) -> (u32, Instant) {
+        let end = now + Duration::from_secs(3_600 * hours);
+        let mut looked_at = 0;
+        for n in 0u32.. {
+            let address = format!("{prefix}{:02x}::1", n % 256);
+            match limiter.begin(from("ada", &address), now) {
+                Ok(()) => looked_at += 1,
+                Err(wait) if now + wait < end => now += wait,
+                Err(_) => break,
+            }
+        }
+        (looked_at, now)
+    }
+
+    #[test]
+    fn a_home_with_many_networks_makes_a_user_wait_nowhere_else() {
+        let limiter = Limiter::default();
+        let (looked_at, now) = guesses(&limiter, "2001:db8:0:ab", 48, Instant::now());
+        assert!(looked_at > USER.free, "{looked_at} guesses");
+        for address in ["192.0.2.1", "2001:db8:1::1", "2001:db8:0:cd00::1"] {
+            assert_eq!(limiter.begin(from("ada", address), now), Ok(()));
+        }
+        assert!(
+            limiter
+                .begin(from("ada", "2001:db8:0:abff::1"), now)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn three_sites_with_many_networks_make_a_user_wait_nowhere_else() {
+        let limiter = Limiter::default();
+        let begin = Instant::now();
+        for site in 1..4 {
+            for n in 0..2_000 {
+                let address = format!("2001:db8:{site}:{:x}::1", n * 16);
+                let _ = limiter.begin(from("ada", &address), begin);
+            }
+        }
+        assert_eq!(limiter.begin(from("ada", "2001:db8:9::1"), begin), Ok(()));
+    }
+
+    #[test]
+    fn a_site_that_tries_many_users_waits_and_its_neighbours_do_not() {
+        let limiter = Limiter::default();
+        let now = Instant::now();
+        let looked_at = (0..4_000u32).filter(|n| {
+            let (user, address) = (n.to_string(), format!("2001:db8:0:{:x}::1", n * 16));
+            limiter.begin(from(&user, &address), now).is_ok()
+        });
+        assert_eq!(looked_at.count() as u32, SITE.free);
+        assert!(limiter.begin(from("x", "2001:db8:0:ffff::1"), now).is_err());
+        assert!(limiter.begin(from("x", "2001:db8:1::1"), now).is_ok());
+        // A home takes only a part of what its site has.
+        for n in 0..200u32 {
+            let (user, address) = (n.to_string(), format!("2001:db8:2:{n:x}::1"));
+            let _ = limiter.begin(from(&user, &address), now);
+        }
+        assert!(limiter.begin(from("x", "2001:db8:2:ff::1"), now).is_err());
+        assert!(limiter.begin(from("x", "2001:db8:2:ff00::1"), now).is_ok());
+    }
+
+    #[test]
+    fn people_behind_one_ipv4_address_or_beside_it_sign_in_as_often_as_they_like() {
+        let limiter = Limiter::default();
+        let now = Instant::now();
+        for n in 0..1_000 {
+            let user = n.to_string();
+            let who = guesser(&user, (n % 7) as u8);
+            limiter.begin(who, now).unwrap();
+            limiter.succeeded(who);
+        }
+    }
+
     #[test]
     fn a_password_that_is_known_buys_no_guesses_of_others() {
         let limiter = Limiter::default();
         let now = Instant::now();
-        for n in 1..FREE_FOR_NETWORK {
+        for n in 1..NETWORK.free {
             limiter.begin(guesser(&n.to_string(), 1), now).unwrap();
             limiter.begin(guesser("mallory", 1), now).unwrap();
             limiter.succeeded(guesser("mallory", 1));
@@ -273,11 +409,11 @@ mod tests {
         let limiter = Limiter::default();
         let alice = guesser("alice", 1);
         let now = Instant::now();
-        for _ in 0..FREE_FOR_PAIR {
+        for _ in 0..PAIR.free {
             limiter.begin(alice, now).unwrap();
         }
         let later = now + FORGET_AFTER + Duration::from_secs(1);
-        for _ in 0..FREE_FOR_PAIR {
+        for _ in 0..PAIR.free {
             limiter.begin(alice, later).unwrap();
         }
         assert!(limiter.begin(alice, later).is_err());

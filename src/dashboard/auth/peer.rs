@@ -55,6 +55,17 @@ pub(crate) fn wider(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The 56 bits of IPv6 that providers give to a home; none of IPv4, where a home has one address.
+pub(crate) fn home(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Some(IpAddr::from([a, b, c, d & 0xff00, 0, 0, 0, 0]))
+        }
+    }
+}
+
 /// The proxies whose words count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {

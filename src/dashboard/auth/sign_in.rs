@@ -5,7 +5,8 @@ use super::known::Password;
 use super::limiter::{Guesser, Limiter};
 use super::one_time::UsedCodes;
 use super::password::Passwords;
-use super::{Auth, SecretHash, Via, cookie, is_user_name, network, set_cookie};
+use super::peer::{home, network, wider};
+use super::{Auth, SecretHash, Via, cookie, is_user_name, set_cookie};
 use crate::dashboard::problem::Problem;
 use crate::dashboard::visits::{Visit, Visits};
 use crate::protocol::Timestamp;
@@ -18,8 +19,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const MAX_STRANGERS: usize = 32;
 /// of them from one network,
 const MAX_FROM_NETWORK: usize = 4;
-/// and of those whose browser is known.
-const MAX_KNOWN: usize = 8;
+/// from all networks of a home (56 bits of IPv6),
+const MAX_FROM_HOME: usize = 6;
+/// from those around it (48 bits of IPv6, 24 of IPv4), which may be one person's and take a quarter,
+const MAX_FROM_NEARBY: usize = 8;
+/// and of each user in browsers that are known.
+const MAX_KNOWN: usize = 2;
 
 /// A longer password is none; keeps the work of hashing it small.
 pub(super) const LONGEST_PASSWORD: usize = 4096;
@@ -33,13 +38,15 @@ pub(super) struct SignIn {
     devices: Devices,
     strangers: Semaphore,
     by_network: Visits,
-    known: Semaphore,
+    by_home: Visits,
+    nearby: Visits,
+    known: Visits,
 }
 
 /// A place among those whose password is checked, until it is dropped.
 pub(super) struct Turn<'a> {
-    _one_of_few: SemaphorePermit<'a>,
-    _near: Option<Visit>,
+    _one_of_few: Option<SemaphorePermit<'a>>,
+    _own: Option<Visit>,
 }
 
 /// What somebody says to be let in.
@@ -83,7 +90,9 @@ impl SignIn {
             devices: Devices::new(""),
             strangers: Semaphore::new(MAX_STRANGERS),
             by_network: Visits::at_most(MAX_FROM_NETWORK),
-            known: Semaphore::new(MAX_KNOWN),
+            by_home: Visits::at_most(MAX_FROM_HOME),
+            nearby: Visits::at_most(MAX_FROM_NEARBY),
+            known: Visits::at_most(MAX_KNOWN),
         }
     }
 
@@ -95,24 +104,33 @@ impl SignIn {
     /// A place among those whose password is checked; none when there are too many.
     fn turn(&self, who: Guesser<'_>) -> Option<Turn<'_>> {
         if who.device.is_some() {
-            let permit = self.known.try_acquire().ok()?;
+            // The users file bounds how many there are. Nobody who signs in again and again takes those of others.
+            let own = self.known.begin(who.user)?;
             return Some(Turn {
-                _one_of_few: permit,
-                _near: None,
+                _one_of_few: None,
+                _own: Some(own),
             });
         }
-        let near = match who.address {
+        let own = match who.address {
             // Behind loopback many may sit, if the proxy there is not trusted to tell them apart.
-            Some(address) if !address.is_loopback() => {
-                Some(self.by_network.begin(&network(address).to_string())?)
-            }
+            Some(address) if !address.is_loopback() => Some(self.near(address)?),
             _ => None,
         };
         let permit = self.strangers.try_acquire().ok()?;
         Some(Turn {
-            _one_of_few: permit,
-            _near: near,
+            _one_of_few: Some(permit),
+            _own: own,
         })
+    }
+
+    /// A place of the network of this address, and of the wider ones.
+    fn near(&self, address: IpAddr) -> Option<Visit> {
+        let mut place = self.nearby.begin(&wider(address).to_string())?;
+        if let Some(home) = home(address) {
+            place = self.by_home.begin(&home.to_string())?.within(place);
+        }
+        let own = self.by_network.begin(&network(address).to_string())?;
+        Some(own.within(place))
     }
 
     /// Somebody was let in before we were started: the code with which they were is used up.
