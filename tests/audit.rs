@@ -5,7 +5,7 @@ mod common;
 
 use common::{Dashboard, SOON, assert_problem, wait_for};
 use serde_json::{Value, json};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -247,6 +247,105 @@ fn what_somebody_is_refused_again_and_again_is_counted_and_not_written() {
     dashboard.log_in("anna", "secret");
     dashboard.command("h1", "switch");
     assert_eq!(file(&dashboard).last().unwrap()["action"], "command");
+}
+
+#[test]
+fn what_strangers_send_takes_little_of_the_log_however_long_it_is() {
+    let dashboard = dashboard();
+    let odd = "\"".repeat(1_000);
+    for request in [format!("POST /{odd}"), format!("{} /", "A".repeat(1_000))] {
+        let mut stream = TcpStream::connect(("127.0.0.1", dashboard.port)).unwrap();
+        let port = dashboard.port;
+        let head =
+            format!("{request} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
+    let text = std::fs::read_to_string(dashboard.data_dir().join("audit.log")).unwrap();
+    assert_eq!(text.lines().count(), 2);
+    for line in text.lines() {
+        assert!(line.len() < 700, "{} bytes: {line}", line.len());
+    }
+    let details = file(&dashboard).into_iter();
+    let details: Vec<_> = details
+        .map(|record| record["detail"].as_str().unwrap().to_owned())
+        .collect();
+    let whole = format!(
+        "POST of an unknown path, which begins with /{}: ",
+        "\"".repeat(63)
+    );
+    assert!(details[0].starts_with(&whole), "{details:?}");
+    assert!(details[1].starts_with("AAAAAAAAAAAAAAAA "), "{details:?}");
+}
+
+/// Puts a folder in the place of the log, which keeps everybody from writing it.
+fn block(dashboard: &Dashboard) -> std::path::PathBuf {
+    let path = dashboard.data_dir().join("audit.log");
+    std::fs::rename(&path, path.with_extension("1")).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    path
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_told_and_gets_what_it_missed_later() {
+    let mut dashboard = dashboard();
+    dashboard.log_in("anna", "secret");
+    let path = block(&dashboard);
+    let run = dashboard.command("h1", "switch");
+    let health = dashboard.get("/health");
+    assert_problem(&health, 503);
+    let said = health.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        said.starts_with("the audit log cannot be written: audit.log: "),
+        "{said}"
+    );
+    std::fs::remove_dir(&path).unwrap();
+    wait_for("health", SOON, || {
+        (dashboard.get("/health").status == 200).then_some(())
+    });
+    let records = file(&dashboard);
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0]["run_id"], run.as_str());
+    dashboard.command("h1", "stop");
+    assert_eq!(file(&dashboard).len(), 2);
+}
+
+#[test]
+fn nothing_is_changed_any_more_when_no_record_of_it_can_be_kept() {
+    let names: Vec<String> = (0..200).map(|n| format!("{n:060}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let users = [("anna", "admin", Dashboard::password_hash("secret"))];
+    let mut dashboard = Dashboard::start_with(&hosts, "", &users);
+    dashboard.log_in("anna", "secret");
+    let path = block(&dashboard);
+    let mut done = 0;
+    // Each record has 12 KiB.
+    let refused = (0..200).find_map(|n| {
+        let command = if n % 2 == 0 { "switch" } else { "stop" };
+        let bulk = json!({"hosts": hosts, "command": command});
+        let answer = dashboard.post("/api/commands", &bulk);
+        done += usize::from(answer.status == 207);
+        (answer.status != 207).then_some(answer)
+    });
+    let refused = refused.unwrap();
+    assert_problem(&refused, 503);
+    let said = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(said.contains("make room on the disk"), "{said}");
+    assert!(done > 50, "{done}");
+    assert_eq!(
+        dashboard.get("/api/hosts").status,
+        200,
+        "who only reads goes on"
+    );
+    std::fs::remove_dir(&path).unwrap();
+    wait_for("health", SOON, || {
+        (dashboard.get("/health").status == 200).then_some(())
+    });
+    assert_eq!(file(&dashboard).len(), done);
+    let bulk = json!({"hosts": hosts, "command": "pull"});
+    assert_eq!(dashboard.post("/api/commands", &bulk).status, 207);
 }
 
 #[test]

@@ -97,6 +97,19 @@ impl App {
         self.rates.give_back(&who, REQUEST);
     }
 
+    /// Refuses what would have to be written down while the audit log takes nothing any more.
+    ///
+    /// # Errors
+    /// 503, with what to do.
+    pub(crate) fn can_be_written_down(&self) -> Result<(), Problem> {
+        if self.audit.takes_deeds() {
+            return Ok(());
+        }
+        Err(Problem::unavailable(
+            "the audit log cannot be written, so nothing can be changed now: make room on the disk of the data folder, or see in the journal what else keeps `audit.log` from being written; then try again",
+        ))
+    }
+
     fn charge(&self, who: &Who, records: u32) -> Result<(), Problem> {
         let charged = self.rates.charge(who, records * REQUEST, Instant::now());
         charged.map_err(|wait| {

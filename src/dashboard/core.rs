@@ -233,6 +233,9 @@ impl Core {
         if self.health.has(&Part::Database) && self.state.probe().await.is_ok() {
             self.health.well(&Part::Database);
         }
+        if self.health.has(&Part::Audit) {
+            self.audit.try_again();
+        }
         let untried = self.health.untried(Instant::now());
         for (host_id, runs) in untried.into_iter().take(FOLDERS_AT_A_TIME) {
             let dir = self.log_dir(&host_id);

@@ -18,6 +18,8 @@ const TELL_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) enum Part {
     /// The database.
     Database,
+    /// The audit log.
+    Audit,
     /// The log of a run.
     Log(HostId, RunId),
 }
@@ -37,6 +39,8 @@ pub(crate) enum Topic {
     Database,
     /// Rows of the database that cannot be read.
     Rows,
+    /// Records that are not in the audit log.
+    Audit,
 }
 
 /// Until when there is a warning.
@@ -61,7 +65,7 @@ impl Health {
     pub(crate) fn fault(&self, part: &Part, reason: &str) {
         let now = Instant::now();
         let mut faults = self.lock();
-        let has_room = faults.len() < MAX_FAULTS;
+        let has_room = faults.len() < MAX_FAULTS || !matches!(part, Part::Log(..));
         let is_told = match faults.get_mut(part) {
             Some(fault) => {
                 let is_other = fault.reason != reason;
@@ -86,7 +90,7 @@ impl Health {
         drop(faults);
         if is_told {
             match part {
-                Part::Database => tracing::error!(%reason, "cannot store"),
+                Part::Database | Part::Audit => tracing::error!(%reason, "cannot store"),
                 Part::Log(host, run) => {
                     tracing::error!(%host, %run, %reason, "cannot store");
                 }
@@ -99,7 +103,7 @@ impl Health {
         let ended = self.lock().remove(part);
         if ended.is_some() {
             match part {
-                Part::Database => tracing::info!("storing again"),
+                Part::Database | Part::Audit => tracing::info!(?part, "storing again"),
                 Part::Log(host, run) => tracing::info!(%host, %run, "storing again"),
             }
         }

@@ -218,12 +218,13 @@ async fn open(
     let (state, anew) = opened.map_err(|_| StateError::Closed)??;
     auth.remember_sessions(state.sessions().await?);
     auth.credentials.remember(state.ledger().await?);
-    let audit =
-        Audit::open(&config.data_dir, config.audit.max_bytes).map_err(|source| Error::DataDir {
-            path: config.data_dir.clone(),
-            source,
-        })?;
-    let (audit, health) = (Arc::new(audit), Arc::new(Health::default()));
+    let health = Arc::new(Health::default());
+    let max_bytes = config.audit.max_bytes;
+    let audit = Audit::open(&config.data_dir, max_bytes, Arc::clone(&health));
+    let audit = Arc::new(audit.map_err(|source| Error::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    })?);
     let syncer = Syncer::start(&logs, Arc::clone(&health))?;
     let core = Arc::new(Core::new(
         state,

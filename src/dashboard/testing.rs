@@ -36,8 +36,8 @@ pub(crate) async fn open(dir: &Path) -> Arc<Core> {
         state,
         dir.join("logs"),
         syncer,
-        health,
-        Arc::new(Audit::open(dir, 1 << 30).unwrap()),
+        Arc::clone(&health),
+        Arc::new(Audit::open(dir, 1 << 30, health).unwrap()),
         Shutdown::new(),
         Arc::default(),
     );

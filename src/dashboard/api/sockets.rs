@@ -34,6 +34,7 @@ pub(crate) async fn agent(
     let (host_id, token) = match app.auth.agent_host(&headers) {
         Ok(found) => found,
         Err(_) if let Some(secret) = app.auth.enrolment(&headers, Timestamp::now()) => {
+            app.can_be_written_down()?;
             let enrolling = move |socket| enrol::serve(app, secret, address, socket);
             return Ok(upgrade?.serve(enrolling));
         }

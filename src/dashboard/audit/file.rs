@@ -1,19 +1,23 @@
 //! The writer of the audit log: one thread adds records to `audit.log` and begins it anew when it is full.
 
-use super::Written;
+use super::Todo;
 use super::chain::Chain;
 use super::segments::{self, Segment};
+use crate::dashboard::health::{Health, Part, Topic, WarningEnds};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 /// Most records that are written and synced at once.
 const MAX_BATCH: usize = 64;
 
-/// Most bytes that are kept of what the disk does not take; beyond it records are in our own log alone.
-const MAX_WAITING_BYTES: usize = 1 << 20;
+/// Most bytes that are kept of what the disk does not take. Nothing new is done long before; beyond it records of what
+/// was under way are in our own log alone, and `health` warns of that.
+pub(super) const MAX_WAITING_BYTES: usize = 4 << 20;
 
 /// Longest last line that is looked for in a file that is opened, in bytes.
 const MAX_LINE_BYTES: u64 = 4 << 20;
@@ -35,7 +39,9 @@ pub(super) struct Size {
 pub(super) fn start(
     folder: &Path,
     size: Size,
-    mut todo: mpsc::Receiver<(Vec<u8>, Written)>,
+    mut todo: mpsc::Receiver<Todo>,
+    health: Arc<Health>,
+    waiting: Arc<AtomicUsize>,
 ) -> io::Result<()> {
     let mut log = Appender::open(folder.to_owned(), size)?;
     let work = move || {
@@ -46,9 +52,10 @@ pub(super) fn start(
             {
                 batch.push(next);
             }
-            if let Err(error) = log.add(batch.iter().map(|(record, _)| record.as_slice())) {
-                tracing::error!(path = %log.path.display(), %error, "the audit log cannot be written");
-            }
+            let records = batch.iter().filter_map(|(record, _)| record.as_deref());
+            let added = log.add(records);
+            waiting.store(log.waiting.len(), Ordering::Relaxed);
+            log.tell(&added, &health);
             for (_, written) in batch {
                 let _ = written.send(());
             }
@@ -67,6 +74,8 @@ struct Appender {
     base: u64,
     chain: Chain,
     waiting: Vec<u8>,
+    /// How many records had no room among what waits.
+    lost: u64,
 }
 
 impl Appender {
@@ -92,6 +101,7 @@ impl Appender {
             path,
             size,
             waiting,
+            lost: 0,
         })
     }
 
@@ -100,6 +110,8 @@ impl Appender {
         for record in records {
             if self.waiting.len() + record.len() <= MAX_WAITING_BYTES {
                 self.chain.add(record, &mut self.waiting);
+            } else {
+                self.lost += 1;
             }
         }
         // Opened anew each time, so that it may be moved away.
@@ -117,6 +129,25 @@ impl Appender {
             }
         }
         file.sync_data()
+    }
+
+    /// Tells `health` how that went.
+    fn tell(&self, added: &io::Result<()>, health: &Health) {
+        match added {
+            Ok(()) => health.well(&Part::Audit),
+            Err(error) => {
+                let path = self.path.display();
+                let reason = format!("the audit log cannot be written: {path}: {error}");
+                health.fault(&Part::Audit, &reason);
+            }
+        }
+        if self.lost > 0 {
+            let warning = format!(
+                "{} records are not in the audit log, which could not be written: the journal of this service has them",
+                self.lost
+            );
+            health.warn(Topic::Audit, warning, WarningEnds::WithProcess);
+        }
     }
 
     fn is_full(&self, length: u64) -> bool {
@@ -206,6 +237,7 @@ mod tests {
         assert!(log.add(many).is_err());
         assert!(log.waiting.len() <= 2 * MAX_WAITING_BYTES);
         let kept = memchr::memchr_iter(b'\n', &log.waiting).count();
+        assert_eq!(log.lost + kept as u64, 100_001, "the others are counted");
         std::fs::remove_file(&path).unwrap();
         log.path = path;
         log.add([].into_iter()).unwrap();

@@ -111,6 +111,7 @@ mod tests {
     use super::*;
     use crate::dashboard::audit::{Action, Audit, Note};
     use crate::dashboard::auth::{ClientAddress, Identity};
+    use std::sync::Arc;
 
     const GOOD: &str = r#"{"time":"2025-12-14T10:30:00.000Z","action":"login","result":"ok"}"#;
 
@@ -131,7 +132,7 @@ mod tests {
     }
 
     async fn write(folder: &Path, max_bytes: u64, count: usize) {
-        let audit = Audit::open(folder, max_bytes).unwrap();
+        let audit = Audit::open(folder, max_bytes, Arc::default()).unwrap();
         let somebody = Identity::open();
         for n in 0..count {
             let note = Note::of(Some(&somebody), ClientAddress(None), Action::Command);

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 /// Longest detail, and longest name that a stranger gave, in bytes.
 const MAX_TEXT_BYTES: usize = 1_024;
+/// Longest detail of what a stranger was refused, in bytes: it may be made of what they sent.
+const MAX_STRANGER_BYTES: usize = 256;
 
 /// What somebody did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +137,18 @@ impl Note {
     /// In these words.
     pub(crate) fn detail(mut self, detail: &str) -> Self {
         self.record.detail = Some(shortened(detail));
+        self
+    }
+
+    /// It was refused, in these words.
+    pub(super) fn refused(mut self, why: &str) -> Self {
+        let most = if self.is_stranger {
+            MAX_STRANGER_BYTES
+        } else {
+            MAX_TEXT_BYTES
+        };
+        self.record.detail = Some(why[..why.floor_char_boundary(most)].to_owned());
+        self.record.result = "refused".to_owned();
         self
     }
 

@@ -25,6 +25,11 @@ const BROWSERS: &str = "/ws/browser";
 const AGENTS: &str = "/ws/agent";
 const HEALTH: &str = "/health";
 
+/// As much of a method that may be made up is written down, in bytes,
+const MAX_METHOD_BYTES: usize = 16;
+/// and of a path that is not in the list of routes.
+const MAX_UNKNOWN_PATH_BYTES: usize = 64;
+
 /// Lets a request pass with its [`Identity`], or answers in its place.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
@@ -83,7 +88,8 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
     }
     if let Some(problem) = problem {
         if changes {
-            let detail = format!("{} {}: {}", parts.method, path, problem.detail());
+            let asked_for = wanted(&parts.method, path, place.is_some());
+            let detail = format!("{asked_for}: {}", problem.detail());
             app.audit
                 .refused(
                     Note::of(identity.as_ref(), address, Action::Request),
@@ -94,6 +100,9 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
         return Err(problem);
     }
     parts.extensions.insert(address);
+    if asked.changes_something() {
+        app.can_be_written_down()?;
+    }
     let mut visit = None;
     if identity.is_none() && asked.changes_something() {
         let Some(place) = app.stranger_begins(app.auth.proxies.network(address)) else {
@@ -127,6 +136,21 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
         parts.extensions.insert(identity);
     }
     Ok(visit)
+}
+
+/// What a request wanted, as the audit log has it: whole where it is in the list of routes, and else only the beginning
+/// of what somebody made up.
+fn wanted(method: &Method, path: &str, is_route: bool) -> String {
+    let method = method.as_str();
+    let method = &method[..method.floor_char_boundary(MAX_METHOD_BYTES)];
+    if is_route {
+        return format!("{method} {path}");
+    }
+    let end = path.floor_char_boundary(MAX_UNKNOWN_PATH_BYTES);
+    format!(
+        "{method} of an unknown path, which begins with {}",
+        &path[..end]
+    )
 }
 
 /// What of a request decides whether it may pass.
