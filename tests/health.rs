@@ -1,10 +1,11 @@
-//! What `/health` says while some of many things cannot be stored.
+//! What `/health` says while some of many things cannot be stored, and to whom.
 #![cfg(test)]
 
 mod common;
 
-use common::{Dashboard, SOON, Socket, wait_for};
-use serde_json::json;
+use common::{Answer, Dashboard, SOON, Socket, assert_problem, sha256_hex, wait_for};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -57,4 +58,116 @@ fn health_stays_bad_while_one_folder_cannot_be_written_however_much_else_is_stor
         2,
         "once for each"
     );
+}
+
+/// A dashboard with an admin `ada` who signs in, and with tokens of an admin, of an admin for `h2` alone, of an
+/// operator and of a viewer.
+fn with_users() -> Dashboard {
+    let token = |name: &str| format!("sha256:{}", sha256_hex(name));
+    let users = [
+        ("ada", "admin", Dashboard::password_hash("secret")),
+        ("all", "admin", token("admin")),
+        ("part", "admin", format!("{} hosts=h2", token("partly"))),
+        ("otto", "operator", token("operator")),
+        ("vera", "viewer", token("viewer")),
+    ];
+    Dashboard::start_with(&["h1", "h2"], "", &users)
+}
+
+/// What `/health` answers each of those who may know all, and each of the others.
+fn answers(dashboard: &mut Dashboard) -> (Vec<Answer>, Vec<Answer>) {
+    let with = |dashboard: &Dashboard, headers: &[(&str, &str)]| {
+        dashboard.request("GET", "/health", headers, b"")
+    };
+    let by_token = |dashboard: &Dashboard, token: &str| {
+        with(
+            dashboard,
+            &[("Authorization", format!("Bearer {token}").as_str())],
+        )
+    };
+    dashboard.log_in("ada", "secret");
+    let cookie = dashboard.cookie.take().unwrap();
+    let signed_in = with(dashboard, &[("Cookie", &cookie)]);
+    let told = vec![signed_in, by_token(dashboard, "admin")];
+    let others = ["partly", "operator", "viewer", "nobody's"];
+    let mut untold: Vec<_> = others.map(|name| by_token(dashboard, name)).into();
+    untold.push(by_token(dashboard, &Dashboard::token("h1")));
+    untold.push(with(dashboard, &[]));
+    untold.push(with(
+        dashboard,
+        &[("Cookie", &cookie), ("Host", "evil.example")],
+    ));
+    (told, untold)
+}
+
+#[test]
+fn health_names_what_cannot_be_stored_to_admins_alone_and_others_learn_where_it_stands() {
+    let mut dashboard = with_users();
+    fs::write(dashboard.data_dir().join("logs/h1"), "").unwrap();
+    begin(&mut Socket::agent(&dashboard, "h1"), "h1");
+    wait_for("word of it", SOON, || {
+        (dashboard.get("/health").status == 503).then_some(())
+    });
+    let (told, untold) = answers(&mut dashboard);
+    for answer in &told {
+        assert_problem(answer, 503);
+        let detail = answer.json()["detail"].take();
+        assert!(detail.as_str().unwrap().contains("logs/h1"), "{detail}");
+    }
+    for answer in &untold {
+        assert_problem(answer, 503);
+        assert_eq!(
+            answer.json(),
+            json!({
+                "title": "Service Unavailable",
+                "status": 503,
+                "detail": "the dashboard cannot store; its journal says why, and so does /health to an admin",
+            })
+        );
+    }
+    let said = dashboard.process.line_with("cannot store");
+    assert!(said.contains("h1"), "the journal has it: {said}");
+}
+
+#[test]
+fn health_warns_admins_of_what_is_to_be_looked_at_and_tells_others_that_there_is_something() {
+    let mut dashboard = with_users();
+    let everybody = |dashboard: &mut Dashboard| {
+        let (told, untold) = answers(dashboard);
+        let of = |answer: &Answer| {
+            assert_eq!(answer.status, 200);
+            let health = answer.json();
+            assert_eq!(health["status"], "ok");
+            health["warnings"].clone()
+        };
+        let told: Vec<_> = told.iter().map(of).collect();
+        let untold: Vec<_> = untold.iter().map(of).collect();
+        (told, untold)
+    };
+    let (told, untold) = everybody(&mut dashboard);
+    for warnings in told.iter().chain(&untold) {
+        assert_eq!(*warnings, Value::Null);
+    }
+    let database = dashboard.data_dir().join("switchyard.sqlite");
+    dashboard.restart(Signal::SIGTERM, || {
+        // What is not yet in the file would mend it.
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{end}", database.display()));
+        }
+        fs::write(&database, "damaged").unwrap();
+    });
+    let (told, untold) = everybody(&mut dashboard);
+    for warnings in told {
+        let warning = warnings[0].as_str().unwrap();
+        assert!(warning.contains("switchyard-damaged-"), "{warning}");
+        assert!(warning.contains("once you have looked"), "{warning}");
+    }
+    for warnings in untold {
+        assert_eq!(
+            warnings,
+            json!([
+                "something is to be looked at; the journal says what, and so does /health to an admin"
+            ])
+        );
+    }
 }

@@ -128,7 +128,7 @@ mod tests {
         let core = open(dir.path()).await;
         let run = ask(&core).await;
         let now = Timestamp::now();
-        core.clock.doubt_for_test(now, now);
+        core.clock.doubt_for_test(now);
         expire_runs(&core, Instant::now() + Duration::from_secs(7_200)).await;
         let record = core.fleet.record(&host("h1"), &run).unwrap();
         assert_eq!(record.run.status, Status::Queued);

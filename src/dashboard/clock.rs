@@ -26,17 +26,17 @@ const STORE_INTERVAL: Duration = Duration::from_secs(600);
 /// Touched by systemd-timesyncd whenever it set the clock.
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 
-/// Why the clock is not believed.
+/// Why the clock is not believed. The words are the same at each look: what the clock says is no part of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Doubt {
-    #[error("the clock says {now}, which is before {newest}, the newest time that is stored")]
-    Behind { now: Timestamp, newest: Timestamp },
+    #[error("the clock of the dashboard is before {newest}, the newest time that is stored")]
+    Behind { newest: Timestamp },
     #[error(
-        "the clock says {now}, implausibly long after {newest}, the newest time that is stored"
+        "the clock of the dashboard is implausibly long after {newest}, the newest time that is stored"
     )]
-    Ahead { now: Timestamp, newest: Timestamp },
-    #[error("the clock says {now}, and most hosts that are online say another time")]
-    Hosts { now: Timestamp },
+    Ahead { newest: Timestamp },
+    #[error("the clock of the dashboard says another time than most hosts that are online")]
+    Hosts,
 }
 
 /// Shared by all that would do by the clock what cannot be undone.
@@ -52,7 +52,7 @@ impl ClockTrust {
     /// The time for what must not come to life again: never before the newest time that is stored.
     pub(crate) fn not_before(&self, now: Timestamp) -> Timestamp {
         match self.doubt() {
-            Some(Doubt::Behind { newest, .. }) => now.max(newest),
+            Some(Doubt::Behind { newest }) => now.max(newest),
             _ => now,
         }
     }
@@ -63,8 +63,8 @@ impl ClockTrust {
     }
 
     #[cfg(test)]
-    pub(crate) fn doubt_for_test(&self, newest: Timestamp, now: Timestamp) {
-        self.set(Some(Doubt::Ahead { now, newest }));
+    pub(crate) fn doubt_for_test(&self, newest: Timestamp) {
+        self.set(Some(Doubt::Ahead { newest }));
     }
 
     #[cfg(test)]
@@ -132,7 +132,7 @@ impl ClockCheck {
         self.trust.set(doubt);
         match (before, doubt) {
             (None, Some(doubt)) => {
-                tracing::warn!(%doubt, "the clock is not believed: nothing is deleted or ended by age until it is right; set the time of this machine");
+                tracing::warn!(%doubt, %now, "the clock is not believed: nothing is deleted or ended by age until it is right; set the time of this machine");
             }
             (Some(_), None) => tracing::info!("the clock is believed again"),
             _ => {}
@@ -161,9 +161,9 @@ impl ClockCheck {
         let confirmed = evidence.is_synchronized || evidence.hosts_agree == Some(true);
         let doubt = match evidence.hosts_agree {
             _ if confirmed => None,
-            Some(false) => Some(Doubt::Hosts { now }),
-            _ if ahead < -MAX_BEHIND_MS => Some(Doubt::Behind { now, newest }),
-            _ if ahead > self.max_ahead_ms => Some(Doubt::Ahead { now, newest }),
+            Some(false) => Some(Doubt::Hosts),
+            _ if ahead < -MAX_BEHIND_MS => Some(Doubt::Behind { newest }),
+            _ if ahead > self.max_ahead_ms => Some(Doubt::Ahead { newest }),
             _ => None,
         };
         if doubt.is_none() {
@@ -245,12 +245,20 @@ mod tests {
     }
 
     #[test]
+    fn a_doubt_has_the_same_words_at_each_look() {
+        let mut check = check(at(0));
+        let mut words = |now| check.judge(now, NONE).unwrap().to_string();
+        let later = Timestamp::from_millis(at(-20).millis() + 1_000);
+        assert_eq!(words(at(-20)), words(later));
+    }
+
+    #[test]
     fn a_clock_that_jumps_while_the_dashboard_runs_is_not_believed() {
         let mut check = check(at(0));
         assert_eq!(check.judge(at(1), NONE), None);
         assert!(matches!(
             check.judge(at(3), NONE),
-            Some(Doubt::Ahead { newest, .. }) if newest == at(1)
+            Some(Doubt::Ahead { newest }) if newest == at(1)
         ));
         assert!(matches!(
             check.judge(at(0), NONE),
@@ -290,10 +298,7 @@ mod tests {
             assert_eq!(check.judge(at(100), NONE), None);
         }
         let mut check = check(at(0));
-        assert_eq!(
-            check.judge(at(0), DISAGREED),
-            Some(Doubt::Hosts { now: at(0) })
-        );
+        assert_eq!(check.judge(at(0), DISAGREED), Some(Doubt::Hosts));
     }
 
     #[test]

@@ -225,7 +225,7 @@ async fn nothing_goes_by_age_just_after_the_start_nor_by_a_clock_that_is_not_bel
     retaining.turn(&core, started).await;
     assert_eq!(left(&core).await.len(), 3, "just after the start");
     let now = Timestamp::now();
-    core.clock.doubt_for_test(now, now);
+    core.clock.doubt_for_test(now);
     retain(&core, days(90, 0)).await;
     assert_eq!(left(&core).await.len(), 3, "by a clock that is wrong");
     core.clock.believe_for_test();

@@ -1,21 +1,48 @@
 //! `GET /health`: whether the dashboard can store what comes.
 
 use crate::dashboard::app::App;
+use crate::dashboard::auth::{Identity, Role};
 use crate::dashboard::problem::Problem;
+use crate::dashboard::routes::Access;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use std::sync::Arc;
 
-pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
-    if let Some(why) = app.core.health.reason() {
-        return Err(Problem::unavailable(app.core.without_paths(&why)));
+/// In the place of a reason, which may name hosts and files.
+const UNTOLD_REASON: &str =
+    "the dashboard cannot store; its journal says why, and so does /health to an admin";
+/// In the place of warnings.
+const UNTOLD_WARNING: &str =
+    "something is to be looked at; the journal says what, and so does /health to an admin";
+
+/// Answers everybody. What is wrong is for those who see every host and decide who comes in; others learn that
+/// something is, and where it stands.
+pub(crate) async fn health(
+    State(app): State<Arc<App>>,
+    identity: Option<Extension<Identity>>,
+) -> Result<impl IntoResponse, Problem> {
+    let tells_all = identity.is_some_and(|Extension(identity)| {
+        Access::EveryHost(Role::Admin).allows(&identity).is_ok()
+    });
+    if let Some(reason) = app.core.health.reason() {
+        let reason = match tells_all {
+            true => app.core.without_paths(&reason),
+            false => UNTOLD_REASON.to_owned(),
+        };
+        return Err(Problem::unavailable(reason));
     }
-    let doubt = app.core.clock.doubt().map(|doubt| doubt.to_string());
+    let doubt = app.core.clock.doubt().map(|doubt| {
+        format!("{doubt}: nothing is deleted or ended by age until it is right. Set the time of this machine")
+    });
     let mut warnings = app.core.health.warnings();
     warnings.extend(doubt);
+    if !tells_all && !warnings.is_empty() {
+        warnings = vec![UNTOLD_WARNING.to_owned()];
+    }
     let mut health = serde_json::json!({ "status": "ok" });
     if !warnings.is_empty() {
         health["warnings"] = warnings.into();
     }
-    Ok(axum::Json(health))
+    Ok(Json(health))
 }

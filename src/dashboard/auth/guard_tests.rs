@@ -98,6 +98,27 @@ fn a_foreign_host_is_misdirected_except_for_health_and_tokens() {
 }
 
 #[test]
+fn who_asks_for_health_by_a_foreign_name_is_a_stranger_without_a_token() {
+    let foreign = ("host", "evil.example");
+    let open = Place::open();
+    let role = |place: &Place, headers: &[(&str, &str)]| {
+        let identity = place.admit("GET /health", headers).unwrap();
+        identity.map(|identity| identity.role)
+    };
+    assert_eq!(role(&open, &[HERE]), Some(Role::Admin));
+    assert_eq!(role(&open, &[foreign]), None);
+    assert_eq!(role(&open, &[]), None);
+    let place = Place::with_users();
+    let cookie = place.sign_in();
+    let session = ("cookie", cookie.as_str());
+    assert_eq!(role(&place, &[HERE, session]), Some(Role::Admin));
+    assert_eq!(role(&place, &[foreign, session]), None);
+    let token = ("authorization", "Bearer person");
+    assert_eq!(role(&place, &[foreign, token]), Some(Role::Operator));
+    assert_eq!(role(&place, &[HERE]), None);
+}
+
+#[test]
 fn page_and_health_are_open_and_the_rest_needs_somebody() {
     let place = Place::with_users();
     for path in [

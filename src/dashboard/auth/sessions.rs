@@ -247,7 +247,7 @@ mod tests {
     fn a_session_that_is_over_by_a_wrong_clock_opens_nothing_and_lives_when_it_is_right() {
         let (sessions, id) = begun();
         let now = at(400 * 24 * HOUR);
-        sessions.clock.doubt_for_test(at(0), now);
+        sessions.clock.doubt_for_test(at(0));
         assert!(sessions.find(id, now, true).is_none());
         assert_eq!(sessions.all(now).len(), 1, "it is stored");
         sessions
