@@ -47,15 +47,18 @@ function offers({ commands }, command) {
 
 /** @param {Host} host @param {string} command @returns {Item} */
 function item(host, command) {
-  const now = deploymentOf(host)?.revision;
+  const deployment = deploymentOf(host);
+  const now = deployment?.revision;
   const from = now ? shortRevision(now) : '';
+  const to = host.revision ? shortRevision(host.revision) : '';
   const generation = host.generation == null ? '' : `generation ${host.generation}`;
   const note = host.behind ? `${host.behind} behind` : '';
+  const known = from || generation || (deployment ? 'unknown' : 'never deployed');
   if (command === 'rollback') return { host: host.id, change: `${generation || 'generation unknown'} → previous`, note: from };
-  if (command === 'deploy') return { host: host.id, change: `${from || generation || 'unknown'} → newest`, note };
-  const to = host.revision ? shortRevision(host.revision) : '';
+  // What is pulled there is not older than what is there.
+  if (command === 'deploy') return { host: host.id, change: `${known} → ${deployment || !to ? 'newest' : `${to} or newer`}`, note };
   if (!to) return { host: host.id, change: 'revision unknown', note };
-  return { host: host.id, change: !from ? to : from === to ? `${to}, unchanged` : `${from} → ${to}`, note };
+  return { host: host.id, change: from === to ? `${to}, unchanged` : known === 'unknown' ? to : `${known} → ${to}`, note };
 }
 
 /** @template T @param {T[]} all @param {(one: T) => boolean} is @returns {[T[], T[]]} */

@@ -108,6 +108,16 @@ test('a sheet names the hosts apart that are busy, away or in need of a reboot, 
   assert.deepEqual(groups[0]?.items, [{ host: 'well', change: 'c0ffee00 → d3adbeef', note: '2 behind' }, { host: 'same', change: 'd3adbeef, unchanged', note: '' }]);
   assert.equal(sheetGroups([host({ generation: 41 })], 'rollback')[0]?.items[0]?.change, 'generation 41 → previous');
   assert.equal(sheetGroups([host({ deployment: deployment() })], 'deploy')[0]?.items[0]?.change, 'c0ffee00 → newest');
+  const [deployed, unknown] = [host({ deployment: deployment() }), host({ deployment: deployment({ revision: null }) })];
+  for (const [about, command, change] of /** @type {const} */ ([
+    [host({ revision }), 'switch', 'never deployed → d3adbeef'],
+    [host({ revision }), 'deploy', 'never deployed → d3adbeef or newer'],
+    [host({}), 'deploy', 'never deployed → newest'],
+    [host({ revision, generation: 41 }), 'boot', 'generation 41 → d3adbeef'],
+    [unknown, 'deploy', 'unknown → newest'],
+    [{ ...unknown, revision }, 'switch', 'd3adbeef'],
+    [deployed, 'switch', 'revision unknown'],
+  ])) assert.equal(sheetGroups([about], command)[0]?.items[0]?.change, change, command);
   assert.equal(sheetTitle('switch', ['a', 'b'], 2), 'Switch 2 hosts?');
   assert.equal(sheetTitle('switch', ['a', 'b'], 1), 'Switch 1 of 2 hosts?');
   assert.equal(sheetTitle('rollback', ['web01'], 1), 'Rollback on web01?');
