@@ -39,13 +39,13 @@ export class Api {
     this.#fetch = fetchFunction;
   }
 
-  /** Why the dashboard cannot store; null while it can. @returns {Promise<string | null>} */
+  /** Why the dashboard cannot store, null while it can; and what is to be looked at. @returns {Promise<{fault: string | null, warnings: string[]}>} */
   async health() {
     try {
-      await this.#send('GET', '/health');
-      return null;
+      const { warnings } = await this.#request('GET', '/health');
+      return { fault: null, warnings: warnings ?? [] };
     } catch (error) {
-      if (error instanceof ApiError && error.status === 503) return error.message;
+      if (error instanceof ApiError && error.status === 503) return { fault: error.message, warnings: [] };
       throw error;
     }
   }

@@ -23,6 +23,7 @@ import { StorageBanner } from './storage-banner.js';
 import { ThemeSwitch } from './theme-switch.js';
 import { Toasts } from './toasts.js';
 import { TopBar } from './top-bar.js';
+import { WarningBanner } from './warning-banner.js';
 import { Announcer } from './announcer.js';
 
 export class App extends HTMLElement {
@@ -34,7 +35,7 @@ export class App extends HTMLElement {
   #announcer = new Announcer(this.#fleet);
   #banner = new ConnectionBanner(this.#socket);
   #health = new Health(this.#api);
-  #storage = new StorageBanner(this.#health);
+  #banners = h('div', { class: 'banners' }, new WarningBanner(this.#health), new StorageBanner(this.#health), this.#banner);
   #bell = new Bell({ fleet: this.#fleet, toasts: this.#toasts, go: (path) => this.#go(path) });
   #top = new TopBar([this.#bell, new ThemeSwitch()], () => void this.#signOut());
   #main = h('main', { id: 'main' });
@@ -59,7 +60,7 @@ export class App extends HTMLElement {
   }
 
   connectedCallback() {
-    this.append(this.#top, this.#main, h('div', { class: 'banners' }, this.#storage, this.#banner), this.#toasts, this.#announcer);
+    this.append(this.#top, this.#main, this.#banners, this.#toasts, this.#announcer);
     this.#api.onUnauthorized = () => this.#showLogin();
     this.#api.onForbidden = () => this.#context.actions.forbid(true);
     this.#api.onTime = (time) => this.#clock.learn(time);
@@ -89,9 +90,10 @@ export class App extends HTMLElement {
   /** Whether it makes sense to connect; without a session the login is shown instead. */
   async #hasSession() {
     try {
-      const { name, role } = await this.#api.me();
+      const { name, role, hosts } = await this.#api.me();
       this.#top.who(name);
       this.#context.actions.isAdmin = role === 'admin';
+      this.#health.isTold = role === 'admin' && hosts === '*';
       this.#context.actions.forbid(role === 'viewer');
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return false;
@@ -102,6 +104,7 @@ export class App extends HTMLElement {
   /** Asks over what is on screen, so that nobody loses their place. */
   #showLogin() {
     this.#socket.close();
+    this.#health.isTold = false;
     if (this.querySelector('sy-login')) return;
     document.title = 'Sign in · Switchyard';
     this.append(new LoginPage(this.#api, this.#fleet.loaded, () => {

@@ -17,7 +17,7 @@ import { icon } from './icons.js';
 /** Rows that are added in one frame: hundreds at once would hold the page up. */
 const ROWS_A_FRAME = 80;
 /** What is drawn in one frame, by the `cost` of each row. */
-const COST_A_FRAME = 60;
+const COST_A_FRAME = 32;
 /** Rows so near to the window are drawn before they are seen. */
 const NEAR = '200px 0px';
 const HELP = 'Words on the screen, and state:failed error:nginx behind reboot';
@@ -83,11 +83,22 @@ export class FleetPage extends HTMLElement {
       this.#onScreen.disconnect();
     });
     this.#list.addEventListener('pointerleave', () => this.#arrange(false), { signal });
+    addEventListener('beforeprint', () => this.#print(true), { signal });
+    addEventListener('afterprint', () => this.#print(false), { signal });
     this.#rebuild();
   }
 
   disconnectedCallback() {
     this.#life?.abort();
+  }
+
+  /** @param {boolean} on whether a print is being made */
+  #print(on) {
+    for (const row of this.#rows.values()) {
+      row.printed = on;
+      // They are taken out again some in each frame.
+      if (!on) this.#touch(row.hostId);
+    }
   }
 
   /** The hosts whose logs are open. */

@@ -27,6 +27,7 @@ export class HostRow extends HTMLElement {
   #selected = false;
   #open = false;
   #inView = false;
+  #printed = false;
   /** @type {LogPanel | null} */
   #panel = null;
 
@@ -67,7 +68,7 @@ export class HostRow extends HTMLElement {
   /** How much a refresh costs: parts that are made, parts that are drawn anew, or the state alone. */
   get cost() {
     if (!this.#belongs) return 1;
-    return this.#isWhole ? 2 : 6;
+    return this.#isWhole ? 2 : 4;
   }
 
   /** Whether it is on screen; only then its last line and what is not known of its deployment are asked for. */
@@ -81,6 +82,12 @@ export class HostRow extends HTMLElement {
     // What is below does not move when the parts go.
     this.style.minHeight = on || height === 0 ? '' : `${height}px`;
     this.#ask();
+  }
+
+  /** A print has all of every row, and at once. @param {boolean} on */
+  set printed(on) {
+    this.#printed = on;
+    if (on && !this.#isWhole) this.refresh();
   }
 
   get selected() {
@@ -115,9 +122,9 @@ export class HostRow extends HTMLElement {
     return this.#context.fleet.hosts.get(this.#id);
   }
 
-  /** Whether the parts belong into the row: somebody sees or uses them. */
+  /** Whether the parts belong into the row: somebody sees, uses or prints them. */
   get #belongs() {
-    return this.#inView || this.#open || this.contains(document.activeElement);
+    return this.#inView || this.#open || this.#printed || this.contains(document.activeElement);
   }
 
   #drawState() {

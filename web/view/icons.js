@@ -10,6 +10,7 @@ const PATHS = {
   queued: 'M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11M8 5v3.2l2.2 1.3',
   running: 'm5 3.5 7 4.5-7 4.5z',
   stopped: 'M4.5 4.5h7v7h-7z',
+  warning: 'M8 2.5 14 13H2zM8 6.5v3m0 1.900h.01',
   lost: 'M1.5 9.5h3l2-4 3 6 2-4h3',
   up: 'm4 10 4-4 4 4',
   down: 'm4 6 4 4 4-4',

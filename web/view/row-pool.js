@@ -9,6 +9,8 @@ import { addFold, fillHead, fillHole, fillRow, makeRow, markDay } from './log-ro
 
 /** A line of which more is not shown counts as so wide. */
 const MAX_WIDTH = 4100;
+/** What is around a text at the end of a row, such as its edges, in characters. */
+const AROUND = 8;
 
 export class RowPool {
   layer = h('div', { class: 'log-layer' });
@@ -81,7 +83,10 @@ export class RowPool {
       fillRow(row, seq, line, lines.styleAt(index), { ...options, digits, whole });
       markDay(row, line, lines.get(index - 1), options.times);
       if (head) addFold(row, head);
-      this.#widest = Math.max(this.#widest, whole ? line.line.length : Math.min(line.line.length, MAX_WIDTH));
+      // What lies at the end of the row lies beside its line when it is scrolled there.
+      const { day } = row.dataset;
+      const beside = (head ? head.glyph.length + head.label.length + AROUND : 0) + (day ? day.length + AROUND : 0);
+      this.#widest = Math.max(this.#widest, (whole ? line.line.length : Math.min(line.line.length, MAX_WIDTH)) + beside);
     }
     this.layer.style.setProperty('--widest', String(this.#widest));
     this.layer.style.setProperty('--gutter', String(this.rows[0]?.dataset.gutter?.length ?? 0));

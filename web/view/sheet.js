@@ -47,9 +47,10 @@ export function askSheet(fleet, ids, command) {
     dialog.showModal();
     const rest = lists.flatMap(({ items, list }) => items.map((item) => ({ item, list })));
     const fill = () => {
-      for (const { item, list } of rest.splice(0, ITEMS_A_FRAME)) list.append(h('li', {}, h('strong', {}, item.host), h('span', {}, item.change), h('span', { class: 'quiet' }, item.note)));
+      for (const { item, list } of rest.splice(0, ITEMS_A_FRAME)) list.append(h('li', {}, h('strong', {}, item.host), h('span', { title: item.change }, item.change), h('span', { class: 'quiet' }, item.note)));
       if (rest.length > 0 && dialog.open) requestAnimationFrame(fill);
     };
-    fill();
+    // Opening it styles all of the page anew, which cannot be used meanwhile: that is enough for one task.
+    requestAnimationFrame(fill);
   });
 }

@@ -12,7 +12,7 @@ export class StorageBanner extends HTMLElement {
     super();
     this.#health = health;
     this.hidden = true;
-    health.onChange = () => this.#draw();
+    health.onChange(() => this.#draw());
   }
 
   connectedCallback() {
@@ -25,8 +25,8 @@ export class StorageBanner extends HTMLElement {
   }
 
   #draw() {
-    const { fault } = this.#health;
-    if (fault !== null) setText(this.#reason, `The dashboard cannot store: ${fault}.`);
+    const { fault, isTold } = this.#health;
+    if (fault !== null) setText(this.#reason, isTold ? `The dashboard cannot store: ${fault}.` : 'The dashboard cannot store. Its admins see here why.');
     this.hidden = fault === null;
   }
 }

@@ -138,6 +138,19 @@ test('a run that failed and one that went well, with search, help and folded pha
   await page.context().close();
 });
 
+test('a warning of the dashboard, in a line and whole', async () => {
+  const page = await fresh();
+  await stage(page);
+  await page.route('**/health', (route) => route.fulfill({ json: { status: 'ok', warnings: [`the database was damaged. ${'Move it away. '.repeat(20)}`, 'the clock is wrong'] } }));
+  await page.goto(world.url);
+  await page.locator('sy-warnings p').nth(1).waitFor();
+  await row(page, 'emil').waitFor();
+  await check(page, 'a warning');
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await check(page, 'a warning, whole');
+  await page.context().close();
+});
+
 test('access: tokens, sessions, audit and the dialog', async () => {
   const page = await fresh();
   await stage(page);

@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { bulkCommand, command, launch, row, shot } from './support/browser.js';
 import { until } from './support/process.js';
 import { ago, deployed, makeHost, makeRun, Stage } from './support/stage.js';
+import { traced } from './support/trace.js';
 import { World } from './support/world.js';
 
 /** @type {World} */
@@ -208,4 +209,50 @@ test('what is done to 500 hosts comes in small parts: no frame draws more than s
   assert.equal(stage.asked[0]?.body.hosts.length, 500);
   assert.deepEqual(errors, []);
   await page.context().close();
+});
+
+/** Selects 500 hosts, switches them, and all succeed. @param {import('playwright-core').Page} page @param {Stage} stage */
+async function switchAll(page, stage) {
+  await bulkCommand(page, 'switch');
+  await page.locator('dialog.sheet li').nth(499).waitFor({ state: 'attached' });
+  await page.locator('dialog.sheet').getByRole('button', { name: 'Switch 500 hosts' }).click();
+  await page.locator('sy-results').getByText('500 queued').waitFor();
+  for (const { id } of many(500)) stage.send({ type: 'run_update', run: makeRun(id, { run_id: '2026-01-02T10-00-00-switch' }) });
+  await page.locator('sy-results').getByText('500 ok').waitFor();
+  await until('every row says so', async () => (await page.locator('sy-host-row[data-state="ok"]').count()) === 500);
+}
+
+/** What `work` takes of the processor where a task of 50 ms may take 50 ms, in ms. */
+const YARDSTICK = 45;
+/** Work of the page's own, which takes longer on a slower machine. @param {import('playwright-core').Page} page */
+const work = (page) =>
+  page.evaluate(() => {
+    let sum = 0;
+    for (let i = 0; i < 12_000_000; i++) sum = (sum * 31 + i) % 1_000_003;
+    return sum;
+  });
+
+test('no task of the page takes the processor for 50 ms when 500 hosts are switched, and few style much', async (t) => {
+  const rounds = [];
+  for (let round = 0; round < 3; round++) {
+    const { page, errors } = await browser.page();
+    const stage = await Stage.set(page, { hosts: many(500) });
+    await page.goto(world.url);
+    await page.locator('sy-host-row').nth(499).waitFor({ state: 'attached' });
+    await page.getByLabel('Select all hosts that are shown').check();
+    await page.getByText('500 hosts selected').waitFor();
+    const [yardstick] = await traced(page, () => work(page));
+    const tasks = await traced(page, () => switchAll(page, stage));
+    const styled = tasks.map((task) => task.styled).sort((a, b) => b - a);
+    const [longest = 0, slowness = 0] = [tasks[0]?.cpu, (yardstick?.cpu ?? 0) / YARDSTICK];
+    rounds.push(`${longest.toFixed(0)} ms, ${slowness.toFixed(1)} times the yardstick, styled ${styled.slice(0, 4).join(', ')}`);
+    assert.ok(longest > 0 && slowness > 0, 'the browser says what tasks take of the processor');
+    // Two style all of the page, which cannot be used as long as the sheet is open.
+    assert.ok((styled[0] ?? 0) < 3500 && (styled[2] ?? 0) < 1200, `elements styled in a task: ${styled.slice(0, 4).join(', ')}`);
+    assert.deepEqual(errors, []);
+    await page.context().close();
+    // Others can lengthen a task by what they take of the caches: then it is tried again.
+    if (longest < 50 * Math.max(1, slowness)) return t.diagnostic(rounds.join('; '));
+  }
+  assert.fail(`the longest task of each round: ${rounds.join('; ')}`);
 });

@@ -28,7 +28,7 @@ const PHASES = [['evaluation', 0], ['building', 40], ['activation', 3040]].map((
 
 before(async () => {
   browser = await launch();
-  world = await World.start([], { wire: ['anna', 'berta'] });
+  world = await World.start([], { wire: ['anna', 'berta', 'clara'] });
   run = await begin('anna');
   for (let at = 0; at < LINES.length; at += 500) agent('anna').output(at, LINES.slice(at, at + 500));
   progress('anna', PHASES);
@@ -189,6 +189,49 @@ test('a phase that is folded while it grows stays one row, and the next one is s
   await page.locator('.fold[data-label="toy-1.0 · 4 lines"]').waitFor();
   assert.deepEqual(await rows(page), ['▸0', '▸503', '505', '507']);
   berta.end('ok', { lines: 509 });
+  await page.context().close();
+});
+
+test('what folds a phase and what names the day lie beside the end of a long line, not over it', async () => {
+  const id = await begin('clara');
+  const lines = [`a long first line ${'x'.repeat(150)}`, `a long line of the next day ${'y'.repeat(140)}`, 'short'];
+  const times = ['2026-01-01T12:00:00.000Z', '2026-01-02T12:00:00.000Z', '2026-01-02T12:00:01.000Z'];
+  agent('clara').send({ type: 'output', host_id: 'clara', run_id: id, command: 'switch', seq: 0, lines: lines.map((line, i) => ({ line, timestamp: times[i], is_error: false })) });
+  progress('clara', [{ phase: 'evaluation', seq: 0, started: STARTED }]);
+  agent('clara').end('ok', { lines: lines.length });
+  const { page, errors } = await browser.page();
+  await page.goto(`${world.url}/hosts/clara/runs/${id}`);
+  const chip = page.locator('.log-row[data-seq="0"] > .fold');
+  await chip.waitFor();
+  await page.locator('.log-row[data-seq="1"][data-day]').waitFor();
+  // Among these are windows in which the lines just end below what lies at the end of the row.
+  for (let width = 1200; width <= 1800; width += 40) {
+    await page.setViewportSize({ width, height: 800 });
+    const { chipLeft, dayLeft, ends, heights } = await page.locator('.log-scroll').evaluate(async (scroller) => {
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      scroller.scrollLeft = scroller.scrollWidth;
+      const rows = [...scroller.querySelectorAll('.log-row')];
+      const ends = rows.map((one) => {
+        const range = document.createRange();
+        range.selectNodeContents(/** @type {Node} */ (one.lastChild));
+        return range.getBoundingClientRect().right;
+      });
+      const day = getComputedStyle(/** @type {Element} */ (rows[1]), '::after');
+      const box = scroller.getBoundingClientRect();
+      const right = Math.min(/** @type {Element} */ (rows[1]).getBoundingClientRect().right - 16, box.left + scroller.clientWidth - 12);
+      return { chipLeft: scroller.querySelector('.fold')?.getBoundingClientRect().left ?? 0, dayLeft: right - parseFloat(day.width), ends, heights: rows.map((one) => one.getBoundingClientRect().height) };
+    });
+    assert.ok((ends[0] ?? Infinity) <= chipLeft, `at ${width} px the line ends at ${ends[0]} and the chip begins at ${chipLeft}`);
+    assert.ok((ends[1] ?? Infinity) <= dayLeft, `at ${width} px the line ends at ${ends[1]} and the day begins at ${dayLeft}`);
+    assert.deepEqual([...new Set(heights)], [20]);
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.locator('.log-scroll').evaluate((scroller) => (scroller.scrollLeft = 0));
+  await shot(page, 'fold-long-dark');
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.locator('.log-scroll').evaluate((scroller) => (scroller.scrollLeft = scroller.scrollWidth));
+  await shot(page, 'fold-long-light');
+  assert.deepEqual(errors, []);
   await page.context().close();
 });
 

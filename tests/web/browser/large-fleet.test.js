@@ -135,8 +135,12 @@ test('the queue says why a run waits and until when, and several are cancelled a
 test('nothing moves under the pointer when hosts fail, and rows keep their place while they change', async () => {
   const { page } = await browser.page();
   await page.goto(world.url);
+  // As long as rows are added, and as long as rows above are filled, it moves.
+  await page.locator('sy-host-row').nth(499).waitFor({ state: 'attached' });
+  await page.locator('.failure', { hasText: '7 hosts:' }).waitFor();
   const target = row(page, 'web020');
   await target.scrollIntoViewIfNeeded();
+  await target.locator('sy-actions').waitFor();
   await target.hover();
   const before = await target.boundingBox();
   const names = NAMES.slice(100, 130);
