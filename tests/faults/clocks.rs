@@ -1,7 +1,7 @@
 //! Clocks that are wrong, or jump. Order comes from `seq`, durations from a clock that only goes on.
 
 use crate::child::{Child, Pace};
-use crate::common::{Agent, Dashboard, SOON, Socket, has, skip, wait_for};
+use crate::common::{Agent, Dashboard, SOON, Socket, has, sha256_hex, skip, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -291,7 +291,12 @@ fn a_dashboard_that_starts_with_a_wrong_clock_deletes_and_ends_nothing_and_says_
     let Some(environment) = clock(dir.path(), "+0") else {
         return;
     };
-    let users = [("ada", "admin", Dashboard::password_hash("secret"))];
+    // By a wrong clock a session is over; a token that does not end is not.
+    let token = format!("sha256:{}", sha256_hex("monitor"));
+    let users = [
+        ("ada", "admin", Dashboard::password_hash("secret")),
+        ("monitor", "admin", token),
+    ];
     let retention = "[retention]\ndays = 1\n";
     let mut dashboard =
         Dashboard::start_in(environment, "127.0.0.1", &["h1", "away"], retention, &users);
@@ -314,7 +319,8 @@ fn a_dashboard_that_starts_with_a_wrong_clock_deletes_and_ends_nothing_and_says_
     drop(agent);
     dashboard.wait_for_host("h1", "its absence", |host| host["online"] == false);
     let warned = |dashboard: &Dashboard| {
-        let answer = dashboard.get("/health");
+        let bearer = [("Authorization", "Bearer monitor")];
+        let answer = dashboard.request("GET", "/health", &bearer, b"");
         assert_eq!(answer.status, 200);
         let health: Value = serde_json::from_slice(&answer.body).unwrap();
         health["warnings"][0].as_str().map(ToOwned::to_owned)
