@@ -9,6 +9,7 @@ mod common;
 mod container;
 mod enrolment;
 mod environment;
+mod furnish;
 mod lost;
 mod removed;
 mod root;

@@ -12,13 +12,17 @@ pub(crate) fn folder() -> PathBuf {
 /// The root, made if there is none yet.
 pub(crate) fn root() -> Result<&'static Path, String> {
     static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    ROOT.get_or_init(make).as_deref().map_err(Clone::clone)
+    ROOT.get_or_init(|| make(&[]))
+        .as_deref()
+        .map_err(Clone::clone)
 }
 
-fn make() -> Result<PathBuf, String> {
+/// A root with more of Debian's packages.
+pub(crate) fn make(packages: &[&str]) -> Result<PathBuf, String> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd/make-root");
     let made = Command::new(program)
         .arg(folder())
+        .args(packages)
         .output()
         .map_err(|error| format!("make-root: {error}"))?;
     let said = String::from_utf8_lossy(&made.stdout);
