@@ -10,7 +10,7 @@
 //! next.
 
 use super::recordings::Replay;
-use super::{Ending, Memory};
+use super::{Ending, Killed, Memory};
 use crate::protocol::Cause;
 use std::fs;
 use std::path::Path;
@@ -69,7 +69,7 @@ impl Case {
             failed_before: before.as_deref(),
             outlived: self.values("outlived").next().is_some(),
             memory: self.values("killed").next().map(|_| Memory {
-                killed: true,
+                killed: Some(Killed::Process),
                 ..Memory::default()
             }),
             ..Ending::default()

@@ -26,7 +26,7 @@ mod recordings;
 mod tests;
 
 pub use decoder::Decoder;
-pub use failure::{Ending, Failure, Line, MAX_MESSAGE_BYTES, Memory, Output};
+pub use failure::{Ending, Failure, Killed, Line, MAX_MESSAGE_BYTES, Memory, Output};
 pub use numbering::{Position, Renumber};
 pub use plain::of_journal;
 

@@ -1,6 +1,7 @@
 //! Where a run stands, as a supervisor that is started again needs it: this and the [capture](super::capture)
 //! since then give back everything that the one before knew.
 
+use super::memory::Kills;
 use super::program::Finished;
 use super::recorder::Decoding;
 use crate::protocol::Seq;
@@ -37,7 +38,8 @@ pub(super) struct Before {
     pub(super) failed_units: Option<Vec<String>>,
     /// How many processes of the run's control group had been killed, because memory ran out, before the present
     /// program.
-    pub(super) kills: Option<u64>,
+    #[serde(default)]
+    pub(super) memory_kills: Option<Kills>,
 }
 
 impl Checkpoint {
@@ -62,6 +64,11 @@ impl Clock {
         // Every Linux has this clock.
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
         Self(now.unwrap_or_default())
+    }
+
+    /// How long after the boot it was.
+    pub(super) fn since_boot(self) -> Duration {
+        self.0
     }
 
     /// How long ago it was.

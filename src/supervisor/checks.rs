@@ -22,7 +22,7 @@ struct Failures {
 pub(super) fn run(programs: &mut Programs<'_>, folder: &Path) -> End {
     match find(folder) {
         Err(error) => End::Failed {
-            code: 1,
+            code: Some(1),
             message: format!("the checks in {} cannot be read: {error}", folder.display()),
         },
         Ok(checks) if checks.is_empty() => End::Ok(Some(format!(
@@ -62,6 +62,12 @@ fn run_all(programs: &mut Programs<'_>, checks: &[PathBuf]) -> End {
             How::Exited(code) => format!("exit code {code}"),
             How::NotStarted(_, message) => message,
             How::Unseen => "nobody saw its end".to_owned(),
+            How::OutOfMemory(_) => {
+                tests.running = false;
+                tests.result = Some(Status::Error);
+                show(programs, &tests);
+                return End::out_of_memory(finished.failure);
+            }
         };
         let name = name(check);
         let said = finished.failure.filter(|said| *said != how);
@@ -89,7 +95,8 @@ fn run_all(programs: &mut Programs<'_>, checks: &[PathBuf]) -> End {
     if let Some(first) = programs.recorder.causes_mut().first_mut() {
         first.summary = summary;
     }
-    End::Failed { code: 1, message }
+    let code = Some(1);
+    End::Failed { code, message }
 }
 
 /// Says of the cause with this index that it is a check, and which one.

@@ -16,8 +16,8 @@ use crate::spool::{RunDir, Spec};
 pub(super) enum End {
     /// All with 0, and what to tell the user of it.
     Ok(Option<String>),
-    /// A step, or some of the checks, did not: the exit code, and what to tell the user.
-    Failed { code: i32, message: String },
+    /// A step, or some of the checks, did not: the exit code where there is one, and what to tell the user.
+    Failed { code: Option<i32>, message: String },
     /// Somebody or the timeout ended it.
     Interrupted(Interruption),
     /// Nobody saw how a program ended: what to tell the user of it.
@@ -48,6 +48,16 @@ pub(super) fn execute(
     outcome::store(rundir, recorder.into_writer(), result)
 }
 
+impl End {
+    /// All of the run was ended because memory ran out, of which this is known.
+    pub(super) fn out_of_memory(failure: Option<String>) -> Self {
+        Self::Failed {
+            code: None,
+            message: failure.unwrap_or_else(|| "Out of memory".to_owned()),
+        }
+    }
+}
+
 fn steps(programs: &mut Programs<'_>) -> End {
     let phase = (programs.spec.command.as_str() == "pull").then_some(Phase::Pull);
     for argv in &programs.spec.steps {
@@ -62,14 +72,20 @@ fn steps(programs: &mut Programs<'_>) -> End {
                 return End::Unseen(outcome::OF_SHUTDOWN.to_owned());
             }
             How::Exited(code) => match finished.failure {
-                Some(message) => return End::Failed { code, message },
                 None if code == 0 => {}
-                None => {
-                    let message = format!("{program} ended with exit code {code}");
-                    return End::Failed { code, message };
+                failure => {
+                    let of_code = || format!("{program} ended with exit code {code}");
+                    return End::Failed {
+                        code: Some(code),
+                        message: failure.unwrap_or_else(of_code),
+                    };
                 }
             },
-            How::NotStarted(code, message) => return End::Failed { code, message },
+            How::NotStarted(code, message) => {
+                let code = Some(code);
+                return End::Failed { code, message };
+            }
+            How::OutOfMemory(_) => return End::out_of_memory(finished.failure),
             How::Unseen => return End::Unseen(of_unseen(program, programs.rundir)),
         }
     }

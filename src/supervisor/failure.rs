@@ -4,7 +4,7 @@ use super::gap::Gap;
 use super::memory;
 use super::recorder::Recorder;
 use super::standing::Standing;
-use crate::progress::{Ending, Failure, Line, Output};
+use crate::progress::{Ending, Failure, Killed, Line, Output};
 use crate::protocol::{Cause, CauseKind, Seq};
 use crate::runlog::{Batch, LogReader};
 use crate::spool::RunDir;
@@ -78,21 +78,38 @@ impl Lines<'_> {
     }
 }
 
-/// Why the present program failed, given its exit code and whether its activation outlived it. Everything that it wrote must have been recorded.
+/// How the present program ended.
+pub(super) struct ProgramEnd<'a> {
+    /// As it was called.
+    pub(super) program: &'a str,
+    pub(super) code: i32,
+    /// Whether its activation outlived it.
+    pub(super) outlived: bool,
+    /// What was killed, where all of the run was ended because memory ran out.
+    pub(super) killed: Option<Killed>,
+}
+
+/// Why the present program failed. Everything that it wrote must have been recorded.
 pub(super) fn explain(
-    (program, code, outlived): (&str, i32, bool),
+    end: &ProgramEnd<'_>,
     (recorder, standing, rundir): (&mut Recorder, &Standing, &RunDir),
 ) -> Failure {
-    let own = memory::own_group();
-    let memory = own.zip(standing.kills_before());
-    let memory = memory.and_then(|(group, kills)| memory::since(&group, kills));
+    let before = standing.kills_before();
+    let memory = match end.killed {
+        Some(killed) => Some(memory::of_ended(rundir, before, killed)),
+        None => memory::own_group()
+            .zip(before)
+            .and_then(|(group, before)| memory::since(&group, before)),
+    };
+    let of_activation = || memory::of_activation(standing.began());
+    let activation = recorder.is_activating().then(of_activation).flatten();
     let ending = Ending {
-        program,
-        code,
+        program: end.program,
+        code: end.code,
         activating: recorder.is_activating(),
-        outlived,
+        outlived: end.outlived,
         failed_before: standing.failed_before(),
-        memory,
+        memory: activation.or(memory),
         lines: standing.from()..recorder.next_line(),
     };
     let lines = Lines {

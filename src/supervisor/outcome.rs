@@ -41,7 +41,7 @@ impl Outcome {
             End::Ok(message) => (Status::Ok, Some(0), message),
             End::Failed { code, message } => {
                 causes = recorder.causes();
-                (Status::Error, Some(code), Some(message))
+                (Status::Error, code, Some(message))
             }
             End::Interrupted(interruption) => {
                 let (status, code, message) = interrupted(&interruption, spec);

@@ -1,6 +1,7 @@
 //! How one program of a run ended.
 
 use super::child::not_started;
+use crate::progress::Killed;
 use crate::protocol::Phase;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -33,6 +34,8 @@ pub(super) enum How {
     NotStarted(i32, String),
     /// Nobody saw its end.
     Unseen,
+    /// It was ended with all of the run, because memory ran out.
+    OutOfMemory(Killed),
 }
 
 impl How {

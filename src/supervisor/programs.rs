@@ -9,8 +9,8 @@ use super::standing::Standing;
 use super::streams::Stream;
 use super::waiter::End;
 use super::watch::Watch;
-use super::{failed_units, failure, fd_store, journal, memory, reserve};
-use crate::progress::Failure;
+use super::{failed_units, failure, fd_store, journal, memory, reserve, unit_end};
+use crate::progress::{Failure, Killed};
 use crate::protocol::{CauseKind, Phase, Timestamp};
 use crate::spool::{RunDir, Spec};
 use std::io;
@@ -81,7 +81,10 @@ impl<'a> Programs<'a> {
                 Ok(ChildEnd::Seen(End::NotStarted(error))) => {
                     How::not_started(argv, &io::Error::from_raw_os_error(error))
                 }
-                Ok(ChildEnd::Unseen) => How::Unseen,
+                Ok(ChildEnd::Unseen) => self.killed().map_or(How::Unseen, How::OutOfMemory),
+                Err(interruption) if self.is_stopped_for_memory(&interruption) => {
+                    How::OutOfMemory(Killed::Run)
+                }
                 Err(interruption) => return Ended::Interrupted(interruption),
             },
             Err(error) => How::not_started(argv, &error),
@@ -104,10 +107,9 @@ impl<'a> Programs<'a> {
                 let failure = self.recorder.decoder_ref().failure_despite_success()?;
                 self.recorder.mask(failure)
             }
-            How::Exited(code) => failure::explain(
-                (program, *code, self.outlived),
-                (&mut self.recorder, &self.standing, self.rundir),
-            ),
+            How::Exited(code) => self.failure_of(program, *code, None),
+            // As the exit code is of what is killed.
+            How::OutOfMemory(killed) => self.failure_of(program, 137, Some(*killed)),
             How::NotStarted(_, message) => Failure {
                 causes: vec![failure::only(CauseKind::Other, message)],
                 message: message.clone(),
@@ -125,6 +127,30 @@ impl<'a> Programs<'a> {
         }
         self.recorder.note_causes(failure.causes);
         Some(failure.message)
+    }
+
+    fn failure_of(&mut self, program: &str, code: i32, killed: Option<Killed>) -> Failure {
+        let end = failure::ProgramEnd {
+            program,
+            code,
+            outlived: self.outlived,
+            killed,
+        };
+        let known = (&mut self.recorder, &self.standing, self.rundir);
+        failure::explain(&end, known)
+    }
+
+    /// What was killed, where systemd says that all of the run was, because memory ran out. An activation is in a unit
+    /// of its own, and how that ended nobody saw.
+    fn killed(&self) -> Option<Killed> {
+        let may_activate = self.recorder.is_activating() || self.outlived;
+        (!may_activate).then(|| unit_end::killed_for_memory(self.rundir))?
+    }
+
+    /// Whether it was systemd that stopped the run, because memory ran out (`OOMPolicy=stop`).
+    fn is_stopped_for_memory(&self, interruption: &Interruption) -> bool {
+        let is_signal = matches!(interruption.cause, Cause::Stop { by: None, .. });
+        is_signal && unit_end::is_ending_for_memory(self.rundir)
     }
 
     fn start(&mut self, argv: &[String], phase: Option<Phase>) -> io::Result<Child> {
@@ -145,7 +171,7 @@ impl<'a> Programs<'a> {
         }
         let group = memory::own_group();
         self.standing
-            .note_kills(group.and_then(|group| memory::kills(&group)));
+            .note_kills(group.and_then(|group| memory::Kills::now(&group)));
         let launch = self.standing.launch(self.rundir, &self.recorder);
         if fd_store::is_there() {
             fd_store::forget(launch - 1);

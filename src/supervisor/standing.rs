@@ -3,6 +3,7 @@
 use super::Error;
 use super::capture::{self, Capture, Event};
 use super::checkpoint::{Before, Checkpoint, Clock};
+use super::memory::Kills;
 use super::program::Finished;
 use super::recorder::{Decoding, Recorder};
 use super::streams::Stream;
@@ -71,6 +72,11 @@ impl Standing {
         Ok((standing, Decoding::default()))
     }
 
+    /// When the run began.
+    pub(super) fn began(&self) -> Clock {
+        self.checkpoint.began
+    }
+
     /// How long the run has taken.
     pub(super) fn elapsed(&self) -> Duration {
         self.checkpoint.began.elapsed()
@@ -131,8 +137,8 @@ impl Standing {
     }
 
     /// Takes note of how many processes of the run's control group had been killed before the program that begins.
-    pub(super) fn note_kills(&mut self, kills: Option<u64>) {
-        self.checkpoint.before.kills = kills;
+    pub(super) fn note_kills(&mut self, kills: Option<Kills>) {
+        self.checkpoint.before.memory_kills = kills;
     }
 
     /// The units that had failed before, where that is known.
@@ -141,8 +147,8 @@ impl Standing {
     }
 
     /// How many processes of the run's control group had been killed before the present program, where that is known.
-    pub(super) fn kills_before(&self) -> Option<u64> {
-        self.checkpoint.before.kills
+    pub(super) fn kills_before(&self) -> Option<Kills> {
+        self.checkpoint.before.memory_kills
     }
 
     /// The present program is over.

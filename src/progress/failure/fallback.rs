@@ -47,13 +47,13 @@ pub(super) fn part(known: Known<'_>) -> Part {
             CauseKind::Other,
             &format!("nix was killed (SIGKILL){}", known.doing()),
         )
-        .with_detail(of_kill()),
+        .with_detail(of_kill(known)),
         (Some(signal), _) => {
             let doing = known.doing();
             let summary = format!("{program} ended with exit code {code} ({signal}){doing}");
             let mut detail = shown;
             if signal == Signal::SIGKILL && !doing.is_empty() {
-                detail = format!("{}\n{detail}", of_kill());
+                detail = format!("{}\n{detail}", of_kill(known));
             }
             Part::new(CauseKind::Other, &summary).with_detail(detail)
         }
@@ -81,9 +81,17 @@ pub(super) fn beside_memory(known: Known<'_>) -> Option<Part> {
     (!memory::speaks_of_kill(text)).then(|| part.at(from, to, seq))
 }
 
-fn of_kill() -> String {
-    "Somebody or the kernel killed it, which the kernel does when memory runs out; the kernel's log says so."
-        .to_owned()
+/// Who sent SIGKILL, as far as that is known.
+fn of_kill(known: Known<'_>) -> String {
+    let text = match known.ending.memory {
+        Some(_) => {
+            "The kernel did not do that for want of memory: it counts no such kill in the run's control group."
+        }
+        None => {
+            "Somebody or the kernel killed it, which the kernel does when memory runs out; the kernel's log says so."
+        }
+    };
+    text.to_owned()
 }
 
 /// The last lines on standard error that may say something. What was said before the phase began was survived.

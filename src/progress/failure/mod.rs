@@ -12,7 +12,7 @@ mod text;
 mod units;
 mod words;
 
-pub use memory::Memory;
+pub use memory::{Killed, Memory};
 
 use super::Decoder;
 use crate::protocol::{Cause, CauseKind, MAX_CAUSES, Phase, Seq};
