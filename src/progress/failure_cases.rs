@@ -2,7 +2,8 @@
 //!
 //! A case is a file of `tests/data/failures`. Its head, up to `---`, says what is expected:
 //! `code:` the exit code · `program:` what was run, if not nixos-rebuild · `before:` units that had failed before · `cause:` kind and name of each cause, in order ·
-//! `outlived: yes` where its activation went on behind its end · `killed: yes` where the kernel killed a process of it ·
+//! `outlived: yes` where its activation went on behind its end · `killed: process|run|oomd|activation|no` where memory ran out ·
+//! `used:`, `limit:` and `host:` amounts of it, in MiB ·
 //! `summary:` the first cause's, whole or with `…` at an end that is open · `line:` the text of its most telling line ·
 //! `lines:` the texts of its first and last line, with ` … ` between them · `has:` and `lacks:` parts of the message ·
 //! `log:` a whole line of the log · `phase:` the last phase, or `none`. Behind it stands the output: each line begins
@@ -57,6 +58,27 @@ impl Case {
         of_key.map(|(_, value)| value.as_str())
     }
 
+    fn memory(&self) -> Option<Memory> {
+        let killed = self.values("killed").next()?;
+        let bytes = |key| {
+            let mib = self.values(key).next()?;
+            Some(mib.parse::<u64>().unwrap() << 20)
+        };
+        Some(Memory {
+            killed: match killed {
+                "process" => Some(Killed::Process),
+                "run" => Some(Killed::Run),
+                "oomd" => Some(Killed::RunByOomd),
+                "activation" => Some(Killed::Activation),
+                "no" => None,
+                _ => panic!("{}: killed: {killed}", self.name),
+            },
+            peak_bytes: bytes("used"),
+            limit_bytes: bytes("limit"),
+            host_bytes: bytes("host"),
+        })
+    }
+
     fn check(&self) -> Vec<String> {
         let code = self.values("code").next().unwrap().parse().unwrap();
         let before: Option<Vec<String>> = self
@@ -68,10 +90,7 @@ impl Case {
             code,
             failed_before: before.as_deref(),
             outlived: self.values("outlived").next().is_some(),
-            memory: self.values("killed").next().map(|_| Memory {
-                killed: Some(Killed::Process),
-                ..Memory::default()
-            }),
+            memory: self.memory(),
             ..Ending::default()
         });
         let (causes, message) = (&failure.causes, &failure.message);
