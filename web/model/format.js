@@ -81,6 +81,12 @@ export function dateTime(timestamp) {
   return `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())} ${timeOfDay(timestamp)}`;
 }
 
+/** A time to come, the reader's own: `10:30` today, else `2025-12-14 10:30`. @param {string} timestamp @param {number} now */
+export function untilText(timestamp, now) {
+  const text = dateTime(timestamp).slice(0, 16);
+  return dayOf(timestamp, false) === dayOf(new Date(now).toISOString(), false) ? text.slice(11) : text;
+}
+
 /** Since the run began: `+1:23.4` @param {string} timestamp @param {string} started */
 export function sinceStart(timestamp, started) {
   const ms = Math.max(0, Date.parse(timestamp) - Date.parse(started));

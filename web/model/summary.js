@@ -1,7 +1,7 @@
 /** Sentences about runs and hosts. */
 
 import { stripAnsi } from './ansi.js';
-import { age, clockDuration, count, duration, plural, shortRevision, timeOfDay } from './format.js';
+import { age, clockDuration, count, duration, plural, shortRevision, untilText } from './format.js';
 import { nextBootText, runningGeneration } from './systems.js';
 import { commandLabel, exitCodeMeaning, phaseWord } from './words.js';
 import { deploymentOf, hostState, isBusy, isDeploying, runBeside, runState, runWord } from './status.js';
@@ -92,7 +92,7 @@ export function hostText(host, clock, details) {
   const deployment = deploymentOf(host);
   switch (hostState(host)) {
     case 'queued':
-      return `Waiting for the host to ${host.online ? 'start' : 'connect'}${run?.expires ? ` (expires ${timeOfDay(new Date(run.expires)).slice(0, 5)})` : ''}`;
+      return `Waiting for the host to ${host.online ? 'start' : 'connect'}${run?.expires ? ` (expires ${untilText(run.expires, clock.now())})` : ''}`;
     case 'lost':
       if (run?.status === 'running') return `${contactText(host, clock)} · ${commandLabel(run.command)} may still be running`;
       return host.online ? 'Result unknown' : contactText(host, clock);
@@ -114,9 +114,15 @@ export function conflictText({ id, conflict }) {
   return `${count(conflict?.machines.length ?? 0)} machines use the token of ${id}`;
 }
 
+/** Whether the time of its end is the dashboard's and not the host's: the host never had it, or refused it. @param {Run | Deployment} run */
+function isEndedByDashboard(run) {
+  return run.status === 'expired' || run.status === 'rejected' || ('host_id' in run && !run.started);
+}
+
 /** When and how long: `5 min ago · 1 min 15 s`. @param {Run | Deployment} run @param {Host} host @param {Clock} clock */
 function whenText(run, host, clock) {
-  const ended = run.completed ? age(clock.hostNow(host) - Date.parse(run.completed)) : '';
+  const now = isEndedByDashboard(run) ? clock.now() : clock.hostNow(host);
+  const ended = run.completed ? age(now - Date.parse(run.completed)) : '';
   const took = 'duration_ms' in run && run.duration_ms != null ? duration(run.duration_ms) : '';
   return [ended, took].filter(Boolean).join(' · ');
 }

@@ -47,6 +47,11 @@ export class Actions {
     return since === undefined ? null : performance.now() - since;
   }
 
+  /** Whether a host hears what it is told. @param {string} host */
+  isOnline(host) {
+    return this.#fleet.hosts.get(host)?.online === true;
+  }
+
   /** @param {string} host @returns {string | null} */
   pending(host) {
     return this.#pending.get(host) ?? null;
@@ -90,7 +95,11 @@ export class Actions {
     const { command, then } = parts(name);
     try {
       const { results } = await this.#api.commands(wanted, command, then);
-      if (command !== 'stop') for (const { host_id, run_id } of results) if (run_id) this.#queued(host_id, run_id, command, then);
+      for (const { host_id, run_id } of results) {
+        if (!run_id) continue;
+        if (command === 'stop') this.#stops(host_id, run_id);
+        else this.#queued(host_id, run_id, command, then);
+      }
       return results;
     } catch (error) {
       this.#toasts.error(`Could not start ${commandLabel(name)}`, error);
@@ -105,13 +114,21 @@ export class Actions {
     this.#fleet.receive({ type: 'command_queued', host_id, run_id, command, then });
   }
 
+  /** Shows that a run was asked to stop, until it has ended or the host refused. @param {string} host @param {string} runId */
+  #stops(host, runId) {
+    const run = this.#fleet.findRun(host, runId);
+    if (!run || !isBusy(run)) return;
+    this.#setStopping(run, true);
+    this.#whenStopped(run, () => {});
+  }
+
   /** Asks first where stopping leaves the machine between two systems. @param {Run} run */
   async stop(run) {
     if (isActivating(run)) return this.#forceStop(run);
     this.#setStopping(run, true);
     try {
       await this.#api.command(run.host_id, 'stop');
-      this.#forceWhereRefused(run);
+      this.#whenStopped(run, (now) => void this.#forceStop(now));
     } catch (error) {
       this.#setStopping(run, false);
       if (error instanceof ApiError && error.status === 409 && (await this.#hasBegunToActivate(run))) return this.#forceStop(run);
@@ -128,17 +145,17 @@ export class Actions {
   }
 
   /**
-   * Where the activation begins while the wish to stop is on its way, the host refuses it: then the person is
-   * asked as if it had been so from the start.
-   * @param {Run} run
+   * Waits for the end of a run that was asked to stop. Where the activation begins while the wish is on its way, the
+   * host refuses it: then a person who asked for this run is asked as if it had been so from the start.
+   * @param {Run} run @param {(now: Run) => void} refused
    */
-  #forceWhereRefused(run) {
+  #whenStopped(run, refused) {
     const look = () => {
       const now = this.#fleet.findRun(run.host_id, run.run_id);
       if (now && !isActivating(now) && isBusy(now)) return;
       stop();
       this.#setStopping(run, false);
-      if (now && isActivating(now)) void this.#forceStop(now);
+      if (now && isActivating(now)) refused(now);
     };
     const stop = this.#fleet.onChange(look);
     // The news may have been faster than the answer.

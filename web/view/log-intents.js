@@ -2,6 +2,7 @@
 
 import { derivationOf } from '../model/derivation.js';
 import { exactUtc } from '../model/format.js';
+import { keyOf } from '../model/keys.js';
 import { caretAt, setHint } from './dom.js';
 import { watchTouch } from './log-touch.js';
 
@@ -75,7 +76,7 @@ export function moveKey(view, event) {
     ArrowUp: () => view.moveBy(-1),
     ArrowDown: () => view.moveBy(1),
   };
-  const act = keys[event.key];
+  const act = keys[keyOf(event)];
   if (!act) return;
   event.preventDefault();
   act();

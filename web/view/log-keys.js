@@ -1,5 +1,6 @@
 /** The keys of a log, wherever it is on screen. */
 
+import { keyOf } from '../model/keys.js';
 import { showHelp } from './help.js';
 import { moveKey } from './log-intents.js';
 
@@ -48,7 +49,7 @@ export function logKey(panel, event, stays = false) {
     l: () => void panel.copyLink(),
     '?': () => showHelp(),
   };
-  const act = keys[event.key];
+  const act = keys[keyOf(event)];
   if (!act) return stays ? undefined : moveKey(panel.view, event);
   event.preventDefault();
   event.stopPropagation();
@@ -58,9 +59,10 @@ export function logKey(panel, event, stays = false) {
 /** What the browser would do with what is mounted, done with the whole log. @param {import('./log-panel.js').LogPanel} panel @param {KeyboardEvent} event */
 function control(panel, event) {
   if (event.shiftKey) return;
-  if (event.key === 'f') panel.openSearch();
-  else if (event.key === 'a') panel.view.selection.all();
-  else if (event.key === 'p' && panel.prints) void panel.print();
+  const key = keyOf(event);
+  if (key === 'f') panel.openSearch();
+  else if (key === 'a') panel.view.selection.all();
+  else if (key === 'p' && panel.prints) void panel.print();
   else return;
   event.preventDefault();
   event.stopPropagation();

@@ -3,6 +3,7 @@
 import { stripAnsi } from '../model/ansi.js';
 import { count, dateTime, duration, plural } from '../model/format.js';
 import { runPath } from '../model/route.js';
+import { newestFirst } from '../model/run-order.js';
 import { runState, runWord } from '../model/status.js';
 import { generationText, resultText } from '../model/summary.js';
 import { commandLabel, phaseText } from '../model/words.js';
@@ -16,8 +17,8 @@ import { StateBadge } from './state-badge.js';
 const PAGE = 100;
 /** Where few runs of a page match, so many pages are read before somebody asks for more. */
 const PAGES_AT_ONCE = 5;
-/** Ids begin with the time; in one second they are counted. */
-const byTime = new Intl.Collator('en', { numeric: true });
+/** What was missed while the connection was broken is read in so many pages at most. */
+const MISSED_PAGES = 50;
 const STATUSES = ['queued', 'running', 'ok', 'error', 'stopped', 'lost', 'expired', 'rejected'];
 
 export class RunList extends HTMLElement {
@@ -54,12 +55,19 @@ export class RunList extends HTMLElement {
   /** A run that changed or has just begun. @param {Run} run */
   current(run) {
     if (this.#items.get(run.run_id)?.run === run) return;
-    this.#put(run, true);
+    this.#put(run);
     this.#draw();
   }
 
+  /** Reads the newest runs, and on to the first that is known. */
   async load() {
-    await this.#fetch();
+    const known = new Set(this.#items.keys());
+    let runs = await this.#fetch();
+    for (let i = 0; known.size > 0 && i < MISSED_PAGES; i++) {
+      const last = runs.at(-1);
+      if (!last || runs.length < PAGE || runs.some(({ run_id }) => known.has(run_id))) return;
+      runs = await this.#fetch(last.run_id, true);
+    }
   }
 
   async #older() {
@@ -80,19 +88,22 @@ export class RunList extends HTMLElement {
     return [...this.#items.values()].filter(({ item }) => !item.hidden).length;
   }
 
-  /** @param {string} [before] */
-  async #fetch(before) {
+  /** @param {string} [before] @param {boolean} [missed] whether runs that are known follow @returns {Promise<Run[]>} */
+  async #fetch(before, missed = false) {
     try {
       const { runs } = await this.#context.api.runs(this.#host, PAGE, before);
-      for (const run of runs) this.#put(run, false);
+      for (const run of runs) this.#put(run);
       const last = runs.at(-1);
-      if (last && (before || !this.#oldest)) this.#oldest = last.run_id;
-      if (before || this.#items.size <= PAGE) this.#everything = runs.length < PAGE;
+      const further = before !== undefined && !missed;
+      if (last && (further || !this.#oldest)) this.#oldest = last.run_id;
+      if (further || this.#items.size <= PAGE) this.#everything = runs.length < PAGE;
       this.#draw();
+      return runs;
     } catch (error) {
       // The page itself says that there is no such host.
-      if (error instanceof ApiError && error.status === 404) return;
+      if (error instanceof ApiError && error.status === 404) return [];
       this.#context.toasts.error(`Could not load the runs of ${this.#host}`, error);
+      return [];
     }
   }
 
@@ -113,19 +124,21 @@ export class RunList extends HTMLElement {
     this.#more.hidden = this.#everything;
     this.#none.hidden = shown > 0;
     setText(this.#none, this.#items.size === 0 ? 'No runs yet.' : this.#everything ? 'No runs match.' : 'None of the latest runs match.');
-    const runs = [...this.#items.values()].map(({ run }) => run).sort((a, b) => byTime.compare(b.run_id, a.run_id));
+    const runs = [...this.#items.values()].map(({ run }) => run).sort(newestFirst);
     this.#chart.draw(runs, this.#command.value);
   }
 
-  /** @param {Run} run @param {boolean} newest */
-  #put(run, newest) {
+  /** @param {Run} run */
+  #put(run) {
     let known = this.#items.get(run.run_id);
     if (!known) {
       known = { run, ...runItem(run) };
       this.#items.set(run.run_id, known);
-      const ids = [...this.#list.children].map((child) => /** @type {HTMLElement} */ (child).dataset.run ?? '');
-      const behind = newest ? 0 : ids.findIndex((id) => id.slice(0, 19) < run.run_id.slice(0, 19));
-      this.#list.insertBefore(known.item, this.#list.children[behind] ?? null);
+      const behind = [...this.#list.children].find((child) => {
+        const other = this.#items.get(/** @type {HTMLElement} */ (child).dataset.run ?? '');
+        return other && newestFirst(run, other.run) < 0;
+      });
+      this.#list.insertBefore(known.item, behind ?? null);
     }
     known.run = run;
     known.show(run);

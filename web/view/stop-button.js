@@ -33,10 +33,14 @@ export class StopButton extends HTMLElement {
     const waiting = run.status === 'queued';
     const ms = this.#actions.stoppingFor(run);
     const verb = waiting ? 'Cancel' : 'Stop';
-    setText(this.#text, ms === null ? verb : `${waiting ? 'Canceling' : 'Stopping'}… ${Math.floor(ms / 1000)} s`);
+    // A host out of contact is told once it is back; how long that takes nobody knows.
+    const away = !waiting && !this.#actions.isOnline(run.host_id);
+    const stopping = away ? 'Stops once connected' : `${waiting ? 'Canceling' : 'Stopping'}… ${Math.floor((ms ?? 0) / 1000)} s`;
+    setText(this.#text, ms === null ? verb : stopping);
     this.#button.disabled = forbidden || ms !== null;
     const hint = waiting ? `Remove ${run.command} from the queue` : isActivating(run) ? 'The host is activating: you will be asked first' : `End ${run.command} on ${run.host_id}`;
-    setHint(this.#button, forbidden ? VIEWER : ms !== null ? 'The run has up to 10 s to end by itself' : hint);
+    const asked = away ? `${run.host_id} is out of contact; it is told to stop once it connects` : 'The run has up to 10 s to end by itself';
+    setHint(this.#button, forbidden ? VIEWER : ms !== null ? asked : hint);
     setAttribute(this.#button, 'aria-label', ms === null ? `${verb} ${run.command} on ${run.host_id}` : null);
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import { Api, ApiError } from '../../../web/net/api.js';
 import { LogSource } from '../../../web/net/log-source.js';
+import { RunDetails } from '../../../web/net/run-details.js';
 import { Socket } from '../../../web/net/socket.js';
 
 /** A WebSocket in the test's hands. */
@@ -327,3 +328,47 @@ async function settled() {
   for (let i = 0; i < 20; i++) await Promise.resolve();
   await new Promise((resolve) => setImmediate(resolve));
 }
+
+test('a run that could not be read is asked for again after a while, and one that is gone is not', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    /** @type {string[]} */
+    const asked = [];
+    /** @type {Record<string, number>} */
+    const answers = { busy: 503, gone: 404, removed: 410 };
+    /** @type {string[]} */
+    const known = [];
+    const api = /** @type {any} */ ({
+      run: async (/** @type {string} */ host) => {
+        asked.push(host);
+        const status = answers[host];
+        if (status) throw new ApiError(status, 'no', '');
+        return { host_id: host };
+      },
+    });
+    const fleet = /** @type {any} */ ({ findRun: () => undefined, asks: () => 0, answered: (/** @type {any} */ run) => known.push(run.host_id) });
+    const details = new RunDetails(api, fleet);
+    const settle = async () => {
+      for (let i = 0; i < 20; i++) await Promise.resolve();
+    };
+    details.want('gone', 'r');
+    details.want('removed', 'r');
+    details.want('busy', 'r');
+    await settle();
+    assert.deepEqual(asked, ['gone', 'removed', 'busy']);
+    details.want('busy', 'r');
+    details.want('other', 'r');
+    await settle();
+    assert.equal(asked.length, 3, 'nothing is asked for in the pause');
+    delete answers['busy'];
+    mock.timers.tick(5_000);
+    await settle();
+    assert.deepEqual(asked.slice(3).sort(), ['busy', 'other']);
+    assert.deepEqual(known.sort(), ['busy', 'other']);
+    mock.timers.tick(600_000);
+    await settle();
+    assert.equal(asked.length, 5);
+  } finally {
+    mock.timers.reset();
+  }
+});

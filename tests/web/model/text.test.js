@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { age, clockDuration, dayOf, duration, exactUtc, shortRevision, sinceStart, timeOfDay, zoneText } from '../../../web/model/format.js';
+import { age, clockDuration, dayOf, duration, exactUtc, shortRevision, sinceStart, timeOfDay, untilText, zoneText } from '../../../web/model/format.js';
+import { keyOf } from '../../../web/model/keys.js';
+import { newestFirst } from '../../../web/model/run-order.js';
 import { lineKind } from '../../../web/model/line-kind.js';
 import { hostPath, parseRoute, runPath } from '../../../web/model/route.js';
-import { generationText, resultText, skewText } from '../../../web/model/summary.js';
+import { endText, generationText, resultText, skewText } from '../../../web/model/summary.js';
 import { commandDoing, exitCodeMeaning, isActivating, menuCommands, phaseText } from '../../../web/model/words.js';
 
 /** @typedef {import('../../../web/model/types.js').Run} Run */
@@ -96,6 +98,25 @@ test('results in a line', () => {
   assert.equal(resultText(run({ status: 'stopped', phase: 'building' })), 'Stopped while building');
 });
 
+test('what a wrong clock of a host says is held against that clock, and what the dashboard ended against its own', () => {
+  const [hour, now] = [3_600_000, Date.parse('2026-01-02T10:00:00Z')];
+  const clock = /** @type {any} */ ({ now: () => now, hostNow: () => now + hour });
+  const host = /** @type {any} */ ({});
+  const at = (/** @type {number} */ ms) => new Date(ms).toISOString();
+  const own = run({ status: 'ok', started: at(now + hour - 90_000), completed: at(now + hour - 60_000) });
+  assert.match(endText(own, host, clock), /1 min ago/);
+  for (const status of /** @type {const} */ (['expired', 'rejected', 'stopped'])) {
+    const ended = run({ status, started: null, completed: at(now - 60_000) });
+    assert.match(endText(ended, host, clock), /1 min ago/, status);
+  }
+});
+
+test('a time to come has its day, unless that is today', () => {
+  const now = new Date(2026, 0, 2, 10).getTime();
+  assert.equal(untilText(new Date(2026, 0, 2, 12, 5).toISOString(), now), '12:05');
+  assert.equal(untilText(new Date(2026, 0, 22, 2, 6).toISOString(), now), '2026-01-22 02:06');
+});
+
 test('places and their addresses', () => {
   assert.deepEqual(parseRoute('/'), { name: 'fleet' });
   assert.deepEqual(parseRoute(hostPath('a.b')), { name: 'host', host: 'a.b' });
@@ -111,4 +132,31 @@ test('a clock is said to be wrong once it is off by more than the way of a messa
   assert.equal(skew(-4900), null);
   assert.equal(skew(3_600_000), '1 h ahead');
   assert.equal(skew(-12_000), '12 s behind');
+});
+
+test('a key means the same on every layout and with Caps Lock', () => {
+  const key = (/** @type {string} */ key, /** @type {string} */ code, shiftKey = false) => keyOf({ key, code, shiftKey });
+  assert.equal(key('n', 'KeyN'), 'n');
+  assert.equal(key('N', 'KeyN', true), 'N');
+  assert.equal(key('N', 'KeyN'), 'n', 'Caps Lock');
+  assert.equal(key('n', 'KeyN', true), 'N', 'Caps Lock and Shift');
+  assert.equal(key('а', 'KeyF'), 'f', 'Cyrillic');
+  assert.equal(key('Φ', 'KeyF', true), 'F', 'Greek');
+  assert.equal(key('a', 'KeyQ'), 'a', 'a Latin layout says itself where its letters are');
+  assert.equal(key('/', 'Digit7', true), '/');
+  assert.equal(key('Escape', 'Escape'), 'Escape');
+});
+
+test('runs are in the order of their numbers, whatever the clock of their host said', () => {
+  const runs = [
+    { run_id: '2026-01-02T10-00-00-switch', number: 7 },
+    { run_id: '2026-03-01T10-00-00-switch', number: 5 },
+    { run_id: '2026-01-01T10-00-00-switch-10' },
+    { run_id: '2026-01-01T10-00-00-switch-9' },
+    { run_id: '2025-01-01T10-00-00-pull', number: 9 },
+  ];
+  assert.deepEqual(
+    runs.sort(newestFirst).map(({ run_id, number }) => number ?? run_id.slice(27)),
+    [9, 7, 5, '10', '9'],
+  );
 });
