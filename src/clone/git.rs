@@ -151,6 +151,12 @@ impl Failed {
         self.verb == verb
     }
 
+    /// Whether it did not get a lock, which git says with the name of the file, but for that of a configuration.
+    pub(super) fn is_of_lock(&self) -> bool {
+        let is_of_lock = |line: &String| line.contains(".lock'") || line.contains("could not lock");
+        self.errors.iter().any(is_of_lock)
+    }
+
     /// What made a fetch fail; `None` of another git.
     pub(super) fn blame(&self) -> Option<Blame> {
         self.is_of("fetch")

@@ -1,13 +1,14 @@
 //! What an interrupted git leaves behind, and which would make every later one fail.
 
-use super::git::{note, say};
+use super::git::say;
+use super::users::{self, Worker};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long somebody else's git may go on before its locks are left alone.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long somebody else may go on working in the clone before its locks are taken for held.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How deep `.git` is looked through: `modules/A/refs/remotes/origin/B` and then some.
@@ -16,40 +17,90 @@ const MAX_DEPTH: u32 = 40;
 /// How many are named.
 const NAMED: usize = 5;
 
-/// Removes the locks and half-written files of a git that is gone. Where one still works in the clone, its own are
-/// left alone.
-pub(super) fn remove_stale(dir: &Path) {
+/// Somebody works in the clone, which is locked meanwhile.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{worker} works in the clone {}, which is locked ({locks}), so it is left as it is; let that end, or end it, then pull again",
+    dir.display()
+)]
+pub(super) struct Held {
+    dir: PathBuf,
+    worker: Worker,
+    /// The names of the locks.
+    locks: String,
+}
+
+/// Removes the locks and half-written files of a git that is gone. Says whether there was a lock.
+///
+/// # Errors
+/// When somebody works in the clone and does not end in time, and there is a lock. Nothing is removed then.
+pub(super) fn remove_stale(dir: &Path) -> Result<bool, Held> {
     let git_dir = dir.join(".git");
-    let mut left = Vec::new();
-    find(&git_dir, MAX_DEPTH, &mut left);
-    if left.is_empty() || is_in_use(dir) {
-        return;
-    }
-    let mut removed = Vec::new();
-    for path in left {
-        let gone = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        if gone.is_ok() {
-            let name = path.strip_prefix(&git_dir).unwrap_or(&path);
-            removed.push(name.display().to_string());
+    let begin = Instant::now();
+    let left = loop {
+        let mut left = Vec::new();
+        find(&git_dir, MAX_DEPTH, &mut left);
+        if left.is_empty() {
+            return Ok(false);
         }
+        let locks: Vec<_> = left.iter().filter(|path| is_lock(path)).cloned().collect();
+        let Some(worker) = users::find(dir, &locks) else {
+            break left;
+        };
+        if begin.elapsed() < PATIENCE {
+            sleep(POLL_INTERVAL);
+        } else if locks.is_empty() {
+            // A git that tidies up is in nobody's way.
+            return Ok(false);
+        } else {
+            let (dir, locks) = (dir.to_owned(), names(&git_dir, locks));
+            return Err(Held { dir, worker, locks });
+        }
+    };
+    let had_lock = left.iter().any(|path| is_lock(path));
+    let mut removed = left;
+    removed.retain(|path| {
+        let gone = if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        };
+        gone.is_ok()
+    });
+    if !removed.is_empty() {
+        let removed = names(&git_dir, removed);
+        say(&format!(
+            "removed what an interrupted git left behind in .git: {removed}"
+        ));
     }
-    if removed.is_empty() {
-        return;
-    }
-    let more = match removed.len().saturating_sub(NAMED) {
+    Ok(had_lock)
+}
+
+/// Whether there is a lock in the clone.
+pub(super) fn is_locked(dir: &Path) -> bool {
+    let mut left = Vec::new();
+    find(&dir.join(".git"), MAX_DEPTH, &mut left);
+    left.iter().any(|path| is_lock(path))
+}
+
+fn is_lock(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "lock")
+}
+
+/// The names of files below `git_dir`, for a sentence.
+fn names(git_dir: &Path, mut paths: Vec<PathBuf>) -> String {
+    paths.sort();
+    let more = match paths.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    removed.sort();
-    removed.truncate(NAMED);
-    say(&format!(
-        "removed what an interrupted git left behind in .git: {}{more}",
-        removed.join(", ")
-    ));
+    paths.truncate(NAMED);
+    let name = |path: &PathBuf| {
+        let name = path.strip_prefix(git_dir).unwrap_or(path);
+        name.display().to_string()
+    };
+    let names: Vec<_> = paths.iter().map(name).collect();
+    format!("{}{more}", names.join(", "))
 }
 
 /// Everything below `folder` that only a running git has. Links are not followed.
@@ -86,36 +137,6 @@ fn is_left(name: &str, is_dir: bool) -> bool {
     name.ends_with(".lock") || name == "gc.pid" || is_temporary
 }
 
-/// Whether a git of somebody else works in there, and does not end in time.
-fn is_in_use(dir: &Path) -> bool {
-    let begin = Instant::now();
-    loop {
-        match git_at_work(dir) {
-            None => return false,
-            Some(pid) if begin.elapsed() > PATIENCE => {
-                note(&format!(
-                    "another git works in the clone (process {pid}), so its locks are left alone"
-                ));
-                return true;
-            }
-            Some(_) => sleep(POLL_INTERVAL),
-        }
-    }
-}
-
-/// A process of git whose working folder is in the clone.
-fn git_at_work(dir: &Path) -> Option<u32> {
-    let dir = fs::canonicalize(dir).ok()?;
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    processes
-        .filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok())
-        .find(|pid| {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let folder = fs::read_link(format!("/proc/{pid}/cwd"));
-            name.starts_with("git") && folder.is_ok_and(|folder| folder.starts_with(&dir))
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,7 +170,7 @@ mod tests {
             fs::create_dir_all(at(path).parent().unwrap()).unwrap();
             fs::write(at(path), "").unwrap();
         }
-        remove_stale(folder.path());
+        assert!(remove_stale(folder.path()).unwrap());
         for path in left {
             assert!(!at(path).exists(), "{path}");
         }

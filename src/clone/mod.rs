@@ -19,6 +19,7 @@ mod repair;
 mod revision;
 mod room;
 mod transfer;
+mod users;
 
 pub use address::{Address, InvalidAddress};
 pub use git::{ENGLISH, ENVIRONMENT, environment};

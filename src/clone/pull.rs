@@ -2,6 +2,7 @@
 
 use super::address::Address;
 use super::git::{Git, GitError, note, say};
+use super::locks::Held;
 use super::mounts::Mounts;
 use super::place::{Place, PlaceError, Replaced};
 use super::transfer::Blame;
@@ -25,6 +26,8 @@ pub(super) enum PullError {
     Place(#[from] PlaceError),
     #[error("{0}")]
     Git(GitError),
+    #[error(transparent)]
+    Held(#[from] Held),
     #[error(
         "the ssh key {} is not there, and without it nothing can be fetched over ssh; put it there, or correct services.switchyard.agent.sshKeyFile",
         .0.display()
@@ -95,6 +98,11 @@ impl PullError {
     /// Whether the clone may be as it was.
     fn may_be_transfer(&self) -> bool {
         matches!(self.blame(), Some(Blame::Transfer | Blame::Unknown))
+    }
+
+    /// Whether git says that something is locked.
+    fn is_of_lock(&self) -> bool {
+        matches!(self, Self::Git(GitError::Failed(failed)) if failed.is_of_lock())
     }
 
     /// For a sentence about what was mended.
@@ -176,14 +184,24 @@ pub(super) fn run(pull: &Pull) -> Result<(), PullError> {
                 .map(|()| say(&mended))
                 .map_err(|error| of_branch(&git, pull, url, error))
         }
-        Place::Clone(replaced) => {
-            locks::remove_stale(&pull.dir);
-            match update(&git, pull, url) {
-                Ok(()) => Ok(()),
-                Err(error) => mend(&git, pull, url, replaced, error),
-            }
-        }
+        Place::Clone(replaced) => update_or_mend(&git, pull, url, replaced),
     }
+}
+
+/// Brings a clone to the branch. A lock of somebody who works in there is no damage.
+fn update_or_mend(git: &Git, pull: &Pull, url: &str, replaced: Replaced) -> Result<(), PullError> {
+    locks::remove_stale(&pull.dir)?;
+    let mut updated = update(git, pull, url);
+    // Of our own gits none is left: a lock is that of somebody who began meanwhile, or of one that was killed.
+    if matches!(&updated, Err(error) if error.is_of_lock() || locks::is_locked(&pull.dir)) {
+        locks::remove_stale(&pull.dir)?;
+        updated = update(git, pull, url);
+    }
+    let Err(error) = updated else {
+        return Ok(());
+    };
+    locks::remove_stale(&pull.dir)?;
+    mend(git, pull, url, replaced, error)
 }
 
 /// Fetches the branch, and makes the clone what it is there.
@@ -297,6 +315,7 @@ fn mend(
         }
         Err(_) => {}
     }
+    locks::remove_stale(&pull.dir)?;
     fresh::make(git, pull, url, replaced).inspect_err(|error| {
         if matches!(
             error,
@@ -328,6 +347,10 @@ fn try_out(
     if fetch(git, branch).is_ok() {
         new.discard();
         return update(git, pull, url);
+    }
+    if let Err(held) = locks::remove_stale(&pull.dir) {
+        new.discard();
+        return Err(held.into());
     }
     let gist = first.gist();
     let repaired = repair::clone(git, &pull.dir, branch).is_ok() && fetch(git, branch).is_ok();
