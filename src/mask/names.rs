@@ -1,6 +1,6 @@
 //! Secrets that are told by the name before them: assigned, in JSON and YAML, in headers, behind a flag.
 
-use super::value::{LOOKED_AT_BYTES, Quoting, Value, is_odd, is_random, is_stand_in};
+use super::value::{LOOKED_AT_BYTES, Quoting, Value, is_odd, is_random, is_stand_in, is_uuid};
 use super::{MASK, expression};
 use regex::Regex;
 use std::ops::Range;
@@ -10,7 +10,7 @@ const KEYS: &str = "(?:secret|private|api|access|auth|account|shared|signing|enc
     |client|consumer|licen[cs]e|recovery|unseal|subscription|app|webhook|service|session|jwt|hmac|admin|root)\
     [ _-]?(?:access[ _-]?)?key(?:[ _-]?base)?";
 /// With what the name of a secret ends. The first group is the last part of the name.
-const NAMES: &str = r#"(?:^|[^\w-])([\w.-]*(?:(?:auth)?token|passw(?:or)?d|passwort|passphrase|sshpass|rootpw|bindpw|authtok|secret|credential|cookie|authorization|psk|@KEYS|signature|\bsig|(?-i:[a-z0-9]Pass)|(?:\b|[_.-])(?:pass|pwd|auth|creds?)))(s?)(?: ?[0-9]+)?\b(?:\\?["'`]|\])*"#;
+const NAMES: &str = r#"(?:^|[^\w-])([\w.-]*(?:(?:auth)?token|passw(?:or)?d|passwort|passphrase|sshpass|rootpw|bindpw|authtok|requirepass|masterauth|bw_session|secret[_-]?id|secret|credential|cookie|authorization|psk|@KEYS|signature|\bsig|(?-i:[a-z0-9]Pass)|(?:\b|[_.-])(?:pass|pwd|auth|creds?)))(s?)(?: ?[0-9]+)?\b(?:\\?["'`]|\])*"#;
 
 /// What may stand between a name and a secret.
 const LINKS: [&str; 5] = [" is ", " was ", " to ", " set to ", " is set to "];
@@ -97,6 +97,8 @@ fn kind(name: &str) -> Kind {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     if ends(&["authorization"]) {
         Kind::Authorization
+    } else if ends(&["masterauth"]) {
+        Kind::Password
     } else if ends(&["cookie"]) {
         Kind::Cookie
     } else if ends(&["token", "auth", "sig", "signature"]) {
@@ -176,10 +178,18 @@ impl Named<'_> {
     }
 
     fn is_secret_behind_blank(&self, head: &str) -> bool {
-        let is_flag = self.name.starts_with("--");
+        let is_flag = self.name.starts_with("--") && !self.is_id_of_secret();
         !is_stand_in(head)
             && !head.starts_with('-')
             && (is_random(head) || (is_flag && is_odd(head)))
+    }
+
+    /// The id of a secret is its name in some places, and one half of a credential in others.
+    fn is_id_of_secret(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        ["secret_id", "secret-id", "secretid"]
+            .iter()
+            .any(|ending| name.ends_with(ending))
     }
 
     fn is_assigned(&self, head: &str, value: Value<'_>, spaced: bool, is_query: bool) -> bool {
@@ -198,7 +208,10 @@ impl Named<'_> {
                 _ => head.len() < 6 && self.name.eq_ignore_ascii_case("pass"),
             };
         let is_code = spaced && !value.is_quoted() && is_code(head);
-        if self.is_plural || is_word("auth") {
+        if self.is_id_of_secret() {
+            return is_random(head) || is_uuid(head);
+        }
+        if self.is_plural || (is_word("auth") && self.kind == Kind::Token) {
             return is_random(head);
         }
         !is_count && !is_code
@@ -215,6 +228,7 @@ impl Named<'_> {
             .trim_matches(|c: char| c.is_whitespace() || "\"'`,;})]".contains(c))
             .is_empty();
         match self.kind {
+            _ if self.is_id_of_secret() => is_random(head) || is_uuid(head),
             _ if self.is_plural => is_random(head),
             Kind::Password if value.is_quoted() => true,
             Kind::Password if is_last => is_odd(head),

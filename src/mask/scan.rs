@@ -27,7 +27,7 @@ const NAMES: [&str; 20] = [
     "auth",
 ];
 /// What else makes a line worth a second look, in lower case.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 36] = [
     "-----begin ",
     "bearer ",
     "access-token",
@@ -40,7 +40,39 @@ const OTHERS: [&str; 12] = [
     "redis-cli ",
     "ldap",
     "login ",
+    "requirepass",
+    "masterauth",
+    "bw_session",
+    "secret_id",
+    "secret-id",
+    "secretid",
+    "identified",
+    "auth plain",
+    "auth login",
+    "chpasswd",
+    "echo root:",
+    "htpasswd ",
+    "smbclient ",
+    "rpcclient ",
+    "ssh-keygen ",
+    "7z a ",
+    "7z x ",
+    "7z u ",
+    "7z e ",
+    "7z t ",
+    "7z l ",
+    "7za a ",
+    "7za x ",
+    "key-",
 ];
+/// How the hash of a password begins, as `crypt(5)` has it,
+const CRYPT_KINDS: [&str; 9] = [
+    "$y$", "$gy$", "$7$", "$6$", "$5$", "$1$", "$2a$", "$2b$", "$2y$",
+];
+/// and what stands before it, if not the beginning of the line. Marks of three bytes would take more looks.
+const BEFORE_CRYPT: [&str; 6] = [":", " ", "\"", "'", "=", "`"];
+/// How many marks are worth a second look wherever they are.
+const OTHERS_COUNT: usize = OTHERS.len() + CRYPT_KINDS.len() * BEFORE_CRYPT.len();
 /// Letters that are `s` and `k` to an expression that ignores case, and outside of ASCII.
 const ODD_LETTERS: [&[u8]; 2] = ["\u{17f}".as_bytes(), "\u{212a}".as_bytes()];
 /// Three bytes, of each what does not tell upper from lower case.
@@ -61,7 +93,10 @@ impl Scan {
     pub(super) fn new() -> Self {
         let tokens = tokens::marks().map(str::to_ascii_lowercase);
         let names = NAMES.iter().chain(&OTHERS).map(|&mark| mark.to_owned());
-        let marks: Vec<_> = names.chain(tokens).collect();
+        let crypted = CRYPT_KINDS
+            .iter()
+            .flat_map(|kind| BEFORE_CRYPT.map(|before| format!("{before}{kind}")));
+        let marks: Vec<_> = names.chain(crypted).chain(tokens).collect();
         let mut places = Vec::new();
         for (number, mark) in (0..).zip(&marks) {
             places.push((key(&mark.as_bytes()[..3]), number, false));
@@ -87,6 +122,12 @@ impl Scan {
     /// Whether a rule may match.
     pub(super) fn may_match(&self, line: &str) -> bool {
         let bytes = line.as_bytes();
+        if matches!(
+            bytes,
+            [b'$', b'1' | b'2' | b'5' | b'6' | b'7' | b'g' | b'y', ..]
+        ) {
+            return true;
+        }
         if memchr(b'@', bytes).is_some() && memmem::find(bytes, b"://").is_some() {
             return true;
         }
@@ -137,10 +178,22 @@ fn is_worth(bytes: &[u8], pattern: usize, start: usize, end: usize) -> bool {
         return has_value(&bytes[end..]);
     }
     let is_inside = start > 0 && bytes[start - 1].is_ascii_alphanumeric();
-    pattern < NAMES.len() + OTHERS.len()
+    if bytes[start..end].eq_ignore_ascii_case(b"key-") {
+        // In the names of files it is behind a sign.
+        return start == 0 || b" \t\"'=:,".contains(&bytes[start - 1]);
+    }
+    pattern < NAMES.len() + OTHERS_COUNT
         || !is_inside
         || bytes[start] == b':'
         || bytes[..start].ends_with(b"bot")
+}
+
+/// Whether the word `value` follows, behind a comma or blanks and a quote.
+fn is_entry(behind: &[u8]) -> bool {
+    let is_between = |b: &&u8| b.is_ascii_whitespace() || b",;\\\"'".contains(b);
+    let between = behind.iter().take(16).take_while(is_between).count();
+    let word = behind.get(between..between + 5);
+    word.is_some_and(|word| word.eq_ignore_ascii_case(b"value"))
 }
 
 /// Whether a value follows: behind a sign, or a blank where it looks like no word.
@@ -153,6 +206,8 @@ fn has_value(behind: &[u8]) -> bool {
     let behind = &behind[behind.iter().take_while(is_closing).count()..];
     match behind.trim_ascii_start() {
         [b'=' | b':' | b'>', rest @ ..] => !rest.is_empty(),
+        // The name itself is a value here, and what it names follows.
+        rest if is_entry(rest) => true,
         rest => {
             let head = &rest[..rest.len().min(80)];
             rest.len() < behind.len()

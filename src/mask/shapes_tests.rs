@@ -118,6 +118,55 @@ olcRootPW: {20}
 bindpw {20}
 ldap_default_authtok = {20}
 ldapsearch -x -D cn=admin -w {20} -b dc=example
+openai: sk-svcacct-{60}
+openai: sk-admin-{60}
+matrix: syt_YWRh_{20}_1a2b3c
+new relic: NRAK-{u27}
+mailgun: key-{x32}
+api:key-{x32}
+requirepass {12}
+masterauth {12}
+requirepass "{12}"
++ redis-server --requirepass {12}
+redis-server --requirepass {12}x1 --port 6380
+export BW_SESSION={40}==
+BW_SESSION="{b86}=="
+secret_id={x8}-0a1b-2c3d-4e5f-0123456789ab
+vault write auth/approle/login role_id=web secret_id={20}
+"secret_id": "{x8}-0a1b-2c3d-4e5f-0123456789ab"
+CREATE USER 'app'@'%' IDENTIFIED BY '{12}';
+create user app identified with mysql_native_password by '{12}'
+mysql> ALTER USER app IDENTIFIED BY \"{12}\";
+> AUTH PLAIN {b24}
+root:$6$saltsaltsaltsalt${86}:19700:0:99999:7:::
+ada:$y$j9T$abcdefghijklmnopqrstuv${43}:19700:0:99999:7:::
+hash is $2b$12${53}
+$6$saltsaltsaltsalt${86}
+HASH=$gy$j9T$abcdefghijklmnopqrstuv${43}
++ echo root:{12}
++ sh -c 'echo root:{12} | chpasswd'
+echo "ada:{12}" | sudo chpasswd -e
+chpasswd <<< ada:{12}
++ htpasswd -b /var/lib/web/htpasswd ada {12}
++ htpasswd -cbB /var/lib/web/htpasswd ada {12}
+htpasswd -nb ada {12} > file
++ smbclient -U ada%{12} //server/share -c ls
+smbclient //server/share --user=ada%{12}
++ ssh-keygen -t ed25519 -f key -N {12}
+ssh-keygen -p -P '{12}' -N '' -f key
+ssh-keygen -N "{12}" -f key
++ 7z a -p{12} backup.7z folder
+7z x backup.7z -p{12} -oout
+{"name":"DB_PASSWORD","value":"{12}"}
+{"name": "api_token", "value": "{12}"},
+{\"name\":\"DB_PASSWORD\",\"value\":\"{12}\"}
+- name: DB_PASSWORD   value: {12}
+env = [ { name = "DB_PASSWORD"; value = "{12}"; } ];
+{"key": "SMTP_PASSWORD", "value": "{12}"}
+127.0.0.1:6379> CONFIG SET requirepass {12}
+redis://:ab/{12}@cache
+redis://:{6}/{12}@cache:6379/0
+postgres://app:ab/{12}@db/app
 "#;
 
 const HARMLESS: &str = r#"
@@ -208,6 +257,34 @@ session: 3 opened
 ask-password-wall.path: Deactivated successfully.
 basic block 12345678901234567890 is unreachable
 sk-learn and task-runner-2024 disk-usage-report-for-all
+restore key: cache-key-0123456789abcdef0123456789abcdef
+the requirepass directive of Redis is not set, see requirepass in redis.conf
+http://cache.example.org:8080/path@v2
+https://example.org/a:b/c@d
+fetching git+ssh://git@git.example.org:2222/o/r.git?rev=0123456789abcdef0123456789abcdef01234567
+oci://registry.example.org:5000/web/app@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+copying path '/nix/store/7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7-7z-24.09' from 'https://cache.nixos.org'...
+building '/nix/store/7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7-ssh-keygen-hosts.drv'
++ ssh-keygen -A
+ssh-keygen -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
++ 7z x archive.7z -oout
++ htpasswd -c /var/lib/web/htpasswd ada
++ smbclient -N -L //server
+three problems were identified by the linter: 'unused' and others
+devices identified by UUID=0a1b2c3d
+SMTP server offers AUTH PLAIN LOGIN
+chpasswd: line 1: user 'ada' does not exist
++ echo rooted
+root:x:0:0:System administrator:/root:/run/current-system/sw/bin/bash
+root:!:1::::::
+awk '{print $1$2, $5$6}' file
+aws secretsmanager get-secret-value --secret-id prod/db1
+secret_id=prod/db1
+{"name":"replicas","value":"3"}
+{"name":"secretsMounted","value":"true"}
+- name: primary_key   value: id
+{"name":"password","type":"string"}
+  name: token   value: <none>
 "#;
 
 /// A template with its secret, and that secret.
@@ -316,6 +393,22 @@ fn what_is_around_a_secret_stays() {
             "{\"passwords\": [\"***\"], \"port\": 25}",
         ),
         (
+            "redis://:ab/hunter2@cache:6379/0 is there",
+            "redis://:***@cache:6379/0 is there",
+        ),
+        (
+            "{\"name\":\"DB_PASSWORD\",\"value\":\"a b\",\"x\":1}",
+            "{\"name\":\"DB_PASSWORD\",\"value\":\"***\",\"x\":1}",
+        ),
+        (
+            "ada:$6$saltsalt$0123456789abcdefghijkl:19700:0:99999:7:::",
+            "ada:***:19700:0:99999:7:::",
+        ),
+        (
+            "+ htpasswd -b users ada hunter2",
+            "+ htpasswd -b users ada ***",
+        ),
+        (
             "app --password hunter2 --port 25",
             "app --password *** --port 25",
         ),
@@ -342,6 +435,14 @@ fn a_line_of_nothing_but_names_costs_no_more_than_another() {
         "authorization: basic ",
         "://",
         "curl -u ",
+        "ssh-keygen -N ",
+        "echo a:b | ",
+        "htpasswd -b ",
+        "\"name\":\"token\",",
+        "identified by ",
+        "7z a -p",
+        "$6$a$",
+        "://a:b/",
     ] {
         masked(&unit.repeat(60_000 / unit.len()));
     }

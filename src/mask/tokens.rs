@@ -6,7 +6,7 @@ use regex::Regex;
 const WORD: &str = "[A-Za-z0-9_-]";
 
 /// The beginning of a token, and how many characters of which kind follow at least.
-const PREFIXES: [(&str, &str, u32); 76] = [
+const PREFIXES: [(&str, &str, u32); 80] = [
     ("ghp_", "", 20),
     ("gho_", "", 20),
     ("ghu_", "", 20),
@@ -67,6 +67,8 @@ const PREFIXES: [(&str, &str, u32); 76] = [
     ("sk-ant-", WORD, 20),
     ("sk-proj-", WORD, 20),
     ("sk-or-", WORD, 20),
+    ("sk-svcacct-", WORD, 20),
+    ("sk-admin-", WORD, 20),
     ("sk-", "", 32),
     ("shpat_", "", 20),
     ("shpss_", "", 20),
@@ -83,6 +85,8 @@ const PREFIXES: [(&str, &str, u32); 76] = [
     ("sntrys_", "[A-Za-z0-9_+/=]", 20),
     ("sntryu_", "", 20),
     ("PMAK-", WORD, 20),
+    ("NRAK-", "[A-Z0-9]", 20),
+    ("syt_", "[A-Za-z0-9_]", 20),
 ];
 
 /// Tokens whose form is their mark: a JSON web token or key, an access key of AWS, a bot of Telegram.

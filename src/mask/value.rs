@@ -242,6 +242,12 @@ pub(super) fn is_random(value: &str) -> bool {
             })
 }
 
+/// As `0a1b2c3d-0123-4567-89ab-0123456789ab`.
+pub(super) fn is_uuid(value: &str) -> bool {
+    let is_hex = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
+    value.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && value.split('-').all(is_hex)
+}
+
 /// As `v1.0` and `1.2.3-rc1`.
 fn is_version(value: &str) -> bool {
     let value = value.strip_prefix('v').unwrap_or(value);
