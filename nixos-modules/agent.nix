@@ -75,7 +75,9 @@ in
       (secrets.outsideStore "${option}.enrolmentFile" cfg.enrolmentFile)
       (secrets.outsideStore "${option}.sshKeyFile" cfg.sshKeyFile)
       {
-        assertion = builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,62}" settings.host_id != null;
+        assertion =
+          builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,62}" settings.host_id != null
+          && !lib.hasInfix ".." settings.host_id;
         message = ''
           ${option}.settings.host_id is "${settings.host_id}", which cannot name a host: set it, or
           networking.hostName.

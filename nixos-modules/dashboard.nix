@@ -19,9 +19,11 @@ let
   agentLines = lib.concatLists (
     lib.mapAttrsToList (host: hashes: map (hash: "${host} ${hash}\n") hashes) cfg.agents
   );
-  oddHosts = lib.filter (host: builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,62}" host == null) (
-    lib.attrNames cfg.agents
-  );
+  # As the program has it, which ends where its agents file is not right.
+  isHost =
+    host: builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,62}" host != null && !lib.hasInfix ".." host;
+  oddHosts = lib.filter (host: !isHost host) (lib.attrNames cfg.agents);
+  hostsWithMore = lib.attrNames (lib.filterAttrs (_: hashes: lib.length hashes > 2) cfg.agents);
 
   isLocal = builtins.match "(127\\.[0-9.]+|\\[::1]):[0-9]+" settings.listen != null;
 in
@@ -41,6 +43,10 @@ in
       {
         assertion = oddHosts == [ ];
         message = "${option}.agents: this cannot name a host: ${lib.concatStringsSep ", " oddHosts}";
+      }
+      {
+        assertion = hostsWithMore == [ ];
+        message = "${option}.agents: a host has two tokens at most, while one is being changed: ${lib.concatStringsSep ", " hostsWithMore}";
       }
       {
         assertion = settings.users_file != null || (isLocal && settings.public_url == null);

@@ -103,6 +103,27 @@ fn a_bad_request_is_a_problem() {
 }
 
 #[test]
+fn force_is_refused_where_nothing_can_be_forced_and_begins_nothing() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let wish = json!({"command": "pull", "force": true});
+    let answer = dashboard.post("/api/hosts/h1/command", &wish);
+    assert_problem(&answer, 422);
+    let said = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        said.contains("`force`") && said.contains("leave it out"),
+        "{said}"
+    );
+    let bulk = json!({"hosts": ["h1"], "command": "switch", "force": true});
+    assert_problem(&dashboard.post("/api/commands", &bulk), 422);
+    assert_eq!(dashboard.fetch("/api/hosts/h1/runs")["runs"], json!([]));
+    // Said and not wanted, it is what is the case anyhow.
+    let wish = json!({"command": "pull", "force": false});
+    assert_eq!(dashboard.post("/api/hosts/h1/command", &wish).status, 202);
+    let stop = json!({"command": "stop", "force": true});
+    assert_eq!(dashboard.post("/api/hosts/h1/command", &stop).status, 202);
+}
+
+#[test]
 fn runs_come_newest_first_and_in_pages() {
     let dashboard = Dashboard::start(&["h1"]);
     let _agent = Agent::start(&dashboard, "h1", "echo done");

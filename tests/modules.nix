@@ -190,4 +190,32 @@ in
       "cannot name a host: web 2"
     ];
   };
+  hosts-that-the-dashboard-would-not-start-with = {
+    module = dashboard {
+      agents."a..b" = [ hash ];
+      agents.web1 = map (n: builtins.hashString "sha256" "token ${toString n} of web1") [
+        1
+        2
+        3
+      ];
+      agents.web2 = map (n: builtins.hashString "sha256" "token ${toString n} of web2") [
+        1
+        2
+      ];
+    };
+    says = [
+      "cannot name a host: a..b"
+      "a host has two tokens at most, while one is being changed: web1"
+    ];
+  };
+  agent-with-two-dots-in-its-name = {
+    module = agent {
+      settings = {
+        dashboard = "wss://fleet.example.org";
+        host_id = "a..b";
+        repo.dir = "/etc/nixos";
+      };
+    };
+    says = [ "cannot name a host" ];
+  };
 }

@@ -29,6 +29,8 @@ const MAX_HOSTS: usize = 10_000;
 /// and the bytes that name them.
 pub(crate) const MAX_BULK_BYTES: usize = 1 << 20;
 const STOP: &str = "stop";
+/// It may be forced as well.
+const REBOOT: &str = "reboot";
 /// How many runs are asked to stop at a time: their ends are stored together.
 const STOPS_AT_ONCE: usize = 64;
 /// So many ids of hosts take as much of the audit log as a record without them.
@@ -129,6 +131,7 @@ pub(crate) async fn command(
         no_then(wish.then.as_deref())?;
         app.core.stop(&id, stop_wish(&identity, wish.force)).await
     } else {
+        no_force(&wish.command, wish.force)?;
         let order = order(&identity, &wish.command, wish.then.as_deref(), wish.expires)?;
         let hosts = std::slice::from_ref(&id);
         let mut runs = app.core.enqueue(hosts, order).await;
@@ -172,6 +175,7 @@ pub(crate) async fn bulk(
         });
         stream::iter(stops).buffered(STOPS_AT_ONCE).collect().await
     } else {
+        no_force(&wish.command, wish.force)?;
         let order = order(&identity, &wish.command, wish.then.as_deref(), wish.expires)?;
         app.core.enqueue(&valid, order).await
     };
@@ -328,6 +332,19 @@ fn no_then(then: Option<&str>) -> Result<(), Problem> {
         )),
         None => Ok(()),
     }
+}
+
+/// Nothing else is forced: whoever sends it expects something by it.
+fn no_force(command: &str, force: Option<bool>) -> Result<(), Problem> {
+    if force == Some(true) && command != REBOOT {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!(
+                "`force` goes with `{STOP}` and `{REBOOT}`, not with {command:?}: leave it out"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn command_name(name: &str) -> Result<CommandName, Problem> {
