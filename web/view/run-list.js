@@ -3,8 +3,7 @@
 import { stripAnsi } from '../model/ansi.js';
 import { count, dateTime, duration, plural } from '../model/format.js';
 import { runPath } from '../model/route.js';
-import { newestFirst } from '../model/run-order.js';
-import { runState, runWord } from '../model/status.js';
+import { newestFirst, runState, runWord } from '../model/status.js';
 import { generationText, resultText } from '../model/summary.js';
 import { commandLabel, phaseText } from '../model/words.js';
 import { ApiError } from '../net/api.js';

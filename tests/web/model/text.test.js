@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { age, clockDuration, dayOf, duration, exactUtc, shortRevision, sinceStart, timeOfDay, untilText, zoneText } from '../../../web/model/format.js';
 import { keyOf } from '../../../web/model/keys.js';
-import { newestFirst } from '../../../web/model/run-order.js';
+import { newestFirst } from '../../../web/model/status.js';
 import { lineKind } from '../../../web/model/line-kind.js';
 import { hostPath, parseRoute, runPath } from '../../../web/model/route.js';
 import { endText, generationText, resultText, skewText } from '../../../web/model/summary.js';
