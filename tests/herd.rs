@@ -9,8 +9,8 @@ use nix::sys::statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUP
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use switchyard::protocol::{CommandName, HostId, Progress, RunId, Status, Timestamp};
-use switchyard::runlog::{Header, LogWriter, RunMeta, RunResult};
+use switchyard::protocol::{CommandName, HostId, RunId, Status, Timestamp};
+use switchyard::runlog::{Header, LogWriter, RunResult};
 
 fn register(host: &str) -> serde_json::Value {
     json!({"type": "register", "protocol": 1, "host_id": host, "hostname": host, "host_type": "nixos",
@@ -267,26 +267,10 @@ fn write_logs(dashboard: &Dashboard, host: &str, count: u64) -> PathBuf {
     let command = CommandName::new("switch").unwrap();
     for n in 0..count {
         let at = Timestamp::from_millis(1_765_708_200_000 + n.cast_signed() * 1_000);
-        let header = Header {
-            command: command.clone(),
-            host_id: HostId::new(host).unwrap(),
-            meta: RunMeta::started_at(at),
-        };
+        let header = Header::started_at(HostId::new(host).unwrap(), command.clone(), at);
         let run = RunId::compose(at, &command, 1);
         let mut log = LogWriter::create(&dir, &run, &header).unwrap();
-        let result = RunResult {
-            status: Status::Ok,
-            completed: at,
-            message: None,
-            cause: Vec::new(),
-            lines: 0,
-            errors: None,
-            duration_ms: None,
-            progress: Progress::default(),
-            generation_after: None,
-            system_after: None,
-            revision: None,
-        };
+        let result = RunResult::ended_at(Status::Ok, at);
         log.finish(Some(0), result).unwrap();
     }
     dir

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use switchyard::protocol::{CommandName, HostId, Progress, RunId, Status, Timestamp};
+use switchyard::protocol::{CommandName, HostId, RunId, Status, Timestamp};
 use switchyard::runlog::{Header, LogWriter, RunMeta, RunResult, paths};
 
 const RUN: &str = "2025-12-14T10-30-00-switch";
@@ -48,17 +48,11 @@ fn push(log: &mut LogWriter, line: &str) {
 
 fn finish(log: &mut LogWriter) {
     let result = RunResult {
-        status: Status::Ok,
-        completed: Timestamp::parse("2025-12-14T10:31:15.135Z").unwrap(),
-        message: None,
-        lines: 0,
-        errors: None,
         duration_ms: Some(75_012),
-        progress: Progress::default(),
-        generation_after: None,
-        system_after: None,
-        cause: Vec::new(),
-        revision: None,
+        ..RunResult::ended_at(
+            Status::Ok,
+            Timestamp::parse("2025-12-14T10:31:15.135Z").unwrap(),
+        )
     };
     log.flush().unwrap();
     log.finish(Some(0), result).unwrap();

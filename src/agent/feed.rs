@@ -175,17 +175,17 @@ impl Feed {
 mod tests {
     use super::*;
     use crate::protocol::Timestamp;
-    use crate::runlog::{Header, LogWriter, RunMeta};
+    use crate::runlog::{Header, LogWriter};
 
     /// When messages go out of a run that writes a line every `every` milliseconds, and with how many lines.
     fn messages(every: u64, lines: u64) -> Vec<(Duration, usize)> {
         let dir = tempfile::tempdir().unwrap();
         let run_id = RunId::new("2025-12-14T10-30-00-switch").unwrap();
-        let header = Header {
-            command: CommandName::new("switch").unwrap(),
-            host_id: HostId::new("h1").unwrap(),
-            meta: RunMeta::started_at(Timestamp::from_millis(0)),
-        };
+        let header = Header::started_at(
+            HostId::new("h1").unwrap(),
+            CommandName::new("switch").unwrap(),
+            Timestamp::from_millis(0),
+        );
         let mut log = LogWriter::create(dir.path(), &run_id, &header).unwrap();
         let mut feed = Feed::new(LogReader::open(dir.path(), &run_id).unwrap(), 0);
         let (mut batch, mut sent) = (Batch::default(), Vec::new());

@@ -52,7 +52,7 @@ impl OutputWriter {
 mod tests {
     use super::*;
     use crate::protocol::{Output, Timestamp};
-    use crate::runlog::{Header, LogReader, LogWriter, RunMeta};
+    use crate::runlog::{Header, LogReader, LogWriter};
 
     #[test]
     fn a_batch_becomes_the_message_that_serde_reads() {
@@ -61,12 +61,7 @@ mod tests {
         let host_id = HostId::new("h1").unwrap();
         let command = CommandName::new("switch").unwrap();
         let at = Timestamp::from_millis(1_765_708_200_123);
-        let meta = RunMeta::started_at(at);
-        let header = Header {
-            command: command.clone(),
-            host_id: host_id.clone(),
-            meta,
-        };
+        let header = Header::started_at(host_id.clone(), command.clone(), at);
         let mut log = LogWriter::create(folder.path(), &run_id, &header).unwrap();
         let lines = [
             "plain",

@@ -183,32 +183,16 @@ impl Core {
 mod tests {
     use super::*;
     use crate::dashboard::testing::{host, open, run_id, switch};
-    use crate::protocol::{Progress, Run, Status, Timestamp};
-    use crate::runlog::{Header, LogWriter, RunMeta, RunResult};
+    use crate::protocol::{Run, Status, Timestamp};
+    use crate::runlog::{Header, LogWriter, RunResult};
 
     /// A run that is over and whose index is gone.
     async fn without_index(core: &Arc<Core>) -> RunId {
         let (id, now) = (run_id("2025-12-14T10-30-00-switch"), Timestamp::now());
         let dir = core.log_dir(&host("h1"));
         std::fs::create_dir_all(&dir).unwrap();
-        let header = Header {
-            command: switch(),
-            host_id: host("h1"),
-            meta: RunMeta::started_at(now),
-        };
-        let result = RunResult {
-            status: Status::Ok,
-            completed: now,
-            message: None,
-            cause: Vec::new(),
-            lines: 0,
-            errors: None,
-            duration_ms: None,
-            progress: Progress::default(),
-            generation_after: None,
-            system_after: None,
-            revision: None,
-        };
+        let header = Header::started_at(host("h1"), switch(), now);
+        let result = RunResult::ended_at(Status::Ok, now);
         let mut log = LogWriter::create(&dir, &id, &header).unwrap();
         log.finish(Some(0), result).unwrap();
         std::fs::remove_file(runlog::paths(&dir, &id).1).unwrap();

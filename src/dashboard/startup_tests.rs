@@ -34,17 +34,11 @@ fn log(dir: &Path, id: &str, end: Option<Status>) -> LogWriter {
     log.flush().unwrap();
     if let Some(status) = end {
         let result = RunResult {
-            cause: Vec::new(),
-            status,
-            completed: Timestamp::from_millis(1_765_708_202_000),
             message: Some("m".into()),
-            lines: 0,
-            errors: None,
             duration_ms: Some(1),
-            progress: Default::default(),
             generation_after: Some(42),
-            system_after: None,
             revision: Some("r".into()),
+            ..RunResult::ended_at(status, Timestamp::from_millis(1_765_708_202_000))
         };
         log.finish(Some(0), result).unwrap();
     }
@@ -155,19 +149,7 @@ async fn a_run_that_the_database_holds_for_running_ends_as_its_footer_says() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = log(dir.path(), RUN, None);
     drop(open(dir.path()).await);
-    let result = RunResult {
-        cause: Vec::new(),
-        status: Status::Error,
-        completed: Timestamp::from_millis(0),
-        message: None,
-        lines: 0,
-        errors: None,
-        duration_ms: None,
-        progress: Default::default(),
-        generation_after: None,
-        system_after: None,
-        revision: None,
-    };
+    let result = RunResult::ended_at(Status::Error, Timestamp::from_millis(0));
     writer.finish(Some(3), result).unwrap();
     let core = open(dir.path()).await;
     assert_eq!(run(&core, RUN).await.exit_code, Some(3));

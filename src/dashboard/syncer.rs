@@ -269,15 +269,10 @@ mod tests {
     use super::*;
     use crate::dashboard::testing::{host, run_id, switch};
     use crate::protocol::Timestamp;
-    use crate::runlog::{Header, LogWriter, RunMeta};
+    use crate::runlog::{Header, LogWriter};
 
     fn log(dir: &std::path::Path) -> LogWriter {
-        let meta = RunMeta::started_at(Timestamp::from_millis(0));
-        let header = Header {
-            command: switch(),
-            host_id: host("h1"),
-            meta,
-        };
+        let header = Header::started_at(host("h1"), switch(), Timestamp::from_millis(0));
         LogWriter::create(dir, &run_id("2025-12-14T10-30-00-switch"), &header).unwrap()
     }
 

@@ -130,16 +130,16 @@ impl FileState {
 mod tests {
     use super::*;
     use crate::protocol::{CommandName, HostId, RunId, Timestamp};
-    use crate::runlog::{Batch, LogReader, RunMeta, paths};
+    use crate::runlog::{Batch, LogReader, paths};
     use std::os::unix::fs::FileExt;
 
     fn closed(dir: &Path) -> (RunId, ClosedLog) {
         let run_id = RunId::new("2025-12-14T10-30-00-switch").unwrap();
-        let header = Header {
-            command: CommandName::new("switch").unwrap(),
-            host_id: HostId::new("h1").unwrap(),
-            meta: RunMeta::started_at(Timestamp::from_millis(0)),
-        };
+        let header = Header::started_at(
+            HostId::new("h1").unwrap(),
+            CommandName::new("switch").unwrap(),
+            Timestamp::from_millis(0),
+        );
         let mut log = LogWriter::create(dir, &run_id, &header).unwrap();
         for text in ["one", "two"] {
             log.push(text, Timestamp::from_millis(1_000), Some(true));

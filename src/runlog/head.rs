@@ -108,7 +108,35 @@ pub struct RunResult {
     pub revision: Option<String>,
 }
 
+impl RunResult {
+    /// An end of which nothing else is known. The number of lines is counted by who writes the log.
+    pub fn ended_at(status: Status, completed: Timestamp) -> Self {
+        Self {
+            status,
+            completed,
+            message: None,
+            cause: Vec::new(),
+            lines: 0,
+            errors: None,
+            duration_ms: None,
+            progress: Progress::default(),
+            generation_after: None,
+            system_after: None,
+            revision: None,
+        }
+    }
+}
+
 impl Header {
+    /// That of a run of which nothing else is known.
+    pub fn started_at(host_id: HostId, command: CommandName, started: Timestamp) -> Self {
+        Self {
+            command,
+            host_id,
+            meta: RunMeta::started_at(started),
+        }
+    }
+
     /// The text with which the log begins, the empty line behind it included.
     pub(super) fn to_text(&self) -> String {
         let json = serde_json::to_string(&self.meta).unwrap_or_default();

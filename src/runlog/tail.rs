@@ -48,16 +48,16 @@ fn last_footer(log: &File) -> io::Result<Option<Footer>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LogWriter, RunMeta, RunResult};
+    use super::super::{LogWriter, RunResult};
     use super::*;
-    use crate::protocol::{CommandName, HostId, Progress, Status, Timestamp};
+    use crate::protocol::{CommandName, HostId, Status, Timestamp};
 
     fn log(dir: &Path, run_id: &RunId, lines: &[&str]) -> LogWriter {
-        let header = Header {
-            command: CommandName::new("switch").unwrap(),
-            host_id: HostId::new("h1").unwrap(),
-            meta: RunMeta::started_at(Timestamp::from_millis(0)),
-        };
+        let header = Header::started_at(
+            HostId::new("h1").unwrap(),
+            CommandName::new("switch").unwrap(),
+            Timestamp::from_millis(0),
+        );
         let mut log = LogWriter::create(dir, run_id, &header).unwrap();
         for line in lines {
             log.push(line, Timestamp::from_millis(0), Some(true));
@@ -68,17 +68,8 @@ mod tests {
 
     fn result(message: &str) -> RunResult {
         RunResult {
-            status: Status::Error,
-            completed: Timestamp::from_millis(1),
             message: Some(message.to_owned()),
-            cause: Vec::new(),
-            lines: 0,
-            errors: None,
-            duration_ms: None,
-            progress: Progress::default(),
-            generation_after: None,
-            system_after: None,
-            revision: None,
+            ..RunResult::ended_at(Status::Error, Timestamp::from_millis(1))
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::{CommandName, HostId, Progress, Seq, Status, Timestamp};
+use crate::protocol::{CommandName, HostId, Seq, Status, Timestamp};
 use proptest::prelude::*;
 use std::fs::{self, OpenOptions};
 use tempfile::TempDir;
@@ -31,17 +31,9 @@ fn header() -> Header {
 
 fn result() -> RunResult {
     RunResult {
-        status: Status::Ok,
-        completed: at("2025-12-14T10:31:15.135Z"),
-        message: None,
-        lines: 0,
-        errors: None,
         duration_ms: Some(75_012),
-        progress: Progress::default(),
         generation_after: Some(42),
-        system_after: None,
-        cause: Vec::new(),
-        revision: None,
+        ..RunResult::ended_at(Status::Ok, at("2025-12-14T10:31:15.135Z"))
     }
 }
 

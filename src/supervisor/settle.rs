@@ -196,17 +196,10 @@ fn result(status: Status, message: String, progress: Progress) -> RunResult {
         _ => Vec::new(),
     };
     RunResult {
-        status,
-        completed: Timestamp::now(),
         message: Some(message),
         cause,
-        lines: 0,
-        errors: None,
-        duration_ms: None,
         progress,
-        generation_after: None,
-        system_after: None,
-        revision: None,
+        ..RunResult::ended_at(status, Timestamp::now())
     }
 }
 
@@ -248,11 +241,11 @@ mod tests {
             let run_id = RunId::new("2025-12-14T10-30-00-switch").unwrap();
             let rundir = RunDir::new(folder.path(), &run_id);
             fs::create_dir_all(rundir.path()).unwrap();
-            let header = runlog::Header {
-                command: CommandName::new("switch").unwrap(),
-                host_id: HostId::new("h1").unwrap(),
-                meta: runlog::RunMeta::started_at(Timestamp::now()),
-            };
+            let header = runlog::Header::started_at(
+                HostId::new("h1").unwrap(),
+                CommandName::new("switch").unwrap(),
+                Timestamp::now(),
+            );
             LogWriter::create(rundir.path(), &run_id, &header).unwrap();
             fs::write(rundir.supervisor(), damaged).unwrap();
             settle(rundir.path()).unwrap();

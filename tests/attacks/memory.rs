@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use switchyard::protocol::{
     CommandName, HostId, Phase, PhaseMark, Progress, RunId, Status, Timestamp,
 };
-use switchyard::runlog::{Header, LogWriter, RunMeta, RunResult};
+use switchyard::runlog::{Header, LogWriter, RunResult};
 
 /// Writes runs into the data folder that say as much as a run can.
 fn write_runs(dashboard: &Dashboard, count: u64) {
@@ -24,27 +24,19 @@ fn write_runs(dashboard: &Dashboard, count: u64) {
     };
     for n in 0..count {
         let run = RunId::compose(at(n), &CommandName::new("switch").unwrap(), 1);
-        let header = Header {
-            command: CommandName::new("switch").unwrap(),
-            host_id: HostId::new("h1").unwrap(),
-            meta: RunMeta::started_at(at(n)),
-        };
+        let header = Header::started_at(
+            HostId::new("h1").unwrap(),
+            CommandName::new("switch").unwrap(),
+            at(n),
+        );
         let mut log = LogWriter::create(&logs, &run, &header).unwrap();
         let result = RunResult {
-            status: Status::Error,
-            completed: at(n),
             message: Some("m".repeat(16_000)),
-            cause: Vec::new(),
-            lines: 0,
-            errors: None,
-            duration_ms: None,
             progress: Progress {
                 phases: (0..1_000).map(mark).collect(),
                 ..Progress::default()
             },
-            generation_after: None,
-            system_after: None,
-            revision: None,
+            ..RunResult::ended_at(Status::Error, at(n))
         };
         log.finish(Some(1), result).unwrap();
     }

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{LINE_BYTES, conditions, grouped, line, millis, table};
 use switchyard::protocol::{CommandName, HostId, RunId, Timestamp};
-use switchyard::runlog::{Header, LogWriter, RunMeta, paths};
+use switchyard::runlog::{Header, LogWriter, paths};
 
 /// A log without terminal escapes, and one with them.
 const RUNS: [(&str, &str); 2] = [
@@ -132,11 +132,11 @@ fn write(dashboard: &Dashboard, run: &str, lines: u64, is_coloured: bool) -> Pat
     std::fs::create_dir_all(&logs).unwrap();
     let run = RunId::new(run).unwrap();
     let started = Timestamp::parse("2025-12-14T10:30:00.000Z").unwrap();
-    let header = Header {
-        command: CommandName::new("switch").unwrap(),
-        host_id: HostId::new("h1").unwrap(),
-        meta: RunMeta::started_at(started),
-    };
+    let header = Header::started_at(
+        HostId::new("h1").unwrap(),
+        CommandName::new("switch").unwrap(),
+        started,
+    );
     let mut log = LogWriter::create(&logs, &run, &header).unwrap();
     for n in 0..lines {
         let at = Timestamp::from_millis(started.millis() + (n / 100).cast_signed());

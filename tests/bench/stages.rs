@@ -17,7 +17,7 @@ use switchyard::progress::{Decoder, Position};
 use switchyard::protocol::{
     CommandName, HostId, LineEncoder, Output, RunId, Timestamp, TimestampFormatter, split,
 };
-use switchyard::runlog::{Batch, Header, LogReader, LogWriter, RunMeta};
+use switchyard::runlog::{Batch, Header, LogReader, LogWriter};
 
 /// About what one frame holds.
 const LINES: u64 = 512;
@@ -117,11 +117,11 @@ fn log(dir: &Path) -> LogWriter {
     for entry in std::fs::read_dir(dir).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
-    let header = Header {
-        command: CommandName::new("switch").unwrap(),
-        host_id: HostId::new("h1").unwrap(),
-        meta: RunMeta::started_at(Timestamp::now()),
-    };
+    let header = Header::started_at(
+        HostId::new("h1").unwrap(),
+        CommandName::new("switch").unwrap(),
+        Timestamp::now(),
+    );
     LogWriter::create(dir, &run_id(), &header).unwrap()
 }
 

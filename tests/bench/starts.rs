@@ -18,8 +18,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use support::{Usage, conditions, grouped, line, mib, table};
-use switchyard::protocol::{CommandName, HostId, Progress, RunId, Status, Timestamp};
-use switchyard::runlog::{Header, LogWriter, RunMeta, RunResult, paths};
+use switchyard::protocol::{CommandName, HostId, RunId, Status, Timestamp};
+use switchyard::runlog::{Header, LogWriter, RunResult, paths};
 
 const LOGS: [usize; 3] = [20_000, 50_000, 100_000];
 const HOSTS: usize = 100;
@@ -91,28 +91,20 @@ fn write(folder: &Path, host: &str, count: usize) {
         .unwrap()
     };
     let first = run_id(0);
-    let header = Header {
-        command: CommandName::new("switch").unwrap(),
-        host_id: HostId::new(host).unwrap(),
-        meta: RunMeta::started_at(Timestamp::now()),
-    };
+    let header = Header::started_at(
+        HostId::new(host).unwrap(),
+        CommandName::new("switch").unwrap(),
+        Timestamp::now(),
+    );
     let mut log = LogWriter::create(folder, &first, &header).unwrap();
     for number in 0..LINES {
         log.push(&line("hello", number), Timestamp::now(), Some(false));
     }
     log.flush().unwrap();
     let result = RunResult {
-        status: Status::Ok,
-        completed: Timestamp::now(),
-        message: None,
-        cause: Vec::new(),
-        lines: 0,
-        errors: None,
         duration_ms: Some(1),
-        progress: Progress::default(),
         generation_after: Some(42),
-        system_after: None,
-        revision: None,
+        ..RunResult::ended_at(Status::Ok, Timestamp::now())
     };
     log.finish(Some(0), result).unwrap();
     let (log, index) = paths(folder, &first);

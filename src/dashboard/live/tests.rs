@@ -6,7 +6,7 @@ use crate::dashboard::fleet::Tail;
 use crate::dashboard::state::RunRecord;
 use crate::dashboard::testing::{host, open, switch};
 use crate::protocol::{MAX_FRAME_BYTES, MAX_LINE_BYTES, Run, RunId, Status, Timestamp};
-use crate::runlog::{Batch, Header, LogWriter, RunMeta};
+use crate::runlog::{Batch, Header, LogWriter};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::sync::Arc;
@@ -28,12 +28,7 @@ impl Running {
         let tail = core.fleet.add_run(RunRecord::of(run)).unwrap();
         let dir = core.log_dir(&host("h1"));
         std::fs::create_dir_all(&dir).unwrap();
-        let meta = RunMeta::started_at(started);
-        let header = Header {
-            command: switch(),
-            host_id: host("h1"),
-            meta,
-        };
+        let header = Header::started_at(host("h1"), switch(), started);
         let log = LogWriter::create(&dir, &id, &header).unwrap();
         Self {
             core: Arc::clone(core),

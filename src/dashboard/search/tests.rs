@@ -3,7 +3,7 @@
 use super::*;
 use crate::ansi::strip_line;
 use crate::protocol::{CommandName, HostId, RunId, Timestamp};
-use crate::runlog::{Header, LogReader, LogWriter, RunMeta};
+use crate::runlog::{Header, LogReader, LogWriter};
 use proptest::prelude::*;
 use regex::RegexBuilder;
 use tempfile::TempDir;
@@ -11,11 +11,11 @@ use tempfile::TempDir;
 fn log_of<'a>(lines: impl IntoIterator<Item = &'a str>) -> (TempDir, LogReader) {
     let folder = tempfile::tempdir().unwrap();
     let run = RunId::new("2025-12-14T10-30-00-switch").unwrap();
-    let header = Header {
-        command: CommandName::new("switch").unwrap(),
-        host_id: HostId::new("h1").unwrap(),
-        meta: RunMeta::started_at(Timestamp::from_millis(0)),
-    };
+    let header = Header::started_at(
+        HostId::new("h1").unwrap(),
+        CommandName::new("switch").unwrap(),
+        Timestamp::from_millis(0),
+    );
     let mut log = LogWriter::create(folder.path(), &run, &header).unwrap();
     for (n, line) in lines.into_iter().enumerate() {
         log.push(line, Timestamp::from_millis(n as i64 * 977), None);
