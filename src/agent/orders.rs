@@ -135,12 +135,15 @@ impl Agent {
         }
     }
 
-    /// Adds the host's generation and revision where the run has none.
+    /// Adds the host's generation where the run has none, and the commit of the clone to a pull. Any other run knows
+    /// best of which commit it was, if of any.
     pub(super) fn complete(&self, mut report: StatusReport) -> StatusReport {
         if report.status.is_final() && (report.generation.is_none() || report.revision.is_none()) {
             let facts = self.facts.read();
             report.generation = report.generation.or(facts.generation);
-            report.revision = report.revision.or(facts.revision);
+            if report.command.as_str() == "pull" {
+                report.revision = report.revision.or(facts.revision);
+            }
         }
         report
     }

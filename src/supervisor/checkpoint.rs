@@ -40,6 +40,8 @@ pub(super) struct Before {
     /// program.
     #[serde(default)]
     pub(super) memory_kills: Option<Kills>,
+    /// The files of the repository were not those of its commit when the present program began.
+    pub(super) local_changes: Option<bool>,
 }
 
 impl Checkpoint {

@@ -40,11 +40,12 @@ pub(super) fn execute(
         (end, _) => end,
     };
     let took = programs.elapsed();
+    let local_changes = programs.local_changes();
     let mut recorder = programs.finish();
     recorder.write_progress_now();
     let outcome = Outcome::of(end, &recorder, spec);
     let progress = recorder.progress().clone();
-    let result = outcome.into_result(progress, spec, took);
+    let result = outcome.into_result(progress, spec, took, local_changes);
     outcome::store(rundir, recorder.into_writer(), result)
 }
 

@@ -31,6 +31,7 @@ mod settle;
 mod standing;
 mod streams;
 mod tail;
+mod tree;
 mod unit_end;
 mod waiter;
 mod watch;

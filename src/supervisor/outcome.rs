@@ -4,8 +4,7 @@ use super::capture;
 use super::execution::End;
 use super::program::{Cause, Interruption};
 use super::recorder::{LeftOut, Recorder};
-use super::{Error, command, failure, gap};
-use crate::clone;
+use super::{Error, command, failure, gap, tree};
 use crate::progress::MAX_MESSAGE_BYTES;
 use crate::protocol::{self, CauseKind, CommandName, Phase, Progress, Status, Timestamp};
 use crate::runlog::{LogWriter, RunResult};
@@ -93,17 +92,37 @@ impl Outcome {
         }
     }
 
+    /// The message, which says of a success that it is no commit's.
+    fn message_with_changes(&self, spec: &Spec, local_changes: Option<bool>) -> Option<String> {
+        let is_of_changes = self.status == Status::Ok
+            && local_changes == Some(true)
+            && spec.command.as_str() != "update";
+        if !is_of_changes {
+            return self.message.clone();
+        }
+        let words = format!(
+            "with local changes in {}, which no commit has and the next pull throws away",
+            spec.work_dir.display()
+        );
+        Some(match &self.message {
+            Some(message) => format!("{message}\n{words}"),
+            None => words,
+        })
+    }
+
     /// The footer, but for what the log counts itself.
     pub(super) fn into_result(
         self,
         progress: Progress,
         spec: &Spec,
         took: Duration,
+        local_changes: Option<bool>,
     ) -> (Option<i32>, RunResult) {
+        let message = self.message_with_changes(spec, local_changes);
         let result = RunResult {
             status: self.status,
             completed: Timestamp::now(),
-            message: self.message.map(bounded),
+            message: message.map(bounded),
             cause: self.causes,
             lines: 0,
             errors: None,
@@ -111,7 +130,7 @@ impl Outcome {
             progress,
             generation_after: generation(),
             system_after: system(&spec.command),
-            revision: revision(spec),
+            revision: revision(spec, local_changes),
         };
         (self.exit_code, result)
     }
@@ -211,19 +230,17 @@ pub(super) fn system(command: &CommandName) -> Option<String> {
     system.ok()?.into_os_string().into_string().ok()
 }
 
-/// HEAD of the host's clone, if it has one and git says it in time.
-fn revision(spec: &Spec) -> Option<String> {
-    if !spec.work_dir.join(".git").exists() {
-        return None;
+/// The commit that a run used; `None` where its files were others when its step began, or are at its end: nix itself
+/// may write the lock file anew.
+fn revision(spec: &Spec, local_changes: Option<bool>) -> Option<String> {
+    let is_commit =
+        || local_changes == Some(false) && tree::has_changes(&spec.work_dir) == Some(false);
+    // A pull has made it what it is.
+    if spec.command.as_str() == "pull" || is_commit() {
+        tree::commit(&spec.work_dir)
+    } else {
+        None
     }
-    let mut git = Command::new("git");
-    git.arg("-C")
-        .arg(&spec.work_dir)
-        .args(["rev-parse", "--quiet", "--verify", "HEAD"])
-        .envs(clone::environment(&spec.work_dir));
-    let said = command::ask(&mut git, ANSWER)?;
-    let revision = said.text.trim();
-    (said.is_success && !revision.is_empty()).then(|| revision.to_owned())
 }
 
 #[cfg(test)]

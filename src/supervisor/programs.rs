@@ -9,7 +9,7 @@ use super::standing::Standing;
 use super::streams::Stream;
 use super::waiter::End;
 use super::watch::Watch;
-use super::{failed_units, failure, fd_store, journal, memory, reserve, unit_end};
+use super::{failed_units, failure, fd_store, journal, memory, reserve, tree, unit_end};
 use crate::progress::{Failure, Killed};
 use crate::protocol::{CauseKind, Phase, Timestamp};
 use crate::spool::{RunDir, Spec};
@@ -52,6 +52,11 @@ impl<'a> Programs<'a> {
     /// How long the run has taken.
     pub(super) fn elapsed(&self) -> Duration {
         self.standing.elapsed()
+    }
+
+    /// Whether the repository differed from its commit when the latest step began, where that is known.
+    pub(super) fn local_changes(&self) -> Option<bool> {
+        self.standing.local_changes()
     }
 
     /// Runs the next program to its end, in this phase where that is known. Its output is in the spool when this
@@ -168,6 +173,10 @@ impl<'a> Programs<'a> {
         }
         if phase.is_none() && self.standing.failed_before().is_none() {
             self.standing.note_failed_before(failed_units::now());
+        }
+        if phase.is_none() {
+            let changes = tree::has_changes(&self.spec.work_dir);
+            self.standing.note_local_changes(changes);
         }
         let group = memory::own_group();
         self.standing

@@ -141,6 +141,16 @@ impl Standing {
         self.checkpoint.before.memory_kills = kills;
     }
 
+    /// Takes note of whether the repository differs from its commit while the program begins.
+    pub(super) fn note_local_changes(&mut self, changes: Option<bool>) {
+        self.checkpoint.before.local_changes = changes;
+    }
+
+    /// Whether the repository differed from its commit when the latest step began, where that is known.
+    pub(super) fn local_changes(&self) -> Option<bool> {
+        self.checkpoint.before.local_changes
+    }
+
     /// The units that had failed before, where that is known.
     pub(super) fn failed_before(&self) -> Option<&[String]> {
         self.checkpoint.before.failed_units.as_deref()

@@ -2,6 +2,7 @@
 
 use crate::support::{TestRun, until};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use switchyard::protocol::{CommandName, Phase, Status, Tests};
 
@@ -157,6 +158,89 @@ fn a_pull_gives_the_revision_of_the_repository() {
     let head = String::from_utf8(git.stdout).unwrap();
     assert_eq!(ended.footer.result.revision.as_deref(), Some(head.trim()));
     assert_eq!(ended.footer.result.progress.phase(), Some(Phase::Pull));
+}
+
+/// Makes the repository of a run, a flake with one commit; gives that.
+fn commit_flake(run: &TestRun) -> String {
+    let dir = &run.spec.work_dir;
+    fs::create_dir(dir).unwrap();
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=n", "-c", "user.email=e"]);
+        let done = git.args(arguments).current_dir(dir).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "--quiet"]);
+    for file in ["flake.nix", "flake.lock"] {
+        fs::write(dir.join(file), "of the commit").unwrap();
+    }
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "m"]);
+    git(&["rev-parse", "HEAD"])
+}
+
+#[test]
+fn a_run_of_files_that_no_commit_has_names_none_and_says_so() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 3] = [
+        ("a file was edited", |dir| {
+            fs::write(dir.join("flake.lock"), "newer").unwrap();
+        }),
+        ("a file was added", |dir| {
+            fs::write(dir.join("new.nix"), "new").unwrap();
+            let add = Command::new("git")
+                .args(["add", "new.nix"])
+                .current_dir(dir)
+                .status();
+            assert!(add.unwrap().success());
+        }),
+        ("the repository is no flake and has another file", |dir| {
+            let remove = ["rm", "--quiet", "flake.nix"];
+            let remove = Command::new("git").args(remove).current_dir(dir).status();
+            assert!(remove.unwrap().success());
+            let commit = [
+                "-c",
+                "user.name=n",
+                "-c",
+                "user.email=e",
+                "commit",
+                "--quiet",
+                "-m",
+                "m",
+            ];
+            let commit = Command::new("git").args(commit).current_dir(dir).status();
+            assert!(commit.unwrap().success());
+            fs::write(dir.join("other.nix"), "").unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let run = TestRun::new(&["true"]);
+        commit_flake(&run);
+        change(&run.spec.work_dir);
+        let ended = run.run();
+        let result = &ended.footer.result;
+        assert_eq!(result.status, Status::Ok, "{what}");
+        assert_eq!(result.revision, None, "{what}");
+        assert!(ended.message().contains("with local changes"), "{what}");
+    }
+}
+
+#[test]
+fn a_run_of_a_commit_names_it_unless_a_step_changed_its_files() {
+    let run = TestRun::new(&["true"]);
+    let commit = commit_flake(&run);
+    // It reaches no flake.
+    fs::write(run.spec.work_dir.join("result"), "").unwrap();
+    let result = run.run().footer.result;
+    assert_eq!(result.revision, Some(commit));
+    assert_eq!(result.message, None);
+    let mut run = TestRun::new(&["echo newer > flake.lock"]);
+    run.spec.command = CommandName::new("update").unwrap();
+    commit_flake(&run);
+    let result = run.run().footer.result;
+    assert_eq!((result.status, result.revision), (Status::Ok, None));
+    assert_eq!(result.message, None, "that is what an update is for");
 }
 
 #[test]
