@@ -1,7 +1,8 @@
 //! Whether the clock of this machine can be believed.
 //!
 //! A machine whose clock is wrong at boot must not delete logs by their age, nor end sessions and queued runs for
-//! good. The clock is held against the newest time that is stored, against the hosts, and against systemd-timesyncd.
+//! good. The clock is held against the newest time that is stored, against the hosts on other machines, and against
+//! systemd-timesyncd.
 
 use super::core::Core;
 use crate::protocol::Timestamp;
@@ -25,6 +26,10 @@ const MAX_DRIFT_MS: i64 = 60_000;
 const STORE_INTERVAL: Duration = Duration::from_secs(600);
 /// Touched by systemd-timesyncd whenever it set the clock.
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+/// Made in the data folder by an admin who looked at the clock; removed once it was seen.
+const CONFIRMATION: &str = "clock-is-right";
+/// What an admin can do.
+const ADVICE: &str = "set the time of this machine, or, where it is right, have `touch clock-is-right` run in the data folder of the dashboard";
 
 /// Why the clock is not believed. The words are the same at each look: what the clock says is no part of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,20 +46,40 @@ pub(crate) enum Doubt {
 
 /// Shared by all that would do by the clock what cannot be undone.
 #[derive(Debug, Default)]
-pub(crate) struct ClockTrust(Mutex<Option<Doubt>>);
+pub(crate) struct ClockTrust(Mutex<Trust>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Trust {
+    doubt: Option<Doubt>,
+    /// The newest time that was ever believed, unless time synchronisation or an admin said that it was wrong.
+    highest: Option<Timestamp>,
+}
 
 impl ClockTrust {
     /// Why nothing is to be ended for good by the clock; `None` while it is believed.
     pub(crate) fn doubt(&self) -> Option<Doubt> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.get().doubt
     }
 
-    /// The time for what must not come to life again: never before the newest time that is stored.
+    /// The time for what must not come to life again: never before the newest time that was ever believed. Hosts do
+    /// not change that, as whoever has two of them could have an expired token accepted again.
     pub(crate) fn not_before(&self, now: Timestamp) -> Timestamp {
-        match self.doubt() {
-            Some(Doubt::Behind { newest }) => now.max(newest),
-            _ => now,
+        self.get().highest.map_or(now, |highest| highest.max(now))
+    }
+
+    /// What there is to say of the clock, and what to do; `None` while all is well.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let Trust { doubt, highest } = self.get();
+        if let Some(doubt) = doubt {
+            return Some(format!(
+                "{doubt}: nothing is deleted or ended by age until it is right; {ADVICE}"
+            ));
         }
+        let now = Timestamp::now();
+        let highest = highest.filter(|at| at.millis() - now.millis() > MAX_BEHIND_MS)?;
+        Some(format!(
+            "the clock of the dashboard said {highest} before, and is behind that: what expires by then counts as expired; {ADVICE}"
+        ))
     }
 
     /// Whether the clock is believed.
@@ -64,25 +89,30 @@ impl ClockTrust {
 
     #[cfg(test)]
     pub(crate) fn doubt_for_test(&self, newest: Timestamp) {
-        self.set(Some(Doubt::Ahead { newest }));
+        self.set(Some(Doubt::Ahead { newest }), None);
     }
 
     #[cfg(test)]
     pub(crate) fn believe_for_test(&self) {
-        self.set(None);
+        self.set(None, None);
     }
 
-    fn set(&self, doubt: Option<Doubt>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doubt;
+    fn get(&self) -> Trust {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, doubt: Option<Doubt>, highest: Option<Timestamp>) {
+        let trust = Trust { doubt, highest };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trust;
     }
 }
 
 /// What else tells the time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Evidence {
-    /// Whether systemd-timesyncd set the clock since boot.
+    /// Whether systemd-timesyncd set the clock since boot, or an admin said just now that it is right.
     is_synchronized: bool,
-    /// Whether most hosts that are online have the same time; none where there are none.
+    /// Whether most hosts that are online have the same time; none where too few say theirs.
     hosts_agree: Option<bool>,
 }
 
@@ -92,6 +122,8 @@ pub(super) struct ClockCheck {
     trust: Arc<ClockTrust>,
     stored_at: PathBuf,
     newest: Timestamp,
+    /// As [`Trust`] has it.
+    highest: Timestamp,
     max_ahead_ms: i64,
     next_store: Instant,
     /// The last look, by a clock that never jumps and by the one that is looked at.
@@ -104,10 +136,13 @@ impl ClockCheck {
         let stored_at = core.logs.with_file_name("last-time");
         let newest = [core.fleet.newest_time(), read_time(&stored_at)];
         let now = Timestamp::now();
+        let newest = newest.into_iter().flatten().max().unwrap_or(now);
+        let highest = read_time(&highest_at(&stored_at)).map_or(newest, |at| at.max(newest));
         let mut this = Self {
             trust: Arc::clone(&core.clock),
             stored_at,
-            newest: newest.into_iter().flatten().max().unwrap_or(now),
+            newest,
+            highest,
             max_ahead_ms: MAX_DOWNTIME_MS,
             next_store: Instant::now() + STORE_INTERVAL,
             last: (Instant::now(), now),
@@ -124,23 +159,27 @@ impl ClockCheck {
             core.fleet.forget_skews();
         }
         let evidence = Evidence {
-            is_synchronized: is_synchronized(Path::new(SYNCHRONIZED), now),
+            is_synchronized: is_synchronized(Path::new(SYNCHRONIZED), now)
+                || self.is_confirmed_by_admin(now),
             hosts_agree: core.fleet.most_have_our_time(MAX_BEHIND_MS),
         };
         let before = self.trust.doubt();
         let doubt = self.judge(now, evidence);
-        self.trust.set(doubt);
         match (before, doubt) {
             (None, Some(doubt)) => {
-                tracing::warn!(%doubt, %now, "the clock is not believed: nothing is deleted or ended by age until it is right; set the time of this machine");
+                tracing::warn!(%doubt, %now, "the clock is not believed: nothing is deleted or ended by age until it is right; {ADVICE}");
             }
             (Some(_), None) => tracing::info!("the clock is believed again"),
             _ => {}
         }
         if doubt.is_none() && Instant::now() >= self.next_store {
             self.next_store = Instant::now() + STORE_INTERVAL;
-            let (path, time) = (self.stored_at.clone(), self.newest);
-            if let Ok(Err(error)) = spawn_blocking(move || store_time(&path, time)).await {
+            let (path, time, highest) = (self.stored_at.clone(), self.newest, self.highest);
+            let store = move || {
+                store_time(&highest_at(&path), highest)?;
+                store_time(&path, time)
+            };
+            if let Ok(Err(error)) = spawn_blocking(store).await {
                 tracing::warn!(%error, "the time could not be stored");
             }
         }
@@ -153,6 +192,20 @@ impl ClockCheck {
         let passed = i64::try_from((instant - then).as_millis()).unwrap_or(i64::MAX);
         let told = now.millis().saturating_sub(before.millis());
         told.saturating_sub(passed).saturating_abs() > MAX_DRIFT_MS
+    }
+
+    /// Whether an admin said since the last look that the clock is right. That counts once.
+    fn is_confirmed_by_admin(&self, now: Timestamp) -> bool {
+        let path = self.stored_at.with_file_name(CONFIRMATION);
+        let is_said = is_synchronized(&path, now);
+        match fs::remove_file(&path) {
+            Ok(()) if is_said => tracing::info!("an admin says that the clock is right"),
+            Ok(()) => {
+                tracing::warn!(path = %path.display(), "removed: it was not made within the last hour of the clock as it is now");
+            }
+            Err(_) => return false,
+        }
+        is_said
     }
 
     fn judge(&mut self, now: Timestamp, evidence: Evidence) -> Option<Doubt> {
@@ -168,8 +221,14 @@ impl ClockCheck {
         };
         if doubt.is_none() {
             self.newest = if confirmed { now } else { newest.max(now) };
+            self.highest = if evidence.is_synchronized {
+                now
+            } else {
+                self.highest.max(now)
+            };
             self.max_ahead_ms = MAX_STEP_MS;
         }
+        self.trust.set(doubt, Some(self.highest));
         doubt
     }
 }
@@ -183,6 +242,11 @@ fn is_synchronized(path: &Path, now: Timestamp) -> bool {
     });
     // It is touched at every poll, which are half an hour apart at most.
     set.is_some_and(|set| (now.millis() - set).abs() < MAX_BEHIND_MS)
+}
+
+/// Where the newest time is that was ever believed, beside the one that is compared with the clock.
+fn highest_at(stored_at: &Path) -> PathBuf {
+    stored_at.with_file_name("highest-time")
 }
 
 fn read_time(path: &Path) -> Option<Timestamp> {
@@ -208,6 +272,7 @@ mod tests {
             trust: Arc::default(),
             stored_at: PathBuf::new(),
             newest,
+            highest: newest,
             max_ahead_ms: MAX_DOWNTIME_MS,
             next_store: Instant::now(),
             last: (Instant::now(), newest),
@@ -299,6 +364,34 @@ mod tests {
         }
         let mut check = check(at(0));
         assert_eq!(check.judge(at(0), DISAGREED), Some(Doubt::Hosts));
+    }
+
+    #[test]
+    fn what_expired_stays_so_whatever_hosts_say_until_the_time_server_sets_the_clock_back() {
+        let mut check = check(at(0));
+        for said in [NONE, AGREED, NONE] {
+            check.judge(at(-1), said);
+            assert_eq!(check.trust.not_before(at(-1)), at(0), "{said:?}");
+        }
+        assert!(check.trust.warning().is_none(), "long ago by now");
+        assert_eq!(check.judge(at(-1), SYNCHRONIZED), None);
+        assert_eq!(check.trust.not_before(at(-1)), at(-1));
+        // A clock that nobody believes ends no more than it says itself.
+        check.judge(at(400), NONE);
+        assert_eq!(check.trust.not_before(at(-1)), at(-1));
+        check.judge(at(400), AGREED);
+        assert_eq!(check.trust.not_before(at(-1)), at(400));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_what_it_said_is_warned_of_though_hosts_have_its_time() {
+        let now = Timestamp::now();
+        let mut check = check(Timestamp::from_millis(now.millis() + DAY_MS));
+        assert_eq!(check.judge(now, AGREED), None);
+        let warning = check.trust.warning().unwrap();
+        assert!(warning.contains("clock-is-right"), "{warning}");
+        check.judge(now, SYNCHRONIZED);
+        assert_eq!(check.trust.warning(), None);
     }
 
     #[test]

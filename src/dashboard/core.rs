@@ -256,8 +256,8 @@ impl Core {
     pub(crate) fn summary(&self) -> String {
         let (hosts, online) = self.fleet.count();
         let mut summary = format!("{online} of {hosts} hosts online");
-        if let Some(doubt) = self.clock.doubt() {
-            summary += &format!("; {doubt}");
+        if let Some(warning) = self.clock.warning() {
+            summary += &format!("; {warning}");
         }
         for warning in self.health.warnings() {
             summary += &format!("; {warning}");

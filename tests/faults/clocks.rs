@@ -368,7 +368,8 @@ fn a_dashboard_deletes_no_log_by_its_age_while_its_clock_is_wrong_and_does_once_
     let Some(environment) = environment else {
         return;
     };
-    let retention = "[retention]\ndays = 1\nmax_bytes = 2000000\n";
+    let retention =
+        "[proxy]\ntrusted = [\"127.0.0.1\"]\n[retention]\ndays = 1\nmax_bytes = 2000000\n";
     let hosts = ["h1", "loud"];
     let mut dashboard = Dashboard::start_in(environment, "127.0.0.1", &hosts, retention, &[]);
     let runs: Vec<String> = (0..3)
@@ -396,11 +397,19 @@ fn a_dashboard_deletes_no_log_by_its_age_while_its_clock_is_wrong_and_does_once_
     for run in &runs {
         assert_eq!(dashboard.log("h1", run).lines, ["only"]);
     }
-    // A host has the same time, so it is right.
-    let mut agent = Socket::agent(&dashboard, "h1");
+    // Two machines have the same time, so it is right.
     let now = chrono::Utc::now() + chrono::TimeDelta::seconds(34_560_000);
     let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    agent.send(&json!({"type": "heartbeat", "host_id": "h1", "time": now}));
+    let agents = [("h1", "192.0.2.1"), ("loud", "192.0.2.2")].map(|(host, address)| {
+        let bearer = format!("Bearer {}", Dashboard::token(host));
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("X-Forwarded-For", address),
+        ];
+        let mut agent = Socket::open(&dashboard, "/ws/agent", &headers).unwrap();
+        agent.send(&json!({"type": "register", "protocol": 1, "host_id": host, "time": now}));
+        agent
+    });
     dashboard.process.line_with("the clock is believed again");
     pass(dir, 3 * PERIOD);
     wait_for("the old ones to go", SOON, || {
@@ -408,4 +417,44 @@ fn a_dashboard_deletes_no_log_by_its_age_while_its_clock_is_wrong_and_does_once_
         runs[..2].iter().all(gone).then_some(())
     });
     assert!(log("h1", &runs[2]).exists(), "its newest stays");
+}
+
+#[test]
+fn an_agent_on_the_machine_of_the_dashboard_does_not_confirm_its_clock_and_an_admin_does() {
+    if Path::new("/run/systemd/timesync/synchronized").exists() {
+        skip("the clock of this machine is confirmed by a time server");
+        return;
+    }
+    let mut dashboard = Dashboard::start(&["h1"]);
+    let stored = dashboard.data_dir().join("last-time");
+    dashboard.restart(nix::sys::signal::Signal::SIGTERM, || {
+        let before = chrono::Utc::now() - chrono::TimeDelta::days(400);
+        let before = before.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        fs::write(stored, before).unwrap();
+    });
+    let warnings = |dashboard: &Dashboard| dashboard.get("/health").json()["warnings"].clone();
+    let _agent = Agent::start(&dashboard, "h1", "true");
+    dashboard.wait_for_host("h1", "its time", |host| {
+        host["online"] == true && host["clock_skew_ms"].is_i64()
+    });
+    let confirmation = dashboard.data_dir().join("clock-is-right");
+    // One that is old says nothing, and that it is gone shows that the clock was looked at.
+    for _ in 0..2 {
+        let new = confirmation.with_extension("new");
+        let file = fs::File::create(&new).unwrap();
+        let at = std::time::SystemTime::now() - Duration::from_secs(24 * 3600);
+        file.set_modified(at).unwrap();
+        fs::rename(new, &confirmation).unwrap();
+        wait_for("a look at the clock", SOON, || {
+            (!confirmation.exists()).then_some(())
+        });
+        let warning = warnings(&dashboard)[0].to_string();
+        assert!(warning.contains("implausibly long after"), "{warning}");
+        assert!(warning.contains("clock-is-right"), "{warning}");
+    }
+    fs::write(&confirmation, "").unwrap();
+    wait_for("the clock to be believed", SOON, || {
+        warnings(&dashboard).is_null().then_some(())
+    });
+    assert_eq!(dashboard.host("h1")["online"], true);
 }

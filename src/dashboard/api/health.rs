@@ -32,11 +32,8 @@ pub(crate) async fn health(
         };
         return Err(Problem::unavailable(reason));
     }
-    let doubt = app.core.clock.doubt().map(|doubt| {
-        format!("{doubt}: nothing is deleted or ended by age until it is right. Set the time of this machine")
-    });
     let mut warnings = app.core.health.warnings();
-    warnings.extend(doubt);
+    warnings.extend(app.core.clock.warning());
     if !tells_all && !warnings.is_empty() {
         warnings = vec![UNTOLD_WARNING.to_owned()];
     }

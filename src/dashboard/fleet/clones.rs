@@ -1,6 +1,6 @@
 //! Hosts whose token more than one living machine has.
 
-use super::{Arrival, Fleet, MachineKey};
+use super::{Arrival, Fleet, MachineKey, own_machine};
 use crate::protocol::{HostId, Register, RunId, Status, close};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,10 +25,12 @@ impl Fleet {
         register: &Register,
         address: Option<IpAddr>,
     ) -> Arrival {
+        let has_our_clock = own_machine::has_our_clock(register, address);
         self.change(|inner| {
             let Some(host) = inner.hosts.get_mut(host_id) else {
                 return Arrival::Welcome;
             };
+            host.has_our_clock = has_our_clock;
             let replaces = host.link.is_some();
             let now = Instant::now();
             let arrival = host.machines.arrive(register, address, replaces, now);

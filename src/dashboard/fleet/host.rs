@@ -132,6 +132,8 @@ pub(super) fn expiry(run: &Run) -> Option<Instant> {
 pub(super) struct Host {
     pub(super) stored: StoredHost,
     pub(super) online: bool,
+    /// It is on the machine of the dashboard.
+    pub(super) has_our_clock: bool,
     pub(super) pending_command: Option<CommandName>,
     pub(super) metrics: Option<Metrics>,
     pub(super) metrics_told: Told,

@@ -12,6 +12,7 @@ mod inbox;
 mod machine_key;
 mod machines;
 mod metrics;
+mod own_machine;
 mod runs;
 mod stored;
 mod tail;
@@ -208,17 +209,28 @@ impl Fleet {
         times.max()
     }
 
-    /// Whether most of the hosts that are online have our time, give or take so many milliseconds. None where no host
-    /// said its time.
+    /// Whether most of the hosts that are online have our time, give or take so many milliseconds. Hosts that have our
+    /// very clock are not asked, and those on one machine count as one. None where no host said its time, or a single
+    /// one has ours: that is no proof.
     pub(crate) fn most_have_our_time(&self, tolerance_ms: i64) -> Option<bool> {
         let inner = self.lock();
-        let online = inner.hosts.values().filter(|host| host.online);
-        let (mut all, mut agree) = (0, 0);
-        for skew in online.filter_map(|host| host.stored.clock_skew_ms) {
-            all += 1;
-            agree += usize::from(skew.saturating_abs() <= tolerance_ms);
+        let mut votes = BTreeMap::new();
+        for (id, host) in &inner.hosts {
+            if let Some(skew) = host.stored.clock_skew_ms
+                && host.online
+                && !host.has_our_clock
+            {
+                let machine = host.stored.facts.boot_id.as_deref();
+                let agrees = skew.saturating_abs() <= tolerance_ms;
+                votes.insert(machine.unwrap_or(id.as_str()), agrees);
+            }
         }
-        (all > 0).then(|| 2 * agree > all)
+        let agree = votes.values().filter(|agrees| **agrees).count();
+        match votes.len() {
+            0 => None,
+            1 if agree == 1 => None,
+            all => Some(2 * agree > all),
+        }
     }
 
     /// Computes anew when queued runs expire, once the clock is right. Gives those whose records changed, to be stored.

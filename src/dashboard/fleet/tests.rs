@@ -248,3 +248,35 @@ fn every_host_has_its_turn_in_a_round_whichever_hosts_report_in_between() {
     }
     assert_eq!(told.len(), names.len());
 }
+
+#[test]
+fn hosts_with_our_clock_and_single_hosts_confirm_no_time_and_a_machine_counts_once() {
+    let fleet = Fleet::default();
+    let names = ["h1", "h2", "h3"];
+    fleet.set_hosts(names.map(host));
+    let says = |id: &str, boot: &str, address: &str, ahead_ms: i64| {
+        let time = Timestamp::from_millis(Timestamp::now().millis() + ahead_ms);
+        let register =
+            json!({"protocol": 1, "host_id": id, "boot_id": boot, "time": time.to_string()});
+        let register: Register = serde_json::from_value(register).unwrap();
+        let epoch = fleet.connect(&host(id), Arc::default()).unwrap();
+        fleet.arrive(&host(id), &register, Some(address.parse().unwrap()));
+        fleet.register(&host(id), &register);
+        fleet.registered(&host(id), epoch);
+    };
+    let hour = 3_600_000;
+    let agree = || fleet.most_have_our_time(hour);
+    // Addresses for documentation: RFC 5737.
+    says("h1", "a", "127.0.0.1", 0);
+    says("h2", "b", "::1", 48 * hour);
+    assert_eq!(agree(), None, "on the machine of the dashboard");
+    says("h2", "b", "203.0.113.2", 0);
+    assert_eq!(agree(), None, "one alone");
+    says("h3", "b", "203.0.113.2", 0);
+    assert_eq!(agree(), None, "two on one machine");
+    says("h3", "c", "203.0.113.3", 0);
+    assert_eq!(agree(), Some(true));
+    fleet.set_hosts([host("h1"), host("h2")]);
+    says("h2", "b", "203.0.113.2", 48 * hour);
+    assert_eq!(agree(), Some(false), "one alone raises a doubt");
+}
