@@ -220,3 +220,57 @@ fn a_machine_that_lost_power_and_is_back_under_another_boot_id_goes_on_after_a_m
     let audit = fs::read_to_string(dashboard.data_dir().join("audit.log")).unwrap_or_default();
     assert!(!audit.contains("\"conflict\""), "{audit}");
 }
+
+/// The dashboard is killed, as it has nothing to store at its end, and started anew.
+fn start_anew(dashboard: &mut Dashboard) {
+    dashboard.restart(nix::sys::signal::Signal::SIGKILL, || {});
+}
+
+#[test]
+fn a_conflict_outlives_the_dashboard_and_no_machine_gets_a_command_whichever_comes_first() {
+    let mut dashboard = Dashboard::start(&["h1"]);
+    let first = connect(&dashboard, Some("one"), &json!([]));
+    let second = connect(&dashboard, Some("two"), &json!([]));
+    assert_eq!(first.answered_close_code(), 4409);
+    let before = dashboard.wait_for_host("h1", "the conflict", |host| host["conflict"].is_object());
+    // It is told once it is stored.
+    let told = "two machines use the token of this host";
+    dashboard.process.line_with(told);
+    drop(second);
+    let mut since = before["conflict"]["since"].clone();
+    for _ in 0..2 {
+        start_anew(&mut dashboard);
+        let conflict = dashboard.host("h1")["conflict"].clone();
+        assert_eq!(conflict["since"], since);
+        assert_eq!(conflict["machines"].as_array().unwrap().len(), 2);
+        let mut clone = connect(&dashboard, Some("two"), &json!([]));
+        assert_eq!(ask(&dashboard), 409);
+        assert!(!is_commanded(&mut clone, 500));
+        since = dashboard.host("h1")["conflict"]["since"].clone();
+    }
+    // An admin can settle it as before.
+    let body = json!({"boot_id": "one"});
+    assert_eq!(dashboard.post("/api/hosts/h1/machine", &body).status, 204);
+    let mut first = connect(&dashboard, Some("one"), &json!([]));
+    assert_eq!(ask(&dashboard), 202);
+    first.wait_for("the command", |message| message["type"] == "command");
+}
+
+#[test]
+fn what_an_admin_chose_outlives_the_dashboard_and_the_other_machine_is_turned_away() {
+    let mut dashboard = Dashboard::start(&["h1"]);
+    let first = connect(&dashboard, Some("one"), &json!([]));
+    let second = connect(&dashboard, Some("two"), &json!([]));
+    assert_eq!(first.answered_close_code(), 4409);
+    dashboard.wait_for_host("h1", "the conflict", |host| host["conflict"].is_object());
+    let body = json!({"boot_id": "one"});
+    assert_eq!(dashboard.post("/api/hosts/h1/machine", &body).status, 204);
+    assert_eq!(second.close_code(), 4403);
+    start_anew(&mut dashboard);
+    assert_turned_away(&dashboard, "two");
+    let mut first = connect(&dashboard, Some("one"), &json!([]));
+    assert_turned_away(&dashboard, "two");
+    assert_eq!(dashboard.host("h1")["conflict"], Value::Null);
+    assert_eq!(ask(&dashboard), 202);
+    first.wait_for("the command", |message| message["type"] == "command");
+}

@@ -42,6 +42,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
                 for host_id in core.fleet.settle_conflicts(Instant::now()) {
                     core.tell_conflict(&host_id, true).await;
                 }
+                core.save_machines().await;
                 lose_renamed(&core).await;
                 core.look_aside().await;
                 retaining.turn(&core, Instant::now()).await;

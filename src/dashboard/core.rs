@@ -183,6 +183,19 @@ impl Core {
         let _ = self.noted(self.state.save_host(host_id, latest).await);
     }
 
+    /// Stores conflicts and choices between machines that changed, so that they outlive a restart.
+    pub(crate) async fn save_machines(self: &Arc<Self>) {
+        let unsaved = self.fleet.unsaved_machines();
+        for (n, id) in unsaved.iter().enumerate() {
+            let (core, host_id) = (Arc::clone(self), id.clone());
+            let latest = move || core.fleet.stored_host(&host_id);
+            if self.noted(self.state.save_host(id, latest).await).is_err() {
+                self.fleet.machines_not_saved(&unsaved[n..]);
+                return;
+            }
+        }
+    }
+
     /// Shows a run that was stored and has it begun.
     fn queued(&self, record: RunRecord) {
         let Run {
@@ -199,7 +212,8 @@ impl Core {
     }
 
     /// Tells of two living machines with the token of one host, and of the end of that.
-    pub(crate) async fn tell_conflict(&self, host_id: &HostId, is_over: bool) {
+    pub(crate) async fn tell_conflict(self: &Arc<Self>, host_id: &HostId, is_over: bool) {
+        self.save_machines().await;
         let detail = if is_over {
             "it is clear again which machine this host is: the others have gone, or the chosen one is back"
         } else {

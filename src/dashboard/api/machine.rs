@@ -31,6 +31,7 @@ pub(crate) async fn choose(
     let note = Note::of(Some(&identity), address, Action::ChooseMachine);
     let note = note.host(&id).detail(&choice.boot_id);
     if app.core.fleet.choose_machine(&id, &choice.boot_id) {
+        app.core.save_machines().await;
         app.audit.done(note).await;
         return Ok(StatusCode::NO_CONTENT);
     }

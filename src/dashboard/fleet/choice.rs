@@ -4,6 +4,7 @@
 //! chosen one is not connected; one that came while it was connected, and after which it went on, is another machine.
 
 use super::machine_key::MachineKey;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Most machines remembered that are not the chosen one.
@@ -36,7 +37,7 @@ pub(super) enum Verdict {
 }
 
 /// A choice between living machines.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Choice {
     key: MachineKey,
     /// The admin named this very boot. Otherwise it came when that one was not connected.
@@ -77,11 +78,13 @@ impl Choice {
         self.others.iter()
     }
 
-    /// The chosen machine was heard: whoever was turned away before is another one.
-    pub(super) fn heard(&mut self) {
+    /// The chosen machine was heard: whoever was turned away before is another one. `true` if that changes anything.
+    pub(super) fn heard(&mut self) -> bool {
+        let is_news = !self.turned_away.is_empty();
         for other in self.turned_away.drain(..) {
             remember(&mut self.others, other);
         }
+        is_news
     }
 
     /// Judges a machine that comes. `is_known` says that it was let in before.

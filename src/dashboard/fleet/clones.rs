@@ -84,6 +84,25 @@ impl Fleet {
         settled
     }
 
+    /// The hosts whose conflict or choice between machines changed since it was stored.
+    pub(crate) fn unsaved_machines(&self) -> Vec<HostId> {
+        let mut inner = self.lock();
+        let hosts = inner.hosts.iter_mut();
+        let unsaved =
+            hosts.filter_map(|(id, host)| host.machines.take_unsaved().then(|| id.clone()));
+        unsaved.collect()
+    }
+
+    /// They could not be stored.
+    pub(crate) fn machines_not_saved(&self, host_ids: &[HostId]) {
+        let mut inner = self.lock();
+        for id in host_ids {
+            if let Some(host) = inner.hosts.get_mut(id) {
+                host.machines.not_saved();
+            }
+        }
+    }
+
     /// The runs that are held for running under a host which is not connected, and that another host has as well:
     /// the first is a former name of the second.
     pub(crate) fn renamed(&self) -> Vec<Renamed> {

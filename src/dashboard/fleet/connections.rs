@@ -35,6 +35,7 @@ impl Fleet {
                 last_seen: Some(now),
                 clock_skew_ms: register.time.map(|time| time.millis() - now.millis()),
                 deployed: host.stored.deployed.take(),
+                machines: None,
             };
             inner.show_host(host_id);
             true

@@ -169,6 +169,30 @@ impl Host {
         }
     }
 
+    /// What the database is to remember.
+    pub(super) fn to_store(&self) -> StoredHost {
+        StoredHost {
+            machines: self.machines.stored(),
+            ..self.stored.clone()
+        }
+    }
+
+    /// Takes in what the database remembers.
+    pub(super) fn restore(&mut self, id: &HostId, mut stored: StoredHost) {
+        // Those that came meanwhile are newer.
+        if let Some(machines) = stored.machines.take()
+            && self.machines.is_empty()
+        {
+            match Machines::restored(machines) {
+                Ok(machines) => self.machines = machines,
+                Err(error) => {
+                    tracing::warn!(host = %id, %error, "which machines have the token of this host cannot be read from the database: a conflict or a choice between them is forgotten");
+                }
+            }
+        }
+        self.stored = stored;
+    }
+
     /// The current run, or else the latest.
     pub(super) fn shown(&self) -> Option<&Entry> {
         self.current().or(self.latest())

@@ -1,10 +1,10 @@
 //! By what a machine is known.
 
 use crate::protocol::Register;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What no two living machines have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MachineKey {
     /// Of the installation; hashed by the agent, as it is confidential.
     machine_id: Option<String>,

@@ -4,7 +4,8 @@
 use super::choice::{Choice, Verdict, Whereabouts};
 use super::machine_key::MachineKey;
 use crate::protocol::{Register, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ const PROBATION: Duration = Duration::from_secs(5);
 const MAX_MACHINES: usize = 8;
 
 /// A machine, as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     #[serde(flatten)]
     key: MachineKey,
@@ -25,7 +26,8 @@ pub(crate) struct Machine {
     agent_version: Option<String>,
     last_seen: Timestamp,
     connected: bool,
-    #[serde(skip)]
+    /// Of a machine from before a restart, when that was: it may come back as any other.
+    #[serde(skip, default = "Instant::now")]
     heard: Instant,
 }
 
@@ -47,15 +49,49 @@ pub(crate) enum Arrival {
 }
 
 /// The machines of one host, the one that came last at the end.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Machines {
     seen: Vec<Machine>,
     conflict: Option<Timestamp>,
+    #[serde(skip)]
     probation: Option<Instant>,
     choice: Option<Choice>,
+    /// Conflict or choice changed since they were stored.
+    #[serde(skip)]
+    is_unsaved: bool,
 }
 
 impl Machines {
+    /// What the database is to remember.
+    pub(super) fn stored(&self) -> Option<Value> {
+        let is_known = !self.seen.is_empty() || self.choice.is_some();
+        is_known.then(|| serde_json::to_value(self).ok()).flatten()
+    }
+
+    /// As the database has them. None is connected, and each has as long as any to come back.
+    pub(super) fn restored(stored: Value) -> Result<Self, serde_json::Error> {
+        let mut machines: Self = serde_json::from_value(stored)?;
+        for machine in &mut machines.seen {
+            machine.connected = false;
+        }
+        Ok(machines)
+    }
+
+    /// Whether no machine has come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// Whether they are to be stored, which is from now on somebody's work.
+    pub(super) fn take_unsaved(&mut self) -> bool {
+        std::mem::take(&mut self.is_unsaved)
+    }
+
+    /// They could not be stored.
+    pub(super) fn not_saved(&mut self) {
+        self.is_unsaved = true;
+    }
+
     /// A machine registers; `replaces` says that the place was taken until now.
     pub(super) fn arrive(
         &mut self,
@@ -67,7 +103,9 @@ impl Machines {
         let Some(key) = MachineKey::of(register) else {
             return Arrival::Welcome;
         };
+        let before = self.choice.clone();
         let verdict = self.judge(&key, now);
+        self.is_unsaved |= self.choice != before;
         if verdict == Some(Verdict::TurnedAway) {
             return Arrival::NotChosen;
         }
@@ -123,6 +161,7 @@ impl Machines {
     /// `true` if there was none.
     fn begin_conflict(&mut self) -> bool {
         let is_new = self.conflict.is_none();
+        self.is_unsaved |= is_new;
         self.conflict.get_or_insert_with(Timestamp::now);
         is_new
     }
@@ -136,7 +175,7 @@ impl Machines {
             if let Some(choice) = &mut self.choice
                 && *choice.key() == last.key
             {
-                choice.heard();
+                self.is_unsaved |= choice.heard();
             }
         }
     }
@@ -191,6 +230,7 @@ impl Machines {
             self.seen.retain(|machine| machine.is_alive(now));
         }
         self.conflict = None;
+        self.is_unsaved = true;
         true
     }
 
@@ -208,6 +248,7 @@ impl Machines {
         let seen = self.seen.iter().map(|machine| machine.key.clone());
         self.choice = Some(Choice::new(key, before.chain(seen)));
         self.conflict = None;
+        self.is_unsaved = true;
         Some(is_connected)
     }
 

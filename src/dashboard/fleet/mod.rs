@@ -141,7 +141,7 @@ impl Fleet {
         self.change(|inner| {
             for (id, stored) in hosts {
                 if let Some(host) = inner.hosts.get_mut(&id) {
-                    host.stored = stored;
+                    host.restore(&id, stored);
                 }
             }
             for record in deployments {
@@ -182,7 +182,7 @@ impl Fleet {
     /// What the database is to remember of a host.
     pub(crate) fn stored_host(&self, host_id: &HostId) -> Option<StoredHost> {
         let inner = self.lock();
-        inner.hosts.get(host_id).map(|host| host.stored.clone())
+        inner.hosts.get(host_id).map(|host| host.to_store())
     }
 
     /// Whether there is such a host.

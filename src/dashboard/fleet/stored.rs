@@ -28,7 +28,7 @@ impl Fleet {
         let mut inner = self.lock();
         let host = inner.hosts.get_mut(host_id)?;
         let is_deployed = host.stored.is_deployed_by(run_id);
-        let stored = is_deployed.then(|| host.stored.clone());
+        let stored = is_deployed.then(|| host.to_store());
         let entry = host.entry_mut(run_id)?;
         let is_over = !entry.is_open();
         if entry.held && is_over {

@@ -15,6 +15,9 @@ pub(crate) struct StoredHost {
     pub(crate) clock_skew_ms: Option<i64>,
     #[serde(default)]
     pub(crate) deployed: Option<Deployed>,
+    /// The machines that have its token, as the fleet has them. Only in what is stored.
+    #[serde(default)]
+    pub(crate) machines: Option<serde_json::Value>,
 }
 
 /// The last run that activated a system or set the boot default. Kept beside the runs, as retention may take it.
