@@ -274,3 +274,30 @@ fn what_an_admin_chose_outlives_the_dashboard_and_the_other_machine_is_turned_aw
     assert_eq!(ask(&dashboard), 202);
     first.wait_for("the command", |message| message["type"] == "command");
 }
+
+#[test]
+fn two_agents_on_one_machine_with_one_token_are_a_conflict_and_an_admin_names_one() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let mut first = Agent::start(&dashboard, "h1", "sleep 600");
+    let run = dashboard.command("h1", "switch");
+    dashboard.wait_for_run("h1", &run, SOON, |run| run["status"] == "running");
+    let second = Agent::start(&dashboard, "h1", "sleep 600");
+    let host = dashboard.wait_for_host("h1", "the conflict", |host| host["conflict"].is_object());
+    let machines = host["conflict"]["machines"].as_array().unwrap();
+    assert_eq!(machines[0]["boot_id"], machines[1]["boot_id"]);
+    assert_eq!(dashboard.run("h1", &run)["status"], "running");
+    assert_eq!(ask(&dashboard), 409);
+    drop(second);
+    let installation = fs::read_to_string(first.dir().join("state/installation")).unwrap();
+    let installation = installation.split_whitespace().next().unwrap();
+    let choose = |installation: Option<&str>| {
+        let body = json!({"boot_id": machines[0]["boot_id"], "installation_id": installation});
+        dashboard.post("/api/hosts/h1/machine", &body).status
+    };
+    assert_eq!(choose(None), 409, "which of the two?");
+    assert_eq!(choose(Some(installation)), 204);
+    first.restart(nix::sys::signal::Signal::SIGTERM);
+    let host = dashboard.wait_for_host("h1", "the chosen one", |host| host["online"] == true);
+    assert_eq!(host["conflict"], Value::Null);
+    assert_eq!(dashboard.run("h1", &run)["status"], "running");
+}

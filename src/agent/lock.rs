@@ -15,6 +15,8 @@ const MAX_PID_BYTES: u64 = 20;
 #[derive(Debug)]
 pub(super) struct StateLock {
     _file: Flock<File>,
+    /// The folder itself: the file may be deleted under us. `None` where the file system has no locks on folders.
+    _folder: Option<Flock<File>>,
 }
 
 impl StateLock {
@@ -35,18 +37,29 @@ impl StateLock {
         options.read(true).write(true).create(true).truncate(false);
         options.mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
         let file = options.open(&path).map_err(at(&path))?;
+        let in_use = |file: Option<File>| Error::InUse {
+            state_dir: state_dir.to_owned(),
+            pid: file.and_then(read_pid),
+        };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut file) => {
+                let folder = File::open(state_dir).map_err(at(state_dir))?;
+                let folder = match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+                    Ok(folder) => Some(folder),
+                    // The file is a new one: that of the other agent was deleted.
+                    Err((_, Errno::EWOULDBLOCK)) => return Err(in_use(None)),
+                    Err(_) => None,
+                };
                 // Only for the message of another one: without it that names no process.
                 if let Err(error) = write_pid(&mut file) {
                     tracing::warn!("cannot write to {}: {error}", path.display());
                 }
-                Ok(Self { _file: file })
+                Ok(Self {
+                    _file: file,
+                    _folder: folder,
+                })
             }
-            Err((file, Errno::EWOULDBLOCK)) => Err(Error::InUse {
-                state_dir: state_dir.to_owned(),
-                pid: read_pid(file),
-            }),
+            Err((file, Errno::EWOULDBLOCK)) => Err(in_use(Some(file))),
             Err((_, error)) => Err(at(&path)(error.into())),
         }
     }
@@ -61,4 +74,20 @@ fn read_pid(file: File) -> Option<u32> {
     let mut text = String::new();
     file.take(MAX_PID_BYTES).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_stays_in_use_when_the_lock_in_it_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = StateLock::take(dir.path()).unwrap();
+        std::fs::remove_file(dir.path().join("lock")).unwrap();
+        let second = StateLock::take(dir.path());
+        assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
+        drop(held);
+        StateLock::take(dir.path()).unwrap();
+    }
 }

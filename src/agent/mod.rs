@@ -21,6 +21,7 @@ mod feed;
 mod follower;
 mod frames;
 mod http_proxy;
+mod installation;
 mod launcher;
 mod live;
 mod lock;
@@ -107,6 +108,8 @@ struct Agent {
     config: Config,
     host_id: HostId,
     catalogue: Catalogue,
+    /// Tells this state folder from others.
+    installation_id: Option<String>,
     facts: FactsSource,
     sampler: Sampler,
     runs: Runs,
@@ -135,6 +138,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     warn_of_other_owner(catalogue.repo_dir());
     let runs = span.in_scope(|| Runs::open(&config.state_dir, &host_id, launcher))?;
     let mut agent = Agent {
+        installation_id: span.in_scope(|| installation::id(&config.state_dir)),
         facts: FactsSource::new(&config.state_dir, catalogue.repo_dir()),
         sampler: Sampler::default(),
         removal: Removal::watch(launcher, runs.end()),

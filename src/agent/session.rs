@@ -420,6 +420,7 @@ impl Agent {
             time: Some(Timestamp::now()),
             host_id: self.host_id.clone(),
             machine_id: self.facts.machine_id(),
+            installation_id: self.installation_id.clone(),
             facts,
             runs: self.runs.offered(),
         })

@@ -119,6 +119,9 @@ pub struct Register {
     /// The machine's id, hashed as `machine-id(5)` asks for: it tells machines apart and is confidential.
     #[serde(default)]
     pub machine_id: Option<String>,
+    /// A random id of the agent's state folder: it tells two agents on one machine apart.
+    #[serde(default)]
+    pub installation_id: Option<String>,
     /// The host's facts.
     #[serde(flatten)]
     pub facts: Facts,

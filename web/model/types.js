@@ -73,7 +73,7 @@
  * @property {number | null} [running_generation]
  * @property {string[] | null} [reboot_reasons]
  *
- * @typedef {{machine_id?: string | null, boot_id: string, hostname?: string | null, address?: string | null, agent_version?: string | null, last_seen: string, connected: boolean}} Machine
+ * @typedef {{machine_id?: string | null, boot_id: string, installation_id?: string | null, hostname?: string | null, address?: string | null, agent_version?: string | null, last_seen: string, connected: boolean}} Machine
  * @typedef {{since: string, machines: Machine[]}} Conflict
  */
 export {};

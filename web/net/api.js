@@ -129,9 +129,9 @@ export class Api {
     return this.#request('POST', '/api/commands', { hosts, command, expires: EXPIRES_S, ...(then && { then }) });
   }
 
-  /** Which of two machines with one token is the host. @param {string} host @param {string} boot_id @returns {Promise<void>} */
-  chooseMachine(host, boot_id) {
-    return this.#request('POST', `/api/hosts/${enc(host)}/machine`, { boot_id });
+  /** Which of two machines with one token is the host. @param {string} host @param {string} boot_id @param {string | null} [installation_id] @returns {Promise<void>} */
+  chooseMachine(host, boot_id, installation_id = null) {
+    return this.#request('POST', `/api/hosts/${enc(host)}/machine`, { boot_id, installation_id });
   }
 
   /** @param {string} host @param {number} limit @param {string} [before] @returns {Promise<{runs: Run[]}>} */

@@ -41,7 +41,7 @@ export class ConflictPanel extends HTMLElement {
     if (!conflict) return;
     const { actions, clock } = this.#context;
     setText(this.#title, conflictText(host));
-    const key = JSON.stringify(conflict.machines.map(({ boot_id, hostname, address, connected }) => [boot_id, hostname, address, connected]));
+    const key = JSON.stringify(conflict.machines.map(({ boot_id, installation_id, hostname, address, connected }) => [boot_id, installation_id, hostname, address, connected]));
     if (key !== this.#drawn) this.#list.replaceChildren(...conflict.machines.map((machine) => this.#item(machine)));
     this.#drawn = key;
     for (const [i, machine] of conflict.machines.entries()) {
@@ -56,7 +56,7 @@ export class ConflictPanel extends HTMLElement {
 
   /** @param {Machine} machine */
   #item(machine) {
-    const facts = [machine.address, `boot ${machine.boot_id.slice(0, 8)}`, machine.machine_id && `machine ${machine.machine_id.slice(0, 8)}`, machine.agent_version && `agent ${machine.agent_version}`];
+    const facts = [machine.address, `boot ${machine.boot_id.slice(0, 8)}`, machine.installation_id && `installation ${machine.installation_id.slice(0, 8)}`, machine.machine_id && `machine ${machine.machine_id.slice(0, 8)}`, machine.agent_version && `agent ${machine.agent_version}`];
     return h(
       'li',
       { 'data-boot': machine.boot_id },
@@ -80,7 +80,7 @@ export class ConflictPanel extends HTMLElement {
     if (!yes) return;
     this.#asking = true;
     try {
-      await api.chooseMachine(host.id, machine.boot_id);
+      await api.chooseMachine(host.id, machine.boot_id, machine.installation_id);
       toasts.notice(`${nameOf(machine)} is now ${host.id}`);
     } catch (error) {
       toasts.error('Could not choose the machine', error);

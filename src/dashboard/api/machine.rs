@@ -16,6 +16,9 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Choice {
     boot_id: String,
+    /// Of two agents on that machine.
+    #[serde(default)]
+    installation_id: Option<String>,
 }
 
 pub(crate) async fn choose(
@@ -30,12 +33,19 @@ pub(crate) async fn choose(
     }
     let note = Note::of(Some(&identity), address, Action::ChooseMachine);
     let note = note.host(&id).detail(&choice.boot_id);
-    if app.core.fleet.choose_machine(&id, &choice.boot_id) {
+    let installation = choice.installation_id.as_deref();
+    if app
+        .core
+        .fleet
+        .choose_machine(&id, &choice.boot_id, installation)
+    {
         app.core.save_machines().await;
         app.audit.done(note).await;
         return Ok(StatusCode::NO_CONTENT);
     }
-    let why = format!("{id} has no two machines of which one has this boot id: see its `conflict`");
+    let why = format!(
+        "{id} has no two machines of which one has this boot id, or two agents have it: see its `conflict`, and name `installation_id`, too"
+    );
     app.audit.refused(note, why.clone()).await;
     Err(Problem::new(StatusCode::CONFLICT, why))
 }

@@ -61,7 +61,7 @@ impl Choice {
             turned_away: VecDeque::new(),
         };
         for other in others {
-            if other != choice.key {
+            if !other.is(&choice.key) {
                 remember(&mut choice.others, other);
             }
         }
@@ -94,13 +94,15 @@ impl Choice {
         is_known: bool,
         chosen: Whereabouts,
     ) -> Verdict {
-        if *key == self.key {
+        if key.is(&self.key) {
+            // It may say more than it did.
+            self.key = key.clone();
             self.heard();
             self.is_contested = false;
             return Verdict::Chosen;
         }
         let is_gone = chosen == Whereabouts::Gone;
-        if self.others.contains(key) {
+        if self.others.iter().any(|other| other.is(key)) {
             self.is_contested |= is_gone;
             return if is_gone {
                 Verdict::Contested
@@ -123,7 +125,7 @@ impl Choice {
         if !is_gone && !key.is_installation_of(&self.key) {
             return self.turn_away(key);
         }
-        self.turned_away.retain(|known| known != key);
+        self.turned_away.retain(|known| !known.is(key));
         self.key = key.clone();
         self.is_explicit = false;
         Verdict::Chosen
@@ -137,7 +139,7 @@ impl Choice {
 
 /// Puts a key at the end, and forgets the first of too many.
 fn remember(keys: &mut VecDeque<MachineKey>, key: MachineKey) {
-    keys.retain(|known| *known != key);
+    keys.retain(|known| !known.is(&key));
     keys.push_back(key);
     if keys.len() > MAX_OTHERS {
         keys.pop_front();

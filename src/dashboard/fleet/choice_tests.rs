@@ -29,7 +29,7 @@ impl Host {
         assert_eq!(host.replaced_by("1"), Arrival::Welcome);
         assert_eq!(host.replaced_by("2"), Arrival::Welcome);
         assert!(host.machines.answered(&key("1"), host.now), "a conflict");
-        assert_eq!(host.machines.choose("1", host.now), Some(false));
+        assert_eq!(host.machines.choose("1", None, host.now), Some(false));
         host.machines.left(host.now);
         assert_eq!(host.comes("1"), Arrival::Welcome);
         host
@@ -135,7 +135,7 @@ fn a_chosen_machine_that_is_gone_leaves_its_place_to_nobody_but_whom_an_admin_ch
     let now = host.after(400).now;
     assert!(!host.machines.settle(now) && !host.is_commanded());
     host.leaves();
-    assert_eq!(host.machines.choose("6", host.now), Some(false));
+    assert_eq!(host.machines.choose("6", None, host.now), Some(false));
     assert_eq!(host.after(20).comes("6"), Arrival::Welcome);
     assert!(host.is_commanded());
     assert_eq!(host.after(20).replaced_by("2"), Arrival::NotChosen);

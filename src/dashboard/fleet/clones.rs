@@ -132,13 +132,22 @@ impl Fleet {
         same.collect()
     }
 
-    /// Ends a conflict in favour of the machine with this boot id. `false` if there is no such conflict or machine.
-    pub(crate) fn choose_machine(&self, host_id: &HostId, boot_id: &str) -> bool {
+    /// Ends a conflict in favour of the machine with this boot id, or of one of two agents on it. `false` if there is
+    /// no such conflict or machine, or two agents are meant.
+    pub(crate) fn choose_machine(
+        &self,
+        host_id: &HostId,
+        boot_id: &str,
+        installation_id: Option<&str>,
+    ) -> bool {
         self.change(|inner| {
             let Some(host) = inner.hosts.get_mut(host_id) else {
                 return false;
             };
-            let Some(is_connected) = host.machines.choose(boot_id, Instant::now()) else {
+            let Some(is_connected) = host
+                .machines
+                .choose(boot_id, installation_id, Instant::now())
+            else {
                 return false;
             };
             if !is_connected && let Some((_, inbox)) = &host.link {

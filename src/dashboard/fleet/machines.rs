@@ -110,10 +110,10 @@ impl Machines {
             return Arrival::NotChosen;
         }
         let last = self.seen.last();
-        let is_other = last.is_some_and(|last| last.key != key);
+        let is_other = last.is_some_and(|last| !last.key.is(&key));
         let last_is_alive = last.is_some_and(|last| last.is_alive(now));
-        let came_back = self.seen.iter().any(|machine| machine.key == key);
-        self.seen.retain(|machine| machine.key != key);
+        let came_back = self.seen.iter().any(|machine| machine.key.is(&key));
+        self.seen.retain(|machine| !machine.key.is(&key));
         for machine in &mut self.seen {
             machine.connected = false;
         }
@@ -145,7 +145,7 @@ impl Machines {
     /// What an admin's choice says of a machine that comes, if there is one.
     fn judge(&mut self, key: &MachineKey, now: Instant) -> Option<Verdict> {
         let choice = self.choice.as_mut()?;
-        let of = |key: &MachineKey| self.seen.iter().find(|machine| machine.key == *key);
+        let of = |key: &MachineKey| self.seen.iter().find(|machine| machine.key.is(key));
         let whereabouts = match of(choice.key()) {
             Some(chosen) if chosen.connected => Whereabouts::Connected,
             Some(chosen) if chosen.is_alive(now) => Whereabouts::Away,
@@ -173,7 +173,7 @@ impl Machines {
             // The end of the connection before may have been noticed after this one came.
             last.connected = true;
             if let Some(choice) = &mut self.choice
-                && *choice.key() == last.key
+                && choice.key().is(&last.key)
             {
                 self.is_unsaved |= choice.heard();
             }
@@ -190,9 +190,9 @@ impl Machines {
 
     /// A machine whose place another one took answered after that. `true` if that shows a conflict that was not known.
     pub(super) fn answered(&mut self, key: &MachineKey, now: Instant) -> bool {
-        let is_other = self.seen.last().is_some_and(|last| last.key != *key);
+        let is_other = self.seen.last().is_some_and(|last| !last.key.is(key));
         let mut seen = self.seen.iter_mut();
-        match seen.find(|machine| machine.key == *key) {
+        match seen.find(|machine| machine.key.is(key)) {
             Some(machine) if is_other => {
                 (machine.heard, machine.last_seen) = (now, Timestamp::now());
                 self.choice.is_none() && self.begin_conflict()
@@ -219,7 +219,7 @@ impl Machines {
         if let Some(choice) = &self.choice {
             // The others were not to be this host, however alone they are.
             let mut seen = self.seen.iter();
-            if !seen.any(|machine| machine.connected && machine.key == *choice.key()) {
+            if !seen.any(|machine| machine.connected && machine.key.is(choice.key())) {
                 return false;
             }
         } else {
@@ -234,13 +234,22 @@ impl Machines {
         true
     }
 
-    /// Ends a conflict in favour of the machine with this boot id; the others are turned away while it is alive, and
-    /// it has as long as any to come back. Says whether it is the one that is connected. `None` if there is no such
-    /// conflict or machine.
-    pub(super) fn choose(&mut self, boot_id: &str, now: Instant) -> Option<bool> {
+    /// Ends a conflict in favour of the machine with this boot id, or of one of two agents on it; the others are
+    /// turned away while it is alive, and it has as long as any to come back. Says whether it is the one that is
+    /// connected. `None` if there is no such conflict or machine, or two agents are meant.
+    pub(super) fn choose(
+        &mut self,
+        boot_id: &str,
+        installation_id: Option<&str>,
+        now: Instant,
+    ) -> Option<bool> {
         self.conflict?;
-        let mut seen = self.seen.iter_mut();
-        let chosen = seen.find(|machine| machine.key.is_boot(boot_id))?;
+        let seen = self.seen.iter_mut();
+        let mut named = seen.filter(|machine| machine.key.is_named(boot_id, installation_id));
+        let chosen = named.next()?;
+        if named.next().is_some() {
+            return None;
+        }
         chosen.heard = now;
         let (key, is_connected) = (chosen.key.clone(), chosen.connected);
         let before = self.choice.take();
@@ -354,12 +363,12 @@ mod tests {
     fn the_one_that_was_chosen_keeps_the_others_out_while_it_is_alive() {
         let (mut machines, mut clock) = (Machines::default(), Clock(Instant::now()));
         let (one, other) = (register("a", Some("1")), register("a", Some("2")));
-        assert_eq!(machines.choose("1", clock.after(0)), None);
+        assert_eq!(machines.choose("1", None, clock.after(0)), None);
         machines.arrive(&one, None, false, clock.after(0));
         machines.arrive(&other, None, true, clock.after(1));
         machines.answered(&MachineKey::of(&one).unwrap(), clock.after(1));
-        assert_eq!(machines.choose("3", clock.after(0)), None);
-        assert_eq!(machines.choose("1", clock.after(0)), Some(false));
+        assert_eq!(machines.choose("3", None, clock.after(0)), None);
+        assert_eq!(machines.choose("1", None, clock.after(0)), Some(false));
         assert_eq!(
             machines.arrive(&one, None, false, clock.after(1)),
             Arrival::Welcome

@@ -51,6 +51,7 @@ pub(super) fn shorten_systems(systems: &mut Systems) {
 /// Cuts what is too long.
 pub(super) fn shorten_register(register: &mut Register) {
     shorten(&mut register.machine_id);
+    shorten(&mut register.installation_id);
     // None is known yet.
     register
         .features
