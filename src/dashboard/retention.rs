@@ -19,8 +19,8 @@ const DAY_MS: i64 = 86_400_000;
 const RUNS_AT_A_TIME: usize = 1_000;
 /// How many of them go in one transaction.
 const RUNS_A_TRANSACTION: usize = 100;
-/// Among so many of a host's latest runs the newest with a log is looked for: some never began.
-const LATEST: usize = 100;
+/// Among so many of a host's runs at a time the newest with a log is looked for: some never began.
+const LOOKED_AT_ONCE: usize = 1_000;
 
 /// Removes logs beyond the limits.
 #[derive(Debug)]
@@ -118,15 +118,27 @@ async fn by_age(core: &Arc<Core>, days: u64) -> bool {
     true
 }
 
-/// The newest run of a host that has a log; none where the database cannot be read.
+/// The newest run of a host that has a log, however many came after it that never began; none where the database
+/// cannot be read.
 async fn newest_with_log(core: &Core, host_id: &HostId) -> Option<Option<RunId>> {
-    let latest = core.state.runs(host_id, None, LATEST).await.ok()?;
-    let dir = core.log_dir(host_id);
-    let newest = tokio::task::spawn_blocking(move || {
-        let mut ids = latest.into_iter().map(|record| record.run.run_id);
-        ids.find(|id| runlog::paths(&dir, id).0.exists())
-    });
-    newest.await.ok()
+    let mut before = None;
+    loop {
+        let ids = core
+            .state
+            .ids_before(host_id, before.as_ref(), LOOKED_AT_ONCE);
+        let ids = ids.await.ok()?;
+        let Some(oldest) = ids.last() else {
+            return Some(None);
+        };
+        before = Some(oldest.clone());
+        let dir = core.log_dir(host_id);
+        let has_log = move |id: &RunId| runlog::paths(&dir, id).0.exists();
+        let newest = tokio::task::spawn_blocking(move || ids.into_iter().find(has_log));
+        let newest = newest.await.ok()?;
+        if newest.is_some() {
+            return Some(newest);
+        }
+    }
 }
 
 /// Removes runs of the hosts that take most, oldest first, until all together take no more than this; `true` if there

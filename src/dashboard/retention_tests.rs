@@ -272,3 +272,26 @@ async fn the_newest_log_of_each_host_outlives_its_age() {
     assert!(runs.iter().all(|record| record.run.run_id != first[0]));
     assert_eq!(left_of(&core, "h2").await, [other[1].clone()]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_log_stays_however_many_commands_came_after_it_that_never_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let ids = ended(&core, &[5, 4]).await;
+    let never_began = (1..=2_500).map(|n| {
+        let at = Timestamp::from_millis(Timestamp::now().millis() - 3 * DAY_MS + n);
+        let mut run = Run::queued(
+            RunId::compose(at, &switch(), u32::try_from(n).unwrap()),
+            host("h1"),
+            switch(),
+        );
+        (run.status, run.queued) = (Status::Expired, Some(at));
+        RunRecord::of(run)
+    });
+    core.state.import(never_began.collect()).await.unwrap();
+    let has_log = |id| runlog::paths(&core.log_dir(&host("h1")), id).0.exists();
+    retain(&core, days(0, 1)).await;
+    assert!(!has_log(&ids[0]) && has_log(&ids[1]), "by size");
+    retain(&core, days(1, 0)).await;
+    assert!(has_log(&ids[1]), "by age");
+}

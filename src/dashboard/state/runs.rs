@@ -315,6 +315,30 @@ impl State {
         .await
     }
 
+    /// The ids of at most `limit` runs of a host, newest first, older than `before`.
+    pub(crate) async fn ids_before(
+        &self,
+        host_id: &HostId,
+        before: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunId>, StateError> {
+        let (host, before) = (host_id.to_string(), before.map(RunId::to_string));
+        self.read(move |connection| {
+            let mut some = connection.prepare_cached(
+                "SELECT run_id FROM runs WHERE host_id = ?1 AND (?2 IS NULL OR
+                     (number, at, run_id) <
+                     (SELECT number, at, run_id FROM runs WHERE host_id = ?1 AND run_id = ?2))
+                 ORDER BY number DESC, at DESC, run_id DESC LIMIT ?3",
+            )?;
+            let rows = some.query_map(params![host, before, limit as i64], |row| {
+                row.get::<_, String>(0)
+            })?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            Ok(rows.iter().filter_map(|run| RunId::new(run).ok()).collect())
+        })
+        .await
+    }
+
     /// Of every host the runs that are not over, and the newest one.
     pub(crate) async fn open_and_latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
         let unread = Arc::clone(&self.unread_runs);
