@@ -3,6 +3,7 @@
 use super::clock::ClockCheck;
 use super::config::Retention;
 use super::core::Core;
+use super::fleet::Errand;
 use super::intake::lose_renamed;
 use super::mend;
 use super::retention::Retaining;
@@ -33,6 +34,7 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
                         let _ = core.persist(&host_id, &run_id).await;
                     }
                 }
+                hold_for_clock(&core).await;
                 expire_runs(&core, Instant::now()).await;
                 if core.health.reason().is_some() {
                     core.probe().await;
@@ -62,11 +64,12 @@ pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockC
 /// Ends the runs for which their hosts did not come in time. One that was sent and not answered waits until
 /// its host is in contact: it may have begun.
 async fn expire_runs(core: &Arc<Core>, now: Instant) {
-    if !core.clock.is_believed() {
-        return;
-    }
+    let is_believed = core.clock.is_believed();
     for record in core.fleet.overdue(now, GRACE) {
         let (host_id, run_id) = (&record.run.host_id, &record.run.run_id);
+        if !is_believed && core.fleet.expires_by_clock(host_id, run_id) {
+            continue;
+        }
         if record.sent && !core.fleet.is_online(host_id) {
             continue;
         }
@@ -90,6 +93,17 @@ async fn expire_runs(core: &Arc<Core>, now: Instant) {
     }
 }
 
+/// Keeps runs waiting that may have expired by a clock that is not believed, and sends them once it is.
+async fn hold_for_clock(core: &Arc<Core>) {
+    let is_believed = core.clock.is_believed();
+    for (host_id, run_id) in core.fleet.hold_for_clock(is_believed) {
+        let _ = core.persist(&host_id, &run_id).await;
+        if is_believed {
+            core.fleet.send(&host_id, Errand::Begin(run_id));
+        }
+    }
+}
+
 /// Stores the ends of runs that could not be when they came.
 async fn store_ends(core: &Arc<Core>) {
     for (host_id, run_id) in core.fleet.unstored() {
@@ -102,7 +116,7 @@ async fn store_ends(core: &Arc<Core>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dashboard::testing::{ask, host, open};
+    use crate::dashboard::testing::{ask, host, open, order};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_run_expires_unless_its_host_may_have_begun_it() {
@@ -124,10 +138,13 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn no_run_expires_by_a_clock_that_is_not_believed() {
+    async fn no_run_from_before_the_start_expires_by_a_clock_that_is_not_believed_and_it_says_why()
+    {
         let dir = tempfile::tempdir().unwrap();
         let core = open(dir.path()).await;
         let run = ask(&core).await;
+        drop(core);
+        let core = open(dir.path()).await;
         let now = Timestamp::now();
         core.clock.doubt_for_test(now);
         expire_runs(&core, Instant::now() + Duration::from_secs(7_200)).await;
@@ -136,6 +153,35 @@ mod tests {
         core.fleet.set_expiries();
         let left = core.fleet.time_left(&host("h1"), &run).unwrap();
         assert!(left > Duration::from_secs(3_000), "{left:?}");
+        for _ in 0..2 {
+            hold_for_clock(&core).await;
+            let busy = core.enqueue(&[host("h1")], order()).await;
+            let busy = busy[0].as_ref().unwrap_err().to_string();
+            assert!(busy.contains("its clock is not believed"), "{busy}");
+            let stored = core.state.run(&host("h1"), &run).await.unwrap().unwrap();
+            assert!(busy.contains(&stored.run.message.unwrap()), "{busy}");
+        }
+        core.clock.believe_for_test();
+        hold_for_clock(&core).await;
+        let record = core.fleet.record(&host("h1"), &run).unwrap();
+        assert_eq!(
+            (record.run.status, record.run.message),
+            (Status::Queued, None)
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_run_asked_for_since_the_start_expires_whatever_the_clock_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let core = open(dir.path()).await;
+        let run = ask(&core).await;
+        let now = Timestamp::now();
+        core.clock.doubt_for_test(now, now);
+        let status = || core.fleet.record(&host("h1"), &run).unwrap().run.status;
+        expire_runs(&core, Instant::now() + Duration::from_secs(3_000)).await;
+        assert_eq!(status(), Status::Queued);
+        expire_runs(&core, Instant::now() + Duration::from_secs(7_200)).await;
+        assert_eq!(status(), Status::Expired);
     }
 
     #[tokio::test(flavor = "multi_thread")]

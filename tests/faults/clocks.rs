@@ -458,3 +458,34 @@ fn an_agent_on_the_machine_of_the_dashboard_does_not_confirm_its_clock_and_an_ad
     });
     assert_eq!(dashboard.host("h1")["online"], true);
 }
+
+#[test]
+fn a_command_expires_in_its_time_while_the_clock_of_the_dashboard_is_not_believed() {
+    if Path::new("/run/systemd/timesync/synchronized").exists() {
+        skip("the clock of this machine is confirmed by a time server");
+        return;
+    }
+    let mut dashboard = Dashboard::start(&["h1"]);
+    let before = dashboard.command("h1", "switch");
+    let stored = dashboard.data_dir().join("last-time");
+    dashboard.restart(nix::sys::signal::Signal::SIGTERM, || {
+        fs::write(stored, "2999-01-01T00:00:00.000Z").unwrap();
+    });
+    let command = || {
+        let body = json!({"command": "switch", "expires": 1});
+        dashboard.post("/api/hosts/h1/command", &body)
+    };
+    // That of before the restart may have expired, and is not sent before that is known.
+    dashboard.wait_for_run("h1", &before, SOON, |run| {
+        let message = run["message"].as_str().unwrap_or_default();
+        message.contains("its clock is not believed")
+    });
+    let refused = command();
+    assert_eq!(refused.status, 409);
+    let refused = String::from_utf8(refused.body).unwrap();
+    assert!(refused.contains("its clock is not believed"), "{refused}");
+    assert!(dashboard.post("/api/hosts/h1/stop", &json!({})).status < 300);
+    let new = command().json();
+    let new = new["run_id"].as_str().unwrap();
+    dashboard.wait_for_run("h1", new, SOON, |run| run["status"] == "expired");
+}

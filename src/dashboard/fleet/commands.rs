@@ -9,11 +9,16 @@ use crate::protocol::{CommandName, HostId, RunId, Status, Timestamp};
 pub(crate) enum Refusal {
     #[error("there is no host {0}")]
     NoHost(HostId),
-    #[error("{host_id} is busy: {command} is {status}")]
+    #[error(
+        "{host_id} is busy: {command} is {status}{}",
+        why.as_ref().map_or_else(String::new, |why| format!("; {why}"))
+    )]
     Busy {
         host_id: HostId,
         command: CommandName,
         status: Status,
+        /// Why it still waits, where that is not for its host.
+        why: Option<String>,
     },
     #[error("{0} is busy: another command was asked for at the same moment")]
     Reserved(HostId),
@@ -67,11 +72,13 @@ impl Fleet {
             });
         }
         if let Some(entry) = host.current() {
-            let (command, status) = (entry.record.run.command.clone(), entry.record.run.status);
+            let run = &entry.record.run;
+            let why = run.message.clone();
             return Err(Refusal::Busy {
                 host_id: host_id.clone(),
-                command,
-                status,
+                command: run.command.clone(),
+                status: run.status,
+                why: why.filter(|_| run.status == Status::Queued),
             });
         }
         if host.machines.is_in_conflict() {

@@ -7,6 +7,9 @@ use crate::protocol::{HostId, Progress, Run, RunId, Status};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Said of a run that waits for the clock.
+const HELD: &str = "it is not known whether this run has expired, as the dashboard was started since it was asked for and its clock is not believed: it waits until the clock is right; set the time of the dashboard's machine, see its health for more, or cancel this run";
+
 /// A run whose log a browser follows.
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
@@ -114,6 +117,40 @@ impl Fleet {
         let entries = inner.hosts.values().flat_map(|host| &host.runs);
         let overdue = entries.filter(is_overdue);
         overdue.map(|entry| entry.record.clone()).collect()
+    }
+
+    /// Whether the clock alone says when a run expires, as it was asked for before the dashboard was started.
+    pub(crate) fn expires_by_clock(&self, host_id: &HostId, run_id: &RunId) -> bool {
+        let inner = self.lock();
+        let entry = inner.hosts.get(host_id).and_then(|host| host.entry(run_id));
+        entry.is_some_and(|entry| entry.is_from_before && entry.expires.is_some())
+    }
+
+    /// Says of queued runs that expire by the clock that they wait for it while it is not believed. Gives those of
+    /// which that is new, or no longer so.
+    pub(crate) fn hold_for_clock(&self, is_believed: bool) -> Vec<(HostId, RunId)> {
+        let mut inner = self.lock();
+        let mut changed = Vec::new();
+        for (id, host) in &mut inner.hosts {
+            for entry in host.runs.iter_mut().filter(|entry| entry.is_from_before) {
+                let run = &mut entry.record.run;
+                let waits = run.status == Status::Queued && entry.expires.is_some();
+                let is_held = run.message.as_deref() == Some(HELD);
+                if is_held != (waits && !is_believed) {
+                    run.message = (!is_held).then(|| HELD.to_owned());
+                    entry.changes += 1;
+                    changed.push((id.clone(), run.run_id.clone()));
+                }
+            }
+        }
+        for (host_id, run_id) in &changed {
+            inner.show_run(host_id, run_id);
+        }
+        drop(inner);
+        if !changed.is_empty() {
+            self.browsers.wake();
+        }
+        changed
     }
 
     /// How long a queued run may still wait; for ever where there is no limit.

@@ -349,6 +349,10 @@ impl HostRuns {
             self.unsent = Some((Instant::now() + RETRY, run_id.clone()));
             return;
         }
+        // It may have expired; once the clock is right it is sent or expires.
+        if !core.clock.is_believed() && core.fleet.expires_by_clock(&self.host_id, run_id) {
+            return;
+        }
         let left = core.fleet.time_left(&self.host_id, run_id);
         if left.is_some_and(|left| left.is_zero())
             || !core.fleet.mark_sent(&self.host_id, run_id, true)
