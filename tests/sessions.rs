@@ -230,6 +230,35 @@ fn who_has_one_time_codes_needs_one_and_each_is_good_once() {
     assert_eq!(dashboard.get("/api/me").json()["name"], "vera");
 }
 
+#[test]
+fn a_code_of_another_time_is_refused_as_any_and_health_says_how_far_the_clock_is_off() {
+    let mut dashboard = dashboard("", true);
+    let secret = Secret::try_from_base32(SECRET).unwrap();
+    let totp: Totp = Builder::new().with_secret(secret).build().unwrap();
+    let code = |ahead: u64| {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        totp.generate(now.as_secs() + ahead).to_string()
+    };
+    let attempt = |dashboard: &Dashboard, password: &str, code: &str| {
+        let body = json!({"user": "anna", "password": password, "code": code});
+        dashboard.post("/api/login", &body)
+    };
+    let warnings = |dashboard: &Dashboard| dashboard.get("/health").json()["warnings"].clone();
+    let wrong = attempt(&dashboard, "wrong", &code(600));
+    let early = attempt(&dashboard, "other", &code(600));
+    assert_problem(&early, 401);
+    assert_eq!(early.json()["detail"], wrong.json()["detail"]);
+    let told = dashboard.process.line_with("one-time code was refused");
+    assert!(told.contains("10 min behind"), "{told}");
+    let warning = warnings(&dashboard)[0].to_string();
+    assert!(warning.contains("10 min behind"), "{warning}");
+    let right = attempt(&dashboard, "other", &code(0));
+    assert_eq!(right.status, 204);
+    assert_eq!(warnings(&dashboard), Value::Null);
+    dashboard.process.end(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(dashboard.process.times_said("one-time code was refused"), 1);
+}
+
 /// How many attempts the records of an audit log count instead of telling them. The last line may be half written.
 fn left_out(audit: &str) -> u64 {
     let whole = audit.rfind('\n').map_or("", |end| &audit[..end]);

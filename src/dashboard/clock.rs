@@ -4,6 +4,7 @@
 //! good. The clock is held against the newest time that is stored, against the hosts on other machines, and against
 //! systemd-timesyncd.
 
+use super::code_clock::CodeClock;
 use super::core::Core;
 use crate::protocol::Timestamp;
 use std::fs;
@@ -46,7 +47,11 @@ pub(crate) enum Doubt {
 
 /// Shared by all that would do by the clock what cannot be undone.
 #[derive(Debug, Default)]
-pub(crate) struct ClockTrust(Mutex<Trust>);
+pub(crate) struct ClockTrust {
+    trust: Mutex<Trust>,
+    /// What one-time codes say of it, which is for people alone.
+    pub(crate) codes: CodeClock,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Trust {
@@ -76,7 +81,10 @@ impl ClockTrust {
             ));
         }
         let now = Timestamp::now();
-        let highest = highest.filter(|at| at.millis() - now.millis() > MAX_BEHIND_MS)?;
+        let is_ahead = |at: &Timestamp| at.millis() - now.millis() > MAX_BEHIND_MS;
+        let Some(highest) = highest.filter(is_ahead) else {
+            return self.codes.warning(Instant::now());
+        };
         Some(format!(
             "the clock of the dashboard said {highest} before, and is behind that: what expires by then counts as expired; {ADVICE}"
         ))
@@ -98,12 +106,12 @@ impl ClockTrust {
     }
 
     fn get(&self) -> Trust {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, doubt: Option<Doubt>, highest: Option<Timestamp>) {
         let trust = Trust { doubt, highest };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trust;
+        *self.trust.lock().unwrap_or_else(PoisonError::into_inner) = trust;
     }
 }
 

@@ -9,6 +9,7 @@ mod audit;
 pub mod auth;
 mod chores;
 mod clock;
+mod code_clock;
 mod completion;
 pub mod config;
 mod core;

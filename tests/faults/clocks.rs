@@ -484,7 +484,8 @@ fn a_command_expires_in_its_time_while_the_clock_of_the_dashboard_is_not_believe
     assert_eq!(refused.status, 409);
     let refused = String::from_utf8(refused.body).unwrap();
     assert!(refused.contains("its clock is not believed"), "{refused}");
-    assert!(dashboard.post("/api/hosts/h1/stop", &json!({})).status < 300);
+    let stop = json!({"command": "stop"});
+    assert!(dashboard.post("/api/hosts/h1/command", &stop).status < 300);
     let new = command().json();
     let new = new["run_id"].as_str().unwrap();
     dashboard.wait_for_run("h1", new, SOON, |run| run["status"] == "expired");

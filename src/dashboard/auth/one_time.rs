@@ -1,6 +1,7 @@
 //! One-time codes (RFC 6238: SHA-1, six digits, 30 seconds), each good once.
 
 use super::token::SecretHash;
+use crate::dashboard::code_clock::Misfit;
 use crate::protocol::Timestamp;
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +12,8 @@ use totp_rs::{Builder, Secret, Totp};
 const SECRET_BYTES: usize = 20;
 /// A clock may be off by so many steps.
 const SKEW: u16 = 1;
+/// How many steps away a code is looked for that is not good now: an hour.
+const MAX_MISFIT: u16 = 120;
 /// How long a step is, in milliseconds.
 const STEP: i64 = 30_000;
 
@@ -42,6 +45,27 @@ impl OneTime {
     fn step(&self, code: &str, now: Timestamp) -> Option<u64> {
         self.totp
             .check(code, u64::try_from(now.millis() / 1000).ok()?)
+    }
+
+    /// At which other time within an hour a code is good that is not now: the nearest, and none before `used`.
+    pub(super) fn misfit(&self, code: &str, now: Timestamp, used: u64) -> Option<Misfit> {
+        let step = u64::try_from(now.millis() / STEP).ok()?;
+        for away in SKEW + 1..=MAX_MISFIT {
+            for ahead in [i64::from(away), -i64::from(away)] {
+                let Some(step) = step.checked_add_signed(ahead).filter(|step| *step > used) else {
+                    continue;
+                };
+                if self
+                    .totp
+                    .generate(step * (STEP.unsigned_abs() / 1000))
+                    .to_string()
+                    == code
+                {
+                    return Some(Misfit { step, ahead });
+                }
+            }
+        }
+        None
     }
 }
 
@@ -80,6 +104,12 @@ impl UsedCodes {
 }
 
 impl UsedCodes {
+    /// The last step of which this user used a code.
+    pub(super) fn last(&self, user: &str) -> u64 {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        used.get(user).copied().unwrap_or_default()
+    }
+
     /// Some code was used at that moment, nobody knows which: none of those that it may have been is good any more.
     pub(super) fn was_used(&self, user: &str, at: Timestamp) {
         let latest = at.millis().div_euclid(STEP) + i64::from(SKEW);
@@ -126,6 +156,19 @@ mod tests {
         assert!(!used.take("alice", &codes, &code(9), at(300)));
         assert!(used.take("bob", &codes, &code(10), at(300)));
         assert!(used.take("alice", &codes, &code(11), at(300)));
+    }
+
+    #[test]
+    fn a_code_of_another_time_is_found_within_an_hour_unless_it_was_used() {
+        let codes = OneTime::parse(SECRET).unwrap();
+        let code = |step: u64| codes.totp.generate(step * 30).to_string();
+        let found = |step: u64, used: u64| codes.misfit(&code(step), at(30_000), used);
+        for (step, ahead) in [(1_020, 20), (980, -20), (1_120, 120), (880, -120)] {
+            assert_eq!(found(step, 0), Some(Misfit { step, ahead }));
+        }
+        assert_eq!([found(1_121, 0), found(879, 0)], [None, None]);
+        assert_eq!(found(980, 980), None);
+        assert_eq!(codes.misfit("no code", at(30_000), 0), None);
     }
 
     #[test]

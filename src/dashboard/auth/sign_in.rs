@@ -3,7 +3,7 @@
 use super::device::{self, Devices};
 use super::known::Password;
 use super::limiter::{Guesser, Limiter};
-use super::one_time::UsedCodes;
+use super::one_time::{OneTime, UsedCodes};
 use super::password::Passwords;
 use super::peer::{home, network, wider};
 use super::{Auth, SecretHash, Via, cookie, is_user_name, set_cookie};
@@ -12,6 +12,7 @@ use crate::dashboard::visits::{Visit, Visits};
 use crate::protocol::Timestamp;
 use axum::http::HeaderMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -195,12 +196,13 @@ impl Auth {
         let Some(known) = known.filter(|_| right) else {
             return Err(SignInError::Wrong);
         };
-        if let Some(codes) = &known.one_time
-            && !door
-                .codes
-                .take(user, codes, attempt.code.unwrap_or(""), now)
-        {
-            return Err(SignInError::Wrong);
+        if let Some(codes) = &known.one_time {
+            let code = attempt.code.unwrap_or("");
+            if !door.codes.take(user, codes, code, now) {
+                self.look_at_clock(user, codes, code, now);
+                return Err(SignInError::Wrong);
+            }
+            self.sessions.clock.codes.fitted();
         }
         let via = Via::Socket;
         let lasts_until = self.sessions.clock.not_before(now);
@@ -222,6 +224,21 @@ impl Auth {
             id,
             before,
         })
+    }
+}
+
+impl Auth {
+    /// Looks whether a code that came with the right password shows that the clock is wrong. That is aside, so that
+    /// the answer takes as long as one to a wrong password.
+    fn look_at_clock(&self, user: &str, codes: &OneTime, code: &str, now: Timestamp) {
+        let used = self.sign_in.codes.last(user);
+        let clock = Arc::clone(&self.sessions.clock);
+        let (user, codes, code) = (user.to_owned(), codes.clone(), code.to_owned());
+        tokio::task::spawn_blocking(move || {
+            if let Some(misfit) = codes.misfit(&code, now, used) {
+                clock.codes.missed(&user, misfit, Instant::now());
+            }
+        });
     }
 }
 
