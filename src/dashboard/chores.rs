@@ -176,7 +176,7 @@ mod tests {
         let core = open(dir.path()).await;
         let run = ask(&core).await;
         let now = Timestamp::now();
-        core.clock.doubt_for_test(now, now);
+        core.clock.doubt_for_test(now);
         let status = || core.fleet.record(&host("h1"), &run).unwrap().run.status;
         expire_runs(&core, Instant::now() + Duration::from_secs(3_000)).await;
         assert_eq!(status(), Status::Queued);

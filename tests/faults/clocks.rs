@@ -371,7 +371,9 @@ fn a_dashboard_deletes_no_log_by_its_age_while_its_clock_is_wrong_and_does_once_
     let retention =
         "[proxy]\ntrusted = [\"127.0.0.1\"]\n[retention]\ndays = 1\nmax_bytes = 2000000\n";
     let hosts = ["h1", "loud"];
-    let mut dashboard = Dashboard::start_in(environment, "127.0.0.1", &hosts, retention, &[]);
+    // Whoever comes through a proxy has to show who they are.
+    let users = [("ada", "admin", Dashboard::password_hash("secret"))];
+    let mut dashboard = Dashboard::start_in(environment, "127.0.0.1", &hosts, retention, &users);
     let runs: Vec<String> = (0..3)
         .map(|n| format!("2025-12-14T10-30-0{n}-switch"))
         .collect();
@@ -400,7 +402,7 @@ fn a_dashboard_deletes_no_log_by_its_age_while_its_clock_is_wrong_and_does_once_
     // Two machines have the same time, so it is right.
     let now = chrono::Utc::now() + chrono::TimeDelta::seconds(34_560_000);
     let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    let agents = [("h1", "192.0.2.1"), ("loud", "192.0.2.2")].map(|(host, address)| {
+    let _agents = [("h1", "203.0.113.1"), ("loud", "203.0.113.2")].map(|(host, address)| {
         let bearer = format!("Bearer {}", Dashboard::token(host));
         let headers = [
             ("Authorization", bearer.as_str()),
