@@ -3,13 +3,14 @@
 
 mod common;
 
-use common::{Agent, Dashboard, git};
+use common::{Agent, Dashboard, git, has, skip};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use std::{fs, thread};
 
 /// A repository with a work tree, and a bare one that is served.
@@ -323,6 +324,30 @@ fn a_missing_ssh_key_is_named_by_a_pull_over_ssh_and_hinders_nothing_else() {
     drop(agent);
     let _agent = start(&repository.served().display().to_string());
     assert_eq!(pull(&dashboard)["status"], "ok");
+}
+
+#[test]
+fn an_ssh_server_that_says_nothing_ends_a_pull() {
+    if !has("git") || !has("ssh") {
+        return skip("there is no git or no ssh");
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ssh://git@{}/config.git", silent.local_addr().unwrap());
+    let dashboard = Dashboard::start(&["h1"]);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ssh_key"), "a key\n").unwrap();
+    let credentials = folder.path().display().to_string();
+    let config = json!({"repo": {"url": url}});
+    let environment = vec![("CREDENTIALS_DIRECTORY", credentials)];
+    let mut agent = Agent::launch_in(environment, dashboard.port, "h1", &config);
+    agent.wait_for_reconnection(0);
+    let run = dashboard.command("h1", "pull");
+    let ended = dashboard.wait_for_run("h1", &run, Duration::from_secs(180), |run| {
+        run["completed"].is_string()
+    });
+    assert_eq!(ended["status"], "error", "{ended}");
+    let message = ended["message"].as_str().unwrap();
+    assert!(message.contains("timed out"), "{message}");
 }
 
 #[test]

@@ -128,7 +128,8 @@ fn a_run_finds_its_programs_its_home_and_a_key_that_only_root_can_read() {
         "HOME /root",
         &format!("in {credentials}"),
         &format!(
-            "ssh ssh -o BatchMode=yes -o IdentitiesOnly=yes -i {credentials}/ssh_key \
+            "ssh ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 \
+             -o IdentitiesOnly=yes -i {credentials}/ssh_key \
              -o UserKnownHostsFile={credentials}/ssh_known_hosts"
         ),
         "key 400 root",
