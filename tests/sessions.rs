@@ -6,6 +6,7 @@ mod common;
 use common::{Answer, Dashboard, SOON, Socket, assert_problem, measured, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use totp_rs::{Builder, Secret, Totp};
@@ -351,6 +352,29 @@ fn a_stranger_who_guesses_keeps_nobody_out_who_comes_from_elsewhere() {
     };
     assert_eq!(in_from("192.0.2.8", "anna", "other"), 204);
     assert_eq!(in_from("192.0.2.8", "vera", "secret"), 204);
+}
+
+#[test]
+fn a_clock_that_was_ahead_once_lets_people_sign_in() {
+    let mut dashboard = dashboard("[sessions]\nidle = 1800\n", false);
+    let highest = dashboard.data_dir().join("highest-time");
+    dashboard.restart(Signal::SIGTERM, || {
+        let ahead = chrono::Utc::now() + chrono::TimeDelta::days(3);
+        fs::write(
+            highest,
+            ahead.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        )
+        .unwrap();
+    });
+    let answer = login(&dashboard, "anna", "other");
+    assert_eq!(answer.status, 204);
+    let cookies = answer.headers.get_all("set-cookie").into_iter();
+    let cookies = cookies.map(|value| value.to_str().unwrap().split(';').next().unwrap());
+    let cookies = cookies.collect::<Vec<_>>().join("; ");
+    for _ in 0..2 {
+        let answer = dashboard.request("GET", "/api/hosts", &[("Cookie", &cookies)], b"");
+        assert_eq!(answer.status, 200);
+    }
 }
 
 #[test]

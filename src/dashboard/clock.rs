@@ -136,6 +136,8 @@ pub(super) struct ClockCheck {
     next_store: Instant,
     /// The last look, by a clock that never jumps and by the one that is looked at.
     last: (Instant, Timestamp),
+    /// An admin said that the clock is right, and it did not jump since: hosts that disagree are wrong.
+    is_vouched_for: bool,
 }
 
 impl ClockCheck {
@@ -154,6 +156,7 @@ impl ClockCheck {
             max_ahead_ms: MAX_DOWNTIME_MS,
             next_store: Instant::now() + STORE_INTERVAL,
             last: (Instant::now(), now),
+            is_vouched_for: false,
         };
         this.look(core).await;
         this
@@ -165,10 +168,12 @@ impl ClockCheck {
         if self.has_jumped(Instant::now(), now) {
             // What they said was held against the clock as it was before.
             core.fleet.forget_skews();
+            self.is_vouched_for = false;
         }
+        let is_confirmed = self.is_confirmed_by_admin(now);
+        self.is_vouched_for |= is_confirmed;
         let evidence = Evidence {
-            is_synchronized: is_synchronized(Path::new(SYNCHRONIZED), now)
-                || self.is_confirmed_by_admin(now),
+            is_synchronized: is_synchronized(Path::new(SYNCHRONIZED), now) || is_confirmed,
             hosts_agree: core.fleet.most_have_our_time(MAX_BEHIND_MS),
         };
         let before = self.trust.doubt();
@@ -222,7 +227,7 @@ impl ClockCheck {
         let confirmed = evidence.is_synchronized || evidence.hosts_agree == Some(true);
         let doubt = match evidence.hosts_agree {
             _ if confirmed => None,
-            Some(false) => Some(Doubt::Hosts),
+            Some(false) if !self.is_vouched_for => Some(Doubt::Hosts),
             _ if ahead < -MAX_BEHIND_MS => Some(Doubt::Behind { newest }),
             _ if ahead > self.max_ahead_ms => Some(Doubt::Ahead { newest }),
             _ => None,
@@ -284,6 +289,7 @@ mod tests {
             max_ahead_ms: MAX_DOWNTIME_MS,
             next_store: Instant::now(),
             last: (Instant::now(), newest),
+            is_vouched_for: false,
         }
     }
 
@@ -372,6 +378,15 @@ mod tests {
         }
         let mut check = check(at(0));
         assert_eq!(check.judge(at(0), DISAGREED), Some(Doubt::Hosts));
+    }
+
+    #[test]
+    fn hosts_that_disagree_with_an_admin_raise_no_doubt() {
+        let mut check = check(at(0));
+        assert!(check.judge(at(400), DISAGREED).is_some());
+        check.is_vouched_for = true;
+        assert_eq!(check.judge(at(400), SYNCHRONIZED), None);
+        assert_eq!(check.judge(at(400), DISAGREED), None);
     }
 
     #[test]

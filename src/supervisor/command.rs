@@ -3,7 +3,7 @@
 use crate::clone;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_millis(5);
@@ -16,7 +16,10 @@ pub(super) struct Answer {
     pub(super) is_success: bool,
 }
 
-/// What `command` says, if it ends in time. It must be less than a pipe holds, 64 KiB.
+/// Most of an answer that is heard, in bytes. Whoever says more finds nobody listening, and ends by that.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// What `command` says, its first [`MAX_BYTES`], if it ends in time.
 pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Answer> {
     let mut child = command
         .envs(clone::ENGLISH)
@@ -25,6 +28,13 @@ pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Answer> {
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
+    let said = child.stdout.take()?;
+    let listening = thread::Builder::new().spawn(move || {
+        let mut text = Vec::new();
+        // What was heard before an error counts as well.
+        let _ = said.take(MAX_BYTES).read_to_end(&mut text);
+        text
+    });
     let begin = Instant::now();
     let status = loop {
         match child.try_wait() {
@@ -37,10 +47,9 @@ pub(super) fn ask(command: &mut Command, limit: Duration) -> Option<Answer> {
             }
         }
     };
-    let mut text = String::new();
-    child.stdout.take()?.read_to_string(&mut text).ok()?;
+    let text = listening.ok()?.join().ok()?;
     Some(Answer {
-        text,
+        text: String::from_utf8_lossy(&text).into_owned(),
         is_success: status.success(),
     })
 }
@@ -66,6 +75,8 @@ mod tests {
             Some(("yes\n".to_owned(), false))
         );
         assert_eq!(said("echo yes; exec sleep 60", short), None);
+        let (much, is_success) = said("exec yes", long).unwrap();
+        assert_eq!((much.len() as u64, is_success), (MAX_BYTES, false));
         assert!(ask(&mut Command::new("/no/such/program"), long).is_none());
     }
 }

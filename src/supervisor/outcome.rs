@@ -92,11 +92,11 @@ impl Outcome {
         }
     }
 
-    /// The message, which says of a success that it is no commit's.
+    /// The message, which says of a system that was made of no commit that it was.
     fn message_with_changes(&self, spec: &Spec, local_changes: Option<bool>) -> Option<String> {
         let is_of_changes = self.status == Status::Ok
             && local_changes == Some(true)
-            && spec.command.as_str() != "update";
+            && matches!(spec.command.as_str(), "switch" | "test" | "boot" | "build");
         if !is_of_changes {
             return self.message.clone();
         }

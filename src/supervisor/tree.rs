@@ -1,6 +1,6 @@
 //! The repository of a run: at which commit it is, and whether its files are those of that commit.
 
-use super::command;
+use super::command::{self, Answer};
 use crate::clone;
 use std::path::Path;
 use std::process::Command;
@@ -18,8 +18,9 @@ pub(super) fn commit(dir: &Path) -> Option<String> {
         dir,
         &["rev-parse", "--quiet", "--verify", "HEAD"],
         COMMIT_TIMEOUT,
-    )?;
-    let revision = said.trim();
+    )
+    .filter(|said| said.is_success)?;
+    let revision = said.text.trim();
     (!revision.is_empty()).then(|| revision.to_owned())
 }
 
@@ -38,11 +39,18 @@ pub(super) fn has_changes(dir: &Path) -> Option<bool> {
         "--porcelain",
         "--ignore-submodules=dirty",
         untracked,
+        // What builds leave.
+        "--",
+        ".",
+        ":(exclude)result",
+        ":(exclude)result-*",
     ];
-    ask(dir, &status, COMPARE_TIMEOUT).map(|changes| !changes.is_empty())
+    let said = ask(dir, &status, COMPARE_TIMEOUT)?;
+    // Of very many changes git is not heard to the end.
+    (said.is_success || !said.text.is_empty()).then_some(!said.text.is_empty())
 }
 
-fn ask(dir: &Path, arguments: &[&str], limit: Duration) -> Option<String> {
+fn ask(dir: &Path, arguments: &[&str], limit: Duration) -> Option<Answer> {
     if !dir.join(".git").exists() {
         return None;
     }
@@ -51,6 +59,5 @@ fn ask(dir: &Path, arguments: &[&str], limit: Duration) -> Option<String> {
         .arg(dir)
         .args(arguments)
         .envs(clone::environment(dir));
-    let said = command::ask(&mut git, limit)?;
-    said.is_success.then_some(said.text)
+    command::ask(&mut git, limit)
 }

@@ -227,6 +227,36 @@ fn a_run_of_files_that_no_commit_has_names_none_and_says_so() {
 }
 
 #[test]
+fn what_a_build_leaves_is_no_change_of_files_that_are_no_flake() {
+    let run = TestRun::new(&["true"]);
+    let dir = &run.spec.work_dir;
+    commit_flake(&run);
+    for arguments in [
+        ["mv", "flake.nix", "default.nix"].as_slice(),
+        &[
+            "-c",
+            "user.name=n",
+            "-c",
+            "user.email=e",
+            "commit",
+            "-qm",
+            "m",
+        ],
+    ] {
+        let git = Command::new("git")
+            .args(arguments)
+            .current_dir(dir)
+            .status();
+        assert!(git.unwrap().success());
+    }
+    fs::write(dir.join("result"), "").unwrap();
+    fs::write(dir.join("result-2"), "").unwrap();
+    let result = run.run().footer.result;
+    assert!(result.revision.is_some());
+    assert_eq!(result.message, None);
+}
+
+#[test]
 fn a_run_of_a_commit_names_it_unless_a_step_changed_its_files() {
     let run = TestRun::new(&["true"]);
     let commit = commit_flake(&run);

@@ -160,7 +160,7 @@ export function revisionText(host) {
   const skew = skewText(host);
   const deployment = deploymentOf(host);
   const [generation, next] = [runningGeneration(host), nextBootText(host)];
-  const revision = (deployment?.status === 'ok' && deployment.revision) || host.revision;
+  const revision = deployment?.status === 'ok' ? deployment.revision : host.revision;
   const parts = [
     revision && shortRevision(revision),
     host.behind && `${host.behind} behind`,

@@ -213,7 +213,8 @@ impl Auth {
         // Whoever planted the cookie that came along must not be in with us.
         let before = cookie(attempt.headers).filter(|id| self.sessions.remove(*id).is_some());
         let hash = known.fingerprint();
-        let (cookie, id) = self.sessions.create(user, hash, address, now)?;
+        // By the clock by which it will be looked at: it would have ended by one that was ahead once.
+        let (cookie, id) = self.sessions.create(user, hash, address, lasts_until)?;
         let device = door.devices.issue(user, hash, now)?;
         let cookies = [
             set_cookie(&cookie, attempt.headers, self.sessions.lifetime()),

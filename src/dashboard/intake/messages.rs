@@ -351,6 +351,7 @@ impl HostRuns {
         }
         // It may have expired; once the clock is right it is sent or expires.
         if !core.clock.is_believed() && core.fleet.expires_by_clock(&self.host_id, run_id) {
+            self.unsent = Some((Instant::now() + RETRY, run_id.clone()));
             return;
         }
         let left = core.fleet.time_left(&self.host_id, run_id);
