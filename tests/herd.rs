@@ -221,6 +221,45 @@ fn logs_that_grow_together_are_made_durable_by_one_sync() {
     assert!(syncs <= 20, "{syncs} syncs for {} logs", hosts.len());
 }
 
+#[test]
+fn a_disk_that_hangs_holds_up_the_lines_alone() {
+    let Some(gate) = SyncGate::new() else { return };
+    let names: Vec<String> = (0..16).map(|n| format!("h{n}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let dashboard = Dashboard::start_in(gate.environment(0), "127.0.0.1", &hosts, "", &[]);
+    let mut agents: Vec<Socket> = (hosts.iter())
+        .map(|host| Socket::agent(&dashboard, host))
+        .collect();
+    for (agent, host) in agents.iter_mut().zip(&hosts) {
+        agent.send(&json!({"type": "status", "host_id": host, "run_id": RUN, "command": "switch", "status": "running"}));
+        agent.send(&one_line(host, 0));
+    }
+    for agent in &mut agents {
+        agent.wait_for("an acknowledgement", |message| {
+            message["type"] == "ack" && message["seq"] == 1
+        });
+    }
+    gate.hang();
+    for (agent, host) in agents.iter_mut().zip(&hosts) {
+        agent.send(&one_line(host, 1));
+    }
+    wait_for("a write that hangs", SOON, || {
+        (gate.held_writes() > 0).then_some(())
+    });
+    // By now each thread has had the chance to be held.
+    for _ in 0..20 {
+        assert_eq!(dashboard.get("/health").status, 200);
+        assert_eq!(dashboard.get("/api/hosts").status, 200);
+    }
+    let _late = Socket::browser(&dashboard);
+    gate.go_on();
+    for agent in &mut agents {
+        agent.wait_for("an acknowledgement", |message| {
+            message["type"] == "ack" && message["seq"] == 2
+        });
+    }
+}
+
 /// Writes the logs of so many ended runs of a host, as an earlier dashboard left them.
 fn write_logs(dashboard: &Dashboard, host: &str, count: u64) -> PathBuf {
     let dir = dashboard.data_dir().join("logs").join(host);

@@ -2,11 +2,12 @@
 
 use super::audit::{Action, Audit, Note};
 use super::clock::ClockTrust;
-use super::disk_work::{DiskWork, SharedThreads};
+use super::disk_work::DiskWork;
 use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::{Health, Part};
 use super::intake::{HostRuns, MAX_SPARE};
 use super::log_access::IndexMender;
+use super::shared_threads::SharedThreads;
 use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish};
 use super::syncer::Syncer;
 use crate::lifecycle::{Guests, Shutdown};

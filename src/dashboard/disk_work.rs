@@ -7,46 +7,16 @@
 //! Nobody knows before that a disk hangs. So work is never on the last thread that others need: of several works that
 //! come at once all but one thread may be held.
 
-use std::sync::Arc;
+use super::shared_threads::SharedThreads;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
-use tokio::time::timeout;
 
 /// Work that takes longer waits for the disk.
 const SLOW: Duration = Duration::from_millis(10);
 /// How many threads may wait for the disk; others wait for one of them.
 const MAX_BLOCKED_THREADS: usize = 4;
-
-/// The threads of the runtime that may be at work with files at the same time: all but one.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedThreads {
-    /// 0 where there is one thread alone, which others need.
-    most: usize,
-    free: Arc<Semaphore>,
-}
-
-impl SharedThreads {
-    /// Of the runtime that this is called in. One that can move no task to another thread has its own.
-    pub(crate) fn of_runtime() -> Self {
-        let most = Handle::try_current().map_or(1, |runtime| match runtime.runtime_flavor() {
-            RuntimeFlavor::CurrentThread => 1,
-            _ => runtime.metrics().num_workers() - 1,
-        });
-        let free = Arc::new(Semaphore::new(most));
-        Self { most, free }
-    }
-
-    /// A thread that may be held; `None` where all of them have been held for as long as a disk that hangs would.
-    async fn hold(&self) -> Option<SemaphorePermit<'_>> {
-        if let Ok(thread) = self.free.try_acquire() {
-            return Some(thread);
-        }
-        timeout(SLOW, self.free.acquire()).await.ok()?.ok()
-    }
-}
 
 /// Work of one kind: reads, or writes.
 #[derive(Debug)]
@@ -65,12 +35,17 @@ impl DiskWork {
         }
     }
 
+    /// The threads that this may hold.
+    pub(crate) fn threads(&self) -> &SharedThreads {
+        &self.shared
+    }
+
     /// Does work that is mostly done from memory: on this thread, unless the last one had to wait for the disk.
     pub(crate) async fn run<T>(&self, work: impl FnOnce() -> T) -> T {
-        if self.shared.most == 0 || self.is_slow.load(Ordering::Relaxed) {
+        if self.shared.has_none() || self.is_slow.load(Ordering::Relaxed) {
             return self.block(work).await;
         }
-        let Some(_held) = self.shared.hold().await else {
+        let Some(_held) = self.shared.hold(SLOW).await else {
             self.is_slow.store(true, Ordering::Relaxed);
             return self.block(work).await;
         };
@@ -97,8 +72,15 @@ impl DiskWork {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream as Peer;
+    use std::sync::mpsc::sync_channel;
     use std::sync::{Arc, Mutex};
     use std::thread::{ThreadId, current, sleep};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    const SOON: Duration = Duration::from_secs(30);
 
     #[tokio::test]
     async fn work_that_does_not_wait_stays_on_its_thread() {
@@ -131,8 +113,62 @@ mod tests {
                 }
             });
             for turn in 0..20 {
-                let soon = Duration::from_secs(30);
-                assert_eq!(heard.recv_timeout(soon), Ok(turn), "{workers} threads");
+                assert_eq!(heard.recv_timeout(SOON), Ok(turn), "{workers} threads");
+            }
+            drop(hang);
+        }
+    }
+
+    /// A socket of the test, and its other end on the runtime this is called in.
+    fn connected() -> (Peer, UnixStream) {
+        let (ours, theirs) = Peer::pair().unwrap();
+        ours.set_read_timeout(Some(SOON)).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (ours, UnixStream::from_std(theirs).unwrap())
+    }
+
+    fn is_echoed(peer: &mut Peer) -> bool {
+        peer.write_all(b".").unwrap();
+        peer.read_exact(&mut [0]).is_ok()
+    }
+
+    /// On each of these runtimes every thread that may be held is, each by the one event that it took from the kernel.
+    #[test]
+    fn sockets_are_heard_while_the_thread_that_took_the_only_event_is_held() {
+        for workers in [2, 2, 2, 3, 4] {
+            let runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = { runtime }.worker_threads(workers).enable_all().build();
+            let runtime = runtime.unwrap();
+            let _inside = runtime.enter();
+            let shared = SharedThreads::of_runtime();
+            shared.keep_runtime_awake().unwrap();
+            let work = Arc::new(DiskWork::on(shared));
+            let (mut echoed, mut echoes) = connected();
+            runtime.spawn(async move {
+                while let Ok(byte) = echoes.read_u8().await {
+                    echoes.write_u8(byte).await.unwrap();
+                }
+            });
+            let (hang, hung) = sync_channel::<()>(0);
+            let hung = Arc::new(Mutex::new(hung));
+            let (began, begins) = sync_channel(workers);
+            let mut writers: Vec<Peer> = (0..workers)
+                .map(|_| {
+                    let (writer, mut lines) = connected();
+                    let (work, hung, began) = (Arc::clone(&work), Arc::clone(&hung), began.clone());
+                    runtime.spawn(async move {
+                        lines.read_u8().await.unwrap();
+                        let hang = || (began.send(()), hung.lock().unwrap().recv().ok());
+                        let _ = work.run(hang).await;
+                    });
+                    writer
+                })
+                .collect();
+            assert!(is_echoed(&mut echoed));
+            for (n, writer) in writers.iter_mut().enumerate() {
+                writer.write_all(b".").unwrap();
+                begins.recv_timeout(SOON).unwrap();
+                assert!(is_echoed(&mut echoed), "{n} of {workers} threads are held");
             }
             drop(hang);
         }

@@ -33,6 +33,7 @@ pub mod routes;
 mod search;
 pub mod serve;
 mod set_aside;
+mod shared_threads;
 mod starting;
 mod startup;
 mod state;
@@ -236,6 +237,7 @@ async fn open(
         shutdown.clone(),
         Arc::clone(&auth.sessions.clock),
     ));
+    core.writes.threads().keep_runtime_awake()?;
     core.tell_anew(anew).await;
     startup::load(&core, auth.credentials.hosts(), starting).await?;
     let clock = ClockCheck::start(&core).await;
@@ -312,12 +314,14 @@ fn seal(data_dir: &Path) -> std::io::Result<()> {
 async fn reload(app: Arc<App>, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         lifecycle::notify_reloading();
-        match app.auth.credentials.reload() {
-            Ok(()) => match startup::show(&app.core, app.auth.credentials.hosts()).await {
+        let read = Arc::clone(&app);
+        match spawn_blocking(move || read.auth.credentials.reload()).await {
+            Ok(Ok(())) => match startup::show(&app.core, app.auth.credentials.hosts()).await {
                 Ok(()) => tracing::info!("agents and users were read again"),
                 Err(error) => tracing::error!(%error, "new hosts are not shown yet"),
             },
-            Err(error) => tracing::error!(%error, "agents and users stay as they were"),
+            Ok(Err(error)) => tracing::error!(%error, "agents and users stay as they were"),
+            Err(error) => tracing::error!(%error, "agents and users were not read again"),
         }
         lifecycle::notify_reloaded();
     }

@@ -1,4 +1,4 @@
-//! A disk that takes its time: syncs are counted, slowed down, and held up while a gate is closed.
+//! A disk that takes its time: syncs are counted, slowed down, and held up while a gate is closed, as are writes to logs.
 
 use super::{has, skip};
 use std::fs;
@@ -6,11 +6,45 @@ use std::process::Command;
 
 const LIBRARY: &str = r#"
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
+/* Returns once there is no file `hung`, for a log of a run. */
+static void wait_for_writes(int fd) {
+  char link[64], file[4200], path[4096] = "";
+  const char *dir = getenv("SYNC_GATE");
+  if (!dir) return;
+  snprintf(file, sizeof file, "%s/hung", dir);
+  if (access(file, F_OK) != 0) return;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  readlink(link, path, sizeof path - 1);
+  if (!strstr(path, "/logs/")) return;
+  snprintf(file, sizeof file, "%s/held", dir);
+  int count = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  ssize_t (*next)(int, const void *, size_t) = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+  if (count >= 0) { next(count, ".", 1); close(count); }
+  snprintf(file, sizeof file, "%s/hung", dir);
+  while (access(file, F_OK) == 0) usleep(2000);
+}
+ssize_t write(int fd, const void *bytes, size_t length) {
+  ssize_t (*next)(int, const void *, size_t) = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+  wait_for_writes(fd);
+  return next(fd, bytes, length);
+}
+ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t at) {
+  ssize_t (*next)(int, const void *, size_t, off64_t) = (ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64");
+  wait_for_writes(fd);
+  return next(fd, bytes, length, at);
+}
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+  ssize_t (*next)(int, const struct iovec *, int) = (ssize_t (*)(int, const struct iovec *, int))dlsym(RTLD_NEXT, "writev");
+  wait_for_writes(fd);
+  return next(fd, parts, count);
+}
 static void wait_for_disk(int fd) {
   char link[64], file[4200], path[4096] = "";
   const char *dir = getenv("SYNC_GATE"), *delay = getenv("SYNC_DELAY_US");
@@ -48,6 +82,7 @@ impl SyncGate {
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-w", "-o"])
             .args([&library, &source])
+            .arg("-ldl")
             .status();
         assert!(built.unwrap().success());
         Some(Self(dir))
@@ -71,6 +106,21 @@ impl SyncGate {
     /// From now on they return again.
     pub(crate) fn open(&self) {
         fs::remove_file(self.0.path().join("closed")).unwrap();
+    }
+
+    /// From now on no write to a log returns.
+    pub(crate) fn hang(&self) {
+        fs::write(self.0.path().join("hung"), "").unwrap();
+    }
+
+    /// From now on they return again.
+    pub(crate) fn go_on(&self) {
+        fs::remove_file(self.0.path().join("hung")).unwrap();
+    }
+
+    /// How many writes to logs were held up.
+    pub(crate) fn held_writes(&self) -> u64 {
+        self.syncs("held")
     }
 
     /// How many syncs of the database were begun.
