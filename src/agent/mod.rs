@@ -22,6 +22,7 @@ mod follower;
 mod frames;
 mod http_proxy;
 mod installation;
+mod late;
 mod launcher;
 mod live;
 mod lock;

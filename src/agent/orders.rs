@@ -6,10 +6,10 @@ use crate::clone;
 use crate::protocol::{
     CommandRejected, CommandRequest, MAX_NAME_BYTES, RunId, StatusReport, Timestamp,
 };
-use crate::spool::Spec;
+use crate::spool::{self, Spec};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -35,7 +35,8 @@ pub(super) enum Answer {
 impl Agent {
     /// Takes a command, or says why not.
     pub(super) async fn take(&mut self, request: &CommandRequest) -> Answer {
-        let received = Instant::now();
+        // From now on, however long the rest takes.
+        let begin_by = spool::begin_by(request.not_after.map(Duration::from_millis));
         // It is kept with the run, and cannot be shortened: another nonce is another request.
         if request.nonce.len() > MAX_NAME_BYTES {
             let reason = format!("its nonce has over {MAX_NAME_BYTES} bytes");
@@ -67,8 +68,7 @@ impl Agent {
             let reason = "the host is activating a configuration; try again when that is done";
             return self.reject(request, reason);
         }
-        let limit = request.not_after.map(Duration::from_millis);
-        if limit.is_some_and(|limit| received.elapsed() >= limit) {
+        if begin_by.is_some_and(|begin_by| spool::is_past(begin_by, Duration::ZERO)) {
             return self.reject(request, "it came too late");
         }
         let rundir = self.runs.dir(&request.run_id);
@@ -83,6 +83,7 @@ impl Agent {
             nonce: Some(request.nonce.clone()),
             requested_by: request.requested_by.clone(),
             queued: Timestamp::now(),
+            begin_by,
             generation_before: self.facts.generation(),
             environment: plan.environment,
             steps,
@@ -125,6 +126,9 @@ impl Agent {
     }
 
     fn answer_again(&self, request: &CommandRequest) -> Answer {
+        if let Some(late) = self.runs.late(&request.run_id) {
+            return self.reject(request, &late.to_string());
+        }
         match self.runs.report(&request.run_id) {
             Ok(report) => Answer::Known(Box::new(self.complete(report))),
             Err(_) if self.runs.is_beginning(&request.run_id) => Answer::Begun,

@@ -4,14 +4,17 @@
 //! run as a whole.
 
 use super::damaged::{self, put_aside};
+use super::late::Late;
 use super::launcher::Launcher;
 use super::live::{Change, Live};
 use super::requests::{self, Memory, Requests, is_damage};
 use super::{Error, frames};
-use crate::protocol::{CommandName, HostId, OfferedRun, RunId, Seq, Status, StatusReport};
+use crate::protocol::{
+    CommandName, CommandRejected, HostId, OfferedRun, RunId, Seq, Status, StatusReport,
+};
 use crate::runlog::{self, LogError, LogReader};
 use crate::spool::{self, RunDir, Spec, StopOrder};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -39,6 +42,8 @@ pub(super) struct Runs {
     acked: BTreeSet<RunId>,
     /// Runs of which nothing can be read, until the dashboard has acknowledged that they are lost.
     lost: BTreeSet<RunId>,
+    /// Taken by an earlier agent, not begun, and not to begin any more.
+    late: BTreeMap<RunId, Late>,
 }
 
 /// Why a run cannot begin.
@@ -83,6 +88,7 @@ impl Runs {
             held: BTreeSet::new(),
             acked: BTreeSet::new(),
             lost: BTreeSet::new(),
+            late: BTreeMap::new(),
         };
         for entry in fs::read_dir(&folder).map_err(at(&folder))?.flatten() {
             if let Some(dir) = RunDir::at(&entry.path()) {
@@ -161,13 +167,19 @@ impl Runs {
     }
 
     /// Takes up the newest run without an end, which may be alive. One that an agent took and did not begin
-    /// any more begins after all, but not after a reboot: that is too late.
+    /// any more begins after all, unless it is too late for that.
     fn take_up(&mut self) {
-        if self.live.is_none()
+        while self.live.is_none()
             && let Some((dir, command)) = self.unended.pop()
         {
             let log = LogReader::open(dir.path(), dir.run_id());
             let has_begun = !log.is_err_and(|error| error.is_not_found());
+            let spec = read_spec(&dir).ok().flatten();
+            if !has_begun && let Some(late) = spec.and_then(|spec| Late::look(&dir, &spec)) {
+                tracing::warn!(run = %dir.run_id(), %command, "not begun: {late}");
+                self.late.insert(dir.run_id().clone(), late);
+                continue;
+            }
             let supervisor = if has_begun || spool::is_other_boot(&dir) {
                 self.launcher.find(&dir)
             } else {
@@ -245,6 +257,21 @@ impl Runs {
             system: None,
             revision: None,
         }))
+    }
+
+    /// Why a run that an earlier agent took is not begun any more.
+    pub(super) fn late(&self, run_id: &RunId) -> Option<Late> {
+        self.late.get(run_id).copied()
+    }
+
+    /// What the dashboard is to hear of runs that are not begun any more.
+    pub(super) fn rejections(&self) -> impl Iterator<Item = CommandRejected> {
+        self.late.iter().map(|(run_id, late)| CommandRejected {
+            host_id: self.host_id.clone(),
+            run_id: run_id.clone(),
+            reason: Some(late.to_string()),
+            current_command: None,
+        })
     }
 
     /// The run has its footer. Its supervisor, if it is still there, has nothing left to do but to exit.
@@ -380,6 +407,9 @@ impl Runs {
         }
         // Nothing of it had begun: the dashboard asked for it again.
         self.lost.remove(&spec.run_id);
+        for late in std::mem::take(&mut self.late).into_keys() {
+            discard(&self.dir(&late));
+        }
         let supervisor = self.launcher.start(&dir);
         let command = spec.command.clone();
         self.live = Some(Live::new(dir, command, self.launcher, supervisor));

@@ -382,6 +382,9 @@ impl Session<'_> {
             let lost = self.agent.runs.all_lost();
             let lost = lost.filter_map(|run_id| Runs::lost(&self.agent.host_id, run_id));
             self.answers.extend(lost);
+            let rejections = self.agent.runs.rejections();
+            self.answers
+                .extend(rejections.map(|rejected| frames::json(&rejected)));
         }
         // Each once, however often it is named.
         let resume = registered.resume.into_iter();

@@ -18,6 +18,11 @@ const CLOSE_EVERY: Duration = Duration::from_secs(10);
 /// A host that was told of a run may be about to say that it began.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// Why a run expired: its host never heard of it,
+const NOT_CONNECTED: &str = "expired: the host did not connect in time";
+/// or did, and did not say that it began.
+const NOT_BEGUN: &str = "expired: the host was told of it, and did not say in time that it began; the journal of its agent says more";
+
 /// Does the chores until the dashboard ends.
 pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockCheck) {
     let mut expire = interval(EXPIRE_EVERY);
@@ -80,7 +85,8 @@ async fn expire_runs(core: &Arc<Core>, now: Instant) {
             expired = record.run.status == Status::Queued && record.sent == sent;
             if expired {
                 record.run.status = Status::Expired;
-                record.run.message = Some("expired: the host did not connect in time".into());
+                let why = if sent { NOT_BEGUN } else { NOT_CONNECTED };
+                record.run.message = Some(why.into());
                 record.run.completed = Some(Timestamp::now());
                 record.stop = None;
             }

@@ -17,6 +17,10 @@
 //!
 //! Whoever runs the run, or settles it, holds a lock on the folder itself.
 
+mod begin_limit;
+
+pub use begin_limit::{DEFAULT_BEGIN_LIMIT, begin_by, is_past};
+
 use crate::mask::Masking;
 use crate::proctree::ProcessId;
 use crate::protocol::{CommandName, HostId, RunId, Seq, Timestamp};
@@ -39,6 +43,10 @@ pub struct Spec {
     pub requested_by: Option<String>,
     /// When the agent took the request.
     pub queued: Timestamp,
+    /// When it is too late to begin, in milliseconds of CLOCK_BOOTTIME of the boot in which the agent took the request.
+    /// See [`begin_by`]; `None` from agents that knew no such limit.
+    #[serde(default)]
+    pub begin_by: Option<u64>,
     /// The system profile's generation before the run.
     pub generation_before: Option<u64>,
     /// Each an argv, `{repo}` and `{host}` already replaced; run in order until one fails.

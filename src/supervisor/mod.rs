@@ -49,6 +49,10 @@ use hold::Hold;
 use nix::errno::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the start of a supervisor may take, beyond the time in which its run was to begin.
+const START_GRACE: Duration = Duration::from_secs(60);
 
 /// What can keep a run from being run, or its result from being stored.
 #[derive(Debug, thiserror::Error)]
@@ -133,10 +137,20 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
             Ok(())
         }
         Some(writer) if fd_store::is_there() => execute(&rundir, &spec, Some(writer), child),
+        None if child.is_none() && is_late(&spec) => {
+            lifecycle::notify_ready("it is too late to begin the run");
+            settle::too_late(&rundir, &spec)
+        }
         // A program begins behind the header of its log.
         None if child.is_none() => execute(&rundir, &spec, None, None),
         _ => settle::settle_held(&rundir, &hold),
     }
+}
+
+/// Whether the supervisor was started so late that nobody expects the run to begin any more. The agent took it in time.
+fn is_late(spec: &Spec) -> bool {
+    let begin_by = spec.begin_by;
+    begin_by.is_some_and(|begin_by| spool::is_past(begin_by, START_GRACE))
 }
 
 fn read_spec(rundir: &RunDir) -> Result<Spec, Error> {

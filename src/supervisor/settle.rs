@@ -10,7 +10,7 @@ use super::{Error, create, failure, read_spec};
 use crate::proctree::{self, ProcessId};
 use crate::protocol::{CauseKind, Phase, Progress, Status, Timestamp};
 use crate::runlog::{self, LogError, LogWriter, RunResult};
-use crate::spool::{self, RunDir, StopOrder};
+use crate::spool::{self, RunDir, Spec, StopOrder};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -177,6 +177,14 @@ fn decide(facts: &Facts) -> (Status, Option<i32>, String) {
             format!("nobody saw the end of the run: {supervisor}; {rest}"),
         ),
     }
+}
+
+/// Ends a run that has not begun, because it is too late for that.
+pub(super) fn too_late(rundir: &RunDir, spec: &Spec) -> Result<(), Error> {
+    let message = "The run was not begun: its supervisor was started only when its time was over. Nothing of it was \
+                   done, and it can be asked for anew.";
+    let result = result(Status::Error, message.to_owned(), Progress::default());
+    outcome::store(rundir, create(rundir, spec)?, (None, result))
 }
 
 fn not_begun(rundir: &RunDir) -> RunResult {

@@ -295,6 +295,11 @@ async fn a_run_that_an_agent_took_and_did_not_begin_before_it_died_is_begun_by_t
     }
     fs::remove_file(fleet.path("state/requests.json")).unwrap();
     fs::remove_file(&gate).unwrap();
+    let spec = fs::read_to_string(fleet.rundir(RUN).join("spec.json")).unwrap();
+    let spec: serde_json::Value = serde_json::from_str(&spec).unwrap();
+    let limit = std::time::Duration::from_secs(60);
+    let latest = switchyard::spool::begin_by(Some(limit)).unwrap();
+    assert!(spec["begin_by"].as_u64().unwrap() <= latest, "{spec}");
 
     let _agent = fleet.agent(&script, "");
     let (mut connection, _) = fleet.register().await;

@@ -8,6 +8,7 @@ mod clocks;
 mod common;
 mod disks;
 mod kills;
+mod late;
 mod network;
 mod services;
 mod silence;

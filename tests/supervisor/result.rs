@@ -274,6 +274,19 @@ fn a_run_of_a_commit_names_it_unless_a_step_changed_its_files() {
 }
 
 #[test]
+fn a_run_whose_supervisor_is_started_long_after_its_time_is_not_begun() {
+    let mut run = TestRun::new(&["touch begun"]);
+    run.spec.work_dir = run.folder.path().to_owned();
+    // The moment of the boot.
+    run.spec.begin_by = Some(0);
+    let result = run.run().footer.result;
+    assert_eq!((result.status, result.lines), (Status::Error, 0));
+    let message = result.message.unwrap();
+    assert!(message.contains("its time was over"), "{message}");
+    assert!(!run.path("begun").exists());
+}
+
+#[test]
 fn a_run_that_is_over_is_left_alone() {
     let run = TestRun::new(&["echo once"]);
     let first = run.run();

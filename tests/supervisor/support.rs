@@ -47,6 +47,7 @@ impl TestRun {
             nonce: Some("n".to_owned()),
             requested_by: Some("alice".to_owned()),
             queued: Timestamp::now(),
+            begin_by: None,
             generation_before: None,
             pull: None,
             steps_dir: None,
