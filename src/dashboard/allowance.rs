@@ -17,10 +17,19 @@ pub(crate) struct Allowance {
 
 impl Allowance {
     pub(crate) fn new(at_once: u32, a_second: u32) -> Self {
+        Self::with_rate(at_once, f64::from(a_second))
+    }
+
+    /// So much at once, and then one in each `interval`.
+    pub(crate) fn one_every(interval: Duration, at_once: u32) -> Self {
+        Self::with_rate(at_once, interval.as_secs_f64().recip())
+    }
+
+    fn with_rate(at_once: u32, a_second: f64) -> Self {
         let at_once = f64::from(at_once);
         Self {
             at_once,
-            a_second: f64::from(a_second),
+            a_second,
             left: at_once,
             filled: Instant::now(),
         }
@@ -62,6 +71,13 @@ impl Allowance {
         self.filled = self.filled.max(now);
         let most = LONGEST.as_secs_f64() * self.a_second;
         self.left = (self.left + since * self.a_second).clamp(-most, self.at_once);
+    }
+
+    /// When so much is there; none where it is.
+    pub(crate) fn ready_at(&mut self, much: u32, now: Instant) -> Option<Instant> {
+        self.fill(now);
+        let missing = f64::from(much) - self.left;
+        (missing > 0.0).then(|| now + Duration::from_secs_f64(missing / self.a_second))
     }
 
     /// When the peer may go on; none where it may at once.

@@ -119,8 +119,8 @@ pub struct Retention {
     /// The oldest age of a run, in days; 0: no limit.
     #[serde(default)]
     pub days: u64,
-    /// The largest size of all logs together, in bytes; 0: no limit. Beyond it the oldest of the host that takes most
-    /// go, all but its newest.
+    /// The largest size of all logs together on disk, in bytes; 0: no limit. Whole blocks count, and 1 KiB for what
+    /// else a run takes. Beyond it the oldest of the host that takes most go, all but its newest.
     #[serde(default)]
     pub max_bytes: u64,
 }

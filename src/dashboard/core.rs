@@ -56,6 +56,8 @@ pub(crate) struct Core {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) lines_stored: AtomicU64,
+    /// New logs, which take room that their bytes on the wire do not tell of.
+    pub(crate) logs_made: AtomicU64,
     pub(crate) bytes_received: AtomicU64,
     pub(crate) frames_received: AtomicU64,
     pub(crate) frames_sent: AtomicU64,

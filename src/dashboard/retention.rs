@@ -7,6 +7,8 @@ use crate::lifecycle::Shutdown;
 use crate::protocol::{HostId, RunId, Timestamp};
 use crate::runlog;
 use std::collections::BTreeMap;
+use std::fs::{DirEntry, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +21,13 @@ const DAY_MS: i64 = 86_400_000;
 const RUNS_AT_A_TIME: usize = 1_000;
 /// How many of them go in one transaction.
 const RUNS_A_TRANSACTION: usize = 100;
+/// What a run takes beside the blocks of its files, in bytes, about: its row, its places in the indexes of the
+/// database, and the names of its files.
+const ROW_BYTES: u64 = 1_024;
+/// What an empty run takes: a block for each of its two files, and its row.
+const EMPTY_RUN_BYTES: u64 = 2 * 4_096 + ROW_BYTES;
+/// Unit of `st_blocks`, whatever the file system's blocks are: see stat(2).
+const BLOCK_BYTES: u64 = 512;
 /// Among so many of a host's runs at a time the newest with a log is looked for: some never began.
 const LOOKED_AT_ONCE: usize = 1_000;
 
@@ -30,15 +39,16 @@ pub(super) struct Retaining {
     by_age_from: Instant,
     /// When to look again; none: at once.
     next: Option<Instant>,
-    /// How much had come from all hosts when it was looked last.
-    received: u64,
+    /// How much had come from all hosts when it was looked last, in bytes.
+    came: u64,
 }
 
 /// The logs of one host.
 #[derive(Debug, Default)]
 struct Held {
+    /// What they take on disk.
     bytes: u64,
-    /// What it can give, the oldest last, with how many bytes each takes, once it was looked for.
+    /// What it can give, the oldest last, with how many bytes each takes on disk, once it was looked for.
     runs: Option<Vec<(RunId, u64)>>,
 }
 
@@ -48,17 +58,19 @@ impl Retaining {
             limits,
             by_age_from: started + QUIET_AFTER_START,
             next: None,
-            received: 0,
+            came: 0,
         }
     }
 
     /// Looks whether something is to go: now and then, and for the size whenever much has come since, for what a host
     /// can write meanwhile has no other bound.
     pub(super) async fn turn(&mut self, core: &Arc<Core>, now: Instant) {
-        let received = core.counters.bytes_received.load(Ordering::Relaxed);
+        let logs_made = core.counters.logs_made.load(Ordering::Relaxed);
+        let came = core.counters.bytes_received.load(Ordering::Relaxed)
+            + logs_made.saturating_mul(EMPTY_RUN_BYTES);
         let Retention { days, max_bytes } = self.limits;
         let is_time = self.next.is_none_or(|next| now >= next);
-        let much_came = received - self.received >= (max_bytes / 16).max(1);
+        let much_came = came - self.came >= (max_bytes / 16).max(1);
         let mut more = false;
         if is_time {
             self.next = Some(now + EVERY);
@@ -66,7 +78,7 @@ impl Retaining {
             more |= days > 0 && may_go_by_age && by_age(core, days).await;
         }
         if max_bytes > 0 && (is_time || much_came) {
-            self.received = received;
+            self.came = came;
             more |= by_size(core, max_bytes).await;
         }
         if more {
@@ -206,7 +218,7 @@ async fn can_give(core: &Arc<Core>, host_id: &HostId) -> Option<Vec<(RunId, u64)
     ended.reverse();
     let dir = core.log_dir(host_id);
     let with_size = move |run_id| {
-        let bytes = size_of_files(&dir, &run_id);
+        let bytes = size_of_run(&dir, &run_id);
         (run_id, bytes)
     };
     tokio::task::spawn_blocking(move || ended.into_iter().map(with_size).collect())
@@ -247,13 +259,27 @@ fn remove_files(dir: &Path, run_id: &RunId) {
     }
 }
 
-fn size_of_files(dir: &Path, run_id: &RunId) -> u64 {
+/// How much a run takes on disk with its row; 0 where it has no log, so that nothing is gained if it goes.
+fn size_of_run(dir: &Path, run_id: &RunId) -> u64 {
     let (log, idx) = runlog::paths(dir, run_id);
-    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    size(&log) + size(&idx)
+    let size = |path: &Path| std::fs::metadata(path).map(|metadata| on_disk(&metadata));
+    size(&log).map_or(0, |log| ROW_BYTES + log + size(&idx).unwrap_or(0))
 }
 
-/// How much the logs of each host take.
+/// How much a file takes on disk. Its length counts where it is more: some file systems do not know the blocks of a new
+/// file yet.
+fn on_disk(metadata: &Metadata) -> u64 {
+    metadata.len().max(metadata.blocks() * BLOCK_BYTES)
+}
+
+/// How much a file in a folder of logs takes on disk; a log stands for its run.
+fn size_of_file(file: &DirEntry) -> Option<u64> {
+    let is_log = Path::new(&file.file_name()).extension() == Some("log".as_ref());
+    let row = if is_log { ROW_BYTES } else { 0 };
+    Some(row + on_disk(&file.metadata().ok()?))
+}
+
+/// How much the logs of each host take on disk.
 fn sizes(logs: &Path, shutdown: &Shutdown) -> BTreeMap<HostId, Held> {
     let mut hosts = BTreeMap::new();
     for folder in entries(logs) {
@@ -262,9 +288,9 @@ fn sizes(logs: &Path, shutdown: &Shutdown) -> BTreeMap<HostId, Held> {
         }
         let name = folder.file_name().into_string();
         if let Some(id) = name.ok().and_then(|name| HostId::new(&name).ok()) {
-            let files = entries(&folder.path()).filter_map(|file| file.metadata().ok());
+            let files = entries(&folder.path());
             let held = Held {
-                bytes: files.map(|metadata| metadata.len()).sum(),
+                bytes: files.filter_map(|file| size_of_file(&file)).sum(),
                 runs: None,
             };
             hosts.insert(id, held);
@@ -273,7 +299,7 @@ fn sizes(logs: &Path, shutdown: &Shutdown) -> BTreeMap<HostId, Held> {
     hosts
 }
 
-fn entries(dir: &Path) -> impl Iterator<Item = std::fs::DirEntry> + use<> {
+fn entries(dir: &Path) -> impl Iterator<Item = DirEntry> + use<> {
     std::fs::read_dir(dir).into_iter().flatten().flatten()
 }
 

@@ -16,6 +16,7 @@ use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
@@ -28,6 +29,10 @@ const MESSAGES_AT_ONCE: u32 = 2_000;
 const MESSAGES_A_SECOND: u32 = 50;
 /// What a run that the host begins by itself counts for; it makes files.
 pub(super) const A_RUN: u32 = 20;
+/// How many runs one host may begin by itself at once, and then in which time each: an empty one takes twenty times as
+/// much disk as it takes bytes to begin it.
+const OWN_RUNS_AT_ONCE: u32 = 1_000;
+const OWN_RUN_INTERVAL: Duration = Duration::from_secs(10);
 /// Most runs of one host that go on, unless it offers more when it connects.
 pub(super) const MAX_GOING_ON: usize = 256;
 /// Most runs that are wanted and for whose logs there is no room, before it is decided on more that are offered.
@@ -68,6 +73,10 @@ pub(crate) struct HostRuns {
     pub(super) unread: Option<Unread>,
     /// Of everything but lines, over all connections of the host.
     pub(super) allowance: Allowance,
+    /// Of runs that the host begins by itself.
+    pub(super) own_runs: Allowance,
+    /// The next offered run is a new one, and one too many: when it is decided on.
+    own_run_at: Option<Instant>,
 }
 
 impl HostRuns {
@@ -91,12 +100,21 @@ impl HostRuns {
             bell,
             unread,
             allowance: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
+            own_runs: Allowance::one_every(OWN_RUN_INTERVAL, OWN_RUNS_AT_ONCE),
+            own_run_at: None,
         }
     }
 
     /// When the host's next frame may be read; none where at once.
     pub(super) fn rests(&mut self) -> Option<Instant> {
-        self.allowance.wait(Instant::now())
+        let now = Instant::now();
+        self.allowance.wait(now).max(self.own_runs.wait(now))
+    }
+
+    /// Whether the host may begin one more run by itself; if not, offered ones wait.
+    pub(super) fn may_begin_own(&mut self) -> bool {
+        self.own_run_at = self.own_runs.ready_at(1, Instant::now());
+        self.own_run_at.is_none()
     }
 
     pub(super) fn reply(&mut self, message: &impl Serialize) {
@@ -123,6 +141,9 @@ impl HostRuns {
             match opened {
                 Ok(open) => {
                     core.health.well(&part);
+                    if open.made.is_some() {
+                        core.counters.logs_made.fetch_add(1, Ordering::Relaxed);
+                    }
                     self.closed.remove(run_id);
                     self.open.insert(run_id.clone(), open);
                 }
@@ -189,6 +210,7 @@ impl HostRuns {
         self.unopened.clear();
         self.no_room.clear();
         self.no_spare_until = None;
+        self.own_run_at = None;
         self.unsent = None;
         self.doubtful.clear();
         self.unread = None;
@@ -438,7 +460,8 @@ impl HostRuns {
     pub(crate) fn next_turn(&mut self) -> Option<Instant> {
         let opens = self.opens_at(Instant::now());
         let decides = !self.waiting.is_empty() && self.may_decide();
-        let decides = decides.then(|| self.rests().unwrap_or_else(Instant::now));
+        let decides = decides.then(|| self.rests().max(self.own_run_at));
+        let decides = decides.map(|at| at.unwrap_or_else(Instant::now));
         let due = |run: &OpenRun| {
             let show = (run.shown.1 != run.tail.lines()).then(|| run.shown.0 + SHOW_EVERY);
             let unsaved = (run.is_durable() && !run.persisted).then(|| Instant::now() + SHOW_EVERY);

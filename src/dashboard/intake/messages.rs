@@ -230,7 +230,10 @@ impl HostRuns {
             self.allowance.spend(A_RUN);
             let record = match known {
                 Ok(Known::Run(record)) if record.run.status == Status::Lost => *record,
-                Ok(Known::Nothing) => begun_by_itself(core, &self.host_id, run_id, command),
+                Ok(Known::Nothing) => {
+                    self.own_runs.spend(1);
+                    begun_by_itself(core, &self.host_id, run_id, command)
+                }
                 Ok(Known::Run(_) | Known::Removed) => return false,
                 Err(_) => return true,
             };

@@ -92,12 +92,11 @@ impl HostRuns {
         Ok(())
     }
 
-    /// The runs that a host offers, those first that go on or are held for going on here.
+    /// The runs that a host offers: first those that are held for going on here, then others that go on there.
     fn by_urgency(&self, core: &Core, mut offers: Vec<OfferedRun>) -> VecDeque<OfferedRun> {
         offers.sort_by_cached_key(|offer| {
-            let is_urgent =
-                offer.status == Status::Running || core.fleet.is_open(&self.host_id, &offer.run_id);
-            !is_urgent
+            let is_open = core.fleet.is_open(&self.host_id, &offer.run_id);
+            (!is_open, offer.status != Status::Running)
         });
         for offer in &mut offers {
             facts::shorten(&mut offer.nonce);
@@ -105,9 +104,15 @@ impl HostRuns {
         offers.into()
     }
 
-    /// Decides on the next offered run, unless many wait for room. Each counts as a message of the host.
+    /// Decides on the next offered run, unless many wait for room, or it may be a new one and the host began many.
+    /// Each counts as a message of the host.
     async fn decide_next(&mut self, core: &Arc<Core>) -> Option<(OfferedRun, Offer)> {
         if !self.may_decide() {
+            return None;
+        }
+        let next = self.waiting.front()?;
+        let is_at_hand = core.fleet.record(&self.host_id, &next.run_id).is_some();
+        if !is_at_hand && !self.may_begin_own() {
             return None;
         }
         let offer = self.waiting.pop_front()?;
@@ -153,6 +158,7 @@ impl HostRuns {
             Ok(Known::Run(record)) => *record,
             Ok(Known::Removed) => return Offer::Settled,
             Ok(Known::Nothing) => {
+                self.own_runs.spend(1);
                 let mut record = begun_by_itself(core, &self.host_id, run_id, &offer.command);
                 record.run.started = offer.started;
                 record.nonce = offer.nonce.clone();

@@ -84,6 +84,7 @@ async fn run_of(runs: &mut HostRuns, core: &Arc<Core>, command: &CommandName) ->
         Some(record) => record.run.run_id,
         None => {
             runs.allowance.spend(A_RUN);
+            runs.own_runs.spend(1);
             let now = Timestamp::now();
             let run_id = RunId::compose(now, command, 1);
             let mut record = begun_by_itself(core, &runs.host_id, &run_id, command);

@@ -431,6 +431,63 @@ async fn what_a_message_costs_is_charged_before_the_next_one_of_its_frame_is_loo
     assert!(made as f64 <= may && made >= 4, "{made} runs in {took} s");
 }
 
+/// How many more runs a host may begin by itself since then, at most.
+fn own_runs_since(began: std::time::Instant) -> usize {
+    1 + (began.elapsed().as_secs_f64() / 10.0).ceil() as usize
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_begins_runs_without_end_is_slowed_down() {
+    let mut agent = Connection::new().await;
+    let began = std::time::Instant::now();
+    agent.register(&json!([])).await;
+    agent.runs.own_runs.spend(990);
+    let begin = |n: usize| json!({"type": "status", "host_id": "h1", "run_id": format!("{RUN}-{}", n + 2), "command": "switch", "status": "running"});
+    agent.send(&(0..60).map(begin).collect::<Value>()).await;
+    assert!(agent.runs.has_unread() && agent.runs.rests().is_some());
+    let made = agent.core.state.runs(&host("h1"), None, 1_000).await;
+    let (made, may) = (made.unwrap().len(), 10 + own_runs_since(began));
+    assert!((10..=may).contains(&made), "{made} runs");
+    assert_eq!(
+        agent
+            .core
+            .counters
+            .logs_made
+            .load(std::sync::atomic::Ordering::Relaxed),
+        made as u64
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_runs_that_a_host_began_by_itself_each_is_taken_in_its_time_and_what_is_known_before()
+ {
+    const OFFERED: usize = 20;
+    let mut agent = Connection::new().await;
+    let began = std::time::Instant::now();
+    agent.register(&json!([])).await;
+    agent.status(RUN, "running", None).await;
+    agent.runs.own_runs.spend(998);
+    let offer = |id: String| json!({"run_id": id, "command": "switch", "status": "running"});
+    let mut offers: Vec<Value> = (0..OFFERED)
+        .map(|n| offer(format!("{RUN}-{}", n + 2)))
+        .collect();
+    offers.push(offer(RUN.into()));
+    let registered = agent.register(&Value::Array(offers)).await;
+    let resume = registered[0]["resume"].as_array().unwrap().clone();
+    assert_eq!(resume[0]["run_id"], RUN);
+    let may = 2 + own_runs_since(began);
+    assert!((2..=may).contains(&resume.len()), "{resume:?}");
+    let due = agent.runs.next_turn().unwrap();
+    agent.runs.own_runs.give_back(OFFERED as u32);
+    agent.runs.turn(&agent.core).await;
+    let asked = agent.replies();
+    assert_eq!(asked.len() + resume.len(), OFFERED + 1, "{asked:?}");
+    assert!(
+        due > began + Duration::from_secs(5),
+        "it asks again and again"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_frame_with_more_messages_than_a_host_may_send_at_once_none_is_lost() {
     let mut agent = Connection::new().await;
