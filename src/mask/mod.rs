@@ -4,6 +4,7 @@
 //! lines where a secret stands may show a part of it.
 
 mod key;
+mod link;
 mod names;
 mod rules;
 mod scan;
@@ -122,11 +123,15 @@ fn expression(pattern: &str) -> Result<Regex, regex::Error> {
 
 /// The text with the first group of each match masked, or all of it; none where nothing matches.
 fn replaced(pattern: &Regex, text: &str) -> Option<String> {
-    replaced_if(pattern, text, |_| true)
+    replaced_if(pattern, text, |_, _| true)
 }
 
-/// The same, of those that are secret.
-fn replaced_if(pattern: &Regex, text: &str, is_secret: impl Fn(&str) -> bool) -> Option<String> {
+/// The same, of those that are secret, which is asked of the text before each and of itself.
+fn replaced_if(
+    pattern: &Regex,
+    text: &str,
+    is_secret: impl Fn(&str, &str) -> bool,
+) -> Option<String> {
     let mut masked = String::new();
     let mut from = 0;
     for found in pattern.captures_iter(text) {
@@ -136,7 +141,7 @@ fn replaced_if(pattern: &Regex, text: &str, is_secret: impl Fn(&str) -> bool) ->
             .flatten()
             .next()
             .or_else(|| found.get(0))?;
-        if secret.is_empty() || !is_secret(secret.as_str()) {
+        if secret.is_empty() || !is_secret(&text[..secret.start()], secret.as_str()) {
             continue;
         }
         masked.push_str(&text[from..secret.start()]);

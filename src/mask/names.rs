@@ -1,6 +1,7 @@
 //! Secrets that are told by the name before them: assigned, in JSON and YAML, in headers, behind a flag.
 
-use super::value::{LOOKED_AT_BYTES, Quoting, Value, is_odd, is_random, is_stand_in, is_uuid};
+use super::link::{Link, link};
+use super::value::{Quoting, Value, is_folder, is_odd, is_random, is_stand_in, is_uuid};
 use super::{MASK, expression};
 use regex::Regex;
 use std::ops::Range;
@@ -10,10 +11,7 @@ const KEYS: &str = "(?:secret|private|api|access|auth|account|shared|signing|enc
     |client|consumer|licen[cs]e|recovery|unseal|subscription|app|webhook|service|session|jwt|hmac|admin|root)\
     [ _-]?(?:access[ _-]?)?key(?:[ _-]?base)?";
 /// With what the name of a secret ends. The first group is the last part of the name.
-const NAMES: &str = r#"(?:^|[^\w-])([\w.-]*(?:(?:auth)?token|passw(?:or)?d|passwort|passphrase|sshpass|rootpw|bindpw|authtok|requirepass|masterauth|bw_session|secret[_-]?id|secret|credential|cookie|authorization|psk|@KEYS|signature|\bsig|(?-i:[a-z0-9]Pass)|(?:\b|[_.-])(?:pass|pwd|auth|creds?)))(s?)(?: ?[0-9]+)?\b(?:\\?["'`]|\])*"#;
-
-/// What may stand between a name and a secret.
-const LINKS: [&str; 5] = [" is ", " was ", " to ", " set to ", " is set to "];
+const NAMES: &str = r#"(?:^|[^\w-])([\w.-]*(?:(?:auth)?token|passw(?:or)?d|passwort|passphrase|sshpass|rootpw|bindpw|authtok|requirepass|masterauth|bw_session|secret[_-]?id|secret|credential|cookie|authorization|psk|@KEYS|signature|\bsig|(?-i:[a-z0-9](?:Pass|Pw|PW))|(?:\b|[_.-]|(?:db|my|admin|user|key|store))(?:pw)|(?:\b|[_.-])(?:pass|pwd|auth|creds?)))(s?)(?: ?[0-9]+)?\b(?:\\?["'`]|\])*"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -36,18 +34,6 @@ struct Named<'a> {
     is_plural: bool,
     /// The character before the name.
     before: Option<u8>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    /// `=`, with or without blanks around it.
-    Assigned { spaced: bool },
-    /// `:`, and whether a blank follows.
-    Colon { spaced: bool },
-    /// `>` of a tag.
-    Tag,
-    /// Blanks.
-    Blank,
 }
 
 #[derive(Clone, Debug)]
@@ -110,46 +96,6 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// What binds the value that follows here to a name, and where that begins.
-fn link(text: &str, end: usize, before: Option<u8>) -> Option<(Link, usize)> {
-    let rest = &text[end..];
-    let trimmed = rest.trim_start();
-    let spaced = trimmed.len() < rest.len();
-    let value = |behind: &str| text.len() - behind.trim_start().len();
-    for sign in ["=>", ":=", "="] {
-        if let Some(behind) = trimmed.strip_prefix(sign) {
-            let is_comparison = sign == "=" && behind.starts_with('=');
-            return (!is_comparison).then(|| (Link::Assigned { spaced }, value(behind)));
-        }
-    }
-    if let Some(behind) = trimmed.strip_prefix(':') {
-        let spaced = behind.starts_with(char::is_whitespace);
-        return (!behind.starts_with(':')).then(|| (Link::Colon { spaced }, value(behind)));
-    }
-    if before == Some(b'<') && trimmed.starts_with('>') && !spaced && has_end_tag(trimmed) {
-        return Some((Link::Tag, end + 1));
-    }
-    if !spaced {
-        return None;
-    }
-    let longest = LINKS
-        .iter()
-        .filter(|link| rest.starts_with(**link))
-        .max_by_key(|link| link.len());
-    let rest = longest.map_or(trimmed, |link| rest[link.len()..].trim_start());
-    Some((
-        Link::Blank,
-        text.len() - rest.trim_start_matches(':').trim_start().len(),
-    ))
-}
-
-fn has_end_tag(tag: &str) -> bool {
-    let value = &tag[1..tag.floor_char_boundary(LOOKED_AT_BYTES)];
-    value
-        .find('<')
-        .is_some_and(|end| value[end..].starts_with("</"))
-}
-
 impl Named<'_> {
     /// Where the secret is that follows the name, which ends here.
     fn secret(&self, text: &str, end: usize) -> Option<Range<usize>> {
@@ -170,6 +116,7 @@ impl Named<'_> {
         let head = value.head();
         let is_secret = match link {
             Link::Blank => self.is_secret_behind_blank(head),
+            Link::Said { colon } => self.is_said(head, value, colon),
             Link::Assigned { spaced } => self.is_assigned(head, value, spaced, is_query),
             Link::Colon { spaced } => self.is_declared(head, value, spaced),
             Link::Tag => !is_stand_in(head),
@@ -184,6 +131,37 @@ impl Named<'_> {
             && (is_random(head) || (is_flag && is_odd(head)))
     }
 
+    /// Whether a sentence names the secret: `the password for ada is …`.
+    fn is_said(&self, head: &str, value: Value<'_>, colon: bool) -> bool {
+        if is_stand_in(head) {
+            return false;
+        }
+        let is_chosen = match self.kind {
+            Kind::Password if value.is_quoted() => true,
+            Kind::Password => is_last(value) && (colon || is_odd(head)),
+            Kind::Key => is_last(value) && is_odd(head),
+            _ => false,
+        };
+        is_random(head) || (is_chosen && !self.is_plural && !self.is_id_of_secret())
+    }
+
+    /// Whether no text has the name but a setting whose value is a password.
+    fn is_for_nothing_else(&self) -> bool {
+        ["requirepass", "masterauth"]
+            .iter()
+            .any(|name| self.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether this is how often or that a test passed, as those who run tests print it.
+    fn is_verdict(&self, head: &str, value: Value<'_>) -> bool {
+        let digits = head.bytes().take_while(u8::is_ascii_digit).count();
+        let is_count = (1..6).contains(&digits) && head.len() <= digits + 2;
+        let is_test = !value.is_quoted()
+            && (self.name.bytes().any(|b| b.is_ascii_uppercase())
+                || head.contains(['.', '/', ':']));
+        self.name.eq_ignore_ascii_case("pass") && (is_count || is_test)
+    }
+
     /// The id of a secret is its name in some places, and one half of a credential in others.
     fn is_id_of_secret(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
@@ -193,7 +171,11 @@ impl Named<'_> {
     }
 
     fn is_assigned(&self, head: &str, value: Value<'_>, spaced: bool, is_query: bool) -> bool {
-        if head.starts_with('=') || is_stand_in(head) {
+        let is_folder = ["pwd", "oldpwd"]
+            .iter()
+            .any(|name| self.name.eq_ignore_ascii_case(name))
+            && is_folder(head);
+        if head.starts_with('=') || is_stand_in(head) || is_folder {
             return false;
         }
         let is_word = |ending: &str| self.name.to_ascii_lowercase().ends_with(ending);
@@ -207,7 +189,8 @@ impl Named<'_> {
                 // As test runners print, beside how many failed.
                 _ => head.len() < 6 && self.name.eq_ignore_ascii_case("pass"),
             };
-        let is_code = spaced && !value.is_quoted() && is_code(head);
+        let is_name = self.name.eq_ignore_ascii_case("pw") && !is_odd(head);
+        let is_code = spaced && !value.is_quoted() && (is_name || is_code(head));
         if self.is_id_of_secret() {
             return is_random(head) || is_uuid(head);
         }
@@ -218,24 +201,28 @@ impl Named<'_> {
     }
 
     fn is_declared(&self, head: &str, value: Value<'_>, spaced: bool) -> bool {
-        // As test runners print.
-        let is_verdict = spaced && self.name.eq_ignore_ascii_case("pass");
-        if is_verdict || is_stand_in(head) {
+        if (spaced && self.is_verdict(head, value)) || is_stand_in(head) {
             return false;
         }
-        let is_last = value
-            .follows()
-            .trim_matches(|c: char| c.is_whitespace() || "\"'`,;})]".contains(c))
-            .is_empty();
+        let is_last = is_last(value);
         match self.kind {
             _ if self.is_id_of_secret() => is_random(head) || is_uuid(head),
             _ if self.is_plural => is_random(head),
-            Kind::Password if value.is_quoted() => true,
-            Kind::Password if is_last => is_odd(head),
+            Kind::Password if value.is_quoted() || self.is_for_nothing_else() => true,
+            Kind::Password if is_last || value.is_entry() => is_odd(head),
             Kind::Key if is_last || value.is_quoted() => is_odd(head),
             _ => is_random(head) || (value.is_quoted() && head.len() >= 12 && is_odd(head)),
         }
     }
+}
+
+/// Whether nothing but closing signs follows, or the quote of the whole word that it ends.
+fn is_last(value: Value<'_>) -> bool {
+    let follows = value.follows();
+    (!value.is_quoted() && follows.starts_with(['"', '\'', '`']))
+        || follows
+            .trim_matches(|c: char| c.is_whitespace() || "\"'`,;})]".contains(c))
+            .is_empty()
 }
 
 /// Whether a value without quotes is an expression of a program rather than a text.

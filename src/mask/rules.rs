@@ -15,13 +15,20 @@ const PASSWORD_IN_ADDRESS: &str = r"://[^/\s:@]*:([^/\s]+)@";
 /// The same with a `/` in the password. A number before the first `/` is the port of an address with a path.
 const SLASH_IN_ADDRESS: &str =
     r"://(?:[^/\s:@\[]+:([^\s@/]*[^\s@/0-9][^\s@/]*/[^\s@]*)|:([^\s@/]*/[^\s@]*))@[\w.-]";
+/// The same with each sign in percent-encoding, in an address of its own or as a part of another.
+const ENCODED_ADDRESS: [&str; 2] = [
+    r"(?i)%3a%2f%2f(?:[^/\s:@&%]|%2[0-9])*(?:%3a|:)([^/\s&]+?)(?:%40|@)",
+    r"(?i)://[^/\s:@%]*%3a([^/\s@]+)@",
+];
+/// `password%3D…`, where an address is a part of another.
+const ENCODED_VALUE: &str = r#"(?i)(?:token|passw(?:or)?d|passphrase|secret|(?:[?&_.-]|%[0-9a-f]{2})(?:pass|pwd|pw|api-?key))(?:%22)?(?:%20)*(?:%3d|%3a)(?:%20|%22)*((?:[^\s"'&#%]|%(?:[013-9a-f][0-9a-f]|2[013-57-9a-f]))+)"#;
 /// `https://token@host`, and `https://token:x-oauth-basic@host`.
 const USER_IN_ADDRESS: &str = r"://([^/\s:@]{16,})(?::[^/\s@]*)?@";
 const BEARER: &str = r"(?i)bearer\s+([A-Za-z0-9._~+/=-]{16,})";
 /// What `nix key generate-secret` prints: a name and 64 bytes.
 const NIX_KEY: &str = r"[\w.-]:([A-Za-z0-9+/]{86}==)";
 /// Programs that take a password as a short option.
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 18] = [
     r#"\bcurl\b.*?\s(?:-[A-Za-z]*[uU]|--(?:proxy-)?user)(?:\s+|=)?["']?[^\s:"']+:([^\s"']+)"#,
     r#"\bsshpass\s+-p\s*["']?([^\s"']+)"#,
     r#"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)\b.*?\s-p["']?([^\s"']+)"#,
@@ -32,11 +39,27 @@ const OPTIONS: [&str; 11] = [
     r#"\b7z[az]?\s+[a-z]+\s(?:.*?\s)?-p["']?([^\s"']+)"#,
     r#"\bhtpasswd\s+(?:-\S+\s+)*-[A-Za-z]*b[A-Za-z]*\s+(?:[^\s|<>&;]+\s+)+["']?([^\s"'|<>&;]+)["']?\s*(?:$|[|<>&;])"#,
     r#"\bchpasswd\b.*?<<<\s*["']?[^\s:"']+:([^\s"']+)"#,
+    r#"\b(?:keytool|jarsigner)\b.*?\s-\w*pass(?:\s+|=)["']?([^\s"']+)"#,
+    r#"\b(?:plink|pscp|psftp|putty)\b.*?\s-pw\s+["']?([^\s"']+)"#,
+    r#"\bopenssl\s+(?:enc|(?:aes|aria|bf|blowfish|camellia|cast5?|chacha20|des3?|idea|rc2|rc4|rc5|seed|sm4)(?:-[\w-]+)?)\s(?:.*?\s)?-[kK]\s+(?:"([^"]+)|'([^']+)|([^\s"']+))"#,
+    r#"\s--?(?:d?pass|passin|passout|password|passwd|srppass|keypass)(?:\s+|=)(?:"pass:([^"]+)|'pass:([^']+)|pass:([^\s"']+))"#,
+    r#"\bopenssl\b.*?\s-(?:hmac\s+|macopt\s+(?:hex)?key:)["']?([^\s"']+)"#,
+    r#"\bopenssl\s+passwd\s+(?:-salt\s+\S+\s+|-\S+\s+)+["']?([^-\s"'][^\s"']*)"#,
+    r#"\bmkpasswd\s+(?:-[mSR]\s+\S+\s+|-\S+\s+)+["']?([^-\s"'][^\s"']*)"#,
     r#"\becho\s+(?:-\S+\s+)*["']?[^\s:"']+:([^\s"'|]+)["']?\s*\|.*?\bchpasswd\b"#,
 ];
 /// Settings and statements whose last word is the password.
-const STATEMENTS: [&str; 5] = [
-    r#"(?:^\s*|--|(?i:set)\s+)(?:requirepass|masterauth)\s+["']?([^\s"']+)["']?\s*$"#,
+const STATEMENTS: [&str; 11] = [
+    r#"(?:(?:^|>\s|["'])\s*|(?i:set)\s+)(?:requirepass|masterauth|rootpw|bindpw)\s+["']?([^\s"']+)["']?\s*(?:["',\]].*)?$"#,
+    r#"--(?:requirepass|masterauth)(?:\s+|=)\s*(?:"([^"]+)|'([^']+)|([^\s"']+))"#,
+    r#"\b(?:user\s+\S+\s+on|(?i:setuser)\s+\S+)\s+(?:[^\s>]\S*\s+)*>([^\s"']+)"#,
+    r#"\bauth-pass\s+\S+\s+["']?([^\s"']+)"#,
+    // A file for `netrc(5)` on one line.
+    r#"(?:^|[>"':]\s*)\s*(?:machine\s+\S+|default)\s+(?:(?:login|account|port)\s+\S+\s+)*password\s+(?:\\?"([^"\\]+)|'([^']+)|([^\s"'\\]+))"#,
+    // A shell that is not POSIX's, and a Dockerfile.
+    r#"(?:^|[>+;&|])\s*(?:set|setenv|ENV|ARG)\s+(?:-\w+\s+)*\w*(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|PW|TOKEN|SECRET|KEY)\s+["']?([^\s"']+)["']?\s*$"#,
+    // What curl shows of FTP and POP3.
+    r"^>\s+PASS\s+(\S+)\s*$",
     r#"(?i)\bidentified\s+(?:(?:with|via)\s+\S+\s+)?(?:by|as|using)\s+(?:password\s+)?(?:'([^']+)|\\?"([^"\\]+))"#,
     r"\bAUTH\s+(?:PLAIN|LOGIN)\s+([A-Za-z0-9+/=]{8,})",
     // What a shell shows of the first half of a pipe.
@@ -53,7 +76,7 @@ const ENTRY: &str = r#"(?i)\b(?:name|key)\\?["']?\s*[:=]\s*\\?["']?(?:[\w.-]*[_.
 pub(super) struct Rules {
     scan: Scan,
     /// Those whose group is masked whatever it is.
-    always: [Regex; 5],
+    always: [Regex; 7],
     tokens: Regex,
     names: Names,
     bearer: Regex,
@@ -64,7 +87,9 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn new() -> Result<Self, regex::Error> {
         let entry = [ENTRY].into_iter();
+        let encoded = [ENCODED_VALUE].into_iter();
         let options = OPTIONS.into_iter().chain(STATEMENTS).chain(entry);
+        let options = options.chain(encoded);
         let options = options.map(expression);
         Ok(Self {
             scan: Scan::new(),
@@ -73,6 +98,8 @@ impl Rules {
                 expression(ACCESS_TOKENS)?,
                 expression(SLASH_IN_ADDRESS)?,
                 expression(PASSWORD_IN_ADDRESS)?,
+                expression(ENCODED_ADDRESS[0])?,
+                expression(ENCODED_ADDRESS[1])?,
                 expression(NIX_KEY)?,
                 expression(CRYPTED)?,
             ],
@@ -98,23 +125,35 @@ impl Rules {
             }
         };
         for rule in &self.always {
-            keep(replaced_if(rule, &masked, |_| true), &mut masked);
+            keep(replaced_if(rule, &masked, |_, _| true), &mut masked);
         }
-        keep(replaced_if(&self.tokens, &masked, |_| true), &mut masked);
+        keep(replaced_if(&self.tokens, &masked, |_, _| true), &mut masked);
         keep(self.names.replaced(&masked), &mut masked);
         keep(
-            replaced_if(&self.bearer, &masked, |token| {
+            replaced_if(&self.bearer, &masked, |_, token| {
                 is_random(token) || is_odd(token)
             }),
             &mut masked,
         );
-        keep(replaced_if(&self.user, &masked, is_random), &mut masked);
+        keep(
+            replaced_if(&self.user, &masked, is_token_as_user),
+            &mut masked,
+        );
         for rule in &self.options {
             keep(
-                replaced_if(rule, &masked, |secret| !is_stand_in(secret)),
+                replaced_if(rule, &masked, |_, secret| !is_stand_in(secret)),
                 &mut masked,
             );
         }
         masked
     }
+}
+
+/// Whether a user in an address is a token: made by chance, or longer than names are. Over ssh it is a name.
+fn is_token_as_user(before: &str, user: &str) -> bool {
+    let is_ssh = ["ssh://", "ssh-ng://", "sftp://", "rsync://"]
+        .iter()
+        .any(|scheme| before.ends_with(scheme));
+    let is_long = user.len() >= 32 && user.bytes().all(|b| b.is_ascii_alphanumeric());
+    !is_ssh && (is_long || is_random(user))
 }

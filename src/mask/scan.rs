@@ -4,7 +4,7 @@ use super::tokens;
 use memchr::{memchr, memmem};
 
 /// With what the names of secrets end, in lower case.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "token",
     "password",
     "passwd",
@@ -12,6 +12,7 @@ const NAMES: [&str; 20] = [
     "passphrase",
     "pass",
     "pwd",
+    "pw",
     "rootpw",
     "bindpw",
     "authtok",
@@ -27,7 +28,7 @@ const NAMES: [&str; 20] = [
     "auth",
 ];
 /// What else makes a line worth a second look, in lower case.
-const OTHERS: [&str; 36] = [
+const OTHERS: [&str; 41] = [
     "-----begin ",
     "bearer ",
     "access-token",
@@ -63,8 +64,15 @@ const OTHERS: [&str; 36] = [
     "7z l ",
     "7za a ",
     "7za x ",
+    "openssl ",
+    "auth-pass ",
+    "setuser ",
+    " ~*",
+    "%3a%2f%2f",
     "key-",
 ];
+/// How far behind the name of a machine its password may stand in a file for `netrc(5)`.
+const MACHINE_BYTES: usize = 256;
 /// How the hash of a password begins, as `crypt(5)` has it,
 const CRYPT_KINDS: [&str; 9] = [
     "$y$", "$gy$", "$7$", "$6$", "$5$", "$1$", "$2a$", "$2b$", "$2y$",
@@ -79,14 +87,17 @@ const ODD_LETTERS: [&[u8]; 2] = ["\u{17f}".as_bytes(), "\u{212a}".as_bytes()];
 const KEYS: usize = 1 << 15;
 
 /// Looks at three bytes at every second place of a line. A mark begins at such a place or right before one, so each
-/// is found by its first three bytes or by the three behind the first.
+/// is found by its first three bytes or by the three behind the first; one of two bytes by any third, behind or
+/// before them.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     marks: Vec<String>,
     /// For each key whether some mark has it.
     is_known: Box<[bool; KEYS]>,
-    /// The key, the mark, and whether it is that of the bytes behind the first; in order.
-    places: Vec<(u16, u16, bool)>,
+    /// For each key the first of its places.
+    firsts: Box<[usize]>,
+    /// The key, the mark, and where in it the key's bytes begin; in order.
+    places: Vec<(u16, u16, i8)>,
 }
 
 impl Scan {
@@ -99,22 +110,32 @@ impl Scan {
         let marks: Vec<_> = names.chain(crypted).chain(tokens).collect();
         let mut places = Vec::new();
         for (number, mark) in (0..).zip(&marks) {
-            places.push((key(&mark.as_bytes()[..3]), number, false));
             match mark.as_bytes() {
-                [_, second, third] => {
-                    places.extend((0..32).map(|any| (key(&[*second, *third, any]), number, true)));
+                [first, second] => {
+                    places.extend((0..32).map(|any| (key(&[*first, *second, any]), number, 0)));
+                    places.extend((0..32).map(|any| (key(&[any, *first, *second]), number, -1)));
                 }
-                mark => places.push((key(&mark[1..4]), number, true)),
+                [first, second, third] => {
+                    places.push((key(&[*first, *second, *third]), number, 0));
+                    places.extend((0..32).map(|any| (key(&[*second, *third, any]), number, 1)));
+                }
+                mark => {
+                    places.push((key(&mark[..3]), number, 0));
+                    places.push((key(&mark[1..4]), number, 1));
+                }
             }
         }
         places.sort_unstable();
         let mut is_known = Box::new([false; KEYS]);
-        for (key, _, _) in &places {
+        let mut firsts = vec![0; KEYS].into_boxed_slice();
+        for (place, (key, _, _)) in places.iter().enumerate().rev() {
             is_known[usize::from(*key)] = true;
+            firsts[usize::from(*key)] = place;
         }
         Self {
             marks,
             is_known,
+            firsts,
             places,
         }
     }
@@ -149,13 +170,12 @@ impl Scan {
 
     /// Whether a mark is here, and where the name of a secret or a token can be.
     fn is_worth(&self, bytes: &[u8], place: usize, key: u16) -> bool {
-        let from = self.places.partition_point(|(other, _, _)| *other < key);
-        let mut places = self.places[from..]
+        let mut places = self.places[self.firsts[usize::from(key)]..]
             .iter()
             .take_while(|(other, _, _)| *other == key);
-        places.any(|(_, mark, is_behind_first)| {
+        places.any(|(_, mark, offset)| {
             let mark = usize::from(*mark);
-            let Some(start) = place.checked_sub(usize::from(*is_behind_first)) else {
+            let Some(start) = place.checked_sub_signed(isize::from(*offset)) else {
                 return false;
             };
             let end = start + self.marks[mark].len();
@@ -175,7 +195,7 @@ fn key(three: &[u8]) -> u16 {
 /// Whether what was found is where the name of a secret or a token can be.
 fn is_worth(bytes: &[u8], pattern: usize, start: usize, end: usize) -> bool {
     if pattern < NAMES.len() {
-        return has_value(&bytes[end..]);
+        return has_value(&bytes[end..]) || is_of_machine(&bytes[..start]);
     }
     let is_inside = start > 0 && bytes[start - 1].is_ascii_alphanumeric();
     if bytes[start..end].eq_ignore_ascii_case(b"key-") {
@@ -186,6 +206,15 @@ fn is_worth(bytes: &[u8], pattern: usize, start: usize, end: usize) -> bool {
         || !is_inside
         || bytes[start] == b':'
         || bytes[..start].ends_with(b"bot")
+}
+
+/// Whether this stands before the password of a machine, as in a file for `netrc(5)`.
+fn is_of_machine(before: &[u8]) -> bool {
+    let before = &before[before.len().saturating_sub(MACHINE_BYTES)..];
+    before.ends_with(b" ")
+        && ["machine ", "default "]
+            .iter()
+            .any(|word| memmem::find(before, word.as_bytes()).is_some())
 }
 
 /// Whether the word `value` follows, behind a comma or blanks and a quote.
@@ -206,14 +235,25 @@ fn has_value(behind: &[u8]) -> bool {
     let behind = &behind[behind.iter().take_while(is_closing).count()..];
     match behind.trim_ascii_start() {
         [b'=' | b':' | b'>', rest @ ..] => !rest.is_empty(),
+        [b'%', b'2' | b'3', _, rest @ ..] => !rest.is_empty(),
         // The name itself is a value here, and what it names follows.
         rest if is_entry(rest) => true,
         rest => {
             let head = &rest[..rest.len().min(80)];
             rest.len() < behind.len()
-                && head
+                && (head
                     .iter()
                     .any(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+                    || (is_sentence(head) && head.iter().any(|b| b"\"':".contains(b))))
         }
     }
+}
+
+/// Whether what follows a name can say whose it is or what, before a value of any letters.
+fn is_sentence(behind: &[u8]) -> bool {
+    [
+        "for ", "of ", "on ", "at ", "is", "was ", "has ", "set ", "now ", "(", "[",
+    ]
+    .iter()
+    .any(|word| behind.starts_with(word.as_bytes()))
 }

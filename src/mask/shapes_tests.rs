@@ -167,6 +167,94 @@ env = [ { name = "DB_PASSWORD"; value = "{12}"; } ];
 redis://:ab/{12}@cache
 redis://:{6}/{12}@cache:6379/0
 postgres://app:ab/{12}@db/app
+ADMIN_PW={12}
+export ADMIN_PW='{12}'
+ADMIN_PW := {12}
+declare -x DB_PW="{12}"
+Environment="DB_PW={12}" "X=y"
+SetCredential=pw:{12}
+DB_PW: {12}
+{"db_pw":"{12}"}
+{user: ada, pw: {12}, port: 25}
+adminPw = "{12}";
+dbPw: {12}
+dbpw={12}
+DBPW={12}
+pw={12}
+pw = {12}1x
+<pw>{12}</pw>
+app --pw {12}1x
+GET /x?user=ada&pw={12}&y=1
+GET /x?next=%2Fa%3Fuser%3Da%26pw%3D{12}%26b%3D1
+body: %7B%22password%22%3A%22{12}%22%7D
+curl --data 'user=ada&pw={12}' https://example.org
+curl -H 'X-Auth-PW: {12}' https://example.org
+curl -H "X-Password: {12}" https://example.org
+set -gx ADMIN_PW {12}1x
+setenv ADMIN_TOKEN {12}1x
+ENV DB_PASSWORD {12}1x
+plink -pw {12} root@web1
+"pass" : "{12}"
+"pass" : "{12}", "user" : "ada"
+'pass' : '{12}'
+"pass" => "{12}"
+{\"pass\" : \"{12}\"}
+pass: {12}
+pass : "{12}"
+pass = "{12}"
+"password" : "{12}"
+the password for ada is {12}
+the password for ada is: {12}
+The password for user "ada" is "{12}"
+Your password for https://grafana.example.org is: {12}
+password for ada: {12}
+Password for 'https://git.example.org' : {12}
+password for the user ada: {12}
+initial password of ada: {12}
+generated password (ada): {12}
+password [ada]: {12}
+password (for ada): {12}
+password for ada = {12}
+password is: {12}
+password was set to {12}
+the root password has been set to: {12}
+the password for ada is now '{12}'
+password of ada changed to {12}
+the token for web1 is {20}1x
+the API key for ada is {20}1x
+machine git.example.org login ada password {12}
+machine git.example.org password {12} login ada
+default login ada password {12}
+machine git.example.org login ada account a password "{12}"
++ echo 'machine git.example.org login ada password {12}' > .netrc
+redis-server --requirepass {12} --port 6380
+redis-server --requirepass="{12}" --masterauth x
+ExecStart=/nix/store/x/bin/redis-server --port 0 --masterauth {12} --save ''
+redis-config> requirepass {12}
+"requirepass {12}",
+requirepass: {12}
+user default on >{12} ~* +@all
+ACL SETUSER ada on >{12}
+sentinel auth-pass main {12}
+openssl enc -aes-256-cbc -in a -out b -k {12}
+openssl enc -d -aes-256-cbc -k '{12}' -in a
+openssl aes-256-cbc -a -k {12}
+openssl enc -aes-128-cbc -K {x32} -iv 00112233445566778899aabbccddeeff
+openssl enc -aes256 -pass pass:{12} -in a
+openssl enc -aes256 -pass "pass:{12}" -in a
+openssl rsa -in a -passin pass:{12} -out b
+openssl rsa -in a -passout pass:{12}
+openssl pkcs12 -export -password pass:{12}
+openssl dgst -sha256 -hmac {12} file
+openssl passwd -6 -salt abc {12}
+mkpasswd -m sha-512 {12}
+keytool -list -storepass {12}1x
+https://{x32}@sentry.example.org/4
+cloning git+https://{40}@git.example.org/o/r
+https://ghp_{36}@git.example.org/o/r
+https://bob%3A{12}@git.example.org/o/r
+?proxy=http%3A%2F%2Fbob%3A{12}%40proxy.example.org%3A3128
+> PASS {12}
 "#;
 
 const HARMLESS: &str = r#"
@@ -285,6 +373,74 @@ secret_id=prod/db1
 - name: primary_key   value: id
 {"name":"password","type":"string"}
   name: token   value: <none>
+building '/nix/store/7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7-pw-1.0.drv'...
+copying path '/nix/store/7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7-libpw-0.12.1' from 'https://cache.nixos.org'...
+/nix/store/7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7-unit-pw.service
+pwd=/root
+pwd=
+PWD=/x
+OLDPWD=/build/source
+export PWD=`pwd`
+pwd: /x
+pw-cli 1.0.5 spw=1 lpw=3
+pw = pipewire
+pw.h: No such file or directory
+   12 | pw = getpwuid(getuid());
+   12 |   pw->pw_name = pw_name;
+pw_uid=1000 pw_gid=1000
+DB_PW_FILE=/run/secrets/db1
+ADMIN_PW=/run/secrets/admin1
+ADMIN_PW=${ADMIN_PW}
+ADMIN_PW=
+[sudo] password for ada1:
+Password for 'https://git.example.org':
+password for ada1: required
+password for ada1: /run/secrets/ada1
+the password for ada1 is missing
+the password for ada1 will expire in 7 days
+the password for ada1 is in /run/secrets/ada1
+the password is set
+no password for user ada1
+password of ada1 has been changed
+password has 12 letters
+add the password to web1
+passwd: password for 'root' changed
+token for ada1: expired
+the key for web1 is 2048 bits long
+pass: 3, fail: 0
+pass : 3
+pass: 120ms
+Pass: 120
+"pass": 3, "fail": 0
+"pass" : true
+{"pass":12,"fail":0}
+pass 2: relocating
+PASS test1/foo.js
+PASS : foo_1.sh
+nix build --keep-going -k .#web1
+make -k -j8 CC=gcc1
+curl -k https://example.org/x1
+openssl enc -aes-256-cbc -pass file:/run/secrets/a -in a1
+openssl enc -aes-256-cbc -pass env:PASS -in a1
+openssl enc -aes-256-cbc -kfile /run/secrets/a -in a1
+openssl req -x509 -newkey rsa:4096 -keyout key.pem -out cert.pem -days 365 -nodes
+openssl version -k
+openssl passwd is deprecated since 3.0
+a machine learning login page with a password reset
+the machine web1 login prompt is shown, no password
+# requirepass foobared
+--requirepass <password>
+--requirepass $REDIS_PASSWORD --port 1
+user default on nopass ~* +@all
+user ada turned on > log1
+https://git@git.example.org/o/r.git
+https://ada.lovelace@git.example.org/o/r
+https://ada-lovelace-example-org@git.example.org/ada/_git/r
+https://x-access-token@git.example.org/o/r
+ssh-ng://nixremotebuilder2024@builder1
+https://registry.npmjs.org/@babel/core/-/core-7.0.0.tgz
+github:NixOS/nixpkgs/5e2305d577ca00acbba631b05cb1094d172b29f3?narHash=sha256-%2FeLCD%2FX9kaWJqPR47%2BfDozEC87Hjmm3i8gJbYmDAD7g%3D
+git+file:///x?narHash=sha256-7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7AAAAAAAAApw%3D&rev=5e2305d577ca00acbba631b05cb1094d172b29f3
 "#;
 
 /// A template with its secret, and that secret.
@@ -405,6 +561,36 @@ fn what_is_around_a_secret_stays() {
             "ada:***:19700:0:99999:7:::",
         ),
         (
+            "\"pass\" : \"hunter2\", \"port\" : 25",
+            "\"pass\" : \"***\", \"port\" : 25",
+        ),
+        (
+            "the password for ada is: hunter2",
+            "the password for ada is: ***",
+        ),
+        ("password for ada: correct1horse", "password for ada: ***"),
+        (
+            "machine a.example.org login ada password correcthorse account b",
+            "machine a.example.org login ada password *** account b",
+        ),
+        (
+            "redis-server --requirepass correcthorse --port 1",
+            "redis-server --requirepass *** --port 1",
+        ),
+        (
+            "openssl enc -aes256 -pass \"pass:correct horse\" -in a",
+            "openssl enc -aes256 -pass \"pass:***\" -in a",
+        ),
+        ("a%3Fpw%3Dhunter2%26b%3D1", "a%3Fpw%3D***%26b%3D1"),
+        (
+            "http%3A%2F%2Fbob%3Ahunter2%40proxy%3A3128",
+            "http%3A%2F%2Fbob%3A***%40proxy%3A3128",
+        ),
+        (
+            "https://0123456789abcdef0123456789abcdef@sentry.example.org/4",
+            "https://***@sentry.example.org/4",
+        ),
+        (
             "+ htpasswd -b users ada hunter2",
             "+ htpasswd -b users ada ***",
         ),
@@ -443,6 +629,24 @@ fn a_line_of_nothing_but_names_costs_no_more_than_another() {
         "7z a -p",
         "$6$a$",
         "://a:b/",
+        "pw=",
+        "password for ",
+        "password is ",
+        "password for a b c d e f g h i ",
+        "password (",
+        "password%3D",
+        "%3a%2f%2fa%3a",
+        "://a%3A",
+        "machine a login b ",
+        "default password ",
+        "openssl enc ",
+        "openssl passwd -6 ",
+        " -pass pass:",
+        "user a on ",
+        "setuser a >",
+        "--requirepass ",
+        "auth-pass a ",
+        "set A_PW ",
     ] {
         masked(&unit.repeat(60_000 / unit.len()));
     }

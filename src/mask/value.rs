@@ -140,6 +140,11 @@ impl<'a> Value<'a> {
         &self.text[self.start + self.head().len()..]
     }
 
+    /// Whether it is one of several that signs part.
+    pub(super) fn is_entry(self) -> bool {
+        self.follows().starts_with([',', ';', '}'])
+    }
+
     fn length(self, most: usize) -> usize {
         let most = self.text.floor_char_boundary(self.start + most) - self.start;
         let rest = &self.text[self.start..self.start + most];
@@ -201,8 +206,13 @@ pub(super) fn is_stand_in(value: &str) -> bool {
         || plain.strip_prefix('$').is_some_and(is_variable)
         || (plain.starts_with('<') && plain.ends_with('>'))
         || (plain.starts_with("{{") && plain.ends_with("}}"))
-        || plain.chars().all(|c| "*x•.-_[](){}".contains(c))
+        || (plain != "x" && plain.chars().all(|c| "*x•.-_[](){}".contains(c)))
         || is_path(plain)
+}
+
+/// Whether a text says which folder a shell is in.
+pub(super) fn is_folder(value: &str) -> bool {
+    value.starts_with(['/', '~', '.']) || value == "pwd"
 }
 
 fn is_path(value: &str) -> bool {
