@@ -171,10 +171,8 @@ impl Named<'_> {
     }
 
     fn is_assigned(&self, head: &str, value: Value<'_>, spaced: bool, is_query: bool) -> bool {
-        let is_folder = ["pwd", "oldpwd"]
-            .iter()
-            .any(|name| self.name.eq_ignore_ascii_case(name))
-            && is_folder(head);
+        let is_name = |name: &str| self.name.eq_ignore_ascii_case(name);
+        let is_folder = is_folder(head) && (is_name("pwd") || is_name("oldpwd"));
         if head.starts_with('=') || is_stand_in(head) || is_folder {
             return false;
         }
@@ -186,11 +184,11 @@ impl Named<'_> {
         let is_count = is_number
             && match self.kind {
                 Kind::Token => head.len() < 10,
-                // As test runners print, beside how many failed.
-                _ => head.len() < 6 && self.name.eq_ignore_ascii_case("pass"),
+                // As test runners print, beside how many failed; and widths.
+                _ => head.len() < 6 && (is_name("pass") || is_name("pw")),
             };
-        let is_name = self.name.eq_ignore_ascii_case("pw") && !is_odd(head);
-        let is_code = spaced && !value.is_quoted() && (is_name || is_code(head));
+        let is_code =
+            spaced && !value.is_quoted() && (is_code(head) || (is_name("pw") && !is_odd(head)));
         if self.is_id_of_secret() {
             return is_random(head) || is_uuid(head);
         }
@@ -209,7 +207,8 @@ impl Named<'_> {
             _ if self.is_id_of_secret() => is_random(head) || is_uuid(head),
             _ if self.is_plural => is_random(head),
             Kind::Password if value.is_quoted() || self.is_for_nothing_else() => true,
-            Kind::Password if is_last || value.is_entry() => is_odd(head),
+            Kind::Password if is_last => is_odd(head),
+            Kind::Password if value.is_entry() => is_odd(head) && !head.starts_with('&'),
             Kind::Key if is_last || value.is_quoted() => is_odd(head),
             _ => is_random(head) || (value.is_quoted() && head.len() >= 12 && is_odd(head)),
         }
@@ -219,7 +218,9 @@ impl Named<'_> {
 /// Whether nothing but closing signs follows, or the quote of the whole word that it ends.
 fn is_last(value: Value<'_>) -> bool {
     let follows = value.follows();
-    (!value.is_quoted() && follows.starts_with(['"', '\'', '`']))
+    let behind = follows.strip_prefix(['"', '\'', '`']);
+    let is_word_end = behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(' '));
+    (!value.is_quoted() && is_word_end)
         || follows
             .trim_matches(|c: char| c.is_whitespace() || "\"'`,;})]".contains(c))
             .is_empty()

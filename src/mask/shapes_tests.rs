@@ -388,6 +388,9 @@ pw.h: No such file or directory
    12 | pw = getpwuid(getuid());
    12 |   pw->pw_name = pw_name;
 pw_uid=1000 pw_gid=1000
+the hour of the day (FW=PW=2)
+fn sign(password: &str, salt: &str) {
+    secret: Secret<&'key [u8]>,
 DB_PW_FILE=/run/secrets/db1
 ADMIN_PW=/run/secrets/admin1
 ADMIN_PW=${ADMIN_PW}
