@@ -1,11 +1,13 @@
 //! Configuration in TOML, with errors that name the file, the line, the key and the remedy.
 
+mod reader;
+
+use reader::{Fault, FaultKind, Wanted};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Why a configuration cannot be used.
@@ -114,39 +116,58 @@ impl ConfigSource {
         1 + before.filter(|byte| **byte == b'\n').count()
     }
 
-    fn of_toml(&self, error: &toml::de::Error) -> ConfigError {
-        let span = error.span();
-        let table = DeTable::parse(&self.text).ok();
-        let mut path = match (&table, &span) {
-            // What is missing in the whole file stands nowhere: its span is empty.
-            (Some(table), Some(span)) if !span.is_empty() => path_at(table.get_ref(), span.start),
-            _ => Vec::new(),
-        };
-        let message = error.message().trim();
-        let (problem, remedy) = if let Some(key) = quoted_after(message, "unknown field ") {
-            if path.last().is_none_or(|last| last != key) {
-                path.push(key.to_owned());
+    /// The error that the file is no TOML.
+    fn not_toml(&self, error: &toml::de::Error) -> ConfigError {
+        let message = error.message().trim().replace('\n', " ");
+        ConfigError::Invalid {
+            place: Place {
+                file: self.path.clone(),
+                line: error.span().map(|span| self.line(span.start)),
+                key: None,
+            },
+            problem: format!("not TOML: {message}"),
+            remedy: "correct the line".to_owned(),
+        }
+    }
+
+    /// The error that a key or its value cannot be.
+    fn unfit(&self, fault: &Fault, remedies: Remedies) -> ConfigError {
+        let details = fault.details();
+        let key = details.key();
+        let remedy = key.as_deref().and_then(|key| remedy_of(remedies, key));
+        let (problem, remedy) = match (&details.kind, &details.found) {
+            (FaultKind::UnknownKey(key, known), _) => {
+                ("unknown key".to_owned(), known_keys(known, key))
             }
-            ("unknown key".to_owned(), known_keys(message, key))
-        } else if let Some(key) = quoted_after(message, "missing field ") {
-            path.push(key.to_owned());
-            ("the key is missing".to_owned(), format!("add `{key} = …`"))
-        } else if table.is_none() {
-            (
-                format!("not TOML: {message}"),
-                "correct the line".to_owned(),
-            )
-        } else {
-            (
-                message.to_owned(),
-                "correct the value of that key".to_owned(),
-            )
+            (FaultKind::MissingKey(key), _) => {
+                ("the key is missing".to_owned(), format!("add `{key} = …`"))
+            }
+            (FaultKind::WrongType, Some((found, wanted))) => (
+                format!("this is {found}, not {}", noun(*wanted)),
+                remedy.unwrap_or_else(|| how_to_write(*wanted)),
+            ),
+            (FaultKind::WrongValue(_), Some((found, wanted @ Wanted::Number(_)))) => (
+                format!("{found} is out of range"),
+                remedy.unwrap_or_else(|| how_to_write(*wanted)),
+            ),
+            (FaultKind::WrongValue(_), Some((found, wanted @ Wanted::OneOf(_)))) => (
+                format!("{found} is none of the values of this key"),
+                remedy.unwrap_or_else(|| how_to_write(*wanted)),
+            ),
+            (FaultKind::WrongValue(why), Some((found, _))) => (
+                format!("{found} cannot be taken: {why}"),
+                remedy.unwrap_or_else(|| "correct it".to_owned()),
+            ),
+            (FaultKind::WrongValue(why), None) => (why.clone(), "correct it".to_owned()),
+            (FaultKind::WrongType, None) => {
+                ("wrong type".to_owned(), "correct the value".to_owned())
+            }
         };
         ConfigError::Invalid {
             place: Place {
                 file: self.path.clone(),
-                line: span.map(|span| self.line(span.start)),
-                key: (!path.is_empty()).then(|| path.join(".")),
+                line: Some(self.line(details.offset.unwrap_or(0))),
+                key,
             },
             problem: problem.replace('\n', " "),
             remedy,
@@ -154,8 +175,14 @@ impl ConfigSource {
     }
 }
 
+/// What to do about a wrong value, for keys as `retention.days`, in which `*` stands for any name.
+pub type Remedies = &'static [(&'static str, &'static str)];
+
 /// Reads `path` into `T`, whose structs deny unknown fields.
-pub fn load<T: DeserializeOwned>(path: &Path) -> Result<(T, ConfigSource), ConfigError> {
+pub fn load<T: DeserializeOwned>(
+    path: &Path,
+    remedies: Remedies,
+) -> Result<(T, ConfigSource), ConfigError> {
     let read = |source| ConfigError::Read {
         path: path.to_owned(),
         source,
@@ -165,9 +192,51 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<(T, ConfigSource), Confi
         path: Some(path.to_owned()),
         text,
     };
-    match toml::from_str(&source.text) {
-        Ok(config) => Ok((config, source)),
-        Err(error) => Err(source.of_toml(&error)),
+    let table = DeTable::parse(&source.text).map_err(|error| source.not_toml(&error))?;
+    let config = reader::read(&table).map_err(|fault| source.unfit(&fault, remedies))?;
+    Ok((config, source))
+}
+
+fn remedy_of(remedies: Remedies, key: &str) -> Option<String> {
+    let fits = |pattern: &str| {
+        let (mut names, mut keys) = (pattern.split('.'), key.split('.'));
+        loop {
+            match (names.next(), keys.next()) {
+                (None, None) => return true,
+                (Some(name), Some(key)) if name == "*" || name == key => {}
+                _ => return false,
+            }
+        }
+    };
+    let remedy = remedies.iter().find(|(pattern, _)| fits(pattern));
+    remedy.map(|(_, remedy)| (*remedy).to_owned())
+}
+
+fn noun(wanted: Wanted) -> &'static str {
+    match wanted {
+        Wanted::Text => "a text",
+        Wanted::Number(_) => "a whole number",
+        Wanted::Flag => "true or false",
+        Wanted::List => "a list",
+        Wanted::Table => "a table",
+        Wanted::OneOf(_) => "one of the texts for this key",
+        Wanted::Anything => "what belongs here",
+    }
+}
+
+fn how_to_write(wanted: Wanted) -> String {
+    match wanted {
+        Wanted::Text => "write a text in quotes".to_owned(),
+        Wanted::Number(u64::MAX) => "write a whole number, 0 or more, without quotes".to_owned(),
+        Wanted::Number(most) => format!("write a whole number from 0 to {most}, without quotes"),
+        Wanted::Flag => "write true or false, without quotes".to_owned(),
+        Wanted::List => "write a list in brackets, as [\"a\", \"b\"]".to_owned(),
+        Wanted::Table => "write its keys below a line with its name in brackets".to_owned(),
+        Wanted::OneOf(texts) => {
+            let texts: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+            format!("write one of {}", texts.join(", "))
+        }
+        Wanted::Anything => "correct the value".to_owned(),
     }
 }
 
@@ -183,41 +252,8 @@ fn span_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
     }
 }
 
-/// The keys that lead to the innermost key or value around `offset`.
-fn path_at(table: &DeTable<'_>, offset: usize) -> Vec<String> {
-    for (name, value) in table {
-        let inner = path_in(value, offset);
-        if name.span().contains(&offset) || value.span().contains(&offset) || !inner.is_empty() {
-            let mut path = vec![name.get_ref().to_string()];
-            path.extend(inner);
-            return path;
-        }
-    }
-    Vec::new()
-}
-
-fn path_in(value: &Spanned<DeValue<'_>>, offset: usize) -> Vec<String> {
-    match value.get_ref() {
-        DeValue::Table(table) => path_at(table, offset),
-        _ => Vec::new(),
-    }
-}
-
-/// The text in backquotes that follows `prefix`.
-fn quoted_after<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
-    message
-        .strip_prefix(prefix)?
-        .strip_prefix('`')?
-        .split('`')
-        .next()
-}
-
-/// The remedy for an unknown key, from serde's list of those it expected.
-fn known_keys(message: &str, key: &str) -> String {
-    let expected = message
-        .split_once(", expected ")
-        .map_or("", |(_, list)| list);
-    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+/// The remedy for an unknown key.
+fn known_keys(known: &[&str], key: &str) -> String {
     let nearest = known
         .iter()
         .map(|word| (distance(word, key), word))
@@ -281,7 +317,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.toml");
         std::fs::write(&path, text).unwrap();
-        let error = load::<Example>(&path).unwrap_err().to_string();
+        let error = load::<Example>(&path, &[]).unwrap_err().to_string();
         error.replace(&path.display().to_string(), "x.toml")
     }
 
@@ -301,11 +337,11 @@ mod tests {
     fn a_wrong_type_is_named_with_its_line_and_key() {
         assert_eq!(
             complaint("needed = \"x\"\n[retention]\ndays = \"many\"\n"),
-            "x.toml:3: retention.days: invalid type: string \"many\", expected u64; correct the value of that key"
+            "x.toml:3: retention.days: this is the text \"many\", not a whole number; write a whole number, 0 or more, without quotes"
         );
         assert_eq!(
             complaint("needed = \"x\"\n[commands.switch]\nsteps = [\n  [\"a\"],\n  \"b\",\n]\n"),
-            "x.toml:5: commands.switch.steps: invalid type: string \"b\", expected a sequence; correct the value of that key"
+            "x.toml:5: commands.switch.steps: this is the text \"b\", not a list; write a list in brackets, as [\"a\", \"b\"]"
         );
     }
 
@@ -334,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = load::<Example>(Path::new("/nowhere/x.toml")).unwrap_err();
+        let error = load::<Example>(Path::new("/nowhere/x.toml"), &[]).unwrap_err();
         assert!(
             error
                 .to_string()
@@ -347,7 +383,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.toml");
         std::fs::write(&path, "needed = \"x\"\n[retention]\ndays = 1\n").unwrap();
-        let (_, source) = load::<Example>(&path).unwrap();
+        let (_, source) = load::<Example>(&path, &[]).unwrap();
         let error = source
             .invalid("retention.days", "too few", "keep more")
             .to_string();

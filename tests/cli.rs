@@ -133,10 +133,15 @@ fn passwd_hashes_a_line_and_refuses_none() {
 
 /// What `check-config dashboard` says of a file with this text.
 fn checked(text: &str) -> (i32, String) {
+    checked_of("dashboard", text)
+}
+
+/// What `check-config` says of a file with this text.
+fn checked_of(service: &str, text: &str) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("dashboard.toml");
+    let file = folder.path().join(format!("{service}.toml"));
     std::fs::write(&file, text).unwrap();
-    let output = switchyard(&["check-config", "dashboard", &file.display().to_string()]);
+    let output = switchyard(&["check-config", service, &file.display().to_string()]);
     assert!(output.stdout.is_empty());
     let said = stderr(&output).replace(&format!("{}/", folder.path().display()), "");
     (code(&output), said)
@@ -151,7 +156,7 @@ fn check_config_names_file_line_key_and_remedy() {
         ),
         (
             "[retention]\n\ndays = \"ninety\"\n",
-            "switchyard: dashboard.toml:3: retention.days: invalid type: string \"ninety\", expected u64; correct the value of that key\n",
+            "switchyard: dashboard.toml:3: retention.days: this is the text \"ninety\", not a whole number; write a number of days without quotes; 0 is no limit\n",
         ),
         (
             "listen = \"0.0.0.0:8000\"\n",
@@ -174,6 +179,207 @@ fn check_config_names_file_line_key_and_remedy() {
     let said = stderr(&missing);
     assert!(said.contains("/nowhere/x.toml: cannot be read"));
     assert_eq!(said.matches("No such file").count(), 1, "{said}");
+}
+
+/// Words of the libraries that read a file.
+const LIBRARY_WORDS: [&str; 12] = [
+    "invalid type",
+    "invalid value",
+    "expected",
+    "usize",
+    "u64",
+    "i64",
+    "sequence",
+    "struct",
+    "variant",
+    "string",
+    "boolean",
+    "SocketAddr",
+];
+
+#[test]
+fn a_value_of_a_wrong_type_is_told_in_plain_words_for_every_key_of_the_dashboard() {
+    let texts = [
+        "listen",
+        "data_dir",
+        "agents_file",
+        "users_file",
+        "public_url",
+    ];
+    let tables = ["retention", "sessions", "proxy", "limits", "audit"];
+    let numbers = [
+        "retention.days",
+        "retention.max_bytes",
+        "sessions.idle",
+        "sessions.lifetime",
+        "limits.connections",
+        "limits.connections_per_address",
+        "limits.strangers",
+        "limits.people",
+        "audit.max_bytes",
+    ];
+    let lists = ["proxy.trusted"];
+    for (keys, bad, is_not) in [
+        (&texts[..], ["3", "true", "[\"a\"]"], "not a text; "),
+        (
+            &["proxy.user_header"],
+            ["3", "1.5", "1979-05-27"],
+            "not a text; ",
+        ),
+        (&tables, ["3", "\"a\"", "[\"a\"]"], "not a table; "),
+        (&numbers, ["\"ten\"", "1.5", "true"], "not a whole number; "),
+        (&lists, ["3", "\"::1\"", "{ a = 1 }"], "not a list; "),
+    ] {
+        for (key, bad) in keys.iter().flat_map(|key| bad.map(|bad| (key, bad))) {
+            let (code, said) = checked(&format!("\n{key} = {bad}\n"));
+            let begin = format!("switchyard: dashboard.toml:2: {key}: this is ");
+            assert_eq!(code, 2, "{said}");
+            assert!(said.starts_with(&begin) && said.contains(is_not), "{said}");
+            for word in LIBRARY_WORDS {
+                assert!(!said.contains(word), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_of_a_wrong_type_is_told_in_plain_words_for_every_key_of_the_agent() {
+    let least = "dashboard = \"wss://fleet.example.org\"\ntoken_file = \"/run/token\"\n";
+    for (key, bad, said) in [
+        (
+            "host_id",
+            "3",
+            "this is the number 3, not a text; write a text in quotes",
+        ),
+        ("enrolment_file", "[]", "this is a list, not a text; "),
+        ("ca_file", "false", "this is false, not a text; "),
+        ("state_dir", "{}", "this is a table, not a text; "),
+        (
+            "system_roots",
+            "\"yes\"",
+            "this is the text \"yes\", not true or false; write true or false, without quotes",
+        ),
+        (
+            "allow_plaintext",
+            "1",
+            "this is the number 1, not true or false; ",
+        ),
+        (
+            "heartbeat_interval",
+            "\"5 s\"",
+            "this is the text \"5 s\", not a whole number; write seconds from 1 to 300, without quotes",
+        ),
+        (
+            "heartbeat_interval",
+            "-5",
+            "the number -5 is out of range; write seconds from 1 to 300",
+        ),
+        (
+            "heartbeat_interval",
+            "99999999999999999999",
+            "the number 99999999999999999999 is out of range; ",
+        ),
+        (
+            "heartbeat_interval",
+            "0",
+            "0 is out of range; give seconds from 1 to 300",
+        ),
+        (
+            "supervisor",
+            "\"cron\"",
+            "the text \"cron\" is none of the values of this key; write one of \"auto\", \"systemd\", \"process\"",
+        ),
+        (
+            "supervisor",
+            "true",
+            "this is true, not one of the texts for this key; write one of ",
+        ),
+        ("repo.url", "3", "this is the number 3, not a text; "),
+        ("repo.branch", "1.0", "this is the number 1.0, not a text; "),
+        (
+            "spool.max_bytes",
+            "\"4G\"",
+            "this is the text \"4G\", not a whole number; write a number of bytes",
+        ),
+        ("masking", "false", "this is false, not a table; "),
+        (
+            "masking.defaults",
+            "\"no\"",
+            "this is the text \"no\", not true or false; ",
+        ),
+        (
+            "masking.patterns",
+            "\"a\"",
+            "this is the text \"a\", not a list; ",
+        ),
+        (
+            "masking.patterns",
+            "[1]",
+            "this is the number 1, not a text; ",
+        ),
+        ("commands", "[]", "this is a list, not a table; "),
+        (
+            "commands.switch",
+            "\"a b\"",
+            "this is the text \"a b\", not a table; ",
+        ),
+        (
+            "commands.switch.steps",
+            "[\"a\"]",
+            "this is the text \"a\", not a list; write each step as a list",
+        ),
+        (
+            "commands.switch.steps",
+            "[[1]]",
+            "this is the number 1, not a text; write each step as a list",
+        ),
+        (
+            "commands.switch.timeout",
+            "\"1h\"",
+            "this is the text \"1h\", not a whole number; write seconds, at least 1",
+        ),
+    ] {
+        let (code, got) = checked_of("agent", &format!("{least}{key} = {bad}\n"));
+        assert_eq!(code, 2, "{got}");
+        let want = format!("switchyard: agent.toml:3: {key}: {said}");
+        assert!(got.starts_with(&want), "{got}");
+    }
+}
+
+#[test]
+fn a_number_or_an_address_that_cannot_be_is_told_with_what_can() {
+    for (text, want) in [
+        (
+            "listen = \"here\"\n",
+            "1: listen: the text \"here\" cannot be taken: ",
+        ),
+        (
+            "[proxy]\ntrusted = [\n\"::1\",\n\"10.0.0.0/8\"]\n",
+            "4: proxy.trusted: the text \"10.0.0.0/8\" cannot be taken: ",
+        ),
+        (
+            "[limits]\npeople = -1\n",
+            "2: limits.people: the number -1 is out of range; write a number of connections, 0 or more",
+        ),
+        (
+            "[sessions]\nidle = 0x1_0000_0000_0000_0000\n",
+            "2: sessions.idle: the number 0x10000000000000000 is out of range; ",
+        ),
+    ] {
+        let (code, said) = checked(text);
+        assert_eq!(code, 2, "{said}");
+        assert!(
+            said.starts_with(&format!("switchyard: dashboard.toml:{want}")),
+            "{said}"
+        );
+        assert!(said.contains("; write "), "{said}");
+    }
+    let long = format!(
+        "public_url = [\"{}\"]\nlisten = \"{}\"\n",
+        "a".repeat(10),
+        "é".repeat(5_000)
+    );
+    assert!(checked(&long).1.len() < 300);
 }
 
 #[test]

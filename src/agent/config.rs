@@ -3,13 +3,30 @@
 use super::endpoint::Endpoint;
 use super::tls::Trust;
 use crate::clone::Address;
-use crate::config_file::{self, ConfigError, ConfigSource};
+use crate::config_file::{self, ConfigError, ConfigSource, Remedies};
 use crate::mask::{Masker, Masking};
 use crate::protocol::{CommandName, HostId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What to do where a value has another type than its key, or a form that nobody can read.
+const REMEDIES: Remedies = &[
+    (
+        "heartbeat_interval",
+        "write seconds from 1 to 300, without quotes",
+    ),
+    ("spool.*", "write a number of bytes, without quotes"),
+    (
+        "commands.*.timeout",
+        "write seconds, at least 1, without quotes",
+    ),
+    (
+        "commands.*.steps",
+        "write each step as a list, as [[\"program\", \"argument\"]]",
+    ),
+];
 
 /// The agent's configuration, checked.
 #[derive(Clone, Debug)]
@@ -153,7 +170,7 @@ fn default_branch() -> String {
 impl Config {
     /// Reads and checks `path`. No file that it names is opened, and the host name is not read.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let (file, source): (File, _) = config_file::load(path)?;
+        let (file, source): (File, _) = config_file::load(path, REMEDIES)?;
         let dashboard = Endpoint::parse(&file.dashboard)
             .map_err(|error| source.invalid("dashboard", error.to_string(), error.remedy()))?;
         if !dashboard.is_tls() && !dashboard.is_loopback() && !file.allow_plaintext {

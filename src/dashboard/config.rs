@@ -1,6 +1,6 @@
 //! What the dashboard is told by its file and its command line.
 
-use crate::config_file::{self, ConfigError, ConfigSource};
+use crate::config_file::{self, ConfigError, ConfigSource, Remedies};
 use axum::http::HeaderName;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,6 +8,39 @@ use std::path::{Path, PathBuf};
 
 /// Smallest size that the audit log may be limited to, in bytes.
 const MIN_AUDIT_BYTES: u64 = 1 << 20;
+
+/// What to do where a value has another type than its key, or a form that nobody can read.
+const REMEDIES: Remedies = &[
+    (
+        "listen",
+        "write an IP address and a port in quotes, as \"127.0.0.1:8000\" or \"[::1]:8000\"",
+    ),
+    (
+        "proxy.trusted",
+        "write IP addresses in a list, as [\"127.0.0.1\", \"::1\"]",
+    ),
+    (
+        "retention.days",
+        "write a number of days without quotes; 0 is no limit",
+    ),
+    (
+        "retention.max_bytes",
+        "write a number of bytes without quotes; 0 is no limit",
+    ),
+    ("sessions.*", "write seconds, at least 1, without quotes"),
+    (
+        "limits.people",
+        "write a number of connections, 0 or more, without quotes",
+    ),
+    (
+        "limits.*",
+        "write a number of connections, at least 1, without quotes",
+    ),
+    (
+        "audit.max_bytes",
+        "write a number of bytes, at least 1048576, without quotes",
+    ),
+];
 
 /// The dashboard's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +205,7 @@ impl Config {
     /// Reads `file`, or takes the defaults, and checks it. Opens no file that `file` names.
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
         let (file, source) = match file {
-            Some(path) => config_file::load::<File>(path)?,
+            Some(path) => config_file::load::<File>(path, REMEDIES)?,
             None => (File::default(), ConfigSource::defaults()),
         };
         let config = Self {
