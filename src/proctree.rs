@@ -41,6 +41,8 @@ pub struct ProcessId {
 struct Stat {
     id: ProcessId,
     parent: i32,
+    /// CPU time of all its threads, in clock ticks.
+    ticks: u64,
     /// It has ended, and its parent has not asked how.
     is_zombie: bool,
 }
@@ -59,6 +61,12 @@ impl ProcessId {
     /// Whether it still runs.
     pub fn is_alive(self) -> bool {
         Stat::read(self.pid).is_some_and(|stat| stat.id == self && !stat.is_zombie)
+    }
+
+    /// The CPU time that it has used, in clock ticks; none where it is gone.
+    pub fn ticks(self) -> u64 {
+        let stat = Stat::read(self.pid).filter(|stat| stat.id == self);
+        stat.map_or(0, |stat| stat.ticks)
     }
 
     /// Whether it changes the machine from one NixOS system to another, or waits for what does.
@@ -93,10 +101,12 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?;
         let parent = fields.next()?.parse().ok()?;
-        let started = fields.nth(17)?.parse().ok()?;
+        let [user, system] = [fields.nth(9)?, fields.next()?].map(str::parse::<u64>);
+        let started = fields.nth(6)?.parse().ok()?;
         Some(Self {
             id: ProcessId { pid, started },
             parent,
+            ticks: user.ok()?.saturating_add(system.ok()?),
             is_zombie: matches!(state, "Z" | "X"),
         })
     }
@@ -137,6 +147,11 @@ fn tree(all: &[Stat], roots: &HashSet<i32>, with_roots: bool) -> Vec<ProcessId> 
 /// The living descendants of this process, at any depth.
 pub fn descendants() -> Vec<ProcessId> {
     tree(&all(), &HashSet::from([Pid::this().as_raw()]), false)
+}
+
+/// The process with this pid and its descendants, as far as they live.
+pub fn family(pid: i32) -> Vec<ProcessId> {
+    tree(&all(), &HashSet::from([pid]), true)
 }
 
 /// The process that was started to supervise the run in this folder, whether or not it wrote itself down yet.

@@ -28,7 +28,7 @@ fn allowed(module: &str) -> Option<Vec<&'static str>> {
         "runlog" => &["protocol"],
         "progress" | "mask" => &["protocol", "ansi"],
         "spool" => &["protocol", "runlog", "proctree", "mask"],
-        "clone" => &["spool"],
+        "clone" => &["spool", "proctree"],
         "supervisor" => return Some([GROUND, &["progress"]].concat()),
         "agent" | "dashboard" => GROUND,
         _ => return None,

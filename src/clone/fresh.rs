@@ -133,7 +133,7 @@ pub(super) fn is_nothing(entry: &DirEntry) -> bool {
 fn build(git: &Git, pull: &Pull, url: &str, new: &Path) -> Result<(), PullError> {
     let target = new.to_string_lossy();
     let branch = format!("--branch={}", pull.branch);
-    git.elsewhere(None).run(&[
+    let arguments = [
         "clone",
         // Links to the files of a repository on this host would be damaged with them.
         "--no-local",
@@ -145,7 +145,8 @@ fn build(git: &Git, pull: &Pull, url: &str, new: &Path) -> Result<(), PullError>
         "--",
         url,
         &target,
-    ])?;
+    ];
+    git.elsewhere(None).transfer(&arguments, url)?;
     // It names a branch that may go.
     remove(&new.join(".git/refs/remotes/origin/HEAD")).map_err(PullError::at(new))?;
     let git = git.elsewhere(Some(new));

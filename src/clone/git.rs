@@ -3,15 +3,17 @@
 
 use super::address::Address;
 use super::transfer::{self, Blame};
+use super::waiting::{Ended, Limit, wait};
 use crate::spool::Pull;
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 /// Settings of every git that the agent starts: what a clone holds runs no program.
 const SAFE: [(&str, &str); 2] = [("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false")];
@@ -68,7 +70,20 @@ const MAX_ERRORS: usize = 100;
 /// How much of an answer of git's is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a transfer may get no further. A server that counts and packs a large repository sends something every 5 s
+/// (`uploadpack.keepAlive`), and git works on what it has.
+pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(600);
+
+/// How long git may take to say how it is configured.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// By which the host says itself how git runs ssh.
+const SSH_VARIABLES: [&str; 2] = ["GIT_SSH_COMMAND", "GIT_SSH"];
+
+/// Options of ssh for which a server that says nothing ends a pull: within 15 s before the keys are exchanged, within a
+/// minute once it let us in.
+pub const SSH_OPTIONS: &str =
+    "-o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
 
 /// The exit code of what took too long.
 const TIMED_OUT: i32 = 124;
@@ -106,6 +121,9 @@ pub(super) struct Git {
     dir: Option<PathBuf>,
     settings: Vec<(String, String)>,
     credentials: Option<(String, String)>,
+    /// How it runs ssh, unless the host says that.
+    ssh: Option<String>,
+    silence_limit: Duration,
 }
 
 /// A git that failed.
@@ -117,6 +135,16 @@ pub(super) enum GitError {
     NotInstalled,
     #[error("git cannot be started: {0}")]
     NotStarted(io::Error),
+    /// The server, or the way to it, let it wait.
+    #[error(
+        "git {verb}: nothing came from {server} for {}, so it was ended; see on this host that `git ls-remote {server}` answers, then pull again",
+        in_words(*.limit)
+    )]
+    Silent {
+        verb: String,
+        server: String,
+        limit: Duration,
+    },
     /// It said why, in lines that were held back.
     #[error("{}", .0.words())]
     Failed(Failed),
@@ -176,6 +204,7 @@ impl GitError {
         match self {
             Self::NotInstalled => 127,
             Self::NotStarted(_) => 126,
+            Self::Silent { .. } => TIMED_OUT,
             Self::Failed(failed) => failed.code,
         }
     }
@@ -197,8 +226,13 @@ impl GitError {
 }
 
 impl Git {
-    /// In the clone in `dir`, or in none.
-    pub(super) fn new(dir: Option<&Path>, pull: &Pull, address: &Address) -> Self {
+    /// In the clone in `dir`, or in none. A transfer that gets no further is ended after `silence_limit`.
+    pub(super) fn new(
+        dir: Option<&Path>,
+        pull: &Pull,
+        address: &Address,
+        silence_limit: Duration,
+    ) -> Self {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let mut settings: Vec<_> = SAFE.iter().chain(&OF_PULL).map(owned).collect();
         if !pull.allow_plaintext && !address.is_loopback() {
@@ -213,11 +247,27 @@ impl Git {
             settings.push((key.clone(), String::new()));
             settings.push((key, HELPER.to_owned()));
         }
-        Self {
+        let git = Self {
             dir: dir.map(Path::to_owned),
             settings,
             credentials: credentials.map(|(user, password)| (user.to_owned(), password.to_owned())),
+            ssh: None,
+            silence_limit,
+        };
+        let is_ours = address.is_ssh() && !git.is_told_of_ssh();
+        Self {
+            ssh: is_ours.then(|| format!("ssh {SSH_OPTIONS}")),
+            ..git
         }
+    }
+
+    /// Whether the host says how git is to run ssh, for all clones or for this one.
+    fn is_told_of_ssh(&self) -> bool {
+        let key = ["config", "--get", "core.sshCommand"];
+        let is_set = |git: &Self| git.ask(&key, ANSWER_TIMEOUT).is_some();
+        SSH_VARIABLES.iter().any(|name| env::var_os(name).is_some())
+            || is_set(self)
+            || is_set(&self.elsewhere(None))
     }
 
     /// The same git in another clone, or in none.
@@ -226,6 +276,8 @@ impl Git {
             dir: dir.map(Path::to_owned),
             settings: self.settings.clone(),
             credentials: self.credentials.clone(),
+            ssh: self.ssh.clone(),
+            silence_limit: self.silence_limit,
         }
     }
 
@@ -247,6 +299,7 @@ impl Git {
             git.env("SWITCHYARD_GIT_USER", user);
             git.env("SWITCHYARD_GIT_PASSWORD", password);
         }
+        git.envs(self.ssh.iter().map(|ssh| (SSH_VARIABLES[0], ssh)));
         match &self.dir {
             // Named, so that git does not look for a repository around a clone that it does not recognise.
             Some(dir) => git
@@ -260,20 +313,25 @@ impl Git {
 
     /// Runs git and passes on what it says, but for its errors, which are those of the one who called.
     pub(super) fn run(&self, arguments: &[&str]) -> Result<(), GitError> {
-        self.start(arguments, Stdio::inherit(), None)
+        self.start(arguments, Stdio::inherit(), Limit::None)
+    }
+
+    /// The same of a git that gets something from `server`; it is ended when it gets no further.
+    pub(super) fn transfer(&self, arguments: &[&str], server: &str) -> Result<(), GitError> {
+        let limit = self.silence_limit;
+        self.start(
+            arguments,
+            Stdio::inherit(),
+            Limit::Silence { limit, server },
+        )
     }
 
     /// The same without what it says on standard output, and no longer than `limit`.
     pub(super) fn run_within(&self, arguments: &[&str], limit: Duration) -> Result<(), GitError> {
-        self.start(arguments, Stdio::null(), Some(limit))
+        self.start(arguments, Stdio::null(), Limit::Time(limit))
     }
 
-    fn start(
-        &self,
-        arguments: &[&str],
-        stdout: Stdio,
-        limit: Option<Duration>,
-    ) -> Result<(), GitError> {
+    fn start(&self, arguments: &[&str], stdout: Stdio, limit: Limit<'_>) -> Result<(), GitError> {
         let mut child = self
             .command(arguments)
             .stdout(stdout)
@@ -287,6 +345,16 @@ impl Git {
             .dir
             .as_ref()
             .map(|dir| format!("{}/", dir.join(".git").display()));
+        let ended = wait(&mut child, limit).map_err(GitError::NotStarted)?;
+        // Nobody waits for the reader of one that was ended: something may still hold the pipe.
+        if let (Ended::ByUs, Limit::Silence { limit, server }) = (&ended, limit) {
+            let server = server.to_owned();
+            return Err(GitError::Silent {
+                verb,
+                server,
+                limit,
+            });
+        }
         let failed = |code, errors| {
             GitError::Failed(Failed {
                 verb,
@@ -295,9 +363,11 @@ impl Git {
                 git_dir,
             })
         };
-        let Some(status) = wait(&mut child, limit).map_err(GitError::NotStarted)? else {
-            let seconds = limit.unwrap_or_default().as_secs();
-            // What it started may still hold the pipe, and is not waited for.
+        let Ended::Itself(status) = ended else {
+            let seconds = match limit {
+                Limit::Time(limit) => limit.as_secs(),
+                Limit::None | Limit::Silence { .. } => 0,
+            };
             let error = format!("fatal: the server did not answer within {seconds} s");
             return Err(failed(TIMED_OUT, vec![error]));
         };
@@ -342,28 +412,11 @@ impl Git {
             let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut answer);
             read.map(|_| answer)
         });
-        let status = wait(&mut child, Some(limit)).ok()??;
+        let Ended::Itself(status) = wait(&mut child, Limit::Time(limit)).ok()? else {
+            return None;
+        };
         let answer = reader.join().ok()?.ok()?;
         status.success().then_some(answer)
-    }
-}
-
-/// Waits for the end of a child; one that takes longer than `limit` is killed.
-fn wait(child: &mut Child, limit: Option<Duration>) -> io::Result<Option<ExitStatus>> {
-    let Some(limit) = limit else {
-        return child.wait().map(Some);
-    };
-    let begin = Instant::now();
-    loop {
-        match child.try_wait()? {
-            Some(status) => return Ok(Some(status)),
-            None if begin.elapsed() < limit => sleep(POLL_INTERVAL),
-            None => {
-                child.kill()?;
-                child.wait()?;
-                return Ok(None);
-            }
-        }
     }
 }
 
@@ -388,6 +441,14 @@ fn pass_on(stderr: impl Read) -> Vec<String> {
             // Where nobody reads it, there is nobody left to tell.
             let _ = io::stderr().write_all(&line);
         }
+    }
+}
+
+/// Such as `10 min`.
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds >= 60 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
     }
 }
 

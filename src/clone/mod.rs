@@ -20,9 +20,10 @@ mod revision;
 mod room;
 mod transfer;
 mod users;
+mod waiting;
 
 pub use address::{Address, InvalidAddress};
-pub use git::{ENGLISH, ENVIRONMENT, environment};
+pub use git::{ENGLISH, ENVIRONMENT, SSH_OPTIONS, environment};
 pub use place::{other_owner, put_aside_prefix};
 pub use pull::{main as pull, step};
 pub use revision::Revisions;

@@ -1,7 +1,7 @@
 //! The built-in `pull`: brings the clone to the branch, whatever state it is in.
 
 use super::address::Address;
-use super::git::{Git, GitError, note, say};
+use super::git::{Git, GitError, SILENCE_LIMIT, note, say};
 use super::locks::Held;
 use super::mounts::Mounts;
 use super::place::{Place, PlaceError, Replaced};
@@ -100,6 +100,11 @@ impl PullError {
         matches!(self.blame(), Some(Blame::Transfer | Blame::Unknown))
     }
 
+    /// Whether the server, or the way to it, let git wait for too long: whatever needs it would wait as long again.
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Git(GitError::Silent { .. }))
+    }
+
     /// Whether git says that something is locked.
     fn is_of_lock(&self) -> bool {
         matches!(self, Self::Git(GitError::Failed(failed)) if failed.is_of_lock())
@@ -145,7 +150,7 @@ fn of_run(rundir: &Path) -> Result<(), PullError> {
     let spec = RunDir::at(rundir).ok_or_else(no_spec)?.spec();
     let spec: Option<Spec> = spool::read_json(&spec).ok().flatten();
     let pull = spec.and_then(|spec| spec.pull).ok_or_else(no_spec)?;
-    run(&pull)
+    run(&pull, SILENCE_LIMIT)
 }
 
 /// Where the ssh key should be that the service of the run was to get, if it is not there.
@@ -157,8 +162,9 @@ fn missing_key() -> Option<PathBuf> {
     (given.map_or(0, |given| given.len()) <= 1).then_some(wanted)
 }
 
-/// Brings the clone to the branch, and mends it if need be.
-pub(super) fn run(pull: &Pull) -> Result<(), PullError> {
+/// Brings the clone to the branch, and mends it if need be. A transfer that gets no further ends it after
+/// `silence_limit`.
+pub(super) fn run(pull: &Pull, silence_limit: Duration) -> Result<(), PullError> {
     let no_address = |error: super::InvalidAddress| io::Error::other(error.to_string());
     let address = Address::parse(&pull.url).map_err(no_address);
     let address = address.map_err(PullError::at(&pull.dir))?;
@@ -167,7 +173,7 @@ pub(super) fn run(pull: &Pull) -> Result<(), PullError> {
     {
         return Err(PullError::NoKey(path));
     }
-    let git = Git::new(Some(&pull.dir), pull, &address);
+    let git = Git::new(Some(&pull.dir), pull, &address, silence_limit);
     let url = address.bare();
     if fresh::finish_refill(&pull.dir).map_err(PullError::at(&pull.dir))? {
         say("a pull had been interrupted while it put the clone in its place; that is done now");
@@ -193,6 +199,9 @@ fn update_or_mend(git: &Git, pull: &Pull, url: &str, replaced: Replaced) -> Resu
     locks::remove_stale(&pull.dir)?;
     let mut updated = update(git, pull, url);
     // Of our own gits none is left: a lock is that of somebody who began meanwhile, or of one that was killed.
+    if matches!(&updated, Err(error) if error.is_silence()) {
+        return updated;
+    }
     if matches!(&updated, Err(error) if error.is_of_lock() || locks::is_locked(&pull.dir)) {
         locks::remove_stale(&pull.dir)?;
         updated = update(git, pull, url);
@@ -215,7 +224,7 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
         // The server will not send again what is damaged here.
         check::head(git)?;
     }
-    fetch(git, branch)?;
+    fetch(git, url, branch)?;
     repair::distrust_index(git, &pull.dir);
     bring_to_branch(git, branch, &pull.dir)?;
     if check::commit(git) == before {
@@ -224,9 +233,9 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
     check::head(git)
 }
 
-fn fetch(git: &Git, branch: &str) -> Result<(), PullError> {
+fn fetch(git: &Git, url: &str, branch: &str) -> Result<(), PullError> {
     let refs = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-    Ok(git.run(&["fetch", "--prune", "origin", &refs])?)
+    Ok(git.transfer(&["fetch", "--prune", "origin", &refs], url)?)
 }
 
 /// Makes HEAD, index and files of the clone in `dir` what was fetched of the branch. What somebody mounted there is
@@ -268,10 +277,12 @@ fn mend(
 ) -> Result<(), PullError> {
     let branch = &pull.branch;
     let first = room::blame(&pull.dir, first);
-    if matches!(
-        first,
-        PullError::Git(GitError::NotInstalled) | PullError::FullDisk { .. }
-    ) {
+    if first.is_silence()
+        || matches!(
+            first,
+            PullError::Git(GitError::NotInstalled) | PullError::FullDisk { .. }
+        )
+    {
         return Err(first);
     }
     if let Err(of_server) = ask_server(git, url, branch) {
@@ -309,6 +320,7 @@ fn mend(
             ));
             return Ok(());
         }
+        Err(silence) if silence.is_silence() => return Err(silence),
         // A whole clone is more than what broke off.
         Err(broken) if broken.blame() == Some(Blame::Transfer) && check::head(git).is_ok() => {
             return Err(broken);
@@ -344,16 +356,23 @@ fn try_out(
         return Err(first);
     };
     let branch = &pull.branch;
-    if fetch(git, branch).is_ok() {
-        new.discard();
-        return update(git, pull, url);
+    match fetch(git, url, branch) {
+        Ok(()) => {
+            new.discard();
+            return update(git, pull, url);
+        }
+        Err(silence) if silence.is_silence() => {
+            new.discard();
+            return Err(silence);
+        }
+        Err(_) => {}
     }
     if let Err(held) = locks::remove_stale(&pull.dir) {
         new.discard();
         return Err(held.into());
     }
     let gist = first.gist();
-    let repaired = repair::clone(git, &pull.dir, branch).is_ok() && fetch(git, branch).is_ok();
+    let repaired = repair::clone(git, &pull.dir, branch).is_ok() && fetch(git, url, branch).is_ok();
     if repaired {
         new.discard();
         update(git, pull, url)?;

@@ -1,5 +1,6 @@
 //! Pulls of real git into clones that were damaged in all the ways we could think of.
 
+use super::git::SILENCE_LIMIT;
 use super::pull::{PullError, run};
 use crate::spool::Pull;
 use std::fs;
@@ -9,6 +10,7 @@ use std::process::Command;
 
 mod held;
 mod mounted;
+mod silent;
 mod visitors;
 
 /// A repository and a host's clone of it.
@@ -88,7 +90,7 @@ impl Fixture {
     }
 
     fn pull(&self) -> Result<(), PullError> {
-        run(&self.pull)
+        run(&self.pull, SILENCE_LIMIT)
     }
 
     /// Commits something new on the server.

@@ -62,7 +62,7 @@ fn worker(pid: u32, dir: &Path, locks: &[PathBuf]) -> Option<Worker> {
 
 /// Whether a process of that name is git itself. One in a wrapper, as in nixpkgs, is called `.git-wrapped`; the
 /// programs `gitui` and `gitea` are others.
-fn is_git(name: &str) -> bool {
+pub(super) fn is_git(name: &str) -> bool {
     let name = name.strip_prefix('.').unwrap_or(name);
     name == "git" || name.starts_with("git-")
 }

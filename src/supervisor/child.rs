@@ -274,10 +274,6 @@ fn reap() -> Vec<(i32, Reaped)> {
     }
 }
 
-/// A server that says nothing ends a pull: within 15 s before the keys are exchanged, within a minute once it let us in.
-const SSH_OPTIONS: &str =
-    "-o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
-
 /// How git reaches the repository, where the service of the run was given a key or servers' keys for that.
 fn ssh_command() -> Option<String> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
@@ -291,7 +287,7 @@ fn ssh_command() -> Option<String> {
     let known_hosts = credential("ssh_known_hosts", "-o UserKnownHostsFile=");
     let options = [key, known_hosts].into_iter().flatten();
     let options: String = options.collect();
-    (!options.is_empty()).then(|| format!("ssh {SSH_OPTIONS}{options}"))
+    (!options.is_empty()).then(|| format!("ssh {}{options}", clone::SSH_OPTIONS))
 }
 
 /// The exit code and the words for a program that could not be started.

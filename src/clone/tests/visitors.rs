@@ -225,7 +225,7 @@ fn a_full_disk_is_named_and_costs_the_clone_nothing() {
 fn git_speaks_english_to_us_whatever_the_hosts_language_is() {
     let fixture = Fixture::new();
     let address = Address::parse(&fixture.pull.url).unwrap();
-    let git = Git::new(None, &fixture.pull, &address).command(&["fetch"]);
+    let git = Git::new(None, &fixture.pull, &address, SILENCE_LIMIT).command(&["fetch"]);
     let value = |name: &str| git.get_envs().find(|(known, _)| *known == name).unwrap().1;
     assert_eq!(value("LC_ALL").unwrap(), "C.UTF-8");
     assert_eq!(value("LANGUAGE").unwrap(), "", "it comes before that");
