@@ -8,10 +8,11 @@ use super::health::{Health, Part};
 use super::intake::{HostRuns, MAX_SPARE};
 use super::log_access::IndexMender;
 use super::shared_threads::SharedThreads;
-use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish};
+use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish, StoredHost};
 use super::syncer::Syncer;
 use crate::lifecycle::{Guests, Shutdown};
 use crate::protocol::{CommandName, HostId, Run, RunId, Timestamp, nonce};
+use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -197,6 +198,14 @@ impl Core {
                 return;
             }
         }
+    }
+
+    /// Stores what was known of hosts that exist no more, so that all of it is known again once they are named again.
+    pub(crate) async fn save_dropped(&self, dropped: Vec<(HostId, StoredHost)>) {
+        let saved = dropped.into_iter().map(async |(id, stored)| {
+            let _ = self.noted(self.state.save_host(&id, move || Some(stored)).await);
+        });
+        join_all(saved).await;
     }
 
     /// Shows a run that was stored and has it begun.

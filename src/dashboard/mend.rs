@@ -120,11 +120,11 @@ fn tell(run: &UnreadRun, log: &Result<RunRecord, LogError>) {
 }
 
 /// Makes rows anew that were met while the dashboard runs. A run at hand is stored as it is known; of others a log
-/// that is whole tells, and where there is none the next start decides.
-pub(super) async fn rows_met(core: &Arc<Core>) {
+/// that is whole tells, and where there is none the next start decides. Says whether any were met.
+pub(super) async fn rows_met(core: &Arc<Core>) -> bool {
     let met = core.state.take_unread_runs();
     if met.is_empty() {
-        return;
+        return false;
     }
     let (at_hand, others): (Vec<_>, Vec<_>) = met
         .into_iter()
@@ -142,6 +142,7 @@ pub(super) async fn rows_met(core: &Arc<Core>) {
     if let Err(error) = core.state.mend_runs(records).await {
         tracing::warn!(%error, "rows that cannot be read stay as they are until the next start");
     }
+    true
 }
 
 fn ended(logs: &Path, run: &UnreadRun) -> Option<RunRecord> {

@@ -1,6 +1,7 @@
 //! Brings database and files together: the truth is in the files.
 
 use super::core::Core;
+use super::fleet::Remembered;
 use super::import::{self, goes_to};
 use super::mend;
 use super::starting::{Phase, Starting};
@@ -34,6 +35,10 @@ pub(super) async fn show(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<()
     let mut remembered = core.state.hosts().await?;
     remembered.retain(|(id, _)| is_new(id));
     let mut runs = core.state.open_and_latest_runs().await?;
+    if mend::rows_met(core).await {
+        // What stands in for a row would be stored in its place once its run is at hand.
+        runs = core.state.open_and_latest_runs().await?;
+    }
     runs.retain(|record| is_new(&record.run.host_id));
     let logs = core.logs.clone();
     let caught_up = spawn_blocking(move || catch_all_up(&logs, runs)).await;
@@ -42,8 +47,13 @@ pub(super) async fn show(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<()
     runs.extend(followers);
     let mut deployments = core.state.deployments().await?;
     deployments.retain(|record| is_new(&record.run.host_id));
-    core.fleet.set_hosts(hosts);
-    core.fleet.remember(remembered, runs, &deployments);
+    let known = Remembered {
+        hosts: remembered,
+        runs,
+        deployments,
+    };
+    let dropped = core.fleet.show_only(hosts, known);
+    core.save_dropped(dropped).await;
     Ok(())
 }
 

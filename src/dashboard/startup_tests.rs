@@ -1,4 +1,5 @@
 use super::*;
+use crate::dashboard::fleet::Arrival;
 use crate::dashboard::intake::HostRuns;
 use crate::dashboard::testing::{ask, host, open, parsed, run_id, switch};
 use crate::protocol::Timestamp;
@@ -352,4 +353,47 @@ async fn a_row_that_is_damaged_while_the_dashboard_runs_is_made_anew() {
     assert_eq!(lost.len(), 2);
     mend::rows_met(&core).await;
     assert_eq!(statuses().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_admin_chose_for_a_host_holds_after_it_was_taken_out_and_named_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let register = |boot: &str| -> crate::protocol::Register {
+        let register = json!({"protocol": 1, "host_id": "h1", "hostname": boot, "machine_id": "m", "boot_id": boot});
+        serde_json::from_value(register).unwrap()
+    };
+    let arrive = |boot: &str| core.fleet.arrive(&host("h1"), &register(boot), None);
+    core.fleet.register(&host("h1"), &register("one"));
+    for boot in ["one", "other", "one"] {
+        arrive(boot);
+    }
+    assert!(core.fleet.choose_machine(&host("h1"), "one", None));
+    for _ in 0..2 {
+        assert_eq!(arrive("other"), Arrival::NotChosen);
+        show(&core, BTreeSet::new()).await.unwrap();
+        assert!(!core.fleet.has(&host("h1")));
+        show(&core, [host("h1")].into()).await.unwrap();
+        let facts = core.fleet.stored_host(&host("h1")).unwrap().facts;
+        assert_eq!(facts.hostname.as_deref(), Some("one"));
+    }
+    assert_eq!(arrive("other"), Arrival::NotChosen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_row_goes_bad_while_its_host_is_taken_out_is_known_by_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), RUN, Some(Status::Ok));
+    let core = open(dir.path()).await;
+    let before = run(&core, RUN).await;
+    show(&core, BTreeSet::new()).await.unwrap();
+    let damage = "UPDATE runs SET record = 'no json'";
+    let bad = core
+        .state
+        .call(move |connection| connection.execute(damage, []));
+    assert_eq!(bad.await.unwrap(), 1);
+    show(&core, [host("h1")].into()).await.unwrap();
+    assert_eq!(shown(&core, RUN), before);
+    mend::rows_met(&core).await;
+    assert_eq!(run(&core, RUN).await, before);
 }

@@ -11,6 +11,7 @@ mod host;
 mod inbox;
 mod machine_key;
 mod machines;
+mod membership;
 mod metrics;
 mod own_machine;
 mod runs;
@@ -26,12 +27,13 @@ pub(crate) use host::{Errand, HostView};
 pub(crate) use inbox::{Inbox, Told};
 pub(crate) use machine_key::MachineKey;
 pub(crate) use machines::Arrival;
+pub(crate) use membership::Remembered;
 pub(crate) use metrics::MetricsRound;
 pub(crate) use runs::Followed;
 pub(crate) use tail::{Tail, Watchers};
 
-use super::state::{RunRecord, StoredHost};
-use crate::protocol::{HostId, Run, RunId, Timestamp, close};
+use super::state::StoredHost;
+use crate::protocol::{HostId, Run, RunId, Timestamp};
 use changes::Changes;
 use host::Host;
 use std::collections::BTreeMap;
@@ -103,62 +105,6 @@ impl Fleet {
         let result = change(&mut self.lock());
         self.browsers.wake();
         result
-    }
-
-    /// Makes these hosts, and no others, the ones that exist.
-    pub(crate) fn set_hosts(&self, ids: impl IntoIterator<Item = HostId>) {
-        self.change(|inner| {
-            let mut before = std::mem::take(&mut inner.hosts);
-            for id in ids {
-                let host = before.remove(&id);
-                if host.is_none() {
-                    inner.show_host(&id);
-                }
-                inner.hosts.insert(id, host.unwrap_or_default());
-            }
-            for (id, host) in before {
-                if let Some((_, inbox)) = &host.link {
-                    inbox.close(close::FORBIDDEN);
-                }
-                inner.changes.forget(&Subject::Host(id.clone()));
-                for entry in host.runs {
-                    inner
-                        .changes
-                        .forget(&Subject::Run(id.clone(), entry.record.run.run_id));
-                }
-            }
-        });
-    }
-
-    /// Takes in what the database remembers; what it says of hosts that no longer exist is passed over.
-    /// `deployments` are the newest that the runs tell of.
-    pub(crate) fn remember(
-        &self,
-        hosts: Vec<(HostId, StoredHost)>,
-        runs: Vec<RunRecord>,
-        deployments: &[RunRecord],
-    ) {
-        self.change(|inner| {
-            for (id, stored) in hosts {
-                if let Some(host) = inner.hosts.get_mut(&id) {
-                    host.restore(&id, stored);
-                }
-            }
-            for record in deployments {
-                if let Some(host) = inner.hosts.get_mut(&record.run.host_id) {
-                    host.stored.note_deployment(record);
-                }
-            }
-        });
-        for record in runs {
-            let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
-            self.add_run(record);
-            let mut inner = self.lock();
-            let host = inner.hosts.get_mut(&host_id);
-            if let Some(entry) = host.and_then(|host| host.entry_mut(&run_id)) {
-                entry.is_from_before = true;
-            }
-        }
     }
 
     /// The version that the state has now: later changes are news to whoever has the hosts from now on.

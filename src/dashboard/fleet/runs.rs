@@ -1,7 +1,7 @@
 //! Runs as the intake moves them on and the browsers follow them.
 
 use super::host::Entry;
-use super::{Fleet, Tail};
+use super::{Fleet, Inner, Tail};
 use crate::dashboard::state::RunRecord;
 use crate::protocol::{HostId, Progress, Run, RunId, Status};
 use std::sync::Arc;
@@ -28,27 +28,32 @@ impl Followed {
     }
 }
 
+impl Inner {
+    /// Takes a run in, as [`Fleet::add_run`] does.
+    pub(super) fn add_run(&mut self, record: RunRecord) -> Option<Arc<Tail>> {
+        let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
+        let announced = if record.run.status == Status::Queued {
+            self.changes.version() + 1
+        } else {
+            0
+        };
+        self.runs_seen += 1;
+        let order = self.runs_seen;
+        let host = self.hosts.get_mut(&host_id)?;
+        host.reserved = false;
+        let gone = host.insert(record, order, announced);
+        let tail = host.entry(&run_id).map(|entry| Arc::clone(&entry.tail));
+        self.forget_runs(&host_id, gone);
+        self.show_run(&host_id, &run_id);
+        self.show_host(&host_id);
+        tail
+    }
+}
+
 impl Fleet {
     /// Takes a run in, unless it is at hand already or its host does not exist; a queued one is announced.
     pub(crate) fn add_run(&self, record: RunRecord) -> Option<Arc<Tail>> {
-        self.change(|inner| {
-            let (host_id, run_id) = (record.run.host_id.clone(), record.run.run_id.clone());
-            let announced = if record.run.status == Status::Queued {
-                inner.changes.version() + 1
-            } else {
-                0
-            };
-            inner.runs_seen += 1;
-            let order = inner.runs_seen;
-            let host = inner.hosts.get_mut(&host_id)?;
-            host.reserved = false;
-            let gone = host.insert(record, order, announced);
-            let tail = host.entry(&run_id).map(|entry| Arc::clone(&entry.tail));
-            inner.forget_runs(&host_id, gone);
-            inner.show_run(&host_id, &run_id);
-            inner.show_host(&host_id);
-            tail
-        })
+        self.change(|inner| inner.add_run(record))
     }
 
     /// Puts a run that is over out of sight.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::dashboard::state::RunRecord;
 use crate::dashboard::state::StopWish;
 use crate::dashboard::testing::{host, run_id, switch};
 use crate::protocol::{Phase, PhaseMark, Progress, Register, Run, RunId, Status, Timestamp};

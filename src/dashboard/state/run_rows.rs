@@ -174,6 +174,27 @@ pub(super) fn one(
     Ok(found.optional()?.flatten())
 }
 
+/// One run whose row can be read. Nothing stands in for one whose row cannot be: to change that and write it would put
+/// the stand-in in the place of the row, which nobody would make anew then.
+pub(super) fn to_change(
+    connection: &Connection,
+    host_id: &HostId,
+    run_id: &RunId,
+    unread: &UnreadRuns,
+) -> rusqlite::Result<Option<RunRecord>> {
+    let query = format!("SELECT {COLUMNS} FROM runs WHERE host_id = ?1 AND run_id = ?2");
+    let mut one = connection.prepare_cached(&query)?;
+    let id = (host_id.as_str(), run_id.as_str());
+    Ok(match one.query_row(id, read).optional()? {
+        Some(RunRow::Read(record)) => Some(*record),
+        Some(RunRow::Unread(run)) => {
+            unread.meet(&run);
+            None
+        }
+        Some(RunRow::Nameless(_)) | None => None,
+    })
+}
+
 /// Whether the row of a run is there and cannot be read.
 fn is_unread(connection: &Connection, run: &Run) -> rusqlite::Result<bool> {
     let query = format!("SELECT {COLUMNS} FROM runs WHERE host_id = ?1 AND run_id = ?2");

@@ -131,3 +131,26 @@ async fn a_look_through_all_rows_finds_those_that_cannot_be_read_and_they_can_be
     let mended = state.run(&h2, &ninth).await.unwrap().unwrap();
     assert!(mended.run.message.unwrap().ends_with("as a test says"));
 }
+
+#[tokio::test]
+async fn that_an_index_was_lost_puts_no_stand_in_in_the_place_of_a_row_that_cannot_be_read() {
+    for damage in DAMAGES {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, ids) = damaged(dir.path(), damage).await;
+        let lost = ids.iter().map(|id| (host("h1"), id.clone())).collect();
+        state.indexes_were_lost(lost).await.unwrap();
+        let met = state.take_unread_runs();
+        assert_eq!(met.len(), 1, "{damage}: it waits to be made anew");
+        // As its log tells of it.
+        let mut run = Run::queued(ids[1].clone(), host("h1"), switch());
+        (run.status, run.lines, run.index_rebuilt) = (Status::Ok, 7, true);
+        state.mend_runs(vec![RunRecord::of(run)]).await.unwrap();
+        let all = state.runs(&host("h1"), None, 10).await.unwrap();
+        for record in &all {
+            let run = &record.run;
+            let now = (run.status, run.lines, run.index_rebuilt);
+            assert_eq!(now, (Status::Ok, 7, true), "{damage}: {}", run.run_id);
+        }
+        assert_eq!(all.len(), ids.len());
+    }
+}

@@ -268,7 +268,7 @@ impl State {
         let unread = Arc::clone(&self.unread_runs);
         self.call(move |connection| {
             for (host_id, run_id) in &runs {
-                let record = run_rows::one(connection, host_id.as_str(), run_id.as_str(), &unread)?;
+                let record = run_rows::to_change(connection, host_id, run_id, &unread)?;
                 let is_news =
                     |record: &RunRecord| record.run.status.is_final() && !record.run.index_rebuilt;
                 if let Some(mut record) = record.filter(is_news) {
