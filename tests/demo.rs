@@ -237,5 +237,8 @@ fn a_newcomer_sees_what_failures_look_like() {
     let switch = demo.get(&format!("/api/hosts/backup/runs/{switched}"));
     assert_eq!(switch["cause"][0]["kind"], "unit", "{switch}");
     assert_eq!(demo.host("gateway", |_| true)["run"], Value::Null);
+    // It waited until the host was free, so that nothing was refused.
+    let refused = demo.get("/api/audit?result=refused");
+    assert_eq!(refused["records"], json!([]));
     assert_eq!(demo.end("TERM"), Some(0));
 }
