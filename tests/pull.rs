@@ -351,6 +351,40 @@ fn an_ssh_server_that_says_nothing_ends_a_pull() {
 }
 
 #[test]
+fn files_of_git_lfs_are_not_pulled_as_pointers_and_the_run_says_what_to_do() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let work = repository.dir.path().join("work");
+    fs::write(work.join(".gitattributes"), "*.bin filter=lfs\n").unwrap();
+    fs::write(work.join("image.bin"), "a pointer\n").unwrap();
+    repository.commit("with a file in git-lfs");
+    let dashboard = Dashboard::start(&["h1"]);
+    let settings = repository.dir.path().join("gitconfig");
+    fs::write(&settings, "").unwrap();
+    let environment = vec![
+        ("GIT_CONFIG_GLOBAL", settings.display().to_string()),
+        ("GIT_CONFIG_SYSTEM", "/dev/null".to_owned()),
+    ];
+    let config = json!({"repo": {"url": repository.served()}});
+    let mut agent = Agent::launch_in(environment, dashboard.port, "h1", &config);
+    agent.wait_for_reconnection(0);
+    let run = pull(&dashboard);
+    assert_eq!(run["status"], "error", "{run}");
+    let message = run["message"].as_str().unwrap().lines().next().unwrap();
+    for part in ["image.bin", "lfs", "programs.git.lfs.enable"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(run["cause"][0]["kind"], "git", "{run}");
+    let image = agent.dir().join("state/repo/image.bin");
+    assert!(!image.exists());
+    let smudge = "[filter \"lfs\"]\n\tsmudge = sed s/pointer/picture/\n";
+    fs::write(&settings, smudge).unwrap();
+    assert_eq!(pull(&dashboard)["status"], "ok");
+    assert_eq!(fs::read_to_string(image).unwrap(), "a picture\n");
+}
+
+#[test]
 fn a_build_leaves_its_link_in_the_folder_of_its_run() {
     let Some(repository) = Repository::new() else {
         return;

@@ -3,7 +3,7 @@
 use super::git::{Git, GitError, note};
 use super::mounts::Mounts;
 use super::place::{Replaced, mark, put_aside_prefix};
-use super::pull::{PullError, bring_to_branch, explain};
+use super::pull::{PullError, bring_to_branch, explain, look_for_filters};
 use super::{check, room};
 use crate::spool::Pull;
 use nix::unistd::syncfs;
@@ -150,6 +150,7 @@ fn build(git: &Git, pull: &Pull, url: &str, new: &Path) -> Result<(), PullError>
     // It names a branch that may go.
     remove(&new.join(".git/refs/remotes/origin/HEAD")).map_err(PullError::at(new))?;
     let git = git.elsewhere(Some(new));
+    look_for_filters(&git, &pull.branch, new)?;
     bring_to_branch(&git, &pull.branch, new)
         .and_then(|()| check::head(&git))
         .map_err(|error| explain(&git, &pull.branch, error))?;

@@ -400,13 +400,33 @@ impl Git {
 
     /// What git answers, if it does so within `limit` and with exit code 0.
     pub(super) fn ask(&self, arguments: &[&str], limit: Duration) -> Option<Vec<u8>> {
+        self.ask_about(arguments, None, limit)
+    }
+
+    /// The same of a git that reads `input`.
+    pub(super) fn ask_about(
+        &self,
+        arguments: &[&str],
+        input: Option<Vec<u8>>,
+        limit: Duration,
+    ) -> Option<Vec<u8>> {
+        let stdin = if input.is_some() {
+            Stdio::piped
+        } else {
+            Stdio::null
+        };
         let mut child = self
             .command(arguments)
+            .stdin(stdin())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .ok()?;
         let stdout = child.stdout.take()?;
+        if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+            // One that reads no further has ended, and its answer tells.
+            thread::spawn(move || stdin.write_all(&input));
+        }
         let reader = thread::spawn(move || {
             let mut answer = Vec::new();
             let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut answer);

@@ -45,6 +45,8 @@ pub(super) enum PullError {
         "the commit asks for the filter \"{filter}\" in its .gitattributes, and there is no program {program} on this host; add its package to systemd.services.switchyard-agent.path, or take the filter out of the repository"
     )]
     NoFilter { filter: String, program: String },
+    #[error(transparent)]
+    Unfiltered(#[from] filters::Unfiltered),
     #[error(
         "three folders that were in the way of the clone are kept already; remove {} and those beside it",
         .0.display()
@@ -103,6 +105,15 @@ impl PullError {
     /// Whether the server, or the way to it, let git wait for too long: whatever needs it would wait as long again.
     fn is_silence(&self) -> bool {
         matches!(self, Self::Git(GitError::Silent { .. }))
+    }
+
+    /// Whether no mending of the clone would be of use.
+    fn is_none_of_clone(&self) -> bool {
+        self.is_silence()
+            || matches!(
+                self,
+                Self::Git(GitError::NotInstalled) | Self::FullDisk { .. } | Self::Unfiltered(_)
+            )
     }
 
     /// Whether git says that something is locked.
@@ -225,6 +236,7 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
         check::head(git)?;
     }
     fetch(git, url, branch)?;
+    look_for_filters(git, branch, &pull.dir)?;
     repair::distrust_index(git, &pull.dir);
     bring_to_branch(git, branch, &pull.dir)?;
     if check::commit(git) == before {
@@ -236,6 +248,12 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
 fn fetch(git: &Git, url: &str, branch: &str) -> Result<(), PullError> {
     let refs = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
     Ok(git.transfer(&["fetch", "--prune", "origin", &refs], url)?)
+}
+
+/// Refuses what was fetched of the branch where its files need a filter that this host does not have.
+pub(super) fn look_for_filters(git: &Git, branch: &str, dir: &Path) -> Result<(), PullError> {
+    let commit = format!("refs/remotes/origin/{branch}");
+    Ok(filters::look(git, dir, &commit)?)
 }
 
 /// Makes HEAD, index and files of the clone in `dir` what was fetched of the branch. What somebody mounted there is
@@ -277,12 +295,7 @@ fn mend(
 ) -> Result<(), PullError> {
     let branch = &pull.branch;
     let first = room::blame(&pull.dir, first);
-    if first.is_silence()
-        || matches!(
-            first,
-            PullError::Git(GitError::NotInstalled) | PullError::FullDisk { .. }
-        )
-    {
+    if first.is_none_of_clone() {
         return Err(first);
     }
     if let Err(of_server) = ask_server(git, url, branch) {
@@ -320,7 +333,7 @@ fn mend(
             ));
             return Ok(());
         }
-        Err(silence) if silence.is_silence() => return Err(silence),
+        Err(other) if other.is_none_of_clone() => return Err(other),
         // A whole clone is more than what broke off.
         Err(broken) if broken.blame() == Some(Blame::Transfer) && check::head(git).is_ok() => {
             return Err(broken);
