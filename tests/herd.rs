@@ -246,6 +246,10 @@ fn a_disk_that_hangs_holds_up_the_lines_alone() {
     wait_for("a write that hangs", SOON, || {
         (gate.held_writes() > 0).then_some(())
     });
+    // What is done once a second meets that disk as well.
+    wait_for("a removal that hangs", SOON, || {
+        (gate.held_removals() > 0).then_some(())
+    });
     // By now each thread has had the chance to be held.
     for _ in 0..20 {
         assert_eq!(dashboard.get("/health").status, 200);

@@ -170,7 +170,10 @@ impl ClockCheck {
             core.fleet.forget_skews();
             self.is_vouched_for = false;
         }
-        let is_confirmed = self.is_confirmed_by_admin(now);
+        let path = self.stored_at.with_file_name(CONFIRMATION);
+        // A disk that hangs must not hold a thread that others need, not even once a second.
+        let is_confirmed = spawn_blocking(move || is_confirmed_by_admin(&path, now)).await;
+        let is_confirmed = is_confirmed.unwrap_or(false);
         self.is_vouched_for |= is_confirmed;
         let evidence = Evidence {
             is_synchronized: is_synchronized(Path::new(SYNCHRONIZED), now) || is_confirmed,
@@ -207,20 +210,6 @@ impl ClockCheck {
         told.saturating_sub(passed).saturating_abs() > MAX_DRIFT_MS
     }
 
-    /// Whether an admin said since the last look that the clock is right. That counts once.
-    fn is_confirmed_by_admin(&self, now: Timestamp) -> bool {
-        let path = self.stored_at.with_file_name(CONFIRMATION);
-        let is_said = is_synchronized(&path, now);
-        match fs::remove_file(&path) {
-            Ok(()) if is_said => tracing::info!("an admin says that the clock is right"),
-            Ok(()) => {
-                tracing::warn!(path = %path.display(), "removed: it was not made within the last hour of the clock as it is now");
-            }
-            Err(_) => return false,
-        }
-        is_said
-    }
-
     fn judge(&mut self, now: Timestamp, evidence: Evidence) -> Option<Doubt> {
         let newest = self.newest;
         let ahead = now.millis().saturating_sub(newest.millis());
@@ -244,6 +233,19 @@ impl ClockCheck {
         self.trust.set(doubt, Some(self.highest));
         doubt
     }
+}
+
+/// Whether an admin said since the last look that the clock is right. That counts once.
+fn is_confirmed_by_admin(path: &Path, now: Timestamp) -> bool {
+    let is_said = is_synchronized(path, now);
+    match fs::remove_file(path) {
+        Ok(()) if is_said => tracing::info!("an admin says that the clock is right"),
+        Ok(()) => {
+            tracing::warn!(path = %path.display(), "removed: it was not made within the last hour of the clock as it is now");
+        }
+        Err(_) => return false,
+    }
+    is_said
 }
 
 /// Whether the file says that the clock was set since boot, and the clock did not jump since.

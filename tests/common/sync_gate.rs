@@ -1,4 +1,5 @@
-//! A disk that takes its time: syncs are counted, slowed down, and held up while a gate is closed, as are writes to logs.
+//! A disk that takes its time: syncs are counted, slowed down, and held up while a gate is closed, as are writes to logs
+//! and removals of files.
 
 use super::{has, skip};
 use std::fs;
@@ -13,22 +14,33 @@ const LIBRARY: &str = r#"
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
-/* Returns once there is no file `hung`, for a log of a run. */
-static void wait_for_writes(int fd) {
-  char link[64], file[4200], path[4096] = "";
-  const char *dir = getenv("SYNC_GATE");
-  if (!dir) return;
+static int is_hung(const char *dir) {
+  char file[4200];
   snprintf(file, sizeof file, "%s/hung", dir);
-  if (access(file, F_OK) != 0) return;
-  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  readlink(link, path, sizeof path - 1);
-  if (!strstr(path, "/logs/")) return;
-  snprintf(file, sizeof file, "%s/held", dir);
+  return access(file, F_OK) == 0;
+}
+/* Counts in the file `name`, and returns once there is no file `hung`. */
+static void hold(const char *dir, const char *name) {
+  char file[4200];
+  snprintf(file, sizeof file, "%s/%s", dir, name);
   int count = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   ssize_t (*next)(int, const void *, size_t) = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
   if (count >= 0) { next(count, ".", 1); close(count); }
-  snprintf(file, sizeof file, "%s/hung", dir);
-  while (access(file, F_OK) == 0) usleep(2000);
+  while (is_hung(dir)) usleep(2000);
+}
+static void wait_for_writes(int fd) {
+  char link[64], path[4096] = "";
+  const char *dir = getenv("SYNC_GATE");
+  if (!dir || !is_hung(dir)) return;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  readlink(link, path, sizeof path - 1);
+  if (strstr(path, "/logs/")) hold(dir, "held-writes");
+}
+int unlink(const char *path) {
+  int (*next)(const char *) = (int (*)(const char *))dlsym(RTLD_NEXT, "unlink");
+  const char *dir = getenv("SYNC_GATE");
+  if (dir && strncmp(path, dir, strlen(dir)) != 0 && is_hung(dir)) hold(dir, "held-removals");
+  return next(path);
 }
 ssize_t write(int fd, const void *bytes, size_t length) {
   ssize_t (*next)(int, const void *, size_t) = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
@@ -108,7 +120,7 @@ impl SyncGate {
         fs::remove_file(self.0.path().join("closed")).unwrap();
     }
 
-    /// From now on no write to a log returns.
+    /// From now on no write to a log returns, and no removal of a file.
     pub(crate) fn hang(&self) {
         fs::write(self.0.path().join("hung"), "").unwrap();
     }
@@ -120,7 +132,12 @@ impl SyncGate {
 
     /// How many writes to logs were held up.
     pub(crate) fn held_writes(&self) -> u64 {
-        self.syncs("held")
+        self.syncs("held-writes")
+    }
+
+    /// How many removals of files were held up.
+    pub(crate) fn held_removals(&self) -> u64 {
+        self.syncs("held-removals")
     }
 
     /// How many syncs of the database were begun.
