@@ -65,3 +65,20 @@ fn what_the_dashboard_gets_has_no_secret_in_it_and_the_spool_neither() {
         run["message"]
     );
 }
+
+#[test]
+fn the_name_of_a_program_that_cannot_be_started_is_told_without_its_secrets() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let extra = json!({
+        "commands": {"switch": {"steps": [["/nowhere/password=hunter2"]]}},
+    });
+    let _agent = Agent::start_with(&dashboard, "h1", &extra);
+    let run_id = dashboard.command("h1", "switch");
+    let run = dashboard.wait_for_run("h1", &run_id, SOON, |run| run["status"] == "error");
+    let message = run["message"].as_str().unwrap();
+    let is_told = message.starts_with("/nowhere/password=***");
+    assert!(is_told && message.contains("no such program"), "{message}");
+    let log = String::from_utf8(dashboard.log("h1", &run_id).bytes).unwrap();
+    let all = format!("{log}{run}{}", dashboard.host("h1"));
+    assert!(!all.contains("hunter2"), "{all}");
+}

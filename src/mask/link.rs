@@ -35,13 +35,13 @@ pub(super) fn link(text: &str, end: usize, before: Option<u8>) -> Option<(Link, 
     let trimmed = rest.trim_start();
     let spaced = trimmed.len() < rest.len();
     let value = |behind: &str| text.len() - behind.trim_start().len();
-    for sign in ["=>", ":=", "="] {
+    for sign in ["=>", ":=", "=", "＝"] {
         if let Some(behind) = trimmed.strip_prefix(sign) {
             let is_comparison = sign == "=" && behind.starts_with('=');
             return (!is_comparison).then(|| (Link::Assigned { spaced }, value(behind)));
         }
     }
-    if let Some(behind) = trimmed.strip_prefix(':') {
+    if let Some(behind) = trimmed.strip_prefix([':', '：']) {
         let spaced = behind.starts_with(char::is_whitespace);
         return (!behind.starts_with(':')).then(|| (Link::Colon { spaced }, value(behind)));
     }
@@ -75,7 +75,7 @@ fn sentence(text: &str) -> Option<(Link, usize)> {
         let start = text.len() - rest.len();
         let word = rest.split(char::is_whitespace).next()?;
         at = start + word.len();
-        let plain = word.strip_suffix(':').unwrap_or(word);
+        let plain = word.strip_suffix([':', '：']).unwrap_or(word);
         let colon = plain.len() < word.len();
         if is_in(&VERBS, plain) {
             if place == 0 && plain.eq_ignore_ascii_case("to") {

@@ -233,8 +233,14 @@ fn has_value(behind: &[u8]) -> bool {
         .unwrap_or(behind);
     let is_closing = |b: &&u8| b.is_ascii_digit() || b"\\\"'`]".contains(b);
     let behind = &behind[behind.iter().take_while(is_closing).count()..];
-    match behind.trim_ascii_start() {
+    let mut rest = behind.trim_ascii_start();
+    while let Some(more) = rest.strip_prefix("\u{a0}".as_bytes()) {
+        rest = more.trim_ascii_start();
+    }
+    match rest {
         [b'=' | b':' | b'>', rest @ ..] => !rest.is_empty(),
+        // `：` and `＝`, as where programs speak Chinese or Japanese.
+        [0xef, 0xbc, 0x9a | 0x9d, rest @ ..] => !rest.is_empty(),
         [b'%', b'2' | b'3', _, rest @ ..] => !rest.is_empty(),
         // The name itself is a value here, and what it names follows.
         rest if is_entry(rest) => true,

@@ -255,6 +255,10 @@ https://ghp_{36}@git.example.org/o/r
 https://bob%3A{12}@git.example.org/o/r
 ?proxy=http%3A%2F%2Fbob%3A{12}%40proxy.example.org%3A3128
 > PASS {12}
+password = {12}
+password for ada : {12}
+password：{12}
+DB_PASSWORD＝{12}
 "#;
 
 const HARMLESS: &str = r#"
@@ -650,6 +654,7 @@ fn a_line_of_nothing_but_names_costs_no_more_than_another() {
         "--requirepass ",
         "auth-pass a ",
         "set A_PW ",
+        "password\u{a0}",
     ] {
         masked(&unit.repeat(60_000 / unit.len()));
     }

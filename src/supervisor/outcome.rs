@@ -54,7 +54,8 @@ impl Outcome {
         let outcome = Self {
             status,
             exit_code,
-            message,
+            // It may name a program, whose name holds whatever the configuration put there.
+            message: message.map(|message| recorder.masked(&message)),
             causes,
         };
         let outcome = match recorder.left_out() {

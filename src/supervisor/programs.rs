@@ -115,23 +115,22 @@ impl<'a> Programs<'a> {
             How::Exited(code) => self.failure_of(program, *code, None),
             // As the exit code is of what is killed.
             How::OutOfMemory(killed) => self.failure_of(program, 137, Some(*killed)),
-            How::NotStarted(_, message) => Failure {
-                causes: vec![failure::only(CauseKind::Other, message)],
-                message: message.clone(),
-            },
-            How::Unseen => {
-                let message = format!("nobody saw how {program} ended");
-                Failure {
-                    causes: vec![failure::only(CauseKind::Other, &message)],
-                    message,
-                }
-            }
+            How::NotStarted(_, message) => self.failure_of_launch(message.clone()),
+            How::Unseen => self.failure_of_launch(format!("nobody saw how {program} ended")),
         };
         if phase == Some(Phase::Testing) {
             failure.causes.truncate(1);
         }
         self.recorder.note_causes(failure.causes);
         Some(failure.message)
+    }
+
+    /// A failure that only we know of. The name of a program may hold a secret, too.
+    fn failure_of_launch(&self, message: String) -> Failure {
+        self.recorder.mask(Failure {
+            causes: vec![failure::only(CauseKind::Other, &message)],
+            message,
+        })
     }
 
     fn failure_of(&mut self, program: &str, code: i32, killed: Option<Killed>) -> Failure {

@@ -323,6 +323,11 @@ impl Recorder {
         failure
     }
 
+    /// A text without secrets.
+    pub(super) fn masked(&self, text: &str) -> String {
+        self.masker.text(text)
+    }
+
     /// Notes why a program failed.
     pub(super) fn note_causes(&mut self, causes: impl IntoIterator<Item = protocol::Cause>) {
         self.decoding.causes.extend(causes);
