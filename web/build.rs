@@ -1,12 +1,10 @@
 //! Lists the files of the page, so that they become part of the program, each without its comments: as it is then,
 //! and compressed.
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
+use zopfli::{Format, Options};
 
 /// What a page consists of; anything else in `web/` serves those who work on it.
 const KINDS: [&str; 8] = [
@@ -74,11 +72,12 @@ fn version() -> io::Result<()> {
     Ok(())
 }
 
-/// Without a time or a name in it, so that the same page makes the same program.
+/// As small as gzip can be, which takes its time once. Without a time or a name in it, so that the same page makes the
+/// same program.
 fn compress(content: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(content)?;
-    encoder.finish()
+    let mut small = Vec::new();
+    zopfli::compress(Options::default(), Format::Gzip, content, &mut small)?;
+    Ok(small)
 }
 
 /// Comments that have lines of their own are a fifth of what would be sent. Their lines stay, empty, so that a line

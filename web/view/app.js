@@ -13,29 +13,28 @@ import { Bell } from './bell.js';
 import { ConnectionBanner } from './connection-banner.js';
 import { h, oncePerFrame } from './dom.js';
 import { FleetPage } from './fleet-page.js';
+import { StorageBanner, WarningBanner } from './health-banners.js';
 import { HostPage } from './host-page.js';
 import { LaterPage } from './later-page.js';
 import { listenForLogKeys } from './log-keys.js';
 import { LoginPage } from './login-page.js';
 import { NowherePage } from './nowhere-page.js';
 import { RunPage } from './run-page.js';
-import { StorageBanner } from './storage-banner.js';
 import { ThemeSwitch } from './theme-switch.js';
 import { Toasts } from './toasts.js';
 import { TopBar } from './top-bar.js';
-import { WarningBanner } from './warning-banner.js';
 import { Announcer } from './announcer.js';
 
 export class App extends HTMLElement {
   #api = new Api();
   #fleet = new Fleet();
   #clock = new Clock();
-  #socket = new Socket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws/browser`);
+  #socket = new Socket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws/browser?updates=changes`);
   #toasts = new Toasts();
   #announcer = new Announcer(this.#fleet);
   #banner = new ConnectionBanner(this.#socket);
   #health = new Health(this.#api);
-  #banners = h('div', { class: 'banners' }, new WarningBanner(this.#health), new StorageBanner(this.#health), this.#banner);
+  #banners = h('div', { class: 'banners' }, this.#toasts, new WarningBanner(this.#health), new StorageBanner(this.#health), this.#banner);
   #bell = new Bell({ fleet: this.#fleet, toasts: this.#toasts, go: (path) => this.#go(path) });
   #top = new TopBar([this.#bell, new ThemeSwitch()], () => void this.#signOut());
   #main = h('main', { id: 'main' });
@@ -52,7 +51,7 @@ export class App extends HTMLElement {
 
   constructor() {
     super();
-    const actions = new Actions(this.#api, this.#fleet, this.#toasts);
+    const actions = new Actions(this.#api, this.#fleet, this.#toasts, this.#clock);
     this.#context = {
       fleet: this.#fleet, clock: this.#clock, socket: this.#socket, api: this.#api, actions, toasts: this.#toasts,
       go: (path) => this.#go(path),
@@ -60,7 +59,7 @@ export class App extends HTMLElement {
   }
 
   connectedCallback() {
-    this.append(this.#top, this.#main, this.#banners, this.#toasts, this.#announcer);
+    this.append(this.#top, this.#main, this.#banners, this.#announcer);
     this.#api.onUnauthorized = () => this.#showLogin();
     this.#api.onForbidden = () => this.#context.actions.forbid(true);
     this.#api.onTime = (time) => this.#clock.learn(time);

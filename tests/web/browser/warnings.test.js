@@ -86,6 +86,24 @@ test('an admin is told that the database was made anew and what to do, in a line
   await page.context().close();
 });
 
+test('messages stand above all the banners there are', async () => {
+  const { page } = await browser.page();
+  await signIn(page, 'ada');
+  await page.locator('sy-warnings').waitFor();
+  await page.route('**/health', (route) => route.fulfill({ status: 503, json: { status: 503, title: 'x', detail: 'the disk is full', warnings: ['the clock is wrong'] } }));
+  await ask(page);
+  const banners = page.locator('.banner').filter({ visible: true });
+  await until('there are two', async () => (await banners.count()) === 2);
+  await page.route('**/api/hosts/anna/command', (route) => route.fulfill({ status: 503, json: { status: 503, title: 'x', detail: 'no room' } }));
+  await row(page, 'anna').getByRole('button', { name: 'More commands for anna' }).click();
+  await page.getByRole('menuitem', { name: /^Pull/ }).click();
+  const toast = page.locator('.toast', { hasText: 'no room' });
+  await toast.waitFor();
+  const [message, first] = await Promise.all([toast.boundingBox(), banners.first().boundingBox()]);
+  assert.ok(message && first && message.y + message.height <= first.y, `${message?.y} + ${message?.height}, ${first?.y}`);
+  await page.context().close();
+});
+
 test('whoever is no admin of every host is not told', async () => {
   for (const user of ['vera', 'part']) {
     const { page } = await browser.page();
