@@ -151,6 +151,125 @@ fn metrics_of_hundreds_of_hosts_cost_a_browser_ten_kilobytes_a_frame() {
 
 const RUN: &str = "2025-12-14T10-30-00-switch";
 
+/// Has a host end a run with as many phases and causes as there may be.
+fn fail_at_length(agent: &mut Socket, host: &str) {
+    let run = |fields: serde_json::Value| {
+        let mut message = json!({"host_id": host, "run_id": RUN, "command": "switch"});
+        let all = fields.as_object().unwrap().clone();
+        message.as_object_mut().unwrap().extend(all);
+        message
+    };
+    let at = "2025-12-14T10:30:01.000Z";
+    let phases = vec![json!({"phase": "building", "seq": 0, "started": at}); 1_000];
+    let cause = json!({"kind": "unit", "name": "n".repeat(900), "summary": "s".repeat(900)});
+    agent.send(&run(json!({"type": "status", "status": "running"})));
+    agent.send(&run(json!({"type": "progress", "phases": phases})));
+    agent.send(&run(json!({
+        "type": "status", "status": "error", "exit_code": 1, "lines": 0, "started": at, "completed": at,
+        "duration_ms": 1, "message": "m".repeat(2_000), "cause": vec![cause; 16],
+    })));
+    agent.wait_for("the last acknowledgement", |message| {
+        message["final"] == true
+    });
+}
+
+/// What a browser was told of a host.
+struct Beaten {
+    /// For how long.
+    seconds: f64,
+    /// How long its frames were together.
+    bytes: usize,
+    messages: Vec<serde_json::Value>,
+    agent: Socket,
+    browser: Socket,
+}
+
+/// What a host says of itself for the `n`th time: always something else.
+fn beat(n: u32) -> serde_json::Value {
+    json!({"type": "heartbeat", "host_id": "h1", "generation": n, "pending_command": n.is_multiple_of(2).then_some("switch"),
+           "metrics": {"cpu": n % 100, "ram": n % 99, "swap": 0, "load": 1}})
+}
+
+/// Lets a host that failed at length say something else every 100 ms, and reads what a browser is told of it.
+fn beat_often(dashboard: &Dashboard, path: &str) -> Beaten {
+    let mut agent = Socket::agent(dashboard, "h1");
+    fail_at_length(&mut agent, "h1");
+    let (mut browser, first) = Socket::browser_at(dashboard, path);
+    let run = &first[0]["hosts"][0]["run"];
+    let lengths = ["phases", "cause"].map(|list| run[list].as_array().unwrap().len());
+    assert_eq!(lengths, [1_000, 16], "the list has all of a run");
+    let (began, mut bytes, mut messages) = (Instant::now(), 0, Vec::new());
+    for n in 1.. {
+        agent.send(&beat(n));
+        let next = Instant::now() + Duration::from_millis(100);
+        while let Some(text) = browser.try_text(next.saturating_duration_since(Instant::now())) {
+            bytes += text.len();
+            messages.extend(Socket::messages(&text));
+        }
+        if began.elapsed() > Duration::from_secs(5) {
+            break;
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    Beaten {
+        seconds,
+        bytes,
+        messages,
+        agent,
+        browser,
+    }
+}
+
+#[test]
+fn a_host_that_failed_at_length_and_changes_all_the_time_costs_a_page_ten_kilobytes_a_second() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let Beaten {
+        seconds,
+        bytes,
+        mut messages,
+        mut agent,
+        mut browser,
+    } = beat_often(&dashboard, "/ws/browser?updates=changes");
+    // What came too often to be told at once is told in the end.
+    agent.send(&beat(1_001));
+    let is_last = |message: &serde_json::Value| message["host"]["generation"] == 1_001;
+    messages.push(browser.wait_for("what it said last", is_last));
+    measured(&format!("{bytes} bytes in {seconds:.1} s"));
+    assert!(bytes as f64 <= 10_000.0 * (seconds + 1.0), "{bytes} bytes");
+    let facts = |message: &&serde_json::Value| message["host"].get("generation").is_some();
+    let facts = messages.iter().filter(facts).count();
+    assert!(facts as f64 <= seconds + 8.0, "{facts} times its facts");
+    for message in &messages {
+        let host = message["host"].as_object().unwrap();
+        assert!(!host.contains_key("run"), "the run did not change");
+    }
+    let metrics = |message: &serde_json::Value| message["host"]["metrics"]["cpu"].is_number();
+    assert!(messages.iter().any(metrics));
+    let run = dashboard.fetch(&format!("/api/hosts/h1/runs/{RUN}"));
+    assert_eq!(run["phases"].as_array().unwrap().len(), 1_000);
+}
+
+#[test]
+fn a_program_that_wants_whole_hosts_gets_them_as_often_as_bytes_allow() {
+    let dashboard = Dashboard::start(&["h1"]);
+    let Beaten {
+        seconds,
+        bytes,
+        messages,
+        ..
+    } = beat_often(&dashboard, "/ws/browser");
+    let one = messages[0].to_string().len();
+    assert!(one > 50_000, "{one} bytes a message");
+    assert!(
+        bytes as f64 <= 20_000.0 * (seconds + 1.0) + 3.0 * one as f64,
+        "{bytes} bytes in {seconds:.1} s, {one} a message"
+    );
+    for message in &messages {
+        assert_eq!(message["host"]["run"]["run_id"], RUN, "each is whole");
+        assert_eq!(message["host"]["hostname"], "h1");
+    }
+}
+
 fn one_line(host: &str, seq: u64) -> serde_json::Value {
     json!({"type": "output", "host_id": host, "run_id": RUN, "command": "switch", "seq": seq,
            "lines": [{"line": "a line", "timestamp": "2025-12-14T10:30:01.000Z", "is_error": false}]})

@@ -418,6 +418,7 @@ mod tests {
         let wish = StopWish {
             requested_by: "bob".into(),
             force: false,
+            at: Timestamp::now(),
         };
         core.stop(&hosts[0], wish).await.unwrap();
         ask(&core).await;

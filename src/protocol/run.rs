@@ -200,6 +200,9 @@ pub struct Run {
     /// When it is given up, while it has not begun.
     #[serde(default)]
     pub expires: Option<Timestamp>,
+    /// When its end was asked for, while it has not ended.
+    #[serde(default)]
+    pub stop_requested: Option<Timestamp>,
     /// When it began, by the host's clock.
     pub started: Option<Timestamp>,
     /// When it ended, by the host's clock.
@@ -250,6 +253,7 @@ impl Run {
             requested_by: None,
             queued: None,
             expires: None,
+            stop_requested: None,
             started: None,
             completed: None,
             duration_ms: None,

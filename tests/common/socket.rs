@@ -47,6 +47,14 @@ impl Socket {
     /// As a browser that shows our page.
     #[track_caller]
     pub(crate) fn browser(dashboard: &Dashboard) -> Self {
+        let (socket, first) = Self::browser_at(dashboard, "/ws/browser");
+        assert_eq!(first[0]["type"], "hosts", "`hosts` comes first");
+        socket
+    }
+
+    /// As a browser that opens this path; with the messages of the first frame.
+    #[track_caller]
+    pub(crate) fn browser_at(dashboard: &Dashboard, path: &str) -> (Self, Vec<Value>) {
         let cookie = dashboard.cookie.as_deref().unwrap_or_default();
         let headers = [
             ("Origin", dashboard.origin()),
@@ -55,9 +63,9 @@ impl Socket {
         let headers = headers
             .each_ref()
             .map(|(name, value)| (*name, value.as_str()));
-        let mut socket = Self::open(dashboard, "/ws/browser", &headers).unwrap();
-        assert_eq!(socket.frame()[0]["type"], "hosts", "`hosts` comes first");
-        socket
+        let mut socket = Self::open(dashboard, path, &headers).unwrap();
+        let first = socket.frame();
+        (socket, first)
     }
 
     /// As a plain agent that has registered.

@@ -97,14 +97,15 @@ export class Fleet {
     this.#changed(null);
   }
 
-  /** @param {Host} host */
-  #host(host) {
+  /** What is not in it did not change. @param {Host} update */
+  #host(update) {
+    const known = this.hosts.get(update.id);
+    const host = { ...known, ...update };
     this.#incoming?.set(host.id, host);
-    this.#told(host);
-    const isNew = !this.hosts.has(host.id);
+    this.#told(update);
     this.hosts.set(host.id, host);
-    if (host.run) this.#remember(host.run);
-    this.#changed(isNew ? null : host.id);
+    if (update.run) this.#remember(update.run);
+    this.#changed(known ? host.id : null);
   }
 
   /** @param {{host_id: string, run_id: string, command: string, requested_by?: string | null, then?: string | null}} message */

@@ -18,6 +18,7 @@
  * @property {string | null} [requested_by]
  * @property {string | null} [queued]
  * @property {string | null} [expires] when it is given up if it has not begun
+ * @property {string | null} [stop_requested] when its end was asked for, while it goes on
  * @property {string | null} [started]
  * @property {string | null} [completed]
  * @property {number | null} [duration_ms]

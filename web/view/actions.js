@@ -12,21 +12,21 @@ export class Actions {
   #api;
   #fleet;
   #toasts;
+  #clock;
   /** Commands that were asked for and not yet answered, by host. @type {Map<string, string>} */
   #pending = new Map();
   #forbidden = false;
   /** Whether this user decides who comes in. */
   isAdmin = false;
-  /** Runs that were asked to stop, and when. @type {Map<string, number>} */
-  #stopping = new Map();
   /** Called when a host's pending command changed, or what may be done to it. @type {(host: string) => void} */
   onPending = () => {};
 
-  /** @param {import('../net/api.js').Api} api @param {import('../model/fleet.js').Fleet} fleet @param {import('./toasts.js').Toasts} toasts */
-  constructor(api, fleet, toasts) {
+  /** @param {import('../net/api.js').Api} api @param {import('../model/fleet.js').Fleet} fleet @param {import('./toasts.js').Toasts} toasts @param {import('../model/clock.js').Clock} clock */
+  constructor(api, fleet, toasts, clock) {
     this.#api = api;
     this.#fleet = fleet;
     this.#toasts = toasts;
+    this.#clock = clock;
   }
 
   /** Whether this user may only look. */
@@ -42,9 +42,8 @@ export class Actions {
   }
 
   /** Since when a run is being stopped, in ms; null where nobody asked for it. @param {Run} run */
-  stoppingFor(run) {
-    const since = this.#stopping.get(`${run.host_id}/${run.run_id}`);
-    return since === undefined ? null : performance.now() - since;
+  stoppingFor({ stop_requested }) {
+    return stop_requested ? Math.max(0, this.#clock.now() - Date.parse(stop_requested)) : null;
   }
 
   /** Whether a host hears what it is told. @param {string} host */
@@ -97,7 +96,7 @@ export class Actions {
       const { results } = await this.#api.commands(wanted, command, then);
       for (const { host_id, run_id } of results) {
         if (!run_id) continue;
-        if (command === 'stop') this.#stops(host_id, run_id);
+        if (command === 'stop') this.#setStopping({ host_id, run_id }, true);
         else this.#queued(host_id, run_id, command, then);
       }
       return results;
@@ -114,21 +113,13 @@ export class Actions {
     this.#fleet.receive({ type: 'command_queued', host_id, run_id, command, then });
   }
 
-  /** Shows that a run was asked to stop, until it has ended or the host refused. @param {string} host @param {string} runId */
-  #stops(host, runId) {
-    const run = this.#fleet.findRun(host, runId);
-    if (!run || !isBusy(run)) return;
-    this.#setStopping(run, true);
-    this.#whenStopped(run, () => {});
-  }
-
   /** Asks first where stopping leaves the machine between two systems. @param {Run} run */
   async stop(run) {
     if (isActivating(run)) return this.#forceStop(run);
     this.#setStopping(run, true);
     try {
       await this.#api.command(run.host_id, 'stop');
-      this.#whenStopped(run, (now) => void this.#forceStop(now));
+      this.#whenRefused(run);
     } catch (error) {
       this.#setStopping(run, false);
       if (error instanceof ApiError && error.status === 409 && (await this.#hasBegunToActivate(run))) return this.#forceStop(run);
@@ -145,17 +136,18 @@ export class Actions {
   }
 
   /**
-   * Waits for the end of a run that was asked to stop. Where the activation begins while the wish is on its way, the
-   * host refuses it: then a person who asked for this run is asked as if it had been so from the start.
-   * @param {Run} run @param {(now: Run) => void} refused
+   * Where the activation begins while the wish to stop is on its way, the host refuses it: then a person who asked for
+   * this run is asked as if it had been so from the start.
+   * @param {Run} run
    */
-  #whenStopped(run, refused) {
+  #whenRefused(run) {
     const look = () => {
       const now = this.#fleet.findRun(run.host_id, run.run_id);
       if (now && !isActivating(now) && isBusy(now)) return;
       stop();
-      this.#setStopping(run, false);
-      if (now && isActivating(now)) refused(now);
+      if (!now || !isActivating(now)) return;
+      this.#setStopping(now, false);
+      void this.#forceStop(now);
     };
     const stop = this.#fleet.onChange(look);
     // The news may have been faster than the answer.
@@ -186,12 +178,10 @@ export class Actions {
     }
   }
 
-  /** @param {Run} run @param {boolean} on */
-  #setStopping(run, on) {
-    const key = `${run.host_id}/${run.run_id}`;
-    if (on) this.#stopping.set(key, performance.now());
-    else this.#stopping.delete(key);
-    this.onPending(run.host_id);
+  /** Shows it before the dashboard says so. @param {Pick<Run, 'host_id' | 'run_id'>} run @param {boolean} on */
+  #setStopping({ host_id, run_id }, on) {
+    const run = this.#fleet.findRun(host_id, run_id);
+    if (run && isBusy(run)) this.#fleet.run({ ...run, stop_requested: on ? new Date(this.#clock.now()).toISOString() : null });
   }
 
   /** @param {string} host @param {string | null} command */

@@ -9,7 +9,7 @@ use crate::dashboard::extract::{Body, Ids};
 use crate::dashboard::fleet::Refusal;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::state::StopWish;
-use crate::protocol::{CommandName, HostId, Run, RunId, Status};
+use crate::protocol::{CommandName, HostId, Run, RunId, Status, Timestamp};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -306,6 +306,7 @@ fn stop_wish(identity: &Identity, force: Option<bool>) -> StopWish {
     StopWish {
         requested_by: identity.name.clone(),
         force: force.unwrap_or(false),
+        at: Timestamp::now(),
     }
 }
 

@@ -45,4 +45,5 @@ pub(super) fn try_parsing(bytes: &[u8]) {
     both::<machine::Choice>(bytes, uri);
     both::<token_wish::Wish>(bytes, uri);
     both::<logs::RunPath>(bytes, uri);
+    both::<sockets::Wish>(bytes, uri);
 }

@@ -4,6 +4,8 @@ use super::enrol;
 use crate::dashboard::app::App;
 use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::auth::{ClientAddress, Identity, SecretHash, Via};
+use crate::dashboard::extract::Params;
+use crate::dashboard::fleet::Form;
 use crate::dashboard::live::Visitor;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::serve::Connection;
@@ -15,6 +17,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use serde::Deserialize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,17 +83,29 @@ async fn serve_agent(
     }
 }
 
+/// What a page or program says of itself as it connects.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Wish {
+    /// `changes`: a `host_update` need not have what did not change.
+    updates: Option<String>,
+}
+
 pub(crate) async fn browser(
     State(app): State<Arc<App>>,
     connection: Option<Extension<Connection>>,
     identity: Identity,
+    Params(Wish { updates }): Params<Wish>,
     upgrade: Result<Upgrade, Problem>,
 ) -> Result<Response, Problem> {
+    let form = match updates.as_deref() {
+        Some("changes") => Form::Changes,
+        _ => Form::Whole,
+    };
     let Some(visit) = app.visits.begin(&identity.name) else {
         return Err(Problem::too_many(Duration::from_secs(10)));
     };
     let connection = connection.map(|Extension(connection)| connection);
-    let serving = move |socket| serve_browser(app, connection, identity, visit, socket);
+    let serving = move |socket| serve_browser(app, connection, identity, form, visit, socket);
     Ok(upgrade?.serve(serving))
 }
 
@@ -98,6 +113,7 @@ async fn serve_browser(
     app: Arc<App>,
     connection: Option<Connection>,
     identity: Identity,
+    form: Form,
     visit: Visit,
     socket: Socket,
 ) {
@@ -113,6 +129,7 @@ async fn serve_browser(
         name: identity.name.clone(),
         rates: Arc::clone(&app.rates),
         scope: identity.scope.clone(),
+        form,
         active: Arc::clone(&active),
     };
     let mut changed = app.auth.changes();

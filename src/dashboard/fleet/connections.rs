@@ -80,8 +80,7 @@ impl Fleet {
         host.pending_command = beat.pending_command;
         // Metrics alone wake nobody: browsers look for them once a second.
         inner.show_metrics(host_id);
-        if changed || busy {
-            inner.show_host(host_id);
+        if (changed || busy) && inner.show_host(host_id) {
             drop(inner);
             self.browsers.wake();
         }

@@ -29,7 +29,9 @@ pub(crate) struct HostView {
     facts: Facts,
     pending_command: Option<CommandName>,
     metrics: Option<Metrics>,
-    run: Option<Run>,
+    /// Null where it has none; absent where it did not change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<Option<Run>>,
     deployment: Option<Deployment>,
     /// The living machines that have its token, where there are more than one.
     conflict: Option<Conflict>,
@@ -79,6 +81,7 @@ impl Entry {
         let mut run = self.record.run.clone();
         run.lines = self.tail.lines();
         run.errors = self.tail.errors();
+        run.stop_requested = self.record.stop_requested();
         run
     }
 
@@ -137,6 +140,10 @@ pub(super) struct Host {
     pub(super) pending_command: Option<CommandName>,
     pub(super) metrics: Option<Metrics>,
     pub(super) metrics_told: Told,
+    /// Its run is another one, or has another status, and browsers were not told yet.
+    pub(super) run_changed: bool,
+    /// At which version they were told so the last time.
+    pub(super) run_version: u64,
     /// Runs that are not over, and the last few that are, in the order in which they became known.
     pub(super) runs: Vec<Entry>,
     /// A run is being stored, so no other may be asked for.
@@ -149,6 +156,15 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn view(&self, id: &HostId) -> HostView {
+        self.view_with(id, Some(self.run_view()))
+    }
+
+    /// Its run, as browsers see it.
+    pub(super) fn run_view(&self) -> Option<Run> {
+        self.shown().map(Entry::view)
+    }
+
+    pub(super) fn view_with(&self, id: &HostId, run: Option<Option<Run>>) -> HostView {
         HostView {
             id: id.clone(),
             online: self.online,
@@ -159,7 +175,7 @@ impl Host {
             facts: self.stored.facts.clone(),
             pending_command: self.pending_command.clone(),
             metrics: self.metrics.clone(),
-            run: self.shown().map(Entry::view),
+            run,
             deployment: self
                 .stored
                 .deployed

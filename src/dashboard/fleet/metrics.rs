@@ -1,8 +1,8 @@
 //! Metrics of hosts on their way to browsers: apart from other news, because thousands of hosts report them every few
 //! seconds, and a page shows few of them.
 
-use super::host::{Host, HostView};
-use super::{Fleet, Inner};
+use super::host::Host;
+use super::{Fleet, Form, HostUpdate, Inner};
 use crate::protocol::HostId;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -41,6 +41,13 @@ pub(crate) struct MetricsRound {
     since: u64,
     /// and in the next one.
     next_since: u64,
+}
+
+impl Told {
+    /// Something else of its host changed: who was not told of that is told with its metrics.
+    pub(super) fn is_news_at(&mut self, version: u64) {
+        self.version = version;
+    }
 }
 
 impl Shown {
@@ -95,8 +102,9 @@ impl Fleet {
         &self,
         round: &mut MetricsRound,
         limit: usize,
+        form: Form,
         in_sight: impl Fn(&HostId) -> bool,
-    ) -> (Vec<HostView>, bool) {
+    ) -> (Vec<HostUpdate>, bool) {
         let inner = self.lock();
         let from = round
             .after
@@ -107,7 +115,7 @@ impl Fleet {
         for (id, host) in hosts.take(MAX_SCANNED) {
             last = Some(id);
             if host.metrics_told.version > round.since && in_sight(id) {
-                changed.push(host.view(id));
+                changed.push(host.changed_metrics(id, form));
                 if changed.len() >= limit {
                     break;
                 }
@@ -127,14 +135,17 @@ impl Fleet {
         (changed, goes_on)
     }
 
-    /// Those of these hosts whose metrics changed after version `since`, and the version reached.
-    pub(crate) fn metrics_of(&self, host_ids: &[HostId], since: u64) -> (Vec<HostView>, u64) {
+    /// A host whose metrics changed after version `since`, and the version reached.
+    pub(crate) fn metrics_of(
+        &self,
+        host_id: &HostId,
+        since: u64,
+        form: Form,
+    ) -> Option<(HostUpdate, u64)> {
         let inner = self.lock();
-        let hosts = host_ids.iter().filter_map(|id| {
-            let host = inner.hosts.get(id)?;
-            (host.metrics_told.version > since).then(|| host.view(id))
-        });
-        (hosts.collect(), inner.metrics_version)
+        let host = inner.hosts.get(host_id)?;
+        let is_news = host.metrics_told.version > since;
+        is_news.then(|| (host.changed_metrics(host_id, form), inner.metrics_version))
     }
 }
 

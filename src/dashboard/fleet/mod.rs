@@ -8,6 +8,7 @@ mod clones;
 mod commands;
 mod connections;
 mod host;
+mod host_update;
 mod inbox;
 mod machine_key;
 mod machines;
@@ -15,6 +16,7 @@ mod membership;
 mod metrics;
 mod own_machine;
 mod runs;
+mod showing;
 mod stored;
 mod tail;
 #[cfg(test)]
@@ -24,6 +26,7 @@ pub(crate) use changes::Subject;
 pub(crate) use clones::Renamed;
 pub(crate) use commands::{Refusal, StopEffect};
 pub(crate) use host::{Errand, HostView};
+pub(crate) use host_update::{Form, HostUpdate};
 pub(crate) use inbox::{Inbox, Told};
 pub(crate) use machine_key::MachineKey;
 pub(crate) use machines::Arrival;
@@ -38,6 +41,7 @@ use changes::Changes;
 use host::Host;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// All hosts.
@@ -61,7 +65,7 @@ struct Inner {
 /// What a browser is told of a change.
 #[derive(Debug)]
 pub(crate) enum News {
-    Host(Box<HostView>),
+    Host(HostUpdate),
     Queued(Box<Run>),
     Run(Box<Run>),
 }
@@ -77,15 +81,6 @@ impl News {
 }
 
 impl Inner {
-    fn show_host(&mut self, host_id: &HostId) {
-        self.changes.mark(Subject::Host(host_id.clone()));
-    }
-
-    fn show_run(&mut self, host_id: &HostId, run_id: &RunId) {
-        self.changes
-            .mark(Subject::Run(host_id.clone(), run_id.clone()));
-    }
-
     /// These runs are no longer at hand.
     fn forget_runs(&mut self, host_id: &HostId, gone: Vec<RunId>) {
         for run_id in gone {
@@ -216,10 +211,11 @@ impl Fleet {
         }
     }
 
-    /// What changed after version `since`, oldest first, at most `limit` changes; the version reached; and
-    /// whether there may be more.
-    pub(crate) fn news(&self, since: u64, limit: usize) -> (Vec<News>, u64, bool) {
-        let inner = self.lock();
+    /// What changed after version `since`, oldest first, at most `limit` changes, hosts in this form; the version
+    /// reached; and whether there may be more.
+    pub(crate) fn news(&self, since: u64, limit: usize, form: Form) -> (Vec<News>, u64, bool) {
+        let mut inner = self.lock();
+        inner.show_waiting(Instant::now());
         let (subjects, reached) = inner.changes.since(since, limit);
         let more = subjects.len() >= limit;
         let mut news = Vec::with_capacity(subjects.len());
@@ -229,7 +225,7 @@ impl Fleet {
                     inner
                         .hosts
                         .get(id)
-                        .map(|host| News::Host(Box::new(host.view(id)))),
+                        .map(|host| News::Host(host.changes_since(id, since, form))),
                 ),
                 Subject::Run(id, run_id) => {
                     let Some(entry) = inner.hosts.get(id).and_then(|host| host.entry(run_id))

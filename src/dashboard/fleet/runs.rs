@@ -45,7 +45,7 @@ impl Inner {
         let tail = host.entry(&run_id).map(|entry| Arc::clone(&entry.tail));
         self.forget_runs(&host_id, gone);
         self.show_run(&host_id, &run_id);
-        self.show_host(&host_id);
+        self.show_run_of_host(&host_id);
         tail
     }
 }
@@ -67,7 +67,7 @@ impl Fleet {
                 .retain(|entry| entry.is_open() || entry.record.run.run_id != *run_id);
             if host.runs.len() < before {
                 inner.forget_runs(host_id, vec![run_id.clone()]);
-                inner.show_host(host_id);
+                inner.show_run_of_host(host_id);
             }
         });
     }
@@ -176,10 +176,11 @@ impl Fleet {
         self.change(|inner| {
             let host = inner.hosts.get_mut(host_id)?;
             let entry = host.entry_mut(run_id)?;
-            let before = entry.record.run.status;
-            if before.is_final() && before != Status::Lost {
+            let status = entry.record.run.status;
+            if status.is_final() && status != Status::Lost {
                 return None;
             }
+            let before = (status, entry.record.stop_requested());
             update(&mut entry.record);
             entry.record.settle_follow_up();
             let is_followed = entry.record.is_followed();
@@ -190,13 +191,18 @@ impl Fleet {
             } else {
                 None
             };
+            entry.record.drop_refused_stop();
             let record = entry.full_record();
             host.stored.note_deployment(&record);
             // The place of the run that follows: nobody else's command comes between.
             host.reserved |= is_followed;
+            if before == (record.run.status, record.stop_requested()) {
+                inner.show_progress(host_id, run_id);
+                return Some(record);
+            }
             inner.show_run(host_id, run_id);
-            if before != record.run.status {
-                inner.show_host(host_id);
+            if status != record.run.status {
+                inner.show_run_of_host(host_id);
             }
             Some(record)
         })
@@ -213,7 +219,7 @@ impl Fleet {
             (run.errors, run.index_rebuilt) = (None, true);
             entry.tail.advance(entry.tail.lines(), None);
             entry.changes += 1;
-            inner.show_run(host_id, run_id);
+            inner.show_progress(host_id, run_id);
             true
         })
     }
@@ -229,7 +235,7 @@ impl Fleet {
 
     /// Shows how many lines a run has by now.
     pub(crate) fn show_lines(&self, host_id: &HostId, run_id: &RunId) {
-        self.change(|inner| inner.show_run(host_id, run_id));
+        self.change(|inner| inner.show_progress(host_id, run_id));
     }
 
     /// The run of a host to follow first: the one that goes on. Without one, the order after which to look.

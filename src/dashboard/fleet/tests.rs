@@ -32,6 +32,7 @@ fn wish(force: bool) -> StopWish {
     StopWish {
         requested_by: "bob".into(),
         force,
+        at: Timestamp::now(),
     }
 }
 
@@ -124,6 +125,66 @@ fn an_activation_is_stopped_by_force_alone() {
 }
 
 #[test]
+fn a_run_tells_since_when_it_is_to_stop_until_it_ends_or_its_host_refuses() {
+    let fleet = fleet();
+    let run = add(&fleet, 1, Status::Running);
+    let told = || {
+        let view = serde_json::to_value(fleet.host(&host("h1")).unwrap()).unwrap();
+        view["run"]["stop_requested"].clone()
+    };
+    let progress = |phase| {
+        let mark = json!({"phase": phase, "seq": 0, "started": Timestamp::from_millis(0)});
+        let progress = serde_json::from_value(json!({"phases": [mark]})).unwrap();
+        fleet.progress(&host("h1"), &run, progress);
+    };
+    assert_eq!(told(), json!(null));
+    let asked = wish(false);
+    fleet.stop(&host("h1"), asked.clone()).unwrap();
+    progress("building");
+    assert_eq!(told(), json!(asked.at));
+    progress("activation");
+    assert_eq!(told(), json!(null), "its host refuses it from now on");
+    progress("testing");
+    let record = fleet.record(&host("h1"), &run).unwrap();
+    assert_eq!(record.stop, None, "and is not told to stop later");
+    progress("activation");
+    let forced = wish(true);
+    fleet.stop(&host("h1"), forced.clone()).unwrap();
+    assert_eq!(told(), json!(forced.at));
+    fleet.update_run(&host("h1"), &run, |record| {
+        record.run.status = Status::Stopped;
+    });
+    assert_eq!(told(), json!(null));
+}
+
+#[test]
+fn whoever_wants_changes_gets_a_run_with_its_host_when_it_is_another_one() {
+    let fleet = fleet();
+    let mut seen = fleet.version();
+    let mut told = || {
+        let (news, reached, _) = fleet.news(seen, 100, Form::Changes);
+        seen = reached;
+        let mut hosts = news.iter().filter_map(|news| match news {
+            News::Host(host) => Some(serde_json::to_value(host).unwrap()),
+            _ => None,
+        });
+        hosts.next_back().expect("news of the host")
+    };
+    let beat = |generation: u64| {
+        let beat = json!({"host_id": "h1", "generation": generation});
+        fleet.heartbeat(&host("h1"), serde_json::from_value(beat).unwrap());
+    };
+    let run = add(&fleet, 1, Status::Ok);
+    assert_eq!(told()["run"]["run_id"], json!(run));
+    beat(7);
+    let facts = told();
+    assert_eq!(facts["generation"], 7);
+    assert!(facts.get("run").is_none(), "{facts}");
+    let next = add(&fleet, 2, Status::Error);
+    assert_eq!(told()["run"]["run_id"], json!(next));
+}
+
+#[test]
 fn only_lost_is_replaced() {
     let fleet = fleet();
     let run = add(&fleet, 1, Status::Running);
@@ -146,17 +207,17 @@ fn news_are_the_present_state_of_what_changed_and_say_whether_there_are_more() {
     fleet.update_run(&host("h1"), &run, |record| {
         record.run.status = Status::Running;
     });
-    let (news, reached, more) = fleet.news(seen, 10);
+    let (news, reached, more) = fleet.news(seen, 10, Form::Whole);
     assert!(!more && reached > seen);
     assert!(
         matches!(news.as_slice(), [News::Queued(a), News::Run(b), News::Host(_)]
         if a.run_id == run && b.status == Status::Running)
     );
-    assert_eq!(fleet.news(reached, 10).0.len(), 0);
-    let (_, reached, more) = fleet.news(seen, 1);
+    assert_eq!(fleet.news(reached, 10, Form::Whole).0.len(), 0);
+    let (_, reached, more) = fleet.news(seen, 1, Form::Whole);
     assert!(more);
     assert!(matches!(
-        fleet.news(reached, 10).0.as_slice(),
+        fleet.news(reached, 10, Form::Whole).0.as_slice(),
         [News::Host(_)]
     ));
 }
@@ -205,7 +266,7 @@ fn metrics_alone_wake_no_browser_and_what_else_a_heartbeat_says_does() {
     let mut round = fleet.metrics_round();
     beat(1.0, None);
     assert!(!rang(), "woken by metrics");
-    let (told, _) = fleet.next_metrics(&mut round, 10, |_| true);
+    let (told, _) = fleet.next_metrics(&mut round, 10, Form::Whole, |_| true);
     assert_eq!(told.len(), 1, "and yet they are there");
     beat(2.0, Some("switch"));
     assert!(rang());
@@ -222,7 +283,10 @@ fn metrics_are_told_when_what_a_page_shows_of_them_changes() {
     let mut round = fleet.metrics_round();
     let mut told = |cpu| {
         beat(&fleet, "h1", cpu);
-        fleet.next_metrics(&mut round, 10, |_| true).0.len()
+        fleet
+            .next_metrics(&mut round, 10, Form::Whole, |_| true)
+            .0
+            .len()
     };
     assert_eq!(told(1.0), 1);
     // A host that changed while a round was on its way may be told twice.
@@ -244,7 +308,7 @@ fn every_host_has_its_turn_in_a_round_whichever_hosts_report_in_between() {
         for name in &names[n % 5 * 200..][..200] {
             beat(&fleet, name, n as f64);
         }
-        let (hosts, _) = fleet.next_metrics(&mut round, 10, |_| true);
+        let (hosts, _) = fleet.next_metrics(&mut round, 10, Form::Whole, |_| true);
         told.extend(hosts.iter().map(|view| view.id().clone()));
     }
     assert_eq!(told.len(), names.len());

@@ -6,7 +6,7 @@ use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Errand;
 use crate::dashboard::state::StopWish;
 use crate::dashboard::testing::{ask, host, open, parsed, run_id};
-use crate::protocol::{Register, RunId, Status};
+use crate::protocol::{Register, RunId, Status, Timestamp};
 use crate::runlog::{Batch, LogReader};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -170,6 +170,7 @@ async fn nothing_is_said_before_registered_and_nothing_left_over_from_before() {
     let wish = StopWish {
         requested_by: "bob".into(),
         force: false,
+        at: Timestamp::now(),
     };
     agent.core.stop(&host("h1"), wish).await.unwrap();
     let gap = json!({"type": "output", "host_id": "h1", "run_id": run, "command": "switch", "seq": 9, "lines": []});
@@ -208,6 +209,7 @@ async fn a_command_that_was_sent_and_then_stopped_does_not_begin_when_its_host_i
     let wish = StopWish {
         requested_by: "bob".into(),
         force: false,
+        at: Timestamp::now(),
     };
     agent.core.stop(&host("h1"), wish).await.unwrap();
     assert_eq!(

@@ -42,6 +42,11 @@ impl Frame {
         self.json.len()
     }
 
+    /// Takes back what was written behind the first so many bytes.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.json.truncate(length);
+    }
+
     /// Whether another message may be begun.
     pub(super) fn has_room(&self) -> bool {
         self.json.len() < ROOM

@@ -12,7 +12,7 @@ mod tests;
 pub(crate) use session::serve;
 
 use super::auth::Scope;
-use super::fleet::HostView;
+use super::fleet::{Form, HostUpdate};
 use super::rates::Rates;
 use crate::protocol::{CommandName, HostId, Run, RunId, Seq, Timestamp};
 use serde::Serialize;
@@ -31,6 +31,8 @@ pub(crate) struct Visitor {
     pub(crate) rates: Arc<Rates>,
     /// Which hosts they see.
     pub(crate) scope: Scope,
+    /// How they want to be told of changes of hosts.
+    pub(crate) form: Form,
     /// Set whenever they do something.
     pub(crate) active: Arc<AtomicBool>,
 }
@@ -40,7 +42,7 @@ pub(crate) struct Visitor {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToBrowser<'a> {
     HostUpdate {
-        host: &'a HostView,
+        host: &'a HostUpdate,
     },
     CommandQueued {
         host_id: &'a HostId,

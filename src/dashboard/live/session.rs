@@ -10,7 +10,7 @@ use super::{ToBrowser, Visitor};
 use crate::dashboard::allowance::Allowance;
 use crate::dashboard::auth::Scope;
 use crate::dashboard::core::Core;
-use crate::dashboard::fleet::News;
+use crate::dashboard::fleet::{Form, News};
 use crate::dashboard::intake;
 use crate::dashboard::rates::{REQUEST, Rates, Who};
 use crate::dashboard::receive_error::ReceiveError;
@@ -51,6 +51,7 @@ pub(crate) async fn serve(core: Arc<Core>, socket: Socket, visitor: Visitor) {
         name,
         rates,
         scope,
+        form,
         active,
     } = visitor;
     let _guest = core.guests.enter();
@@ -64,7 +65,8 @@ pub(crate) async fn serve(core: Arc<Core>, socket: Socket, visitor: Visitor) {
         fleet_bell: Arc::default(),
         lines_bell: Arc::default(),
         pace: Pace::new(Instant::now()),
-        metrics: Metrics::new(&core.fleet),
+        form,
+        metrics: Metrics::new(&core.fleet, form),
         subscriptions: Vec::new(),
         frame: Frame::default(),
         seen: 0,
@@ -95,6 +97,7 @@ struct Browser {
     /// Rings when a log grows.
     lines_bell: Arc<Notify>,
     pace: Pace,
+    form: Form,
     metrics: Metrics,
     subscriptions: Vec<Subscription>,
     frame: Frame,
@@ -277,11 +280,14 @@ impl Browser {
 
     /// Some of what changed in the fleet; `true` if there is more.
     fn fill_news(&mut self) -> bool {
-        let (news, reached, more) = self.core.fleet.news(self.seen, NEWS_AT_A_TIME);
+        let (news, reached, more) = self.core.fleet.news(self.seen, NEWS_AT_A_TIME, self.form);
         self.seen = reached;
         for item in news.iter().filter(|item| self.scope.has(item.host_id())) {
             self.frame.push(&match item {
-                News::Host(host) => ToBrowser::HostUpdate { host },
+                News::Host(host) => {
+                    self.metrics.push_news(host, &mut self.frame);
+                    continue;
+                }
                 News::Run(run) => ToBrowser::RunUpdate { run },
                 News::Queued(run) => ToBrowser::CommandQueued {
                     host_id: &run.host_id,

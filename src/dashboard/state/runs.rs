@@ -59,6 +59,8 @@ const REMOVED: &str = "SELECT 1 FROM removed WHERE host_id = ?1 AND run_id = ?2"
 pub(crate) struct StopWish {
     pub(crate) requested_by: String,
     pub(crate) force: bool,
+    #[serde(default = "Timestamp::now")]
+    pub(crate) at: Timestamp,
 }
 
 impl RunRecord {
@@ -71,6 +73,19 @@ impl RunRecord {
             stop: None,
             follow_up: None,
         }
+    }
+
+    /// Since when its host is to end it, while it has not ended.
+    pub(crate) fn stop_requested(&self) -> Option<Timestamp> {
+        let stop = self.stop.as_ref();
+        stop.filter(|_| !self.run.status.is_final())
+            .map(|wish| wish.at)
+    }
+
+    /// Drops the wish to stop a run that activates by now: its host refuses it without force.
+    pub(crate) fn drop_refused_stop(&mut self) {
+        let is_activating = self.run.phase.is_some_and(|phase| phase.is_activating());
+        self.stop.take_if(|wish| is_activating && !wish.force);
     }
 
     /// Drops the follow-up of a run that ended in any other way than `ok`.

@@ -105,6 +105,22 @@ test('count, steps, map and #first-error are those of the causes, and not what l
   await page.context().close();
 });
 
+test('what a host says of itself after a failure leaves the reason where it is', async () => {
+  const agent = world.wire.get('anna');
+  assert.ok(agent);
+  const { page, errors } = await browser.page();
+  await page.goto(`${world.url}/hosts/anna`);
+  const reason = page.locator('.host-text', { hasText: `${KERNEL} failed to build` });
+  await reason.waitFor();
+  for (const cpu of [11, 22]) {
+    agent.send({ type: 'heartbeat', host_id: 'anna', generation: cpu, revision: 'c0ffee', metrics: { cpu, ram: 1, swap: 0, load: 0 } });
+    await page.locator('.host-facts').getByText(new RegExp(`^${cpu}\\s*%$`)).waitFor();
+    assert.equal(await reason.isVisible(), true);
+  }
+  assert.deepEqual(errors, []);
+  await page.context().close();
+});
+
 test('a cause without lines says so and offers no way to them', async () => {
   const run = await failed('berta', ['one', 'two'], { exit_code: 137, message: 'out of memory while evaluating: 3.1 GiB, host has 4\nThe kernel ended nix.', cause: [{ kind: 'memory', name: null, summary: 'out of memory while evaluating: 3.1 GiB, host has 4', from: null, to: null, line: null }] });
   const { page } = await browser.page();

@@ -132,3 +132,19 @@ test('elapsed time is right though the clocks of host and browser are wrong', ()
   assert.equal(clock.elapsed(run({ duration_ms: 5 }), late), 5);
   assert.equal(clock.elapsed(run({ status: 'lost', started: '2026-01-01T12:00:30.000Z' }), late), null);
 });
+
+test('an update of a host changes what is in it and leaves the rest and its run as they are', () => {
+  const fleet = new Fleet();
+  const failed = run({ status: 'error', phases: [{ phase: 'building', seq: 0, started: '2026-01-01T10:00:00.000Z' }], cause: [{ kind: 'other', summary: 'it broke' }] });
+  fleet.receive({ type: 'hosts', hosts: [host('a', { run: failed, kernel: '6.18', generation: 41 })] });
+  const asked = fleet.asks();
+  fleet.receive({ type: 'host_update', host: { id: 'a', last_seen: '2026-01-01T00:00:05.000Z', metrics: { cpu: 7 } } });
+  fleet.receive({ type: 'host_update', host: { id: 'a', generation: 42 } });
+  const { run: shown, ...rest } = fleet.hosts.get('a') ?? {};
+  assert.deepEqual(rest, { id: 'a', online: true, last_seen: '2026-01-01T00:00:05.000Z', kernel: '6.18', generation: 42, metrics: { cpu: 7 } });
+  assert.equal(shown, failed);
+  fleet.answered(run({ status: 'error', exit_code: 4 }), asked);
+  assert.equal(fleet.findRun('a', failed.run_id)?.exit_code, 4, 'nothing newer was told of the run');
+  fleet.receive({ type: 'host_update', host: { id: 'a', run: null } });
+  assert.equal(fleet.hosts.get('a')?.run, null);
+});

@@ -31,7 +31,7 @@ export class Stage {
   /** Before the page is opened. @param {Page} page @param {Play} play */
   static async set(page, play) {
     const stage = new Stage(play);
-    await page.routeWebSocket('**/ws/browser', (socket) => stage.#connected(socket));
+    await page.routeWebSocket('**/ws/browser?*', (socket) => stage.#connected(socket));
     await page.route('**/api/**', (route) => stage.#request(route));
     return stage;
   }
