@@ -6,9 +6,36 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
+
+/// A value written as a JSON object. Serde also takes a list for a struct, by the order of its fields, which nobody
+/// who sends a request knows.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
 
 /// How long the body of a request may take.
 const BODY_WITHIN: Duration = Duration::from_secs(15);
@@ -26,7 +53,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let Ok(body) = body.await else {
             return Err(too_slow());
         };
-        let Json(value) = body?;
+        let Json(Object(value)) = body?;
         Ok(Self(value))
     }
 }
@@ -52,7 +79,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
             parts.headers.insert(header::CONTENT_TYPE, json);
         }
         let request = Request::from_parts(parts, body.into());
-        let Json(value) = Json::from_request(request, state).await?;
+        let Json(Object(value)) = Json::from_request(request, state).await?;
         Ok(Self(value))
     }
 }

@@ -55,6 +55,26 @@ fn whatever_changes_something_refuses_keys_and_parameters_that_it_does_not_know_
 }
 
 #[test]
+fn a_list_is_no_body_even_with_every_value_in_its_place() {
+    let place = Place::start();
+    let all = routes();
+    for route in all.iter().filter(|route| route.changes()) {
+        for body in [
+            "[]",
+            "[null]",
+            r#"["secret"]"#,
+            r#"["admin", "secret", null]"#,
+            r#"["pull", null, null, null]"#,
+            r#"[["h1"], "pull", null, null, null]"#,
+            "null",
+            "3",
+        ] {
+            assert_problem(&ask(&place, route, "", body), 400);
+        }
+    }
+}
+
+#[test]
 fn a_misspelt_expiry_makes_no_token_and_a_misspelt_user_ends_no_session() {
     let place = Place::start();
     let count = |path: &str, list: &str| {
