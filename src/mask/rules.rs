@@ -28,7 +28,7 @@ const BEARER: &str = r"(?i)bearer\s+([A-Za-z0-9._~+/=-]{16,})";
 /// What `nix key generate-secret` prints: a name and 64 bytes.
 const NIX_KEY: &str = r"[\w.-]:([A-Za-z0-9+/]{86}==)";
 /// Programs that take a password as a short option.
-const OPTIONS: [&str; 18] = [
+const OPTIONS: [&str; 23] = [
     r#"\bcurl\b.*?\s(?:-[A-Za-z]*[uU]|--(?:proxy-)?user)(?:\s+|=)?["']?[^\s:"']+:([^\s"']+)"#,
     r#"\bsshpass\s+-p\s*["']?([^\s"']+)"#,
     r#"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)\b.*?\s-p["']?([^\s"']+)"#,
@@ -40,6 +40,11 @@ const OPTIONS: [&str; 18] = [
     r#"\bhtpasswd\s+(?:-\S+\s+)*-[A-Za-z]*b[A-Za-z]*\s+(?:[^\s|<>&;]+\s+)+["']?([^\s"'|<>&;]+)["']?\s*(?:$|[|<>&;])"#,
     r#"\bchpasswd\b.*?<<<\s*["']?[^\s:"']+:([^\s"']+)"#,
     r#"\b(?:keytool|jarsigner)\b.*?\s-\w*pass(?:\s+|=)["']?([^\s"']+)"#,
+    r#"\b(?:ipmitool\b.*?\s-P|mosquitto_(?:pub|sub|rr)\b.*?\s-P|(?:un)?zip\s+(?:-\S+\s+)*-P|mongo(?:sh|dump|restore|import|export)?\s(?:.*?\s)?-p)\s*["']?([^\s"']+)"#,
+    r#"\brabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password)\s+\S+\s+["']?([^\s"']+)"#,
+    r#"\blftp\s+(?:.*?\s)?-u\s*["']?[^\s,"']+,([^\s"']+)"#,
+    r#"\b(?:echo|printf)\s+(?:-\S+\s+)*(?:"([^"]+)"|'([^']+)'|([^\s"'|]+))\s*\|\s*(?:sudo\s+(?:-\w+\s+)*-\w*S|.*?--?password-stdin\b|(?:sudo\s+)?passwd\s+--stdin)"#,
+    r#"\bwpa_passphrase\s+\S+\s+["']?([^\s"']+)"#,
     r#"\b(?:plink|pscp|psftp|putty)\b.*?\s-pw\s+["']?([^\s"']+)"#,
     r#"\bopenssl\s+(?:enc|(?:aes|aria|bf|blowfish|camellia|cast5?|chacha20|des3?|idea|rc2|rc4|rc5|seed|sm4)(?:-[\w-]+)?)\s(?:.*?\s)?-[kK]\s+(?:"([^"]+)|'([^']+)|([^\s"']+))"#,
     r#"\s--?(?:d?pass|passin|passout|password|passwd|srppass|keypass)(?:\s+|=)(?:"pass:([^"]+)|'pass:([^']+)|pass:([^\s"']+))"#,

@@ -28,7 +28,7 @@ const NAMES: [&str; 21] = [
     "auth",
 ];
 /// What else makes a line worth a second look, in lower case.
-const OTHERS: [&str; 41] = [
+const OTHERS: [&str; 48] = [
     "-----begin ",
     "bearer ",
     "access-token",
@@ -65,6 +65,13 @@ const OTHERS: [&str; 41] = [
     "7za a ",
     "7za x ",
     "openssl ",
+    "ipmitool ",
+    "mosquitto_",
+    "zip -",
+    "mongo",
+    "rabbitmqctl ",
+    "lftp ",
+    "| sudo -",
     "auth-pass ",
     "setuser ",
     " ~*",
@@ -239,6 +246,9 @@ fn has_value(behind: &[u8]) -> bool {
     }
     match rest {
         [b'=' | b':' | b'>', rest @ ..] => !rest.is_empty(),
+        // `--password-stdin`, and `passwd --stdin`
+        [b'-', b's', b't', b'd', b'i', b'n', ..]
+        | [b'-', b'-', b's', b't', b'd', b'i', b'n', ..] => true,
         // `：` and `＝`, as where programs speak Chinese or Japanese.
         [0xef, 0xbc, 0x9a | 0x9d, rest @ ..] => !rest.is_empty(),
         [b'%', b'2' | b'3', _, rest @ ..] => !rest.is_empty(),

@@ -255,6 +255,17 @@ https://ghp_{36}@git.example.org/o/r
 https://bob%3A{12}@git.example.org/o/r
 ?proxy=http%3A%2F%2Fbob%3A{12}%40proxy.example.org%3A3128
 > PASS {12}
+ipmitool -H bmc1 -U admin -P {12} power on
+mosquitto_pub -u ada -P {12} -t state
+zip -r -P {12} a.zip folder
+unzip -P {12} a.zip
+mongosh -u ada -p {12} app
+rabbitmqctl add_user ada {12}
+lftp -u ada,{12} ftp://host1
++ echo {12} | sudo -S true
+echo '{12}' | docker login -u ada --password-stdin
+printf "{12}" | sudo passwd --stdin ada
+wpa_passphrase home {12}
 password = {12}
 password for ada : {12}
 password：{12}
@@ -432,6 +443,11 @@ openssl enc -aes-256-cbc -pass env:PASS -in a1
 openssl enc -aes-256-cbc -kfile /run/secrets/a -in a1
 openssl req -x509 -newkey rsa:4096 -keyout key.pem -out cert.pem -days 365 -nodes
 openssl version -k
+unzip -p a1.zip file2
+zip -r a1.zip folder2
+echo done1 | tee log2
+echo y1 | sudo tee /etc/x1
+error: --password-stdin needs a password on standard input
 openssl passwd is deprecated since 3.0
 a machine learning login page with a password reset
 the machine web1 login prompt is shown, no password
@@ -654,6 +670,9 @@ fn a_line_of_nothing_but_names_costs_no_more_than_another() {
         "--requirepass ",
         "auth-pass a ",
         "set A_PW ",
+        "echo a | ",
+        "mongo ",
+        "zip -P ",
         "password\u{a0}",
     ] {
         masked(&unit.repeat(60_000 / unit.len()));
