@@ -192,8 +192,13 @@ fn beat(n: u32) -> serde_json::Value {
 
 /// Lets a host that failed at length say something else every 100 ms, and reads what a browser is told of it.
 fn beat_often(dashboard: &Dashboard, path: &str) -> Beaten {
+    let (mut watcher, _) = Socket::browser_at(dashboard, "/ws/browser?updates=changes");
     let mut agent = Socket::agent(dashboard, "h1");
     fail_at_length(&mut agent, "h1");
+    // From then on its run is no news.
+    watcher.wait_for("its failure", |message| {
+        message["host"]["run"]["status"] == "error"
+    });
     let (mut browser, first) = Socket::browser_at(dashboard, path);
     let run = &first[0]["hosts"][0]["run"];
     let lengths = ["phases", "cause"].map(|list| run[list].as_array().unwrap().len());
@@ -204,7 +209,8 @@ fn beat_often(dashboard: &Dashboard, path: &str) -> Beaten {
         let next = Instant::now() + Duration::from_millis(100);
         while let Some(text) = browser.try_text(next.saturating_duration_since(Instant::now())) {
             bytes += text.len();
-            messages.extend(Socket::messages(&text));
+            let told = Socket::messages(&text).into_iter();
+            messages.extend(told.filter(|message| message["type"] == "host_update"));
         }
         if began.elapsed() > Duration::from_secs(5) {
             break;

@@ -93,12 +93,12 @@ impl Metrics {
         self.left -= push(host, frame) as i64;
     }
 
-    /// Writes into the frame what else changed of a host. If that is so long that it would crowd out others, it is told
-    /// with the metrics, when there is room for it.
+    /// Writes into the frame what else changed of a host. A whole host that is so long that it would crowd out others is
+    /// told with its metrics, when there is room for it.
     pub(super) fn push_news(&mut self, host: &HostUpdate, frame: &mut Frame) {
         let before = frame.len();
         let length = push(host, frame);
-        if length < METRICS_BYTES_A_SECOND {
+        if self.form == Form::Changes || length < METRICS_BYTES_A_SECOND {
             return;
         }
         if self.left <= 0 {
