@@ -45,8 +45,8 @@ fn remedy(filter: &str) -> String {
         "lfs" => format!(
             "set programs.git.enable and programs.git.lfs.enable in this host's NixOS configuration, or else add pkgs.git-lfs to systemd.services.switchyard-agent.path and run `git lfs install --system`, {or}"
         ),
-        other => format!(
-            "add its package to systemd.services.switchyard-agent.path and set filter.{other}.smudge in programs.git.config of this host, {or}"
+        _ => format!(
+            "add its package to systemd.services.switchyard-agent.path and set it up in the clone, as with `git-crypt unlock KEY`, {or}"
         ),
     }
 }
@@ -56,8 +56,25 @@ fn is_needed(filter: &str) -> bool {
     ["lfs", "git-crypt", "crypt", "annex"].contains(&filter) || filter.starts_with("git-crypt-")
 }
 
-/// Looks, before anything is checked out, whether this host has the filters that the files of `commit` need.
-pub(super) fn look(git: &Git, dir: &Path, commit: &str) -> Result<(), Unfiltered> {
+/// Whether files of this filter are what they were: the clone that there was had some, and git was not set up for it.
+/// Whoever pulled them like that for years is told so, but is not kept from pulling what would set it up.
+fn was_missing(before: &Git, old: &Path, filter: &str) -> bool {
+    if fs::symlink_metadata(old.join(".git")).is_err() {
+        // The others are set up in a clone, so there has to be one first.
+        return filter != "lfs";
+    }
+    let was_set_up = Settings::of(before, old).is_none_or(|old| old.program(filter).is_some());
+    !was_set_up && used(before, "HEAD").is_none_or(|used| used.contains_key(filter))
+}
+
+/// Looks, before anything is checked out, whether this host has the filters that the files of `commit` need. They take
+/// the place of what is in the clone `old`, which may be the same one.
+pub(super) fn look(
+    git: &Git,
+    dir: &Path,
+    commit: &str,
+    (before, old): (&Git, &Path),
+) -> Result<(), Unfiltered> {
     // A git that does not answer says in the checkout what is wrong.
     let Some(used) = used(git, commit).filter(|used| !used.is_empty()) else {
         return Ok(());
@@ -72,6 +89,17 @@ pub(super) fn look(git: &Git, dir: &Path, commit: &str) -> Result<(), Unfiltered
             None => Some("git is not set up for it on this host".to_owned()),
         };
         match why {
+            Some(_)
+                if is_needed(&filter)
+                    && settings.program(&filter).is_none()
+                    && was_missing(before, old, &filter) =>
+            {
+                note(&format!(
+                    "warning: the filter \"{filter}\" makes {} whole, and git is not set up for it on this host; what stands in their place is checked out, as before; {}",
+                    in_words(&files),
+                    remedy(&filter)
+                ));
+            }
             Some(why) if is_needed(&filter) => {
                 let commit = git.ask(&["rev-parse", "--short", commit], ANSWER_TIMEOUT);
                 let commit = String::from_utf8_lossy(&commit.unwrap_or_default()).into_owned();
@@ -126,7 +154,19 @@ struct Settings(BTreeMap<String, String>);
 
 impl Settings {
     fn read(git: &Git) -> Option<Self> {
-        let list = git.ask(&["config", "-z", "--list"], ANSWER_TIMEOUT)?;
+        Self::listed(git, &["config", "-z", "--list"])
+    }
+
+    /// What a clone says of its own, also one in which git finds nothing any more.
+    fn of(git: &Git, dir: &Path) -> Option<Self> {
+        let file = dir.join(".git/config").to_string_lossy().into_owned();
+        let own = ["config", "-z", "--file", &file, "--list"];
+        Self::listed(&git.elsewhere(None), &own)
+            .or_else(|| Self::listed(git, &["config", "-z", "--local", "--list"]))
+    }
+
+    fn listed(git: &Git, asked: &[&str]) -> Option<Self> {
+        let list = git.ask(asked, ANSWER_TIMEOUT)?;
         let list = String::from_utf8_lossy(&list);
         let settings = list.split('\0').filter_map(|entry| entry.split_once('\n'));
         let of_filters = settings.filter(|(key, _)| key.starts_with("filter."));

@@ -149,8 +149,9 @@ fn build(git: &Git, pull: &Pull, url: &str, new: &Path) -> Result<(), PullError>
     git.elsewhere(None).transfer(&arguments, url)?;
     // It names a branch that may go.
     remove(&new.join(".git/refs/remotes/origin/HEAD")).map_err(PullError::at(new))?;
+    let before = (&git.elsewhere(Some(&pull.dir)), pull.dir.as_path());
     let git = git.elsewhere(Some(new));
-    look_for_filters(&git, &pull.branch, new)?;
+    look_for_filters((&git, new), &pull.branch, before)?;
     bring_to_branch(&git, &pull.branch, new)
         .and_then(|()| check::head(&git))
         .map_err(|error| explain(&git, &pull.branch, error))?;

@@ -236,7 +236,8 @@ fn update(git: &Git, pull: &Pull, url: &str) -> Result<(), PullError> {
         check::head(git)?;
     }
     fetch(git, url, branch)?;
-    look_for_filters(git, branch, &pull.dir)?;
+    let clone = (git, pull.dir.as_path());
+    look_for_filters(clone, branch, clone)?;
     repair::distrust_index(git, &pull.dir);
     bring_to_branch(git, branch, &pull.dir)?;
     if check::commit(git) == before {
@@ -250,10 +251,15 @@ fn fetch(git: &Git, url: &str, branch: &str) -> Result<(), PullError> {
     Ok(git.transfer(&["fetch", "--prune", "origin", &refs], url)?)
 }
 
-/// Refuses what was fetched of the branch where its files need a filter that this host does not have.
-pub(super) fn look_for_filters(git: &Git, branch: &str, dir: &Path) -> Result<(), PullError> {
+/// Refuses what was fetched of the branch where its files need a filter that this host does not have, and those of the
+/// clone that there was, in the second folder, did not.
+pub(super) fn look_for_filters(
+    (git, dir): (&Git, &Path),
+    branch: &str,
+    before: (&Git, &Path),
+) -> Result<(), PullError> {
     let commit = format!("refs/remotes/origin/{branch}");
-    Ok(filters::look(git, dir, &commit)?)
+    Ok(filters::look(git, dir, &commit, before)?)
 }
 
 /// Makes HEAD, index and files of the clone in `dir` what was fetched of the branch. What somebody mounted there is

@@ -85,13 +85,41 @@ fn files_of_git_lfs_are_whole_where_it_is_set_up_also_those_that_were_not_before
     assert_eq!(content(&fixture), "whole\n");
 }
 
-#[test]
-fn a_first_clone_with_files_that_need_a_filter_leaves_nothing_behind() {
+/// A clone with a locked file, of a host that never unlocked one.
+fn locked() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.keep("*.bin filter=git-crypt-of-a-test\n", "image.bin");
+    // It is unlocked in a clone, if ever, so there has to be one.
+    fixture.pull().unwrap();
+    assert_eq!(
+        fs::read_to_string(fixture.at("image.bin")).unwrap(),
+        POINTER
+    );
+    fixture
+}
+
+#[test]
+fn a_host_that_never_unlocked_its_files_is_not_kept_from_pulling() {
+    let mut fixture = locked();
+    fixture.commit();
+    fixture.assert_mended("files that were locked before");
+    fs::remove_dir_all(fixture.pull.dir.join(".git/objects")).unwrap();
+    fixture.assert_mended("a damaged clone of files that were locked before");
+}
+
+#[test]
+fn no_locked_file_takes_the_place_of_one_that_was_unlocked() {
+    let mut fixture = locked();
+    let smudge = "filter.git-crypt-of-a-test.smudge";
+    set(&fixture, smudge, "cat >/dev/null; echo whole");
+    fixture.commit();
+    fs::remove_dir_all(fixture.pull.dir.join(".git/objects")).unwrap();
+    // A fresh clone is not unlocked.
     let error = fixture.pull().unwrap_err();
     assert!(matches!(error, PullError::Unfiltered(_)), "{error}");
-    assert_eq!(fixture.beside(), Vec::<String>::new());
+    assert_eq!(fixture.beside(), ["repo"]);
+    let config = fs::read_to_string(fixture.at(".git/config")).unwrap();
+    assert!(config.contains("smudge"), "the old one stays: {config}");
 }
 
 #[test]
