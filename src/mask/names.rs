@@ -11,7 +11,7 @@ const KEYS: &str = "(?:secret|private|api|access|auth|account|shared|signing|enc
     |client|consumer|licen[cs]e|recovery|unseal|subscription|app|webhook|service|session|jwt|hmac|admin|root)\
     [ _-]?(?:access[ _-]?)?key(?:[ _-]?base)?";
 /// With what the name of a secret ends. The first group is the last part of the name.
-const NAMES: &str = r#"(?:^|[^\w-])([\w.-]*(?:(?:auth)?token|passw(?:or)?d|passwort|passphrase|sshpass|rootpw|bindpw|authtok|requirepass|masterauth|bw_session|secret[_-]?id|secret|credential|cookie|authorization|psk|@KEYS|signature|\bsig|(?-i:[a-z0-9](?:Pass|Pw|PW))|(?:\b|[_.-]|(?:db|my|admin|user|key|store))(?:pw)|(?:\b|[_.-])(?:pass|pwd|auth|creds?)))(s?)(?: ?[0-9]+)?\b(?:\\?["'`]|\])*"#;
+const NAMES: &str = r#"(?:^|[^\w-])([\w.-]*(?:(?:auth)?token|passw(?:or)?d|passwort|passphrase|sshpass|rootpw|bindpw|authtok|requirepass|masterauth|bw_session|secret[_-]?id|secret|credential|cookie|authorization|psk|@KEYS|signature|\bsig|(?-i:[a-z0-9](?:Pass|Pw|PW))|(?:\b|[_.-]|(?:db|my|admin|user|key|store))(?:pw)|(?:\b|[_.-])(?:pass|pwd|auth|creds?)))(s?)(?: ?[0-9]+)?\b(?:\\?["'`]|\]|%5d)*"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -34,7 +34,12 @@ struct Named<'a> {
     is_plural: bool,
     /// The character before the name.
     before: Option<u8>,
+    /// Whether it is one of several settings that `;` or `&` parts.
+    is_setting: bool,
 }
+
+/// As much before a name is looked at for another setting, in bytes.
+const SETTING_BYTES: usize = 256;
 
 #[derive(Clone, Debug)]
 pub(super) struct Names(Regex);
@@ -64,6 +69,7 @@ impl Names {
                     .start()
                     .checked_sub(1)
                     .map(|before| text.as_bytes()[before]),
+                is_setting: is_setting(&text[..name.start()]),
             };
             if let Some(secret) = named.secret(text, all.end())
                 && !secret.is_empty()
@@ -100,8 +106,8 @@ impl Named<'_> {
     /// Where the secret is that follows the name, which ends here.
     fn secret(&self, text: &str, end: usize) -> Option<Range<usize>> {
         let (link, start) = link(text, end, self.before)?;
-        let is_query =
-            matches!(self.before, Some(b'?' | b'&')) && matches!(link, Link::Assigned { .. });
+        let is_query = (matches!(self.before, Some(b'?' | b'&')) || ends_encoded(&text[..end]))
+            && matches!(link, Link::Assigned { .. });
         let value = Value::at(text, start);
         let value = match link {
             Link::Tag => value.in_form(Quoting::Tags),
@@ -138,7 +144,8 @@ impl Named<'_> {
         }
         let is_chosen = match self.kind {
             Kind::Password if value.is_quoted() => true,
-            Kind::Password => is_last(value) && (colon || is_odd(head)),
+            Kind::Password if is_last(value) => colon || is_odd(head),
+            Kind::Password => value.ends_clause() && is_odd(head),
             Kind::Key => is_last(value) && is_odd(head),
             _ => false,
         };
@@ -172,7 +179,8 @@ impl Named<'_> {
 
     fn is_assigned(&self, head: &str, value: Value<'_>, spaced: bool, is_query: bool) -> bool {
         let is_name = |name: &str| self.name.eq_ignore_ascii_case(name);
-        let is_folder = is_folder(head) && (is_name("pwd") || is_name("oldpwd"));
+        let is_folder =
+            ["PWD", "OLDPWD", "pwd"].contains(&self.name) && !self.is_setting && is_folder(head);
         if head.starts_with('=') || is_stand_in(head) || is_folder {
             return false;
         }
@@ -203,12 +211,15 @@ impl Named<'_> {
             return false;
         }
         let is_last = is_last(value);
+        let is_test = self.name.eq_ignore_ascii_case("pass");
         match self.kind {
             _ if self.is_id_of_secret() => is_random(head) || is_uuid(head),
             _ if self.is_plural => is_random(head),
             Kind::Password if value.is_quoted() || self.is_for_nothing_else() => true,
             Kind::Password if is_last => is_odd(head),
-            Kind::Password if value.is_entry() => is_odd(head) && !head.starts_with('&'),
+            Kind::Password if value.is_entry() || (value.ends_clause() && !is_test) => {
+                is_odd(head) && !head.starts_with('&')
+            }
             Kind::Key if is_last || value.is_quoted() => is_odd(head),
             _ => is_random(head) || (value.is_quoted() && head.len() >= 12 && is_odd(head)),
         }
@@ -222,8 +233,23 @@ fn is_last(value: Value<'_>) -> bool {
     let is_word_end = behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(' '));
     (!value.is_quoted() && is_word_end)
         || follows
-            .trim_matches(|c: char| c.is_whitespace() || "\"'`,;})]".contains(c))
-            .is_empty()
+            .chars()
+            .all(|c| c.is_whitespace() || "\"'`,;})]".contains(c))
+}
+
+/// Whether a setting stands before this and is parted from what follows: `Uid=ada;`, `?user=ada&`.
+fn is_setting(before: &str) -> bool {
+    let before = &before[before.ceil_char_boundary(before.len().saturating_sub(SETTING_BYTES))..];
+    let plain = before.trim_end();
+    let last = plain
+        .strip_suffix(';')
+        .and_then(|plain| plain.rsplit(';').next());
+    before.ends_with(['?', '&']) || last.is_some_and(|last| last.contains('='))
+}
+
+/// Whether the name before this has a closing bracket in percent-encoding.
+fn ends_encoded(name: &str) -> bool {
+    name.ends_with("%5D") || name.ends_with("%5d")
 }
 
 /// Whether a value without quotes is an expression of a program rather than a text.

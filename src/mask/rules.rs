@@ -3,7 +3,7 @@
 use super::key::Key;
 use super::names::Names;
 use super::scan::Scan;
-use super::value::{is_odd, is_random, is_stand_in};
+use super::value::{is_odd, is_random, is_stand_in, is_word_of_sentence};
 use super::{expression, replaced_if, tokens};
 use regex::Regex;
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ const ENCODED_ADDRESS: [&str; 2] = [
     r"(?i)://[^/\s:@%]*%3a([^/\s@]+)@",
 ];
 /// `password%3D…`, where an address is a part of another.
-const ENCODED_VALUE: &str = r#"(?i)(?:token|passw(?:or)?d|passphrase|secret|(?:[?&_.-]|%[0-9a-f]{2})(?:pass|pwd|pw|api-?key))(?:%22)?(?:%20)*(?:%3d|%3a)(?:%20|%22)*((?:[^\s"'&#%]|%(?:[013-9a-f][0-9a-f]|2[013-57-9a-f]))+)"#;
+const ENCODED_VALUE: &str = r#"(?i)(?:token|passw(?:or)?d|passphrase|secret|(?:[?&_.-]|%[0-9a-f]{2})(?:pass|pwd|pw|api-?key))(?:%5d)?(?:%22)?(?:%20)*(?:%3d|%3a)(?:%20|%22)*((?:[^\s"'&#%]|%(?:[013-9a-f][0-9a-f]|2[013-57-9a-f]))+)"#;
 /// `https://token@host`, and `https://token:x-oauth-basic@host`.
 const USER_IN_ADDRESS: &str = r"://([^/\s:@]{16,})(?::[^/\s@]*)?@";
 const BEARER: &str = r"(?i)bearer\s+([A-Za-z0-9._~+/=-]{16,})";
@@ -54,13 +54,11 @@ const OPTIONS: [&str; 23] = [
     r#"\becho\s+(?:-\S+\s+)*["']?[^\s:"']+:([^\s"'|]+)["']?\s*\|.*?\bchpasswd\b"#,
 ];
 /// Settings and statements whose last word is the password.
-const STATEMENTS: [&str; 11] = [
+const STATEMENTS: [&str; 10] = [
     r#"(?:(?:^|>\s|["'])\s*|(?i:set)\s+)(?:requirepass|masterauth|rootpw|bindpw)\s+["']?([^\s"']+)["']?\s*(?:["',\]].*)?$"#,
     r#"--(?:requirepass|masterauth)(?:\s+|=)\s*(?:"([^"]+)|'([^']+)|([^\s"']+))"#,
     r#"\b(?:user\s+\S+\s+on|(?i:setuser)\s+\S+)\s+(?:[^\s>]\S*\s+)*>([^\s"']+)"#,
     r#"\bauth-pass\s+\S+\s+["']?([^\s"']+)"#,
-    // A file for `netrc(5)` on one line.
-    r#"(?:^|[>"':]\s*)\s*(?:machine\s+\S+|default)\s+(?:(?:login|account|port)\s+\S+\s+)*password\s+(?:\\?"([^"\\]+)|'([^']+)|([^\s"'\\]+))"#,
     // A shell that is not POSIX's, and a Dockerfile.
     r#"(?:^|[>+;&|])\s*(?:set|setenv|ENV|ARG)\s+(?:-\w+\s+)*\w*(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|PW|TOKEN|SECRET|KEY)\s+["']?([^\s"']+)["']?\s*$"#,
     // What curl shows of FTP and POP3.
@@ -71,6 +69,18 @@ const STATEMENTS: [&str; 11] = [
     r#"^\++ echo\s+["']?root:([^\s"':]+)["']?$"#,
     // A key of Mailgun.
     r#"(?:^|[\s"'=:,])(key-[0-9a-f]{32})(?-u:\b)"#,
+];
+/// A file for `netrc(5)`, on one line or on a line for each machine.
+const MACHINES: [&str; 3] = [
+    r#"(?:^|[\s>"':])(?:machine\s+\S+|default)\s+(?:(?:login|account|port)\s+\S+\s+)+password\s+(?:\\?"([^"\\]+)|'([^']+)|([^\s"'\\]+))"#,
+    r#"(?:^|[\s>"':])(?:machine\s+\S+|default)\s+password\s+(?:\\?"([^"\\]+)\\?"|'([^']+)'|([^\s"'\\]+))\s+(?:login|account|port)\s"#,
+    r"^\s*login\s+[^\s:]+\s+(?:(?:account|port)\s+\S+\s+)*password\s+(\S+)\s*$",
+];
+/// The same where it may be a sentence, too: only what looks like a password is one.
+const MAYBE_MACHINES: [&str; 3] = [
+    r#"(?:^|[>"':]\s*)\s*(?:machine\s+\S+|default)\s+password\s+(?:\\?"([^"\\]+)|'([^']+)|([^\s"'\\]+))"#,
+    r#"(?:^|[\s>"':])login\s+[^\s:]+\s+(?:(?:account|port)\s+\S+\s+)*password\s+(?:\\?"([^"\\]+)|'([^']+)|([^\s"'\\]+))"#,
+    r"^\s*password\s+(\S+)\s*$",
 ];
 /// What a password is kept as in `/etc/shadow`: crypt's kind, salt and hash.
 const CRYPTED: &str = r"(\$(?:y|gy|7|6|5|1|2[aby])\$[./A-Za-z0-9,=]{1,40}\$[./A-Za-z0-9$]{20,}|\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})";
@@ -87,6 +97,8 @@ pub(super) struct Rules {
     bearer: Regex,
     user: Regex,
     options: Vec<Regex>,
+    machines: Vec<Regex>,
+    maybe_machines: Vec<Regex>,
 }
 
 impl Rules {
@@ -96,6 +108,8 @@ impl Rules {
         let options = OPTIONS.into_iter().chain(STATEMENTS).chain(entry);
         let options = options.chain(encoded);
         let options = options.map(expression);
+        let machines = MACHINES.into_iter().map(expression);
+        let maybe_machines = MAYBE_MACHINES.into_iter().map(expression);
         Ok(Self {
             scan: Scan::new(),
             always: [
@@ -113,6 +127,8 @@ impl Rules {
             bearer: expression(BEARER)?,
             user: expression(USER_IN_ADDRESS)?,
             options: options.collect::<Result<_, _>>()?,
+            machines: machines.collect::<Result<_, _>>()?,
+            maybe_machines: maybe_machines.collect::<Result<_, _>>()?,
         })
     }
 
@@ -147,6 +163,21 @@ impl Rules {
         for rule in &self.options {
             keep(
                 replaced_if(rule, &masked, |_, secret| !is_stand_in(secret)),
+                &mut masked,
+            );
+        }
+        let is_password = |secret: &str| !is_stand_in(secret) && !is_word_of_sentence(secret);
+        for rule in &self.machines {
+            keep(
+                replaced_if(rule, &masked, |_, secret| is_password(secret)),
+                &mut masked,
+            );
+        }
+        for rule in &self.maybe_machines {
+            keep(
+                replaced_if(rule, &masked, |_, secret| {
+                    is_password(secret) && is_odd(secret)
+                }),
                 &mut masked,
             );
         }

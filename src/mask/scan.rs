@@ -251,7 +251,7 @@ fn has_value(behind: &[u8]) -> bool {
         | [b'-', b'-', b's', b't', b'd', b'i', b'n', ..] => true,
         // `：` and `＝`, as where programs speak Chinese or Japanese.
         [0xef, 0xbc, 0x9a | 0x9d, rest @ ..] => !rest.is_empty(),
-        [b'%', b'2' | b'3', _, rest @ ..] => !rest.is_empty(),
+        [b'%', b'2' | b'3' | b'5', _, rest @ ..] => !rest.is_empty(),
         // The name itself is a value here, and what it names follows.
         rest if is_entry(rest) => true,
         rest => {

@@ -270,6 +270,31 @@ password = {12}
 password for ada : {12}
 password：{12}
 DB_PASSWORD＝{12}
+Your initial password is {12}1x, please change it
+Your initial password is Xk3!{12}, please change it
+the password for ada is {12}1x (change it)
+the password for ada is {12}1x; change it
+the password for ada is {12}1x - change it
+The password for ada is {12}1x. Please change it.
+password for ada: {12}1x (change it)
+Server=db;Uid=ada;Pwd=/{12};
+Server=db;Uid=ada;PWD=/{12};Encrypt=yes
+Server=db; Uid=ada; PWD=/{12}
+PWD=/{12};Server=db;Uid=ada
+Server=db;Uid=ada;pwd=~{12};
+Server=db;Uid=ada;Pwd=.{12};
+Pwd=.{12}
+GET /x?user=ada&pwd=/{12}
+login ada password {12}
+  login ada password {12}
+  login ada account b password {12}
+  password {12}1x
+machine a login b password x1y2 machine d login e password {12}
+machine a password {12}1x
+machine a login b password x1y2 default password {12} login e
+user%5Bpassword%5D={12}
+a=b&user%5Bpassword%5D={12}&c=d
+user%5bpassword%5d%3D{12}
 "#;
 
 const HARMLESS: &str = r#"
@@ -464,6 +489,23 @@ ssh-ng://nixremotebuilder2024@builder1
 https://registry.npmjs.org/@babel/core/-/core-7.0.0.tgz
 github:NixOS/nixpkgs/5e2305d577ca00acbba631b05cb1094d172b29f3?narHash=sha256-%2FeLCD%2FX9kaWJqPR47%2BfDozEC87Hjmm3i8gJbYmDAD7g%3D
 git+file:///x?narHash=sha256-7b0kq3l0v9d9zy6cz1z8a0c2h1k3m5n7AAAAAAAAApw%3D&rev=5e2305d577ca00acbba631b05cb1094d172b29f3
+warning: default password is insecure, change it
+trace: warning: default password for user root is used
+machine # password for root has been set
+machine: default login root password is used
+default password was changed
+machine a1 password for root
+login failed: password incorrect
+error: login failed password incorrect
+login attempt password failed
+fn sign(password: &str2, salt: &str) {
+  password authentication
+the password for ada1 is old, change it
+pass: test1 (0.01s)
+PWD=~/x
++ PWD=/x make
+cd /x && PWD=/y make
+PWD=/x; export PWD
 "#;
 
 /// A template with its secret, and that secret.
@@ -593,6 +635,16 @@ fn what_is_around_a_secret_stays() {
         ),
         ("password for ada: correct1horse", "password for ada: ***"),
         (
+            "Your password is Xk3!9fPq, please change it",
+            "Your password is ***, please change it",
+        ),
+        ("login ada password correcthorse", "login ada password ***"),
+        (
+            "machine a login b password cc machine d login e password dd",
+            "machine a login b password *** machine d login e password ***",
+        ),
+        ("a%5Bpassword%5D=hunter2&b=1", "a%5Bpassword%5D=***&b=1"),
+        (
             "machine a.example.org login ada password correcthorse account b",
             "machine a.example.org login ada password *** account b",
         ),
@@ -674,12 +726,32 @@ fn a_line_of_nothing_but_names_costs_no_more_than_another() {
         "mongo ",
         "zip -P ",
         "password\u{a0}",
+        "default login a ",
+        "login a password ",
+        "machine a password b login ",
+        "password is x1y2 (",
+        "a;pwd=/x ",
+        "pwd=/x;",
+        "%5Bpassword%5D=",
     ] {
         masked(&unit.repeat(60_000 / unit.len()));
     }
     // A tenth of a second; many seconds where each name has the rest of the line looked through.
     if let (Some(before), Some(after)) = (before, cpu_nanos()) {
         assert!(after - before < 10_000_000_000, "{} ns", after - before);
+    }
+}
+
+#[test]
+fn a_line_of_names_and_closing_signs_costs_no_more_than_another() {
+    let before = cpu_nanos();
+    for name in ["pw:a ", "password is x1y2 ", "{pw:x1,"] {
+        let names = name.repeat(32_000 / name.len());
+        masked(&format!("{names}pw:ax{}", ")".repeat(32_000)));
+    }
+    // A twentieth of a second; many where each name has the rest of the line looked through.
+    if let (Some(before), Some(after)) = (before, cpu_nanos()) {
+        assert!(after - before < 1_500_000_000, "{} ns", after - before);
     }
 }
 

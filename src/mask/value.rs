@@ -45,6 +45,40 @@ const STAND_INS: [&str; 36] = [
     "prompt",
 ];
 
+/// Words that go on with a sentence about a password, in lower case.
+const WORDS_OF_SENTENCES: [&str; 30] = [
+    "is",
+    "was",
+    "are",
+    "for",
+    "of",
+    "on",
+    "in",
+    "at",
+    "to",
+    "and",
+    "or",
+    "has",
+    "had",
+    "will",
+    "must",
+    "can",
+    "cannot",
+    "should",
+    "does",
+    "reset",
+    "prompt",
+    "authentication",
+    "file",
+    "with",
+    "failed",
+    "incorrect",
+    "wrong",
+    "accepted",
+    "expired",
+    "invalid",
+];
+
 /// Where paths begin. A secret in base64 may begin with `/`, too.
 const ROOTS: [&str; 18] = [
     "/run/",
@@ -145,6 +179,16 @@ impl<'a> Value<'a> {
         self.follows().starts_with([',', ';', '}'])
     }
 
+    /// Whether what follows is another part of the sentence that it stands in.
+    pub(super) fn ends_clause(self) -> bool {
+        let follows = self.follows();
+        let ends_sentence = self.head().ends_with(['.', '!']) && follows.starts_with(' ');
+        ends_sentence
+            || [", ", "; ", " (", " - ", " – "]
+                .iter()
+                .any(|sign| follows.starts_with(sign))
+    }
+
     fn length(self, most: usize) -> usize {
         let most = self.text.floor_char_boundary(self.start + most) - self.start;
         let rest = &self.text[self.start..self.start + most];
@@ -210,9 +254,24 @@ pub(super) fn is_stand_in(value: &str) -> bool {
         || is_path(plain)
 }
 
-/// Whether a text says which folder a shell is in.
+/// Whether a text says which folder a shell is in, and not what a string of settings has.
 pub(super) fn is_folder(value: &str) -> bool {
-    value.starts_with(['/', '~', '.']) || value == "pwd"
+    let is_path = value.starts_with('/')
+        || ["./", "../", "~/"]
+            .iter()
+            .any(|root| value.starts_with(root));
+    let is_string = value
+        .split_once(';')
+        .is_some_and(|(_, others)| others.contains('='));
+    (is_path && !is_string) || [".", "..", "~", "pwd"].contains(&value)
+}
+
+/// Whether a word goes on with a sentence rather than being a password.
+pub(super) fn is_word_of_sentence(value: &str) -> bool {
+    let plain = value.trim_end_matches(['.', ',', ':', ';', '!', '?', ')']);
+    WORDS_OF_SENTENCES
+        .iter()
+        .any(|word| plain.eq_ignore_ascii_case(word))
 }
 
 fn is_path(value: &str) -> bool {
