@@ -5,7 +5,6 @@ use super::address::Address;
 use super::transfer::{self, Blame};
 use super::waiting::{Ended, Limit, wait};
 use crate::spool::Pull;
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -74,14 +73,8 @@ const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 /// (`uploadpack.keepAlive`), and git works on what it has.
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(600);
 
-/// How long git may take to say how it is configured.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// By which the host says itself how git runs ssh.
-const SSH_VARIABLES: [&str; 2] = ["GIT_SSH_COMMAND", "GIT_SSH"];
-
-/// Options of ssh for which a server that says nothing ends a pull: within 15 s before the keys are exchanged, within a
-/// minute once it let us in.
+/// Options of the ssh that a service runs with its own key, for which a server that says nothing ends a pull: within
+/// 15 s before the keys are exchanged, within a minute once it let us in. Any other ssh is as the host configures it.
 pub const SSH_OPTIONS: &str =
     "-o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
 
@@ -121,8 +114,6 @@ pub(super) struct Git {
     dir: Option<PathBuf>,
     settings: Vec<(String, String)>,
     credentials: Option<(String, String)>,
-    /// How it runs ssh, unless the host says that.
-    ssh: Option<String>,
     silence_limit: Duration,
 }
 
@@ -247,27 +238,12 @@ impl Git {
             settings.push((key.clone(), String::new()));
             settings.push((key, HELPER.to_owned()));
         }
-        let git = Self {
+        Self {
             dir: dir.map(Path::to_owned),
             settings,
             credentials: credentials.map(|(user, password)| (user.to_owned(), password.to_owned())),
-            ssh: None,
             silence_limit,
-        };
-        let is_ours = address.is_ssh() && !git.is_told_of_ssh();
-        Self {
-            ssh: is_ours.then(|| format!("ssh {SSH_OPTIONS}")),
-            ..git
         }
-    }
-
-    /// Whether the host says how git is to run ssh, for all clones or for this one.
-    fn is_told_of_ssh(&self) -> bool {
-        let key = ["config", "--get", "core.sshCommand"];
-        let is_set = |git: &Self| git.ask(&key, ANSWER_TIMEOUT).is_some();
-        SSH_VARIABLES.iter().any(|name| env::var_os(name).is_some())
-            || is_set(self)
-            || is_set(&self.elsewhere(None))
     }
 
     /// The same git in another clone, or in none.
@@ -276,7 +252,6 @@ impl Git {
             dir: dir.map(Path::to_owned),
             settings: self.settings.clone(),
             credentials: self.credentials.clone(),
-            ssh: self.ssh.clone(),
             silence_limit: self.silence_limit,
         }
     }
@@ -299,7 +274,6 @@ impl Git {
             git.env("SWITCHYARD_GIT_USER", user);
             git.env("SWITCHYARD_GIT_PASSWORD", password);
         }
-        git.envs(self.ssh.iter().map(|ssh| (SSH_VARIABLES[0], ssh)));
         match &self.dir {
             // Named, so that git does not look for a repository around a clone that it does not recognise.
             Some(dir) => git
