@@ -132,7 +132,7 @@ in
             type = types.ints.unsigned;
             default = 0;
             example = 21474836480;
-            description = "How large all logs together may become on disk, in bytes (whole blocks, and 1 KiB for what else a run takes), until the oldest of the host with most are deleted. Runs that go on and the newest of each host stay; where those take too much, the other hosts keep half of it for theirs. 0: without limit.";
+            description = "How large all logs together may become on disk, in bytes (in blocks of 4 KiB, and 1 KiB for what else a run takes), until the oldest of the host with most are deleted. Runs that go on and the newest of each host stay; where those take too much, the other hosts keep half of it for theirs. 0: without limit.";
           };
 
           agents_file = mkOption {

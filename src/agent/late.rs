@@ -5,8 +5,7 @@
 
 use crate::proctree;
 use crate::protocol::Timestamp;
-use crate::spool::{self, DEFAULT_BEGIN_LIMIT, RunDir, Spec};
-use std::time::Duration;
+use crate::spool::{self, DEFAULT_BEGIN_LIMIT, RunDir, START_GRACE, Spec};
 
 /// Why such a run is not begun after all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,11 +24,12 @@ impl Late {
     /// Whether a run without a log is not to begin. What may have begun is not judged here.
     pub(super) fn look(dir: &RunDir, spec: &Spec) -> Option<Self> {
         if spool::is_other_boot(dir) {
-            // A loss of power may have taken the log of one that had a supervisor.
+            // A loss of power may have taken the log of one that had a supervisor, but not the file of that.
             return (!dir.supervisor().exists()).then_some(Self::HostRestarted);
         }
         let is_over = match spec.begin_by {
-            Some(begin_by) => spool::is_past(begin_by, Duration::ZERO),
+            // Until then a supervisor may begin it that systemd was asked for in time.
+            Some(begin_by) => spool::is_past(begin_by, START_GRACE),
             None => !is_young(spec.queued, Timestamp::now()),
         };
         // A supervisor that is there has begun, or looks at the time itself.

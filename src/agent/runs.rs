@@ -172,8 +172,8 @@ impl Runs {
         while self.live.is_none()
             && let Some((dir, command)) = self.unended.pop()
         {
-            let log = LogReader::open(dir.path(), dir.run_id());
-            let has_begun = !log.is_err_and(|error| error.is_not_found());
+            // A log without its index is one, too: its supervisor makes the index anew.
+            let has_begun = !is_without_log(&dir);
             let spec = read_spec(&dir).ok().flatten();
             if !has_begun && let Some(late) = spec.and_then(|spec| Late::look(&dir, &spec)) {
                 tracing::warn!(run = %dir.run_id(), %command, "not begun: {late}");

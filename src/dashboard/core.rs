@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) reads: DiskWork,
     /// Makes lost indexes anew.
     pub(super) mender: IndexMender,
+    /// Held by whoever changes which hosts are shown.
+    pub(super) showing: tokio::sync::Mutex<()>,
     /// Logs that are open beyond those that each host may have.
     pub(crate) spare_logs: Arc<Semaphore>,
     slots: Mutex<HashMap<HostId, Arc<tokio::sync::Mutex<HostRuns>>>>,
@@ -114,6 +116,7 @@ impl Core {
             writes: DiskWork::on(threads.clone()),
             reads: DiskWork::on(threads),
             mender,
+            showing: tokio::sync::Mutex::default(),
             spare_logs: Arc::new(Semaphore::new(MAX_SPARE)),
             slots,
         }

@@ -316,7 +316,7 @@ async fn reload(app: Arc<App>, mut hangups: Signal) {
         lifecycle::notify_reloading();
         let read = Arc::clone(&app);
         match spawn_blocking(move || read.auth.credentials.reload()).await {
-            Ok(Ok(())) => match startup::show(&app.core, app.auth.credentials.hosts()).await {
+            Ok(Ok(())) => match startup::show(&app.core, || app.auth.credentials.hosts()).await {
                 Ok(()) => tracing::info!("agents and users were read again"),
                 Err(error) => tracing::error!(%error, "new hosts are not shown yet"),
             },

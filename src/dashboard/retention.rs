@@ -8,7 +8,6 @@ use crate::protocol::{HostId, RunId, Timestamp};
 use crate::runlog;
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, Metadata};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,9 +24,9 @@ const RUNS_A_TRANSACTION: usize = 100;
 /// database, and the names of its files.
 const ROW_BYTES: u64 = 1_024;
 /// What an empty run takes: a block for each of its two files, and its row.
-const EMPTY_RUN_BYTES: u64 = 2 * 4_096 + ROW_BYTES;
-/// Unit of `st_blocks`, whatever the file system's blocks are: see stat(2).
-const BLOCK_BYTES: u64 = 512;
+const EMPTY_RUN_BYTES: u64 = 2 * BLOCK_BYTES + ROW_BYTES;
+/// What most file systems give to files at a time.
+const BLOCK_BYTES: u64 = 4_096;
 /// Among so many of a host's runs at a time the newest with a log is looked for: some never began.
 const LOOKED_AT_ONCE: usize = 1_000;
 
@@ -266,10 +265,10 @@ fn size_of_run(dir: &Path, run_id: &RunId) -> u64 {
     size(&log).map_or(0, |log| ROW_BYTES + log + size(&idx).unwrap_or(0))
 }
 
-/// How much a file takes on disk. Its length counts where it is more: some file systems do not know the blocks of a new
-/// file yet.
+/// How much a file takes on disk, in whole blocks. What the file system says itself is no measure: it gives a file that
+/// grows more than it needs, and knows the blocks of a new one only later.
 fn on_disk(metadata: &Metadata) -> u64 {
-    metadata.len().max(metadata.blocks() * BLOCK_BYTES)
+    metadata.len().next_multiple_of(BLOCK_BYTES)
 }
 
 /// How much a file in a folder of logs takes on disk; a log stands for its run.

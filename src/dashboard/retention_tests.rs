@@ -6,6 +6,7 @@ use crate::dashboard::state::RunRecord;
 use crate::dashboard::testing::{host, open, parsed, switch};
 use crate::protocol::{Run, Status};
 use serde_json::json;
+use std::os::unix::fs::MetadataExt;
 
 async fn retain(core: &Arc<Core>, limits: Retention) {
     let started = Instant::now();

@@ -26,11 +26,17 @@ pub(super) async fn load(
     let folders = spawn_blocking(move || folders(&logs)).await;
     import::run(core, folders.unwrap_or_default(), starting).await?;
     starting.enter(Phase::Runs);
-    show(core, hosts).await
+    show(core, || hosts).await
 }
 
-/// Shows `hosts` and no others: those that were not shown before with what is known of them and their runs.
-pub(super) async fn show(core: &Arc<Core>, hosts: BTreeSet<HostId>) -> Result<(), StateError> {
+/// Shows the hosts that there are and no others: those that were not shown before with what is known of them and their
+/// runs. They are asked for when it is this one's turn, so that the last word is the newest.
+pub(super) async fn show(
+    core: &Arc<Core>,
+    hosts: impl FnOnce() -> BTreeSet<HostId>,
+) -> Result<(), StateError> {
+    let _turn = core.showing.lock().await;
+    let hosts = hosts();
     let is_new = |id: &HostId| hosts.contains(id) && !core.fleet.has(id);
     let mut remembered = core.state.hosts().await?;
     remembered.retain(|(id, _)| is_new(id));

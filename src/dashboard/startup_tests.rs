@@ -7,6 +7,7 @@ use crate::protocol::{Run, Status};
 use crate::runlog::{self, Header, LogReader};
 use crate::runlog::{RunMeta, RunResult};
 use serde_json::json;
+use std::sync::Mutex;
 
 const RUN: &str = "2025-12-14T10-30-00-switch";
 
@@ -170,13 +171,36 @@ async fn a_running_run_shows_no_line_that_was_torn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_are_named_at_the_same_time_are_all_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let named: Arc<Mutex<BTreeSet<HostId>>> = Arc::default();
+    let (core, all) = (&core, 0..40);
+    let naming = all.clone().map(|n| {
+        let (core, named) = (Arc::clone(core), Arc::clone(&named));
+        tokio::spawn(async move {
+            named.lock().unwrap().insert(host(&format!("n{n}")));
+            show(&core, || named.lock().unwrap().clone()).await
+        })
+    });
+    for one in naming.collect::<Vec<_>>() {
+        one.await.unwrap().unwrap();
+    }
+    for n in all {
+        assert!(core.fleet.has(&host(&format!("n{n}"))), "n{n}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_comes_back_finds_its_queued_run() {
     let dir = tempfile::tempdir().unwrap();
     let core = open(dir.path()).await;
     let run = ask(&core).await;
-    show(&core, [host("h2")].into()).await.unwrap();
+    show(&core, || [host("h2")].into()).await.unwrap();
     assert!(!core.fleet.has(&host("h1")));
-    show(&core, [host("h1"), host("h2")].into()).await.unwrap();
+    show(&core, || [host("h1"), host("h2")].into())
+        .await
+        .unwrap();
     assert_eq!(shown(&core, run.as_str()).status, Status::Queued);
 
     let mut runs = HostRuns::new(host("h1"), core.log_dir(&host("h1")));
@@ -371,9 +395,9 @@ async fn what_an_admin_chose_for_a_host_holds_after_it_was_taken_out_and_named_a
     assert!(core.fleet.choose_machine(&host("h1"), "one", None));
     for _ in 0..2 {
         assert_eq!(arrive("other"), Arrival::NotChosen);
-        show(&core, BTreeSet::new()).await.unwrap();
+        show(&core, BTreeSet::new).await.unwrap();
         assert!(!core.fleet.has(&host("h1")));
-        show(&core, [host("h1")].into()).await.unwrap();
+        show(&core, || [host("h1")].into()).await.unwrap();
         let facts = core.fleet.stored_host(&host("h1")).unwrap().facts;
         assert_eq!(facts.hostname.as_deref(), Some("one"));
     }
@@ -386,13 +410,13 @@ async fn a_run_whose_row_goes_bad_while_its_host_is_taken_out_is_known_by_its_lo
     log(dir.path(), RUN, Some(Status::Ok));
     let core = open(dir.path()).await;
     let before = run(&core, RUN).await;
-    show(&core, BTreeSet::new()).await.unwrap();
+    show(&core, BTreeSet::new).await.unwrap();
     let damage = "UPDATE runs SET record = 'no json'";
     let bad = core
         .state
         .call(move |connection| connection.execute(damage, []));
     assert_eq!(bad.await.unwrap(), 1);
-    show(&core, [host("h1")].into()).await.unwrap();
+    show(&core, || [host("h1")].into()).await.unwrap();
     assert_eq!(shown(&core, RUN), before);
     mend::rows_met(&core).await;
     assert_eq!(run(&core, RUN).await, before);

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// How long a command may wait whose request says nothing of it.
 pub const DEFAULT_BEGIN_LIMIT: Duration = Duration::from_secs(3600);
 
+/// How long the start of a supervisor may take, beyond the time in which its run was to begin.
+pub const START_GRACE: Duration = Duration::from_secs(60);
+
 /// The moment so long from now after which a run may not begin, in milliseconds of CLOCK_BOOTTIME: nobody sets that
 /// clock, it counts the time in which the host slept, and it begins anew with each boot.
 pub fn begin_by(limit: Option<Duration>) -> Option<u64> {

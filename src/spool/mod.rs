@@ -19,7 +19,7 @@
 
 mod begin_limit;
 
-pub use begin_limit::{DEFAULT_BEGIN_LIMIT, begin_by, is_past};
+pub use begin_limit::{DEFAULT_BEGIN_LIMIT, START_GRACE, begin_by, is_past};
 
 use crate::mask::Masking;
 use crate::proctree::ProcessId;

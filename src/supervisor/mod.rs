@@ -47,12 +47,9 @@ use crate::runlog::{Header, LogError, LogWriter, RunMeta};
 use crate::spool::{self, RunDir, Spec, Supervisor};
 use hold::Hold;
 use nix::errno::Errno;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How long the start of a supervisor may take, beyond the time in which its run was to begin.
-const START_GRACE: Duration = Duration::from_secs(60);
 
 /// What can keep a run from being run, or its result from being stored.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +147,7 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
 /// Whether the supervisor was started so late that nobody expects the run to begin any more. The agent took it in time.
 fn is_late(spec: &Spec) -> bool {
     let begin_by = spec.begin_by;
-    begin_by.is_some_and(|begin_by| spool::is_past(begin_by, START_GRACE))
+    begin_by.is_some_and(|begin_by| spool::is_past(begin_by, spool::START_GRACE))
 }
 
 fn read_spec(rundir: &RunDir) -> Result<Spec, Error> {
@@ -180,6 +177,18 @@ fn claim(rundir: &RunDir, child: Option<ProcessId>) -> Result<(), Error> {
         .map_err(|source| Error::File { path, source })
 }
 
+/// Has on disk who runs the run, and that it has a log.
+fn sync(rundir: &RunDir) -> Result<(), Error> {
+    for path in [rundir.supervisor().as_path(), rundir.path()] {
+        let synced = File::open(path).and_then(|file| file.sync_all());
+        synced.map_err(|source| Error::File {
+            path: path.to_owned(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
 fn execute(
     rundir: &RunDir,
     spec: &Spec,
@@ -201,7 +210,10 @@ fn execute(
         }
         None => {
             claimed?;
-            create(rundir, spec)?
+            let writer = create(rundir, spec)?;
+            // After a loss of power nobody may take it for a run that did not begin.
+            sync(rundir)?;
+            writer
         }
     };
     lifecycle::notify_ready(&format!("running {}", spec.command));

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use switchyard::mask::Masking;
 use switchyard::protocol::{CommandName, HostId, RunId, Timestamp};
+use switchyard::runlog::{self, Header, LogWriter, RunMeta};
 use switchyard::spool::{self, RunDir, Spec};
 
 /// A dashboard that waits for a run which an agent took, and that agent's folder, in which it did not begin.
@@ -103,8 +104,41 @@ fn a_run_that_was_taken_is_begun_by_the_next_agent_while_it_is_expected() {
 }
 
 #[test]
+fn a_run_that_began_is_not_said_to_have_not_when_its_index_is_gone() {
+    for boot in [None, Some("an earlier one")] {
+        let mut taken = Taken::new(Some(0), Timestamp::now());
+        let spec: Spec = spool::read_json(&taken.rundir.spec()).unwrap().unwrap();
+        let meta = RunMeta {
+            nonce: spec.nonce,
+            requested_by: None,
+            queued: None,
+            started: Timestamp::now(),
+            generation_before: None,
+            number: 0,
+            then: None,
+            after: None,
+        };
+        let header = Header {
+            command: spec.command,
+            host_id: spec.host_id,
+            meta,
+        };
+        let folder = taken.rundir.path();
+        drop(LogWriter::create(folder, &spec.run_id, &header).unwrap());
+        fs::remove_file(runlog::paths(folder, &spec.run_id).1).unwrap();
+        if let Some(boot) = boot {
+            fs::write(folder.join("boot_id"), boot).unwrap();
+        }
+        taken.agent.start_again();
+        let run = taken.dashboard.wait_done("h1", &taken.run);
+        assert_eq!(run["status"], "lost", "{run}");
+        assert!(!taken.done().exists());
+    }
+}
+
+#[test]
 fn a_run_that_was_taken_is_not_begun_when_its_time_is_over() {
-    let taken = Taken::new(within(Duration::ZERO), Timestamp::now());
+    let taken = Taken::new(Some(0), Timestamp::now());
     taken.assert_not_begun("its time was over");
 }
 

@@ -124,7 +124,7 @@ pub(crate) async fn revoke(
 
 /// A host exists while it may have a token.
 pub(super) async fn show_hosts(app: &Arc<App>) -> Result<(), Problem> {
-    not_stored(startup::show(&app.core, app.auth.credentials.hosts()).await)
+    not_stored(startup::show(&app.core, || app.auth.credentials.hosts()).await)
 }
 
 pub(super) fn not_stored(result: Result<(), StateError>) -> Result<(), Problem> {
