@@ -16,6 +16,8 @@ export async function traced(page, act) {
   await browser.startTracing(page, { categories: CATEGORIES });
   await page.evaluate((name) => performance.mark(name), MARK);
   await act();
+  // A task is in the trace when it is over, which is sure once the next one runs; its answer may be here before.
+  await page.evaluate(() => new Promise((done) => void setTimeout(done)));
   const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
   const main = traceEvents.find((/** @type {any} */ event) => event.name === MARK && event.cat.includes('user_timing'));
   const events = traceEvents.filter((/** @type {any} */ { pid, tid, ph }) => pid === main.pid && tid === main.tid && ph === 'X');
