@@ -17,7 +17,7 @@ const LONG_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Longest time between two looks at what a git has done.
 const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// From SIGTERM, at which git removes its locks and what it has of a pack, to SIGKILL.
+/// From SIGTERM, at which git removes its locks, to SIGKILL. What it has of a pack goes with the next pull.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a git may take.
