@@ -28,6 +28,8 @@ test('a failed run says what failed, with its exit code in words', async () => {
   const anna = world.host('anna');
   anna.err('building the system configuration...');
   anna.many(1, 30);
+  // Between standard output and standard error there is no order: the error is to be the last line.
+  await until('the lines before the error are there', async () => (await anna.run()).lines === 31);
   anna.err("error: Cannot build '/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nginx-1.29.drv'.");
   anna.exit(4);
   await anna.ended('error');

@@ -66,6 +66,8 @@ test('hovering stops the scrolling and not the intake, and leaving goes on at th
   await berta.locator('.pill').waitFor();
   const still = await scroller.evaluate((element) => element.scrollTop);
   world.host('berta').many(101, 300);
+  await berta.getByText('▼ 200 new').waitFor();
+  // Between standard output and standard error there is no order: the error is to be the last line.
   world.host('berta').err('error: something');
   await berta.getByText('▼ 201 new · 1 error').waitFor();
   assert.equal(await scroller.evaluate((element) => element.scrollTop), still);
