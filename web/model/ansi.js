@@ -155,6 +155,28 @@ export function stripAnsi(line) {
   return isPlain(line) ? line : parseAnsi(line).map(({ text }) => text).join('');
 }
 
+/**
+ * Any text as it is shown, of one line or more: without escapes, and what would be hidden by its name.
+ * @param {string} text
+ */
+export function shownText(text) {
+  return ASCII.test(text) ? text : text.split('\n').map(stripAnsi).join('\n');
+}
+
+/**
+ * A name that is of plain letters where it is honest: the numbers of all others are shown, since those that look like
+ * plain ones, or are written from right to left, could pass for another name.
+ * @param {string} name
+ */
+export function plainName(name) {
+  return name.replace(/[^ -~]/gu, (found) => `[${codePoint(found)}]`);
+}
+
+/** `U+202E` @param {string} character */
+function codePoint(character) {
+  return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
 /** The name of a string that has no end, or may hide text. @param {ArrayLike<any>} match of ESCAPE */
 function hiddenString({ 3: kind, 4: payload }) {
   return kind && !(kind === ']' && payload !== undefined && QUIET.test(payload)) ? STRINGS[/** @type {keyof typeof STRINGS} */ (kind)] : '';
@@ -181,7 +203,7 @@ function pieces(text) {
     else {
       if (plain) parts.push({ text: plain, name: '' });
       plain = '';
-      parts.push({ text: '', name: NAMES[code] ?? `U+${code.toString(16).toUpperCase().padStart(4, '0')}` });
+      parts.push({ text: '', name: NAMES[code] ?? codePoint(found) });
     }
   }
   plain += text.slice(from);

@@ -1,5 +1,7 @@
 /** Numbers, durations and times as text. */
 
+import { plainName } from './ansi.js';
+
 const grouped = new Intl.NumberFormat('en');
 
 /** `1,204` @param {number} n */
@@ -95,5 +97,5 @@ export function sinceStart(timestamp, started) {
 
 /** The first characters of a revision; what is no hash stays whole. @param {string} revision */
 export function shortRevision(revision) {
-  return revision.replace(/^([0-9a-f]{8})[0-9a-f]{4,}/, '$1');
+  return plainName(revision).replace(/^([0-9a-f]{8})[0-9a-f]{4,}/, '$1');
 }

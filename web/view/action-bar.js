@@ -51,7 +51,7 @@ export class ActionBar extends HTMLElement {
     setHint(this.#deploy, refused ? refused : missing.length > 0 ? `${host.id} does not offer ${missing.join(' and ')}` : commandHelp('deploy'));
     const items = menuCommands(host.commands).map((name) => ({ name, label: commandLabel(name), help: commandHelp(name), of: host.id }));
     this.#menu.update(items, Boolean(doing) || refused !== '');
-    this.#menu.title = refused;
+    setHint(this.#menu, refused);
     this.#menu.name = `More commands for ${host.id}`;
     this.refreshStop();
     this.#stop.hidden ||= !busy;

@@ -1,5 +1,6 @@
 /** The page around the places: brand, connection, theme, title and icon. */
 
+import { shownText } from '../model/ansi.js';
 import { Clock } from '../model/clock.js';
 import { Fleet } from '../model/fleet.js';
 import { DEFAULTS } from '../model/place.js';
@@ -213,7 +214,7 @@ export class App extends HTMLElement {
     const state = run ? runState(run) : host ? hostState(host) : worstState(counts);
     const busy = counts.get('running') ?? 0;
     const name = route.name === 'access' ? 'Access' : route.name === 'nowhere' ? 'Page not found' : route.name === 'fleet' ? (busy > 0 ? `${busy} running` : 'Fleet') : route.name === 'host' ? route.host : `${run?.command ?? 'run'} on ${route.host}`;
-    document.title = `${STATES[state].glyph} ${name} · Switchyard`;
+    document.title = shownText(`${STATES[state].glyph} ${name} · Switchyard`);
     document.querySelector('link[rel="icon"]')?.setAttribute('href', `/icons/${state}.svg`);
   }
 }

@@ -1,5 +1,6 @@
 /** A notification of the browser's when a run ends that was begun or watched here, for whoever asked for it. */
 
+import { shownText } from '../model/ansi.js';
 import { runState, STATES } from '../model/status.js';
 import { resultText } from '../model/summary.js';
 import { runPath } from '../model/route.js';
@@ -59,7 +60,7 @@ export class Bell extends HTMLElement {
     // Who looks at the page sees it anyway.
     if (!this.#on || !document.hidden) return;
     const state = STATES[runState(run)];
-    const notification = new Notification(`${state.glyph} ${commandLabel(run.command)} on ${id}: ${state.word}`, { body: resultText(run), tag: key });
+    const notification = new Notification(shownText(`${state.glyph} ${commandLabel(run.command)} on ${id}: ${state.word}`), { body: shownText(resultText(run)), tag: key });
     notification.onclick = () => {
       window.focus();
       this.#context.go(runPath(id, run.run_id));

@@ -1,6 +1,5 @@
 /** What became of the latest command for several hosts, while it goes on. */
 
-import { stripAnsi } from '../model/ansi.js';
 import { bulkResults, bulkSummary } from '../model/bulk.js';
 import { plural } from '../model/format.js';
 import { hostPath, runPath } from '../model/route.js';
@@ -96,7 +95,7 @@ function drawItem(item, { host, run, state, word, text }) {
   badge.update(state, word);
   setText(link, host);
   setAttribute(link, 'href', run ? runPath(host, run) : hostPath(host));
-  setText(said, stripAnsi(text));
+  setText(said, text);
 }
 
 function makeItem() {

@@ -113,7 +113,7 @@ export class CauseCard extends HTMLElement {
 /** What is said where no line of the log says it. @param {Run} run @param {Cause} cause */
 function wordsAlone(run, { summary }) {
   const rest = (run.message ?? '').replace(summary, '').trim();
-  return [rest && h('pre', {}, rest.split('\n').map(stripAnsi).join('\n')), h('p', { class: 'quiet' }, 'This summary is not a line of the log.')].filter((node) => node !== '');
+  return [rest && h('pre', {}, rest), h('p', { class: 'quiet' }, 'This summary is not a line of the log.')].filter((node) => node !== '');
 }
 
 customElements.define('sy-cause', CauseCard);

@@ -1,5 +1,6 @@
 /** Two living machines with the token of one host: which they are, and the choice between them. */
 
+import { plainName } from '../model/ansi.js';
 import { age } from '../model/format.js';
 import { conflictText } from '../model/summary.js';
 import { confirm } from './confirm.js';
@@ -60,7 +61,7 @@ export class ConflictPanel extends HTMLElement {
     return h(
       'li',
       { 'data-boot': machine.boot_id },
-      h('div', {}, h('strong', {}, machine.hostname ?? 'unknown name'), ' ', h('span', { class: 'seen quiet' })),
+      h('div', {}, h('strong', {}, hostname(machine) || 'unknown name'), ' ', h('span', { class: 'seen quiet' })),
       h('span', { class: 'quiet', title: `Boot id ${machine.boot_id}` }, facts.filter(Boolean).join(' · ')),
       h('button', { type: 'button', class: 'soft', 'aria-label': `Use this machine: ${nameOf(machine)}`, onclick: () => void this.#choose(machine) }, 'Use this machine'),
     );
@@ -91,8 +92,14 @@ export class ConflictPanel extends HTMLElement {
 }
 
 /** @param {Machine} machine */
-function nameOf({ hostname, address, boot_id }) {
-  return `${hostname ?? 'the machine'} at ${address ?? 'an unknown address'} (boot ${boot_id.slice(0, 8)})`;
+function nameOf(machine) {
+  const { address, boot_id } = machine;
+  return `${hostname(machine) ? `“${hostname(machine)}”` : 'the machine'} at ${address ?? 'an unknown address'} (boot ${plainName(boot_id.slice(0, 8))})`;
+}
+
+/** As the machine says it, in at most as many characters as Linux lets it have: a longer one hides what is behind it. @param {Machine} machine */
+function hostname({ hostname: said }) {
+  return plainName((said ?? '').slice(0, 64));
 }
 
 customElements.define('sy-conflict', ConflictPanel);

@@ -1,4 +1,9 @@
-/** Small helpers to make and change elements. Text is always text. */
+/**
+ * Small helpers to make and change elements. Text is always text, and nothing in it hides or turns the rest around:
+ * whoever wrote it, it is made safe to read here, once for every place of the page.
+ */
+
+import { shownText } from '../model/ansi.js';
 
 /** @typedef {Node | string | null | undefined | false} Child */
 
@@ -20,13 +25,23 @@ export function h(tag, attributes = {}, ...children) {
 
 /** @param {Child[]} children @returns {(Node | string)[]} */
 export function present(children) {
-  return /** @type {(Node | string)[]} */ (children.filter((child) => child != null && child !== false));
+  const there = /** @type {(Node | string)[]} */ (children.filter((child) => child != null && child !== false));
+  return there.map((child) => (typeof child === 'string' ? shownText(child) : child));
+}
+
+/** Puts these in the place of what is in the element. @param {Element} element @param {...Child} children */
+export function setChildren(element, ...children) {
+  element.replaceChildren(...present(children));
 }
 
 /** Writes only what changed, so that nothing is laid out again for nothing. @param {Element} element @param {string} text */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const shown = shownText(text);
+  if (element.textContent !== shown) element.textContent = shown;
 }
+
+/** Attributes whose value somebody reads or hears. */
+const READ = /^(title|alt|placeholder|aria-|data-label)/;
 
 /** @param {Element} element @param {string} name @param {string | number | boolean | null | undefined} value */
 export function setAttribute(element, name, value) {
@@ -34,7 +49,8 @@ export function setAttribute(element, name, value) {
     if (element.hasAttribute(name)) element.removeAttribute(name);
     return;
   }
-  const text = value === true ? '' : String(value);
+  const given = value === true ? '' : String(value);
+  const text = READ.test(name) ? shownText(given) : given;
   if (element.getAttribute(name) !== text) element.setAttribute(name, text);
 }
 

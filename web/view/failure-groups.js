@@ -1,6 +1,5 @@
 /** Failures that several hosts have in common, each on one line that leads to its hosts. */
 
-import { stripAnsi } from '../model/ansi.js';
 import { commonFailures } from '../model/failures.js';
 import { plural } from '../model/format.js';
 import { h, setAttribute, setText } from './dom.js';
@@ -39,7 +38,7 @@ export class FailureGroups extends HTMLElement {
       const button = this.children[i] ?? this.appendChild(this.#button());
       const [, number, said] = button.children;
       if (number) setText(number, `${plural(hosts.length, 'host')}:`);
-      if (said) setText(said, stripAnsi(text));
+      if (said) setText(said, text);
       setAttribute(button, 'title', `${hosts.join(', ')}: ${text}`);
       setAttribute(button, 'aria-pressed', String(text === this.#chosen));
       /** @type {HTMLElement} */ (button).dataset.text = text;

@@ -1,5 +1,6 @@
 /** One host: what it is, what it can do, and its runs. */
 
+import { plainName } from '../model/ansi.js';
 import { age, dateTime, plural, shortRevision } from '../model/format.js';
 import { deploymentOf, hostState, hostWord } from '../model/status.js';
 import { endText, hostText, lastText, skewText } from '../model/summary.js';
@@ -106,7 +107,7 @@ export class HostPage extends HTMLElement {
     const percent = (/** @type {number | null | undefined} */ n) => (n == null ? '' : `${Math.round(n)} %`);
     const m = host.metrics;
     const facts = [
-      ['Host name', host.hostname !== host.id ? host.hostname : null],
+      ['Host name', host.hostname !== host.id ? plainName(host.hostname ?? '') : null],
       ['Contact', host.online ? 'connected' : host.last_seen ? age(clock.now() - Date.parse(host.last_seen)) : 'never'],
       ['Deployed', deployedText(host, clock)],
       ['Generation', runningGeneration(host)?.toString()],

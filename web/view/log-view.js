@@ -6,7 +6,7 @@
 import { Follow } from '../model/follow.js';
 import { count } from '../model/format.js';
 import { isScaled, maxTop, ROW_HEIGHT, spaceHeight, toScrollTop, toTop } from '../model/scroll-map.js';
-import { h, oncePerFrame, setText } from './dom.js';
+import { h, oncePerFrame, setAttribute, setText } from './dom.js';
 import { watchIntents } from './log-intents.js';
 import { LogMarks, textRange } from './log-marks.js';
 import { LogSelection } from './log-selection.js';
@@ -107,7 +107,7 @@ export class LogView extends HTMLElement {
 
   /** @param {string} label @param {string | null} started @param {boolean} live whether more lines may come @param {string} empty */
   describe(label, started, live, empty) {
-    this.scroller.setAttribute('aria-label', label);
+    setAttribute(this.scroller, 'aria-label', label);
     if (this.#started !== started) this.pool.forget();
     this.#started = started;
     this.#live = live;

@@ -1,7 +1,7 @@
 /** The sign-in dialog, over the place that is shown, which stays as it is. */
 
 import { ApiError } from '../net/api.js';
-import { escapes, h } from './dom.js';
+import { escapes, h, setText } from './dom.js';
 
 export class LoginPage extends HTMLElement {
   #api;
@@ -51,14 +51,14 @@ export class LoginPage extends HTMLElement {
 
   async #signIn() {
     this.#button.disabled = true;
-    this.#problem.textContent = '';
+    setText(this.#problem, '');
     try {
       await this.#api.login(this.#user.value, this.#password.value, this.#code.value.trim());
       this.#dialog.close();
       this.remove();
       this.#done();
     } catch (error) {
-      this.#problem.textContent = explain(error);
+      setText(this.#problem, explain(error));
       this.#password.select();
     } finally {
       this.#button.disabled = false;

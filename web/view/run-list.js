@@ -1,6 +1,5 @@
 /** The runs of a host, newest first, more of them on demand; by command and by how they ended. */
 
-import { stripAnsi } from '../model/ansi.js';
 import { count, dateTime, duration, plural } from '../model/format.js';
 import { runPath } from '../model/route.js';
 import { newestFirst, runState, runWord } from '../model/status.js';
@@ -166,7 +165,7 @@ function runItem(first) {
   );
   const show = (/** @type {Run} */ run) => {
     state.update(runState(run), runWord(run));
-    setText(text, stripAnsi(runText(run)));
+    setText(text, runText(run));
     setText(took, run.duration_ms == null ? '' : duration(run.duration_ms));
   };
   return { item, show };

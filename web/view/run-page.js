@@ -1,6 +1,6 @@
 /** One run: what it was, its phases, its log. */
 
-import { stripAnsi } from '../model/ansi.js';
+import { shownText } from '../model/ansi.js';
 import { rangeOf } from '../model/cause.js';
 import { clockDuration, dateTime, duration, exactUtc } from '../model/format.js';
 import { phaseRows } from '../model/phases.js';
@@ -11,7 +11,7 @@ import { exitText, generationText } from '../model/summary.js';
 import { commandLabel } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { CauseCard } from './cause-card.js';
-import { h, oncePerFrame, setAttribute, setHint, setText } from './dom.js';
+import { h, oncePerFrame, setAttribute, setChildren, setHint, setText } from './dom.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
 import { RunActions } from './run-actions.js';
@@ -112,7 +112,7 @@ export class RunPage extends HTMLElement {
       this.#context.fleet.answered(await this.#context.api.run(this.#host, this.#runId), asked);
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) {
-        this.#missing.replaceChildren(`Run not found: ${error.message}. `, h('a', { href: hostPath(this.#host) }, `All runs of ${this.#host}`));
+        setChildren(this.#missing, `Run not found: ${error.message}. `, h('a', { href: hostPath(this.#host) }, `All runs of ${this.#host}`));
         this.#missing.hidden = this.#run !== undefined;
         return;
       }
@@ -171,7 +171,7 @@ export class RunPage extends HTMLElement {
 
   /** What is known of a run that tells no cause. @param {Run} run */
   #drawMessage(run) {
-    const message = run.status === 'ok' || run.cause?.length ? '' : stripAnsiLines(run.message ?? '');
+    const message = run.status === 'ok' || run.cause?.length ? '' : shownText(run.message ?? '').trim();
     this.#message.hidden = message === '';
     setText(this.#messageText, message);
     const errors = this.#panel?.errors.total ?? null;
@@ -181,9 +181,9 @@ export class RunPage extends HTMLElement {
 
   /** @param {Run} run */
   #drawTitle(run) {
-    const text = `${commandLabel(run.command)} on ${run.host_id}`;
+    const text = shownText(`${commandLabel(run.command)} on ${run.host_id}`);
     if (this.#title.textContent === text) return;
-    this.#title.replaceChildren(`${commandLabel(run.command)} on `, h('a', { href: hostPath(run.host_id) }, run.host_id));
+    setChildren(this.#title, `${commandLabel(run.command)} on `, h('a', { href: hostPath(run.host_id) }, run.host_id));
   }
 
   /** @param {Run} run */
@@ -249,11 +249,6 @@ export class RunPage extends HTMLElement {
       ),
     );
   }
-}
-
-/** @param {string} text */
-function stripAnsiLines(text) {
-  return text.split('\n').map(stripAnsi).join('\n').trim();
 }
 
 customElements.define('sy-run', RunPage);

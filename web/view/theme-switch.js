@@ -1,6 +1,6 @@
 /** Dark, light, or as the system has it. */
 
-import { h } from './dom.js';
+import { h, setAttribute, setHint } from './dom.js';
 import { icon } from './icons.js';
 
 const KEY = 'switchyard.theme';
@@ -38,8 +38,8 @@ export class ThemeSwitch extends HTMLElement {
   #draw() {
     const { label } = THEMES[this.#theme] ?? { label: 'Theme' };
     this.#button.replaceChildren(icon(/** @type {import('./icons.js').Icon} */ (this.#theme)));
-    this.#button.title = label;
-    this.#button.setAttribute('aria-label', label);
+    setHint(this.#button, label);
+    setAttribute(this.#button, 'aria-label', label);
   }
 }
 

@@ -91,7 +91,7 @@ export class TokenDialog extends HTMLElement {
   /** @param {Kind} kind */
   #choose(kind) {
     this.#kind = kind;
-    this.#problem.textContent = '';
+    setText(this.#problem, '');
     this.#hosts.value = kind === 'api' ? '*' : '';
     this.#expires.value = kind === 'api' ? '90 d' : '1 d';
     const patterns = field('Hosts', this.#hosts, 'Host names separated by commas; * stands for any text, * alone for every host');

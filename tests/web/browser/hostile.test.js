@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { launch, row } from './support/browser.js';
 import { until } from './support/process.js';
+import { deployed, makeHost, makeRun, Stage } from './support/stage.js';
 import { World } from './support/world.js';
 
 /** @type {World} */
@@ -127,6 +128,92 @@ test('no text that a host can send runs as script, becomes an element, or makes 
   }
   assert.deepEqual(errors, []);
   host.socket.destroy();
+  await page.context().close();
+});
+
+/** What turns text around, what is invisible, and what a terminal would take for itself. */
+const HIDDEN = '\u202e\u2066\u200b\u200d\ufeff\u00ad\u0000\u001b[31m\u001b]52;c;aGk=\u0007\u{e0041}\u2028';
+/** @param {string} text */
+const sly = (text) => `${text}${HIDDEN}${text}`;
+
+/** What is hidden in the texts of a page: those on screen, in tooltips, for assistive tools, and in the title. @param {import('playwright-core').Page} page */
+async function hiddenIn(page) {
+  return page.evaluate(() => {
+    const texts = [document.title];
+    const walk = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) texts.push(walk.currentNode.textContent ?? '');
+    for (const element of document.querySelectorAll('*')) {
+      for (const { name, value } of element.attributes) if (/^(title|alt|placeholder|aria-|data-label)/.test(name)) texts.push(value);
+    }
+    return texts.filter((text) => /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text)).map((text) => JSON.stringify(text));
+  });
+}
+
+test('no text of a host, a person or a program hides anything or turns anything around, wherever it is shown', async () => {
+  const run = makeRun('anna', {
+    run_id: RUN, status: 'error', exit_code: 1, command: sly('switch'), requested_by: sly('ada'), message: `${sly('it failed')}\n${sly('more')}`,
+    cause: [{ kind: 'unit', name: sly('nginx'), summary: sly('nginx.service failed'), from: 0, to: 1, line: 0 }],
+  });
+  const older = makeRun('anna', { ...run, run_id: '2025-12-31T10-00-00-switch', cause: [] });
+  const machines = [1, 2].map((n) => ({ machine_id: sly('m'), boot_id: `${n}${sly('b')}`, hostname: sly('web'), address: '192.0.2.7', agent_version: sly('1'), last_seen: new Date().toISOString(), connected: n === 1 }));
+  const facts = Object.fromEntries(['hostname', 'agent_version', 'os_version', 'nixpkgs_version', 'kernel', 'system', 'revision', 'running'].map((fact) => [fact, sly(fact)]));
+  const anna = makeHost('anna', { ...facts, reboot_required: true, reboot_reasons: [sly('kernel')], commands: ['pull', 'switch', 'rollback', sly('own')], run, deployment: { ...deployed(run), revision: sly('r') } });
+  const hosts = [anna, { ...anna, id: 'berta', run: { ...run, host_id: 'berta' } }, { ...anna, id: 'clone', conflict: { since: new Date().toISOString(), machines } }];
+  const time = new Date().toISOString();
+  const { page, errors } = await browser.page();
+  await Stage.set(page, {
+    hosts,
+    runs: [older],
+    lines: [sly('the first line'), sly('the second line')],
+    role: 'admin',
+    answer: (path, method) => {
+      if (method !== 'GET') return { status: 409, json: { title: sly('Conflict'), status: 409, detail: sly('it is busy') } };
+      if (path === '/api/me') return { status: 200, json: { name: sly('ada'), role: 'admin', via: sly('session'), hosts: '*', expires: null } };
+      if (path === '/api/tokens') return { status: 200, json: { uses_since: time, tokens: [{ id: 't', kind: 'api', name: sly('ci'), role: 'viewer', hosts: sly('*'), expires: null, in_file: false, created: time, created_by: sly('ada'), revoked: null, revoked_by: null, connected: false, last_used: null }] } };
+      if (path === '/api/sessions') return { status: 200, json: { sessions: [{ id: 's', user: sly('ada'), created: time, seen: time, address: sly('a'), current: false }] } };
+      if (path === '/api/audit') return { status: 200, json: { next: null, records: [{ time, user: sly('ada'), role: sly('admin'), via: sly('x'), address: sly('a'), action: 'command', host_id: 'anna', run_id: null, command: sly('own'), result: sly('refused'), detail: sly('why'), hosts: [sly('anna')] }] } };
+      return null;
+    },
+  });
+  const clean = async (/** @type {string} */ where) => assert.deepEqual(await hiddenIn(page), [], where);
+  await page.goto(world.url);
+  await row(page, 'anna').getByText('nginx.service failed[RLO]').first().waitFor();
+  await page.locator('sy-failures .failure').waitFor();
+  await clean('fleet');
+  await row(page, 'anna').locator('sy-menu > button').click();
+  await page.getByRole('menuitem', { name: /own\[RLO\]/i }).waitFor();
+  await clean('menu');
+  await page.getByRole('menuitem', { name: /^Rollback/ }).click();
+  await page.locator('dialog.sheet li').first().waitFor();
+  await clean('sheet');
+  await page.locator('dialog.sheet button.primary').click();
+  await page.locator('.toast', { hasText: 'it is busy[RLO]' }).waitFor();
+  await clean('refusal');
+  for (const [path, seen] of /** @type {[string, string][]} */ ([
+    ['/hosts/anna', '.host-facts dd:has-text("kernel[RLO]")'],
+    [`/hosts/anna/runs/${RUN}`, 'sy-cause .cause-lines li'],
+    [`/hosts/anna/runs/${older.run_id}`, '.run-message pre:has-text("more[RLO]")'],
+    ['/access', '.token-row'],
+    ['/access?tab=sessions', '.session-row'],
+    ['/access?tab=audit', '.audit-row'],
+    [`/hosts/${encodeURIComponent(sly('nobody'))}`, 'text=Unknown host'],
+    [`/hosts/anna/runs/${encodeURIComponent(sly('none'))}`, 'text=Run not found'],
+    [`/nowhere/${encodeURIComponent(sly('there'))}`, 'text=Page not found'],
+    ['/hosts/clone', 'sy-conflict li'],
+  ])) {
+    await page.goto(world.url + path);
+    await page.locator(seen).first().waitFor();
+    await clean(path);
+  }
+  // Where it decides something, nothing but plain letters passes for a name.
+  const plain = /^[ -~“”–·?…]*$/;
+  await page.locator('sy-conflict li button').first().click();
+  const question = await page.locator('dialog h2').innerText();
+  assert.match(question, /^Use “web\[U\+202E\].*” at 192\.0\.2\.7 \(boot 1b/);
+  assert.match(question, plain);
+  for (const said of await page.locator('sy-conflict li strong, sy-conflict li button').evaluateAll((all) => all.flatMap((one) => [one.textContent ?? '', one.getAttribute('aria-label') ?? '', one.getAttribute('title') ?? '']))) assert.match(said, plain);
+  await clean('choice');
+  assert.deepEqual(errors.filter((error) => !/status of 404/.test(error)), []);
   await page.context().close();
 });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CarriedStyles, isPlain, parseAnsi, stripAnsi } from '../../../web/model/ansi.js';
+import { CarriedStyles, isPlain, parseAnsi, plainName, shownText, stripAnsi } from '../../../web/model/ansi.js';
 
 test('a line without escapes is one span without a style', () => {
   assert.deepEqual(parseAnsi('hello'), [{ text: 'hello', classes: '', color: null, background: null }]);
@@ -31,6 +31,17 @@ test('control characters are shown as their pictures and tabs stay', () => {
   assert.equal(stripAnsi('a\0b\x07\tc\x7f'), 'a␀b␇\tc␡');
   assert.equal(isPlain('tab\tand ünï'), true);
   assert.equal(isPlain('nul\0'), false);
+});
+
+test('any text is shown with what would hide in it, line by line, and a second time alike', () => {
+  const text = 'error:\u202e gnorw\n\x1b[31mred\x1b[0m\u200b\tünï 👩\u200d💻\n\x1b]52;c;aGk=\x07';
+  assert.equal(shownText(text), 'error:[RLO] gnorw\nred[ZWSP]\tünï 👩\u200d💻\n[OSC]');
+  assert.equal(shownText(shownText(text)), shownText(text));
+});
+
+test('of a name every letter that is not plain is shown by its number', () => {
+  assert.equal(plainName('web-01.example'), 'web-01.example');
+  assert.equal(plainName('w\u0435b\u202e01\u05d0\u{1f600}\n'), 'w[U+0435]b[U+202E]01[U+05D0][U+1F600][U+000A]');
 });
 
 test('a cut escape at the end of a line does no harm', () => {

@@ -41,6 +41,21 @@ function modules(folder) {
   });
 }
 
+test('every text goes into the page where what hides in it is shown, whoever wrote it', () => {
+  // The rows of a log show their lines in spans of their own, made by the same rules.
+  const own = ['/view/dom.js', '/view/log-row.js'];
+  for (const path of modules('').filter((path) => path.startsWith('/view/') && !own.includes(path))) {
+    const source = readFileSync(WEB + path, 'utf8');
+    const passing = [
+      /\.(?:textContent|innerText|title|alt|placeholder|ariaLabel|ariaDescription) = (?!shownText\(|'[^']*';).*/,
+      /\.setAttribute\('(?:title|alt|placeholder|aria-label|aria-description|aria-valuetext|data-label)'(?!, '[^']*'\)).*/,
+      /\.(?:append|prepend|before|after|replaceWith|replaceChildren|createTextNode)\([`'].*/,
+      /new (?:Option|Text|Notification)\((?!shownText\().*/,
+    ];
+    for (const pattern of passing) assert.equal(source.match(pattern)?.[0], undefined, path);
+  }
+});
+
 test('the page holds no script, style or handler of its own, which its policy forbids', () => {
   const html = readFileSync(`${WEB}index.html`, 'utf8');
   assert.doesNotMatch(html, /<script(?![^>]* src=)|<style| style=| on\w+=/);
