@@ -2,30 +2,32 @@
 
 import { plural, shortRevision } from './format.js';
 import { deploymentOf, isBusy } from './status.js';
-import { commandHelp, commandLabel } from './words.js';
+import { commandHelp, commandsLabel, isDeploy } from './words.js';
 
 /** @typedef {import('./types.js').Host} Host */
 /** @typedef {{host: string, change: string, note: string}} Item */
 /** @typedef {{title: string, note: string, sent: boolean, items: Item[]}} Group */
 
-/** `Switch 25 hosts?`, `Switch 23 of 25 hosts?`, `Rollback on web01?` @param {string} command @param {string[]} hosts @param {number} sent to how many */
-export function sheetTitle(command, hosts, sent) {
-  if (sent < hosts.length && hosts.length > 1) return `${commandLabel(command)} ${sent} of ${plural(hosts.length, 'host')}?`;
-  return hosts.length === 1 ? `${commandLabel(command)} on ${hosts[0]}?` : `${commandLabel(command)} ${plural(hosts.length, 'host')}?`;
+/** `Switch 25 hosts?`, `Switch 23 of 25 hosts?`, `Rollback on web01?` @param {string[]} commands @param {string[]} hosts @param {number} sent to how many */
+export function sheetTitle(commands, hosts, sent) {
+  const label = commandsLabel(commands);
+  if (sent < hosts.length && hosts.length > 1) return `${label} ${sent} of ${plural(hosts.length, 'host')}?`;
+  return hosts.length === 1 ? `${label} on ${hosts[0]}?` : `${label} ${plural(hosts.length, 'host')}?`;
 }
 
-/** @param {string} command */
-export function sheetText(command) {
-  return `${commandHelp(command)}.`.replace('..', '.');
+/** @param {string[]} commands */
+export function sheetText(commands) {
+  const help = isDeploy(commands) ? commandHelp('deploy') : commands.map(commandHelp).join('. Then: ');
+  return `${help}.`.replaceAll('..', '.');
 }
 
 /**
- * The hosts by what becomes of the command there; only groups with `sent` get it.
- * @param {Host[]} hosts @param {string} command @returns {Group[]}
+ * The hosts by what becomes of the commands there; only groups with `sent` get them.
+ * @param {Host[]} hosts @param {string[]} commands one after the other @returns {Group[]}
  */
-export function sheetGroups(hosts, command) {
+export function sheetGroups(hosts, commands) {
   const [busy, free] = split(hosts, ({ run }) => isBusy(run));
-  const [refused, able] = split(free, (host) => !offers(host, command));
+  const [refused, able] = split(free, (host) => !offers(host, commands));
   const [offline, here] = split(able, ({ online }) => !online);
   const [reboot, ready] = split(here, ({ reboot_required }) => Boolean(reboot_required));
   /** @type {[string, string, boolean, Host[]][]} */
@@ -34,19 +36,18 @@ export function sheetGroups(hosts, command) {
     ['Reboot needed', 'They need a reboot to finish an earlier change.', true, reboot],
     ['Offline', 'They get the command if they connect within an hour.', true, offline],
     ['Busy', 'Left out: something is running or queued there.', false, busy],
-    ['Not offered', `Left out: these hosts do not offer ${commandLabel(command)}.`, false, refused],
+    ['Not offered', `Left out: these hosts do not offer ${commandsLabel(commands)}.`, false, refused],
   ];
-  return groups.filter((group) => group[3].length > 0).map(([title, note, sent, all]) => ({ title, note, sent, items: all.map((host) => item(host, command)) }));
+  return groups.filter((group) => group[3].length > 0).map(([title, note, sent, all]) => ({ title, note, sent, items: all.map((host) => item(host, commands)) }));
 }
 
-/** @param {Host} host @param {string} command */
-function offers({ commands }, command) {
-  const needed = command === 'deploy' ? ['pull', 'switch'] : [command];
+/** @param {Host} host @param {string[]} needed */
+function offers({ commands }, needed) {
   return !commands?.length || needed.every((name) => commands.includes(name));
 }
 
-/** @param {Host} host @param {string} command @returns {Item} */
-function item(host, command) {
+/** @param {Host} host @param {string[]} commands @returns {Item} */
+function item(host, commands) {
   const deployment = deploymentOf(host);
   const now = deployment?.revision;
   const from = now ? shortRevision(now) : '';
@@ -54,9 +55,9 @@ function item(host, command) {
   const generation = host.generation == null ? '' : `generation ${host.generation}`;
   const note = host.behind ? `${host.behind} behind` : '';
   const known = from || generation || (deployment ? 'unknown' : 'never deployed');
-  if (command === 'rollback') return { host: host.id, change: `${generation || 'generation unknown'} → previous`, note: from };
+  if (commands.includes('rollback')) return { host: host.id, change: `${generation || 'generation unknown'} → previous`, note: from };
   // What is pulled there is not older than what is there.
-  if (command === 'deploy') return { host: host.id, change: `${known} → ${deployment || !to ? 'newest' : `${to} or newer`}`, note };
+  if (commands[0] === 'pull') return { host: host.id, change: `${known} → ${deployment || !to ? 'newest' : `${to} or newer`}`, note };
   if (!to) return { host: host.id, change: 'revision unknown', note };
   return { host: host.id, change: from === to ? `${to}, unchanged` : known === 'unknown' ? to : `${known} → ${to}`, note };
 }

@@ -40,9 +40,19 @@ export function menuCommands(offered) {
   return [...MENU.filter((name) => offered.includes(name)), ...own.sort()];
 }
 
-/** Whether the hosts are shown before it starts. @param {string} command @param {number} hosts how many */
-export function asksFirst(command, hosts) {
-  return command === 'rollback' || (hosts > 1 && !HARMLESS.includes(command));
+/** Whether the hosts are shown before it starts. @param {string[]} commands one after the other @param {number} hosts how many */
+export function asksFirst(commands, hosts) {
+  return commands.includes('rollback') || (hosts > 1 && !commands.every((command) => HARMLESS.includes(command)));
+}
+
+/** `Deploy`, `Pull, then Rollback` @param {string[]} commands one after the other */
+export function commandsLabel(commands) {
+  return isDeploy(commands) ? commandLabel('deploy') : commands.map(commandLabel).join(', then ');
+}
+
+/** @param {string[]} commands one after the other */
+export function isDeploy(commands) {
+  return commands.join() === Object.values(DEPLOY).join();
 }
 
 /** @param {string} command */

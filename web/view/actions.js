@@ -1,12 +1,13 @@
 /** Starting and stopping runs, for one host or many. */
 
 import { isBusy } from '../model/status.js';
-import { asksFirst, commandLabel, DEPLOY, isActivating } from '../model/words.js';
+import { asksFirst, commandLabel, commandsLabel, DEPLOY, isActivating, isDeploy } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { confirm } from './confirm.js';
 import { askSheet } from './sheet.js';
 
 /** @typedef {import('../model/types.js').Run} Run */
+/** `then` is started where `command` succeeds. @typedef {{command: string, then?: string}} Wish */
 
 export class Actions {
   #api;
@@ -63,20 +64,21 @@ export class Actions {
 
   /** Starts what a run was, with what follows it. @param {Run} run @returns {Promise<string | null>} the id of the new run, null when there is none */
   async startAgain({ host_id, command, then }) {
-    const isDeploy = command === DEPLOY.command && then === DEPLOY.then;
-    return this.#start(host_id, isDeploy ? 'deploy' : command, { command, then: then ?? undefined });
+    const wish = { command, then: then ?? undefined };
+    return this.#start(host_id, isDeploy(all(wish)) ? 'deploy' : command, wish);
   }
 
-  /** @param {string} host @param {string} name @param {{command: string, then?: string}} wish @returns {Promise<string | null>} */
-  async #start(host, name, { command, then }) {
-    if (asksFirst(name, 1) && !(await askSheet(this.#fleet, [host], name))) return null;
+  /** @param {string} host @param {string} name that the host is shown to be busy with @param {Wish} wish @returns {Promise<string | null>} */
+  async #start(host, name, wish) {
+    const { command, then } = wish;
+    if (asksFirst(all(wish), 1) && !(await askSheet(this.#fleet, [host], all(wish)))) return null;
     this.#setPending(host, name);
     try {
       const { run_id } = await this.#api.command(host, command, then ? { then } : {});
       this.#queued(host, run_id, command, then);
       return run_id;
     } catch (error) {
-      this.#toasts.error(`Could not start ${commandLabel(name)} on ${host}`, error);
+      this.#toasts.error(`Could not start ${commandsLabel(all(wish))} on ${host}`, error);
       return null;
     } finally {
       this.#setPending(host, null);
@@ -88,10 +90,11 @@ export class Actions {
    * @param {string[]} hosts @param {string} name of a command, or `deploy`
    */
   async startMany(hosts, name) {
-    const wanted = asksFirst(name, hosts.length) ? await askSheet(this.#fleet, hosts, name) : hosts;
+    const wish = parts(name);
+    const { command, then } = wish;
+    const wanted = asksFirst(all(wish), hosts.length) ? await askSheet(this.#fleet, hosts, all(wish)) : hosts;
     if (!wanted || wanted.length === 0) return null;
     for (const host of wanted) this.#setPending(host, name);
-    const { command, then } = parts(name);
     try {
       const { results } = await this.#api.commands(wanted, command, then);
       for (const { host_id, run_id } of results) {
@@ -192,7 +195,12 @@ export class Actions {
   }
 }
 
-/** @param {string} name @returns {{command: string, then?: string}} */
+/** Every command of it, one after the other. @param {Wish} wish */
+function all({ command, then }) {
+  return then ? [command, then] : [command];
+}
+
+/** @param {string} name @returns {Wish} */
 function parts(name) {
   return name === 'deploy' ? DEPLOY : { command: name };
 }

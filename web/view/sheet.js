@@ -2,7 +2,7 @@
 
 import { count, plural } from '../model/format.js';
 import { sheetGroups, sheetText, sheetTitle } from '../model/sheet.js';
-import { commandLabel } from '../model/words.js';
+import { commandsLabel } from '../model/words.js';
 import { h } from './dom.js';
 
 /** @typedef {import('../model/fleet.js').Fleet} Fleet */
@@ -11,12 +11,12 @@ import { h } from './dom.js';
 const ITEMS_A_FRAME = 40;
 
 /**
- * Shows the hosts, and gives those that the command goes to; null where the person does not want it.
- * @param {Fleet} fleet @param {string[]} ids @param {string} command @returns {Promise<string[] | null>}
+ * Shows the hosts, and gives those that the commands go to; null where the person does not want it.
+ * @param {Fleet} fleet @param {string[]} ids @param {string[]} commands one after the other @returns {Promise<string[] | null>}
  */
-export function askSheet(fleet, ids, command) {
+export function askSheet(fleet, ids, commands) {
   const hosts = ids.map((id) => fleet.hosts.get(id) ?? { id, online: false });
-  const groups = sheetGroups(hosts, command);
+  const groups = sheetGroups(hosts, commands);
   const wanted = groups.filter(({ sent }) => sent).flatMap(({ items }) => items.map(({ host }) => host));
   return new Promise((resolve) => {
     /** @param {string[] | null} answer */
@@ -33,14 +33,14 @@ export function askSheet(fleet, ids, command) {
     const dialog = h(
       'dialog',
       { class: 'confirm sheet', 'aria-labelledby': 'sheet-title', oncancel: () => close(null) },
-      h('h2', { id: 'sheet-title' }, sheetTitle(command, ids, wanted.length)),
-      h('p', { class: 'quiet' }, sheetText(command)),
+      h('h2', { id: 'sheet-title' }, sheetTitle(commands, ids, wanted.length)),
+      h('p', { class: 'quiet' }, sheetText(commands)),
       h('div', { class: 'sheet-hosts', tabindex: 0, role: 'group', 'aria-label': 'Hosts' }, ...lists.map(({ head, list }) => h('section', {}, head, list))),
       h(
         'div',
         { class: 'confirm-buttons' },
         h('button', { type: 'button', autofocus: true, onclick: () => close(null) }, 'Cancel'),
-        h('button', { type: 'button', class: 'primary', disabled: wanted.length === 0, onclick: () => close(wanted) }, `${commandLabel(command)} ${plural(wanted.length, 'host')}`),
+        h('button', { type: 'button', class: 'primary', disabled: wanted.length === 0, onclick: () => close(wanted) }, `${commandsLabel(commands)} ${plural(wanted.length, 'host')}`),
       ),
     );
     document.body.append(dialog);

@@ -96,10 +96,11 @@ test('a failed run is run again from its page, which goes on with the new run', 
   await page.context().close();
 });
 
-test('what is run again is what was asked for: a deploy is one again, a rollback asks first, a viewer is told why not', async () => {
+test('what is run again is what was asked for: a deploy is one again, a rollback asks first wherever it stands, a viewer is told why not', async () => {
   const pull = makeRun('anna', { command: 'pull', then: 'switch', status: 'error', message: 'no route to the repository' });
   const rollback = makeRun('berta', { command: 'rollback', status: 'error' });
-  const play = { hosts: [makeHost('anna', { run: pull }), makeHost('berta', { run: rollback, deployment: deployed(rollback) })] };
+  const behind = makeRun('clara', { command: 'pull', then: 'rollback', status: 'error' });
+  const play = { hosts: [makeHost('anna', { run: pull }), makeHost('berta', { run: rollback, deployment: deployed(rollback) }), makeHost('clara', { run: behind })] };
   const { page } = await browser.page();
   const stage = await Stage.set(page, play);
   await page.goto(`${world.url}/hosts/anna/runs/${pull.run_id}`);
@@ -111,6 +112,14 @@ test('what is run again is what was asked for: a deploy is one again, a rollback
   await page.getByRole('button', { name: 'Run again: Rollback on berta' }).click();
   await page.locator('dialog.sheet').waitFor();
   assert.equal(stage.asked.length, 1, 'nothing before it is confirmed');
+  await page.goto(`${world.url}/hosts/clara/runs/${behind.run_id}`);
+  await page.getByRole('button', { name: 'Run again: Pull, then Rollback on clara' }).click();
+  const sheet = page.locator('dialog.sheet');
+  await sheet.getByText('generation 42 → previous').waitFor();
+  assert.equal(stage.asked.length, 1, 'nor where the rollback comes second');
+  await sheet.locator('button.primary').click();
+  await until('it was asked for', () => stage.asked.length === 2);
+  assert.deepEqual([stage.asked[1]?.body.command, stage.asked[1]?.body.then], ['pull', 'rollback']);
   await page.context().close();
   const { page: theirs } = await browser.page();
   await Stage.set(theirs, { ...play, role: 'viewer' });

@@ -85,10 +85,14 @@ test('the run of a deployment is found once it was told', () => {
 });
 
 test('whatever activates on several hosts, and every rollback, asks first', () => {
-  for (const command of ['deploy', 'switch', 'test', 'boot', 'rollback', 'reboot', 'restart_web']) assert.equal(asksFirst(command, 2), true, command);
-  for (const command of ['pull', 'build', 'plan', 'update', 'stop']) assert.equal(asksFirst(command, 500), false, command);
-  assert.equal(asksFirst('rollback', 1), true);
-  assert.equal(asksFirst('switch', 1), false);
+  const harmless = ['pull', 'build', 'plan', 'update', 'stop'];
+  for (const command of ['switch', 'test', 'boot', 'rollback', 'reboot', 'restart_web']) {
+    assert.equal(asksFirst([command], 2), true, command);
+    for (const other of harmless) for (const commands of [[other, command], [command, other]]) assert.equal(asksFirst(commands, 2), true, commands.join());
+  }
+  for (const command of harmless) for (const then of harmless) assert.equal(asksFirst([command, then], 500), false, command);
+  for (const commands of [['rollback'], ['pull', 'rollback'], ['rollback', 'pull'], ['switch', 'rollback']]) assert.equal(asksFirst(commands, 1), true, commands.join());
+  for (const commands of [['switch'], ['pull', 'switch']]) assert.equal(asksFirst(commands, 1), false, commands.join());
 });
 
 test('a sheet names the hosts apart that are busy, away or in need of a reboot, and the revision now and then', () => {
@@ -101,13 +105,13 @@ test('a sheet names the hosts apart that are busy, away or in need of a reboot, 
     host({ id: 'old', reboot_required: true }),
     host({ id: 'other', commands: ['pull'] }),
   ];
-  const groups = sheetGroups(hosts, 'switch');
+  const groups = sheetGroups(hosts, ['switch']);
   assert.deepEqual(groups.map(({ title, sent, items }) => [title, sent, items.map((item) => item.host)]), [
     ['Ready', true, ['well', 'same']], ['Reboot needed', true, ['old']], ['Offline', true, ['away']], ['Busy', false, ['busy']], ['Not offered', false, ['other']],
   ]);
   assert.deepEqual(groups[0]?.items, [{ host: 'well', change: 'c0ffee00 → d3adbeef', note: '2 behind' }, { host: 'same', change: 'd3adbeef, unchanged', note: '' }]);
-  assert.equal(sheetGroups([host({ generation: 41 })], 'rollback')[0]?.items[0]?.change, 'generation 41 → previous');
-  assert.equal(sheetGroups([host({ deployment: deployment() })], 'deploy')[0]?.items[0]?.change, 'c0ffee00 → newest');
+  assert.equal(sheetGroups([host({ generation: 41 })], ['rollback'])[0]?.items[0]?.change, 'generation 41 → previous');
+  assert.equal(sheetGroups([host({ deployment: deployment() })], ['pull', 'switch'])[0]?.items[0]?.change, 'c0ffee00 → newest');
   const [deployed, unknown] = [host({ deployment: deployment() }), host({ deployment: deployment({ revision: null }) })];
   for (const [about, command, change] of /** @type {const} */ ([
     [host({ revision }), 'switch', 'never deployed → d3adbeef'],
@@ -117,10 +121,12 @@ test('a sheet names the hosts apart that are busy, away or in need of a reboot, 
     [unknown, 'deploy', 'unknown → newest'],
     [{ ...unknown, revision }, 'switch', 'd3adbeef'],
     [deployed, 'switch', 'revision unknown'],
-  ])) assert.equal(sheetGroups([about], command)[0]?.items[0]?.change, change, command);
-  assert.equal(sheetTitle('switch', ['a', 'b'], 2), 'Switch 2 hosts?');
-  assert.equal(sheetTitle('switch', ['a', 'b'], 1), 'Switch 1 of 2 hosts?');
-  assert.equal(sheetTitle('rollback', ['web01'], 1), 'Rollback on web01?');
+  ])) assert.equal(sheetGroups([about], command === 'deploy' ? ['pull', 'switch'] : [command])[0]?.items[0]?.change, change, command);
+  assert.equal(sheetTitle(['pull', 'switch'], ['a', 'b'], 2), 'Deploy 2 hosts?');
+  assert.equal(sheetTitle(['pull', 'rollback'], ['web01'], 1), 'Pull, then Rollback on web01?');
+  assert.equal(sheetTitle(['switch'], ['a', 'b'], 2), 'Switch 2 hosts?');
+  assert.equal(sheetTitle(['switch'], ['a', 'b'], 1), 'Switch 1 of 2 hosts?');
+  assert.equal(sheetTitle(['rollback'], ['web01'], 1), 'Rollback on web01?');
 });
 
 test('the filter finds words on the screen, and terms of state, error, behind and reboot', () => {
