@@ -27,6 +27,9 @@ pub(super) struct Block {
     text: String,
     /// How many of its lines there was no room for.
     left_out: u64,
+    /// How many of those lines begin an item of a list.
+    #[serde(default)]
+    items_left_out: u64,
     /// A trace came before the innermost error.
     pub(super) has_trace: bool,
     /// The trace says that the place where a builder runs was being made.
@@ -62,6 +65,7 @@ impl Block {
             self.has_trace = true;
             self.text.clear();
             self.left_out = 0;
+            self.items_left_out = 0;
             self.line = seq;
             self.keep(text);
         } else if text.starts_with("error (ignored):") {
@@ -110,6 +114,7 @@ impl Block {
                 self.text.push_str(&line[..end]);
             } else {
                 self.left_out += u64::from(!line.trim().is_empty());
+                self.items_left_out += u64::from(item(line).is_some());
             }
             return;
         }
@@ -159,12 +164,14 @@ impl Block {
         place.strip_suffix(':')
     }
 
-    /// The whole of it, with a count of what there was no room for.
-    pub(super) fn text(&self) -> String {
-        match self.left_out {
-            0 => self.text.trim_end().to_owned(),
-            count => format!("{}\n… and {count} more lines", self.text.trim_end()),
-        }
+    /// Its lines, as far as there was room for them.
+    pub(super) fn text(&self) -> &str {
+        self.text.trim_end()
+    }
+
+    /// How many lines [`Self::text`] lacks; empty ones do not count.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// What is wrong, on one line: the first line with its reason and its place.
@@ -215,11 +222,9 @@ impl Block {
         if !head.starts_with("Failed assertions:") {
             return None;
         }
-        let mut found = self
-            .lines()
-            .filter_map(|line| line.trim_start().strip_prefix("- "));
+        let mut found = self.lines().filter_map(item);
         let first = found.next()?.trim();
-        let more = found.count() as u64 + self.left_out;
+        let more = found.count() as u64 + self.items_left_out;
         Some(match more {
             0 => format!("error: Failed assertion: {first}"),
             more => format!(
@@ -235,6 +240,11 @@ impl Block {
             renumber.apply(seq);
         }
     }
+}
+
+/// The text of a line that begins an item of a list: `one` of `- one`.
+fn item(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("- ")
 }
 
 /// `No such file` of `1: No such file`.

@@ -204,10 +204,14 @@ pub(super) fn is_shutting_down() -> bool {
     command::ask(&mut systemctl, ANSWER).is_some_and(|said| said.text.trim() == "stopping")
 }
 
+/// Most that stands behind the message of a failure, in bytes.
+const MAX_REMARKS_BYTES: usize = 1024;
+
 /// The beginning of a message that is too long.
 fn bounded(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE_BYTES {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    let limit = MAX_MESSAGE_BYTES + MAX_REMARKS_BYTES;
+    if message.len() > limit {
+        message.truncate(message.floor_char_boundary(limit));
         message.push('…');
     }
     message

@@ -163,3 +163,82 @@ fn a_run_that_did_not_fail_has_no_cause() {
     assert_eq!(ended.footer.result.status, Status::Ok);
     assert!(ended.footer.result.cause.is_empty());
 }
+
+#[test]
+fn a_program_whose_interpreter_is_not_there_is_told_apart_from_one_that_is_not_there() {
+    let of_script = |run: &TestRun| {
+        let path = run.path("rebuild");
+        fs::write(&path, "#!/no/such/python3 -E\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    };
+    let mut run = TestRun::new(&[]);
+    let program = of_script(&run);
+    run.spec.steps = vec![vec![program.clone()]];
+    let ended = run.run();
+    let words =
+        format!("{program} is there, but its interpreter /no/such/python3 is not on this host");
+    assert_eq!(ended.footer.exit_code, Some(127));
+    assert!(only(&ended).summary.contains(&words), "{}", ended.message());
+
+    let mut run = TestRun::new(&[]);
+    let absent = run.path("absent").display().to_string();
+    run.spec.steps = vec![vec![absent.clone()]];
+    let ended = run.run();
+    assert_eq!(ended.footer.exit_code, Some(127));
+    let words = format!("{absent}: there is no such program on this host");
+    assert!(only(&ended).summary.contains(&words), "{}", ended.message());
+}
+
+#[test]
+fn a_check_whose_interpreter_is_not_there_says_so() {
+    let mut run = TestRun::new(&["echo done"]);
+    run.check("T1.sh", "true");
+    let check = run.path("checks/T1.sh");
+    fs::write(&check, "#!/no/such/bash\ntrue\n").unwrap();
+    let ended = run.run();
+    let cause = only(&ended);
+    assert_eq!(
+        (cause.kind, cause.name.as_deref()),
+        (CauseKind::Check, Some("T1.sh"))
+    );
+    let words = format!(
+        "{} is there, but its interpreter /no/such/bash is not on this host",
+        check.display()
+    );
+    assert!(ended.message().contains(&words), "{}", ended.message());
+}
+
+#[test]
+fn a_long_message_ends_with_what_it_lacks_and_keeps_what_is_said_of_the_log() {
+    let assertions: String = (0..100)
+        .map(|n| format!("\\n       - option number {n} of this host needs another option that is not set in any module"))
+        .collect();
+    let said = format!(
+        r#"{{"action":"msg","level":0,"msg":"error:\n       Failed assertions:{assertions}"}}"#
+    );
+    let mut run = TestRun::new(&[&format!(
+        "printf '@nix %s\\n' '{said}' >&2; seq 100000; exit 1"
+    )]);
+    run.spec.max_unacknowledged = 20_000;
+    let ended = run.run();
+    let message = ended.message();
+    let lines: Vec<&str> = message.lines().collect();
+    assert!(
+        lines[0].starts_with("error: 100 failed assertions: option number 0 of"),
+        "{message}"
+    );
+    let kept = lines
+        .iter()
+        .filter(|line| line.trim_start().starts_with("- option number"))
+        .count();
+    assert_eq!(
+        lines[lines.len() - 2],
+        format!("… and {} more lines", 100 - kept),
+        "{message}"
+    );
+    assert!(
+        lines[lines.len() - 1].contains("lines of output could not be stored"),
+        "{message}"
+    );
+}

@@ -253,6 +253,7 @@ fn of_error(known: Known<'_>, error: &Block) -> Part {
     Part::new(CauseKind::Other, &summary)
         .at(error.from, error.to, error.line)
         .with_detail(format!("{state}\n{}", error.text()))
+        .leaving_out(error.left_out())
 }
 
 /// Names in a row, and how many more there are.

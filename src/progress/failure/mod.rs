@@ -6,6 +6,7 @@ mod boot_loader;
 mod fallback;
 mod half_way;
 mod memory;
+mod message;
 mod nix;
 mod telling;
 mod text;
@@ -14,6 +15,7 @@ mod words;
 
 pub use memory::{Killed, Memory};
 
+use self::message::Message;
 use super::Decoder;
 use crate::protocol::{Cause, CauseKind, MAX_CAUSES, Phase, Seq};
 use ::nix::sys::signal::Signal;
@@ -73,6 +75,8 @@ pub struct Failure {
 struct Part {
     cause: Cause,
     detail: String,
+    /// How many lines `detail` lacks.
+    left_out: u64,
 }
 
 impl Part {
@@ -87,6 +91,7 @@ impl Part {
                 line: None,
             },
             detail: String::new(),
+            left_out: 0,
         }
     }
 
@@ -105,6 +110,11 @@ impl Part {
 
     fn with_detail(mut self, detail: String) -> Self {
         self.detail = detail;
+        self
+    }
+
+    fn leaving_out(mut self, lines: u64) -> Self {
+        self.left_out = lines;
         self
     }
 }
@@ -212,19 +222,14 @@ fn is_of(parts: &[Part], kind: CauseKind) -> bool {
 fn put_together(mut parts: Vec<Part>) -> Failure {
     let left_out = parts.len().saturating_sub(MAX_CAUSES);
     parts.truncate(MAX_CAUSES);
-    let mut message = String::new();
+    let mut message = Message::default();
     for part in &parts {
-        if !message.is_empty() {
-            message.push('\n');
-        }
-        message.push_str(&part.cause.summary);
-        text::push_lines(&mut message, &part.detail);
-    }
-    if left_out > 0 {
-        text::push_lines(&mut message, &format!("… and {left_out} more failures"));
+        message.push_lines(&part.cause.summary);
+        message.push_lines(&part.detail);
+        message.leave_out(part.left_out);
     }
     Failure {
         causes: parts.into_iter().map(|part| part.cause).collect(),
-        message: text::bounded(message, MAX_MESSAGE_BYTES),
+        message: message.end(left_out),
     }
 }

@@ -135,7 +135,7 @@ fn of_derivation(known: Known<'_>, failed: &Failed<'_>) -> Part {
         None => format!("{name} {happened}"),
     };
     let line = telling.map_or(block.line, |(seq, _)| seq);
-    let mut detail = block.text();
+    let mut detail = block.text().to_owned();
     if detail.contains(FULL_DISK_NOTE) {
         detail = format!("{OF_FULL_DISK}\n{detail}");
     }
@@ -149,6 +149,7 @@ fn of_derivation(known: Known<'_>, failed: &Failed<'_>) -> Part {
         .named(name)
         .at(from, to, line)
         .with_detail(detail)
+        .leaving_out(block.left_out())
 }
 
 /// The last lines of a derivation's builder, without the name before each.
@@ -240,6 +241,7 @@ fn of_error(known: Known<'_>, block: &Block) -> Part {
         None => Part::new(kind, &summary).at(block.from, block.to, block.line),
     }
     .with_detail(detail)
+    .leaving_out(block.left_out())
 }
 
 /// Why a builder could not run.

@@ -32,37 +32,6 @@ pub(super) fn one_line(text: &str) -> String {
     line
 }
 
-/// Appends lines to a text, without escapes and control characters. A line that the text ends with is not repeated.
-pub(super) fn push_lines(text: &mut String, lines: &str) {
-    for line in lines.lines() {
-        let plain = strip_line(line);
-        let line: String = plain
-            .chars()
-            .map(|c| if c == '\t' { ' ' } else { c })
-            .filter(|c| !c.is_control())
-            .collect();
-        if text.lines().next_back() == Some(line.trim())
-            || text.is_empty() && line.trim().is_empty()
-        {
-            continue;
-        }
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(line.trim_end());
-    }
-}
-
-/// The beginning of a text that is too long.
-pub(super) fn bounded(mut text: String, limit: usize) -> String {
-    if text.len() > limit {
-        let end = text.floor_char_boundary(limit - '…'.len_utf8());
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
-
 /// The last lines of something, with their numbers.
 #[derive(Debug)]
 pub(super) struct Tail {

@@ -217,7 +217,7 @@ fn own_error(said: &Activation, unit: &Unit<'_>) -> Option<Status> {
         to: unit.seq,
         line: error.line,
         reason: Some(error.with_cause()),
-        text: error.text(),
+        text: error.text().to_owned(),
     })
 }
 
