@@ -292,6 +292,47 @@ fn a_password_in_the_address_reaches_the_server_and_no_command_line() {
 }
 
 #[test]
+fn a_token_as_the_user_of_an_address_reaches_the_server_and_no_command_line() {
+    let Some(repository) = Repository::new() else {
+        return;
+    };
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    // `ghp_Zq9Xv7:from-a-helper`
+    let url = serve_to(
+        "Z2hwX1pxOVh2Nzpmcm9tLWEtaGVscGVy",
+        repository.served(),
+        Arc::clone(&asked),
+    );
+    let url = url.replace("http://", "http://ghp_Zq9Xv7@");
+    let folder = tempfile::tempdir().unwrap();
+    let of_host = folder.path().join("gitconfig");
+    let helper = "[credential]\n\thelper = \"!f() { echo password=from-a-helper; }; f\"\n";
+    fs::write(&of_host, helper).unwrap();
+    let environment = vec![("GIT_CONFIG_GLOBAL", of_host.display().to_string())];
+    let dashboard = Dashboard::start(&["h1"]);
+    let config = json!({"repo": {"url": url}});
+    let mut agent = Agent::launch_in(environment, dashboard.port, "h1", &config);
+    agent.wait_for_reconnection(0);
+    for content in ["second", "third"] {
+        let newest = repository.commit(content);
+        let run = pull(&dashboard);
+        assert_eq!(
+            (&run["status"], &run["revision"]),
+            (&json!("ok"), &json!(newest)),
+            "{run}"
+        );
+    }
+    let config = fs::read_to_string(agent.dir().join("state/repo/.git/config")).unwrap();
+    assert!(!config.contains("Zq9"), "{config}");
+    let asked = asked.lock().unwrap().join("\n");
+    assert!(
+        asked.contains("switchyard") && asked.contains("git"),
+        "{asked}"
+    );
+    assert!(!asked.contains("Zq9"), "{asked}");
+}
+
+#[test]
 fn a_missing_ssh_key_is_named_by_a_pull_over_ssh_and_hinders_nothing_else() {
     let Some(repository) = Repository::new() else {
         return;

@@ -5,6 +5,9 @@ use core::net::IpAddr;
 /// Schemes under which everybody on the way can read and change what is fetched.
 const PLAINTEXT: [&str; 4] = ["http", "git", "ftp", "git+http"];
 
+/// Schemes of which git asks for user and password itself, through credential helpers.
+const WEB: [&str; 4] = ["http", "https", "ftp", "ftps"];
+
 /// An address that git can fetch from, taken apart as far as we need.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -64,21 +67,22 @@ impl Address {
             Some(Err(user)) => (Some(decode(user)), None),
             None => (None, None),
         };
-        let is_http = matches!(scheme.as_str(), "http" | "https");
-        let bare = match (&password, is_http) {
-            (Some(_), true) => format!("{scheme}://{server}{path}"),
+        let is_web = WEB.contains(&scheme.as_str());
+        let bare = match identity {
+            Some(_) if is_web => format!("{scheme}://{server}{path}"),
             _ => text.to_owned(),
         };
         Ok(Self {
             bare,
             host: Some(host_of(server).to_owned()),
             scheme: Some(scheme),
-            user,
-            password: password.filter(|_| is_http),
+            user: user.filter(|_| is_web),
+            password: password.filter(|_| is_web),
         })
     }
 
-    /// The address without the password, and the user it belongs to, of `http` and `https`.
+    /// The address, without user and password where git asks for these by itself: the user of such an address may be
+    /// a token.
     pub fn bare(&self) -> &str {
         &self.bare
     }
@@ -115,6 +119,12 @@ impl Address {
     /// User and password, where the address holds both.
     pub(super) fn credentials(&self) -> Option<(&str, &str)> {
         self.user.as_deref().zip(self.password.as_deref())
+    }
+
+    /// The user, where the address holds no password beside it.
+    pub(super) fn user_alone(&self) -> Option<&str> {
+        let user = self.user.as_deref();
+        user.filter(|user| self.password.is_none() && !user.is_empty())
     }
 
     /// Scheme, host and port: that for which git asks for credentials.
@@ -176,8 +186,10 @@ mod tests {
         assert!(!format!("{given:?}").contains("ss@"), "{given:?}");
         let token = address("https://token:@git.example.org/a");
         assert_eq!(token.credentials(), Some(("token", "")));
+        let old = address("ftps://me:pass@git.example.org/a");
+        assert_eq!(old.bare(), "ftps://git.example.org/a");
+        assert_eq!(old.credentials(), Some(("me", "pass")));
         for unchanged in [
-            "https://me@git.example.org/a",
             "git@git.example.org:a/b.git",
             "ssh://git@git.example.org/a",
             "/srv/a@b:c",
@@ -185,7 +197,19 @@ mod tests {
         ] {
             assert_eq!(address(unchanged).bare(), unchanged);
             assert_eq!(address(unchanged).credentials(), None);
+            assert_eq!(address(unchanged).user_alone(), None);
         }
+    }
+
+    #[test]
+    fn a_user_without_a_password_may_be_a_token_and_is_no_part_of_it_either() {
+        let given = address("https://ghp_0123%41@git.example.org/a/b.git");
+        assert_eq!(given.bare(), "https://git.example.org/a/b.git");
+        assert_eq!(given.user_alone(), Some("ghp_0123A"));
+        assert_eq!(given.credentials(), None);
+        assert!(!format!("{given:?}").contains("ghp"), "{given:?}");
+        assert_eq!(address("https://@git.example.org/a").user_alone(), None);
+        assert_eq!(address("https://me:x@git.example.org/a").user_alone(), None);
     }
 
     #[test]

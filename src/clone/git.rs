@@ -238,6 +238,11 @@ impl Git {
             settings.push((key.clone(), String::new()));
             settings.push((key, HELPER.to_owned()));
         }
+        if let Some(user) = address.user_alone() {
+            // The password is asked of the helpers that the host has.
+            let key = format!("credential.{}.username", address.server());
+            settings.push((key, user.to_owned()));
+        }
         Self {
             dir: dir.map(Path::to_owned),
             settings,
