@@ -16,7 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
 
 /// An authority of the test's own.
 struct Authority {
@@ -39,17 +42,83 @@ impl Authority {
 
     /// What a server needs that has a certificate of this authority.
     fn server(&self, params: &CertificateParams) -> ServerConfig {
+        self.server_with(params, |certificate| certificate)
+    }
+
+    /// The same, with the certificate as `change` makes it.
+    fn server_with(
+        &self,
+        params: &CertificateParams,
+        change: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let certificate = CertificateDer::from(change(certificate.der().to_vec()));
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let key = any_supported_type(&key).unwrap();
+        let shown = Shown(Arc::new(CertifiedKey::new(vec![certificate], key)));
         let provider = rustls::crypto::ring::default_provider();
         ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap()
+            .with_cert_resolver(Arc::new(shown))
     }
+}
+
+/// A certificate that a server shows whatever it is worth.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+/// One element of DER: its tag, and how many bytes its head and its content take.
+fn element(der: &[u8]) -> (u8, usize, usize) {
+    match der[1] {
+        short @ 0..=0x7f => (der[0], 2, short.into()),
+        long => {
+            let digits = usize::from(long & 0x7f);
+            let number = der[2..2 + digits].iter();
+            let length = number.fold(0, |length, byte| length << 8 | usize::from(*byte));
+            (der[0], 2 + digits, length)
+        }
+    }
+}
+
+/// A sequence of DER of this content.
+fn sequence(content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let head: &[u8] = match (high, low) {
+        (0, 0..=0x7f) => &[0x30, low],
+        (0, _) => &[0x30, 0x81, low],
+        _ => &[0x30, 0x82, high, low],
+    };
+    [head, content].concat()
+}
+
+/// A certificate as version 1 has it: without a version and without extensions (RFC 5280, 4.1). Its signature is no
+/// longer right.
+fn as_version_1(certificate: Vec<u8>) -> Vec<u8> {
+    const VERSION: u8 = 0xa0;
+    const EXTENSIONS: u8 = 0xa3;
+    let (_, head, _) = element(&certificate);
+    let whole = &certificate[head..];
+    let (_, head, length) = element(whole);
+    let (mut body, rest) = (&whole[head..head + length], &whole[head + length..]);
+    let mut kept = Vec::new();
+    while !body.is_empty() {
+        let (tag, head, length) = element(body);
+        let (this, behind) = body.split_at(head + length);
+        if ![VERSION, EXTENSIONS].contains(&tag) {
+            kept.extend_from_slice(this);
+        }
+        body = behind;
+    }
+    sequence(&[sequence(&kept), rest.to_vec()].concat())
 }
 
 /// A dashboard behind a proxy, and two authorities, of which one made the proxy's certificate.
@@ -67,13 +136,26 @@ impl Proxied {
         Self::start_at(params, std::net::TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
+    /// The proxy shows the certificate as `change` makes it.
+    fn start_with(params: &CertificateParams, change: fn(Vec<u8>) -> Vec<u8>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::launch(listener, |authority| authority.server_with(params, change))
+    }
+
     /// The proxy has this listener.
     fn start_at(params: &CertificateParams, listener: std::net::TcpListener) -> Self {
+        Self::launch(listener, |authority| authority.server(params))
+    }
+
+    fn launch(
+        listener: std::net::TcpListener,
+        server: impl FnOnce(&Authority) -> ServerConfig,
+    ) -> Self {
         let dashboard = Dashboard::start(&["h1"]);
         let folder = tempfile::tempdir().unwrap();
         let ours = Authority::new(folder.path(), "ours.pem");
         let other = Authority::new(folder.path(), "other.pem");
-        let acceptor = TlsAcceptor::from(Arc::new(ours.server(params)));
+        let acceptor = TlsAcceptor::from(Arc::new(server(&ours)));
         let runtime = Runtime::new().unwrap();
         let port = listener.local_addr().unwrap().port();
         listener.set_nonblocking(true).unwrap();
@@ -233,6 +315,25 @@ fn a_certificate_without_names_says_what_to_have_made() {
     let proxied = Proxied::start(&params);
     let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
     says_twice(&mut agent, "made with subjectAltName=DNS:localhost");
+}
+
+#[test]
+fn a_certificate_of_version_1_says_what_to_have_made() {
+    let proxied = Proxied::start_with(&named("localhost"), as_version_1);
+    let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
+    says_twice(
+        &mut agent,
+        "has no extensions (X.509 version 1), so it names no host; have one made with subjectAltName=DNS:localhost",
+    );
+}
+
+#[test]
+fn a_certificate_that_is_not_made_for_servers_says_so() {
+    let mut params = named("localhost");
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let proxied = Proxied::start(&params);
+    let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
+    says_twice(&mut agent, "cannot be used: it is not made for servers");
 }
 
 #[test]

@@ -62,8 +62,14 @@ pub(super) enum TlsError {
         "the dashboard's certificate is not valid at the time of this host; renew it, or correct the host's clock"
     )]
     OtherTime,
-    #[error("the dashboard's certificate is not trusted: {0}")]
-    Certificate(CertificateError),
+    #[error(
+        "the dashboard's certificate has no extensions (X.509 version 1), so it names no host; have one made with subjectAltName=DNS:{host} (of `openssl x509 -req`, that takes -extfile or -copy_extensions)"
+    )]
+    NoExtensions { host: String },
+    #[error(
+        "the dashboard's certificate cannot be used: {problem}; have another one made for {host}, with subjectAltName=DNS:{host}, by the authority in ca_file or a public one"
+    )]
+    Unusable { problem: String, host: String },
     #[error(
         "what listens there does not speak TLS; correct the address or the port in `dashboard`"
     )]
@@ -111,18 +117,76 @@ impl TlsError {
                 now: date(time),
             },
             CertificateError::Expired | CertificateError::NotValidYet => Self::OtherTime,
-            CertificateError::Other(other) if is_authority(other) => Self::IsAuthority {
-                host: host.to_owned(),
-            },
-            other => Self::Certificate(other.clone()),
+            other => Self::of_form(other, host),
         })
     }
 }
 
-/// Whether the verifier said that a server's certificate is that of an authority.
-fn is_authority(error: &OtherError) -> bool {
-    let error = error.0.downcast_ref::<webpki::Error>();
-    matches!(error, Some(webpki::Error::CaUsedAsEndEntity))
+/// What is wrong with the form of a certificate, in words; `None` where the verifier has a name for it alone.
+fn form_in_words(error: &webpki::Error) -> Option<&'static str> {
+    use webpki::Error;
+    Some(match error {
+        Error::EndEntityUsedAsCa => {
+            "it is signed by a certificate that is not one of an authority (it lacks CA:TRUE)"
+        }
+        Error::PathLenConstraintViolated | Error::MaximumPathDepthExceeded => {
+            "there are more authorities between it and the root than that allows (pathlen)"
+        }
+        Error::NameConstraintViolation => {
+            "its authority may sign for other names alone (nameConstraints)"
+        }
+        Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
+            "it is not made for servers (extendedKeyUsage lacks serverAuth)"
+        }
+        Error::UnsupportedCriticalExtension => "it has a critical extension that is not known",
+        Error::InvalidCertValidity => "it ends before it begins",
+        Error::InvalidSerialNumber => "its serial number is not valid",
+        Error::BadDer
+        | Error::BadDerTime
+        | Error::TrailingData(_)
+        | Error::ExtensionValueInvalid
+        | Error::MalformedExtensions => "it is not encoded as X.509 asks",
+        _ => return None,
+    })
+}
+
+impl TlsError {
+    /// What is wrong with the certificate of `host` itself: not who signed it, nor for whom and when it is.
+    fn of_form(error: &CertificateError, host: &str) -> Self {
+        let of_verifier = match error {
+            CertificateError::Other(OtherError(other)) => other.downcast_ref::<webpki::Error>(),
+            _ => None,
+        };
+        let host = host.to_owned();
+        match (of_verifier, error) {
+            (Some(webpki::Error::CaUsedAsEndEntity), _) => Self::IsAuthority { host },
+            (Some(webpki::Error::UnsupportedCertVersion), _) => Self::NoExtensions { host },
+            (Some(other), _) => Self::Unusable {
+                problem: form_in_words(other).map_or_else(|| format!("{other:?}"), str::to_owned),
+                host,
+            },
+            (
+                None,
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+            ) => {
+                let problem =
+                    "it is not made for servers (extendedKeyUsage lacks serverAuth)".to_owned();
+                Self::Unusable { problem, host }
+            }
+            (None, CertificateError::BadEncoding) => Self::Unusable {
+                problem: "it is not encoded as X.509 asks".to_owned(),
+                host,
+            },
+            (None, CertificateError::UnhandledCriticalExtension) => Self::Unusable {
+                problem: "it has a critical extension that is not known".to_owned(),
+                host,
+            },
+            (None, other) => Self::Unusable {
+                problem: other.to_string(),
+                host,
+            },
+        }
+    }
 }
 
 /// In UTC, to the minute.
@@ -181,4 +245,45 @@ pub(super) fn client_config(trust: Trust<'_>) -> Result<ClientConfig, TlsError> 
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_in_words() {
+        use webpki::Error;
+        let trust = Trust {
+            ca_file: None,
+            system_roots: true,
+        };
+        for error in [
+            Error::CaUsedAsEndEntity,
+            Error::UnsupportedCertVersion,
+            Error::EndEntityUsedAsCa,
+            Error::PathLenConstraintViolated,
+            Error::NameConstraintViolation,
+            Error::EmptyEkuExtension,
+            Error::UnsupportedCriticalExtension,
+            Error::InvalidCertValidity,
+            Error::InvalidSerialNumber,
+            Error::ExtensionValueInvalid,
+        ] {
+            let name = format!("{error:?}");
+            let error = CertificateError::Other(OtherError(Arc::new(error)));
+            let error = io::Error::other(rustls::Error::InvalidCertificate(error));
+            let words = TlsError::of(&error, "fleet.example.org", trust)
+                .unwrap()
+                .to_string();
+            assert!(
+                !words.contains(&name) && !words.contains("Error"),
+                "{words}"
+            );
+            assert!(
+                words.contains("made for") || words.contains("made with"),
+                "{words}"
+            );
+        }
+    }
 }
