@@ -225,6 +225,49 @@ fn behind_a_public_url_it_is_the_origin_and_cookies_are_secure() {
 }
 
 #[test]
+fn nobody_signs_in_at_a_page_without_tls_and_the_password_is_not_looked_at() {
+    let dashboard = dashboard_with_users("public_url = \"http://fleet.example.org:8080\"\n");
+    dashboard
+        .process
+        .line_with("nobody can sign in at this address with a password");
+    let login = json!({"user": "otto", "password": "other"}).to_string();
+    let post = |host: &str| {
+        let origin = format!("http://{host}");
+        let headers = [
+            ("Host", host),
+            ("Origin", origin.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        dashboard.request("POST", "/api/login", &headers, login.as_bytes())
+    };
+    let checks = || {
+        let bearer = [("Authorization", &*format!("Bearer {TOKEN}"))];
+        let answer = dashboard.request("GET", "/metrics", &bearer, b"");
+        let text = String::from_utf8(answer.body).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("switchyard_password_checks"));
+        line.unwrap().to_owned()
+    };
+    let before = checks();
+    let answer = post("fleet.example.org:8080");
+    assert_problem(&answer, 403);
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    for said in [
+        "http://fleet.example.org:8080",
+        "open the page with https://",
+        "SSH tunnel",
+    ] {
+        assert!(detail.contains(said), "{detail}");
+    }
+    assert_eq!(checks(), before);
+    // At this machine browsers keep it.
+    let here = format!("127.0.0.1:{}", dashboard.port);
+    assert_eq!(post(&here).status, 204);
+    assert_ne!(checks(), before);
+}
+
+#[test]
 fn an_agent_needs_its_token() {
     let dashboard = Dashboard::start(&["h1"]);
     let open = |headers: &[(&str, &str)]| Socket::open(&dashboard, "/ws/agent", headers).err();

@@ -117,6 +117,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     let mut auth = Auth::load(&config)?;
+    auth.warn_without_sign_in();
     raise_file_limit();
     let _lock = prepare(&config.data_dir)?;
     auth.load_devices(&config.data_dir)

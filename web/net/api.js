@@ -55,6 +55,12 @@ export class Api {
     return this.#request('GET', '/api/me');
   }
 
+  /** Whether the browser sends a session that is good. @returns {Promise<boolean>} */
+  async hasSession() {
+    const answer = await this.#fetch('/api/me', { headers: { Accept: 'application/json' }, credentials: 'same-origin' }).catch(() => null);
+    return answer?.status !== 401;
+  }
+
   /** @param {string} user @param {string} password @param {string} [code] of those who need one */
   async login(user, password, code) {
     await this.#request('POST', '/api/login', { user, password, ...(code && { code }) });

@@ -3,6 +3,8 @@
 import { ApiError } from '../net/api.js';
 import { escapes, h, setText } from './dom.js';
 
+/** @typedef {import('./dom.js').Child} Child */
+
 export class LoginPage extends HTMLElement {
   #api;
   #done;
@@ -24,22 +26,23 @@ export class LoginPage extends HTMLElement {
     };
     const keep = (/** @type {Event} */ event) => event.preventDefault();
     const text = 'Your session has ended. Sign in again to continue.';
+    const form = h(
+      'form',
+      { onsubmit: submit },
+      ended && h('p', {}, text),
+      h('label', {}, 'User name', this.#user),
+      h('label', {}, 'Password', this.#password),
+      h('label', {}, 'One-time code (if you have one)', this.#code),
+      this.#problem,
+      this.#button,
+    );
     this.#dialog = h(
       'dialog',
       // There is nothing to see without signing in. Browsers let a second Escape close it all the same.
-      { class: 'login', 'aria-label': 'Sign in', oncancel: keep, onkeydown: escapes(keep), onclose: () => this.isConnected && this.#dialog.showModal() },
-      h(
-        'form',
-        { onsubmit: submit },
-        h('img', { src: '/icons/brand.svg', alt: '', width: 44, height: 44 }),
-        h('h1', {}, 'Switchyard'),
-        ended && h('p', {}, text),
-        h('label', {}, 'User name', this.#user),
-        h('label', {}, 'Password', this.#password),
-        h('label', {}, 'One-time code (if you have one)', this.#code),
-        this.#problem,
-        this.#button,
-      ),
+      { class: 'login', autofocus: !isSecureContext, 'aria-label': 'Sign in', oncancel: keep, onkeydown: escapes(keep), onclose: () => this.isConnected && this.#dialog.showModal() },
+      h('img', { src: '/icons/brand.svg', alt: '', width: 44, height: 44 }),
+      h('h1', {}, 'Switchyard'),
+      ...(isSecureContext ? [form] : insecure()),
     );
   }
 
@@ -54,6 +57,7 @@ export class LoginPage extends HTMLElement {
     setText(this.#problem, '');
     try {
       await this.#api.login(this.#user.value, this.#password.value, this.#code.value.trim());
+      if (!(await this.#api.hasSession())) return setText(this.#problem, 'The password is right, but the browser did not keep the sign-in cookie. Allow cookies for this site, then sign in again.');
       this.#dialog.close();
       this.remove();
       this.#done();
@@ -64,6 +68,16 @@ export class LoginPage extends HTMLElement {
       this.#button.disabled = false;
     }
   }
+}
+
+/** Where a browser keeps no cookie of a sign-in, no password is asked for. @returns {Child[]} */
+function insecure() {
+  const { origin, hostname, port } = location;
+  return [
+    h('p', { role: 'alert' }, `You cannot sign in at ${origin}: without TLS the password would cross the network in clear, and the browser does not keep the sign-in.`),
+    h('p', {}, 'Open ', h('a', { href: `https://${hostname}/` }, `https://${hostname}`), ' instead. Without TLS on the dashboard, make a tunnel from this machine and open http://localhost:8000:'),
+    h('pre', {}, `ssh -N -L 8000:localhost:${port || 8000} ${hostname}`),
+  ];
 }
 
 /** @param {unknown} error */

@@ -29,6 +29,7 @@ pub(crate) async fn login(
     headers: HeaderMap,
     Body(login): Body<Login>,
 ) -> Result<impl IntoResponse, Problem> {
+    app.auth.keeps_session(&headers)?;
     let attempt = Attempt {
         user: &login.user,
         password: login.password,

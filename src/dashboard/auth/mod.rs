@@ -111,6 +111,16 @@ impl Auth {
         self.origins.is_https()
     }
 
+    /// Says so where nobody can sign in with a password at the address that `public_url` names.
+    pub(crate) fn warn_without_sign_in(&self) {
+        if let Some(public_url) = self.origins.without_sign_in() {
+            tracing::warn!(
+                public_url,
+                "nobody can sign in at this address with a password: browsers keep a sign-in only over https://; put a proxy with TLS in front and set `public_url` to its https:// address, or sign in through an SSH tunnel to localhost"
+            );
+        }
+    }
+
     /// How often a password was hashed to compare it.
     pub(crate) fn password_checks(&self) -> u64 {
         self.sign_in.password_checks()

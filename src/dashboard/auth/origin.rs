@@ -2,6 +2,7 @@
 
 use crate::dashboard::config::PublicUrl;
 use axum::http::{HeaderMap, HeaderName, header};
+use std::net::Ipv4Addr;
 
 /// The rules that follow from `public_url`.
 #[derive(Clone, Debug)]
@@ -20,6 +21,13 @@ impl OriginRules {
     /// Whether browsers reach us through TLS.
     pub(super) fn is_https(&self) -> bool {
         self.public.as_ref().is_some_and(PublicUrl::is_https)
+    }
+
+    /// The address of the page, where browsers keep no sign-in there: it is `http://` and not on this machine.
+    pub(super) fn without_sign_in(&self) -> Option<String> {
+        let public = self.public.as_ref()?;
+        let keeps = public.is_https() || is_trusted_without_tls(name(public.authority()));
+        (!keeps).then(|| public.origin())
     }
 
     /// Whether the request was sent to a name of ours, whatever the port.
@@ -75,6 +83,20 @@ pub(super) fn secure_cookies(headers: &HeaderMap) -> bool {
         None => host(headers),
     };
     !page.is_some_and(|page| is_loopback(name(&page)))
+}
+
+/// The address of the page that sent this, where browsers keep no cookie that must travel through TLS.
+pub(super) fn insecure_page(headers: &HeaderMap) -> Option<&str> {
+    let origin = single(headers, &header::ORIGIN)?;
+    let page = origin.strip_prefix("http://")?;
+    (!is_trusted_without_tls(name(page))).then_some(origin)
+}
+
+/// Whether browsers take a page at this name for secure without TLS: it cannot have come over a network
+/// (<https://www.w3.org/TR/secure-contexts/#is-origin-trustworthy>).
+fn is_trusted_without_tls(name: &str) -> bool {
+    let is_own = |address: Ipv4Addr| address.is_loopback();
+    is_loopback(name) || name.ends_with(".localhost") || name.parse().is_ok_and(is_own)
 }
 
 /// Whether the request was sent to this machine by a name that only this machine has.
@@ -211,6 +233,35 @@ mod tests {
             assert!(is_forwarded(&headers(&[(name, "x")])), "{name}");
         }
         assert!(!is_forwarded(&headers(&[("host", "localhost")])));
+    }
+
+    #[test]
+    fn browsers_keep_no_sign_in_of_a_page_that_came_over_a_network_without_tls() {
+        let asks = |origin| insecure_page(&headers(&[("origin", origin)])).is_some();
+        for bad in [
+            "http://fleet.example.org",
+            "http://fleet:8000",
+            "http://192.0.2.7:8000",
+            "http://[2001:db8::7]:8000",
+            "http://localhost.example.org",
+        ] {
+            assert!(asks(bad), "{bad}");
+            let address = public(bad).without_sign_in();
+            assert_eq!(address.as_deref(), Some(bad));
+        }
+        for good in [
+            "https://fleet.example.org",
+            "http://localhost:8000",
+            "http://fleet.localhost",
+            "http://127.0.0.1:8000",
+            "http://127.0.0.2",
+            "http://[::1]:8000",
+        ] {
+            assert!(!asks(good), "{good}");
+            assert_eq!(public(good).without_sign_in(), None);
+        }
+        assert!(insecure_page(&headers(&[])).is_none());
+        assert_eq!(OriginRules::new(None).without_sign_in(), None);
     }
 
     #[test]

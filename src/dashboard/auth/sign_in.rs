@@ -6,7 +6,7 @@ use super::limiter::{Guesser, Limiter};
 use super::one_time::{OneTime, UsedCodes};
 use super::password::Passwords;
 use super::peer::{home, network, wider};
-use super::{Auth, SecretHash, Via, cookie, is_user_name, set_cookie};
+use super::{Auth, SecretHash, Via, cookie, is_user_name, origin, set_cookie};
 use crate::dashboard::problem::Problem;
 use crate::dashboard::visits::{Visit, Visits};
 use crate::protocol::Timestamp;
@@ -175,6 +175,19 @@ impl Auth {
             .begin(guesser, Instant::now())
             .map_err(SignInError::Wait)?;
         Ok((guesser, turn))
+    }
+
+    /// Whether a browser keeps the session that it would get where it asks from.
+    ///
+    /// # Errors
+    /// 403 to a page without TLS that is not on this machine: to sign in there would send the password in clear, and
+    /// lead nowhere.
+    pub(crate) fn keeps_session(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        origin::insecure_page(headers).map_or(Ok(()), |page| {
+            Err(Problem::forbidden(format!(
+                "nobody can sign in at {page}: browsers keep a sign-in only over https://; open the page with https://, or through an SSH tunnel to localhost"
+            )))
+        })
     }
 
     /// Signs somebody in, always with a new session.

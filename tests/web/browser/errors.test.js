@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { command, launch, row, seesLine, shot } from './support/browser.js';
+import { command, launch, PHONE, row, seesLine, shot } from './support/browser.js';
 import { until } from './support/process.js';
 import { World } from './support/world.js';
 
@@ -33,6 +33,65 @@ test('without hosts the page says how to get one, in three lines of NixOS config
     await page.emulateMedia({ colorScheme: 'light' });
     await shot(page, 'empty-light');
     assert.deepEqual(errors, []);
+  } finally {
+    await world.end();
+  }
+});
+
+test('at an address without TLS no password is asked for: the page says what is wrong and where to go', async (t) => {
+  if (process.env['SWITCHYARD_WEB']) return t.skip('the page comes from a folder, which has no such address');
+  const world = await World.start([], { users: 'correct horse', more: 'public_url = "http://fleet.example"\n' });
+  const other = await launch('--host-resolver-rules=MAP fleet.example 127.0.0.1');
+  try {
+    for (const options of [{}, PHONE, { viewport: { width: 320, height: 256 } }]) {
+      const { page } = await other.page(options);
+      await page.goto(`http://fleet.example:${world.port}/`);
+      const dialog = page.locator('dialog.login');
+      await dialog.getByText(`You cannot sign in at http://fleet.example:${world.port}`).waitFor();
+      assert.equal(await dialog.locator('input, button').count(), 0);
+      assert.equal(await dialog.getByRole('link', { name: 'https://fleet.example' }).getAttribute('href'), 'https://fleet.example/');
+      await dialog.getByText(`ssh -N -L 8000:localhost:${world.port} fleet.example`).waitFor();
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
+      await shot(page, `login-without-tls-${page.viewportSize()?.width}`);
+      await page.context().close();
+    }
+    // What sends a password there all the same is refused before it is looked at.
+    const { page } = await other.page();
+    await page.goto(`http://fleet.example:${world.port}/`);
+    const answer = await page.evaluate(async () => {
+      const sent = await fetch('/api/login', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"user":"ada","password":"correct horse"}' });
+      return { status: sent.status, ...(await sent.json()) };
+    });
+    assert.equal(answer.status, 403);
+    assert.match(answer.detail, /open the page with https:/);
+    await page.goto(`${world.url}/`);
+    await signIn(page);
+    await page.locator('dialog.login').waitFor({ state: 'detached' });
+  } finally {
+    await other.close();
+    await world.end();
+  }
+});
+
+test('a sign-in that the browser does not keep is said, and the page does not pretend', async () => {
+  const world = await World.start([], { users: 'correct horse' });
+  try {
+    const { page } = await browser.page();
+    // As a browser does that blocks cookies.
+    await page.route('**/api/login', async (route) => {
+      const answer = await route.fetch();
+      assert.equal(answer.status(), 204);
+      await page.context().clearCookies();
+      await route.fulfill({ status: 204 });
+    });
+    await page.goto(`${world.url}/`);
+    await signIn(page);
+    await page.getByText('The password is right, but the browser did not keep the sign-in cookie.').waitFor();
+    assert.equal(await page.getByLabel('Password').isVisible(), true);
+    await shot(page, 'login-not-kept-dark');
+    await page.unroute('**/api/login');
+    await signIn(page);
+    await page.locator('dialog.login').waitFor({ state: 'detached' });
   } finally {
     await world.end();
   }
