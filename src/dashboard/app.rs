@@ -3,6 +3,7 @@
 use super::audit::Audit;
 use super::auth::{Auth, Identity, Via, wider};
 use super::core::Core;
+use super::live::Shares;
 use super::problem::Problem;
 use super::rates::{REQUEST, Rates, Who};
 use super::search::Searches;
@@ -12,11 +13,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 
 /// The most pages that one user may have open,
 const MOST_PAGES: usize = 200;
 /// and the most answers that may be under way to them: each holds up to a few MiB in memory.
 const MOST_ANSWERS: usize = 64;
+
+/// Most hosts with an enrolment secret that may send a long message at a time: each takes up to 1 MiB.
+const MAX_LONG_ENROLMENTS: usize = 8;
 
 /// Most requests that change something which a network of strangers may have under way: each may be slow.
 const MAX_OF_STRANGERS: usize = 16;
@@ -38,6 +43,10 @@ pub(crate) struct App {
     pub(crate) searches: Searches,
     /// How many pages each user has open.
     pub(crate) visits: Visits,
+    /// What the pages of each user have together.
+    pub(crate) shares: Shares,
+    /// Lets few of those that come to enrol send long messages at a time.
+    pub(crate) long_enrolments: Arc<Semaphore>,
     /// How many answers are under way to each user.
     pub(crate) answers: Visits,
     /// How many requests that change something each network of strangers has under way,
@@ -61,6 +70,8 @@ impl App {
             core,
             searches: Searches::default(),
             visits: Visits::at_most(MOST_PAGES),
+            shares: Shares::default(),
+            long_enrolments: Arc::new(Semaphore::new(MAX_LONG_ENROLMENTS)),
             answers: Visits::at_most(MOST_ANSWERS),
             strangers: Visits::at_most(MAX_OF_STRANGERS),
             strangers_nearby: Visits::at_most(MAX_OF_STRANGERS_NEARBY),

@@ -22,6 +22,7 @@ pub(super) async fn serve(
     address: ClientAddress,
     mut socket: Socket,
 ) {
+    socket.limit_long_messages(Arc::clone(&app.long_enrolments));
     let Ok(Ok(register)) = timeout(WITHIN, intake::first(&mut socket)).await else {
         return;
     };

@@ -128,6 +128,7 @@ async fn serve_browser(
         welcome,
         name: identity.name.clone(),
         rates: Arc::clone(&app.rates),
+        share: app.shares.of(&identity.name),
         scope: identity.scope.clone(),
         form,
         active: Arc::clone(&active),

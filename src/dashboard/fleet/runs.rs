@@ -3,7 +3,7 @@
 use super::host::Entry;
 use super::{Fleet, Inner, Tail};
 use crate::dashboard::state::RunRecord;
-use crate::protocol::{HostId, Progress, Run, RunId, Status};
+use crate::protocol::{CommandName, HostId, Progress, RunId, Status};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,20 @@ const HELD: &str = "it is not known whether this run has expired, as the dashboa
 /// A run whose log a browser follows.
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
-    pub(crate) run: Run,
+    pub(crate) run_id: RunId,
+    pub(crate) command: CommandName,
+    pub(crate) is_final: bool,
     pub(crate) tail: Arc<Tail>,
     pub(crate) order: u64,
 }
 
 impl Followed {
     fn of(entry: &Entry) -> Self {
+        let run = &entry.record.run;
         Self {
-            run: entry.view(),
+            run_id: run.run_id.clone(),
+            command: run.command.clone(),
+            is_final: run.status.is_final(),
             tail: Arc::clone(&entry.tail),
             order: entry.order,
         }

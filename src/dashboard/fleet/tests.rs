@@ -231,10 +231,10 @@ fn whoever_follows_a_host_follows_its_later_runs_in_turn() {
     let second = add(&fleet, 2, Status::Running);
     let third = add(&fleet, 3, Status::Ok);
     let next = fleet.follow_next(&host("h1"), after).unwrap();
-    assert_eq!(next.run.run_id, second);
+    assert_eq!(next.run_id, second);
     let next = fleet.follow_next(&host("h1"), next.order).unwrap();
-    assert_eq!(next.run.run_id, third);
-    assert_eq!(fleet.follow(&host("h1")).unwrap().run.run_id, second);
+    assert_eq!(next.run_id, third);
+    assert_eq!(fleet.follow(&host("h1")).unwrap().run_id, second);
 }
 
 #[test]

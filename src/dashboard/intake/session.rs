@@ -229,13 +229,13 @@ async fn registered(
     end
 }
 
-/// Takes in a frame, and those that came meanwhile: their lines are stored together. Gives the last of them.
+/// Takes in a frame, and those that came meanwhile: their lines are stored together.
 async fn take_in(
     core: &Arc<Core>,
     runs: &mut HostRuns,
     socket: &mut Socket,
     first: Utf8Bytes,
-) -> Result<Utf8Bytes, End> {
+) -> Result<(), End> {
     let mut next = first;
     let mut taken = Ok(());
     for left in (0..MAX_FRAMES_TOGETHER).rev() {
@@ -259,7 +259,7 @@ async fn take_in(
         }
     }
     runs.store(core).await;
-    taken.map(|()| next)
+    taken
 }
 
 /// Tells a peer that it is waited for others before it: when thousands come back at once, its turn may take longer
@@ -316,21 +316,15 @@ fn send<'a>(
     })
 }
 
-/// Does what is to be done with a message. The library reads on in the memory of an earlier message where nobody holds
-/// one of them, so that a connection that once had a long one would hold as much for as long as it lives. While the
-/// `last` message lives, it takes a new, small buffer instead.
+/// Does what is to be done with a message.
 async fn received(
     core: &Arc<Core>,
     runs: &mut HostRuns,
     socket: &mut Socket,
-    last: &mut Utf8Bytes,
     message: Option<Result<Message, websocket::Error>>,
 ) -> Result<(), End> {
     match message {
-        Some(Ok(Message::Text(text))) => {
-            *last = take_in(core, runs, socket, text).await?;
-            Ok(())
-        }
+        Some(Ok(Message::Text(text))) => take_in(core, runs, socket, text).await,
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
         other => Err(ended(other)),
     }
@@ -351,7 +345,6 @@ async fn talk(
     heard: &mut Instant,
 ) -> End {
     let bell = runs.bell();
-    let mut last = Utf8Bytes::default();
     let mut next_ping = Instant::now();
     loop {
         if let Err(end) = send_replies(core, runs, socket, inbox, *heard).await {
@@ -397,7 +390,7 @@ async fn talk(
                     match unconstrained(socket.recv()).now_or_never() {
                         Some(message) => {
                             *heard = now;
-                            let received = received(core, runs, socket, &mut last, message);
+                            let received = received(core, runs, socket, message);
                             Box::pin(received).await
                         }
                         None => return End::Gone,
@@ -412,7 +405,7 @@ async fn talk(
                 read
             }
             message = socket.recv(), if listens && !runs.has_unread() => {
-                let received = received(core, runs, socket, &mut last, message);
+                let received = received(core, runs, socket, message);
                 let received = Box::pin(received).await;
                 // Also where storing took long, which is no silence.
                 *heard = Instant::now();

@@ -12,6 +12,10 @@ use std::iter::Peekable;
 const ROOM: usize = MAX_FRAME_BYTES / 2;
 /// As far as more lines are read: they are cut off where the frame is full.
 const ROOM_FOR_LINES: usize = MAX_FRAME_BYTES / 8 * 7;
+/// The same of a short frame,
+const SHORT_ROOM: usize = 32 * 1024;
+/// for messages and for lines.
+const SHORT_ROOM_FOR_LINES: usize = 64 * 1024;
 /// More than what stands around the text of a line, and closes a frame.
 const AROUND_A_LINE: usize = 128;
 /// The longest escape of one byte, `\u0000`.
@@ -21,6 +25,7 @@ const LONGEST_ESCAPE: usize = 6;
 #[derive(Debug, Default)]
 pub(super) struct Frame {
     json: Vec<u8>,
+    is_long: bool,
 }
 
 /// Of which run the lines in a `command_output` are.
@@ -47,14 +52,24 @@ impl Frame {
         self.json.truncate(length);
     }
 
+    /// Whether it may become as long as a frame may be. It is short at first.
+    pub(super) fn set_long(&mut self, is_long: bool) {
+        self.is_long = is_long;
+    }
+
     /// Whether another message may be begun.
     pub(super) fn has_room(&self) -> bool {
-        self.json.len() < ROOM
+        self.json.len() < if self.is_long { ROOM } else { SHORT_ROOM }
     }
 
     /// Whether more lines may be added.
     pub(super) fn has_room_for_lines(&self) -> bool {
-        self.json.len() < ROOM_FOR_LINES
+        let room = if self.is_long {
+            ROOM_FOR_LINES
+        } else {
+            SHORT_ROOM_FOR_LINES
+        };
+        self.json.len() < room
     }
 
     /// The first of these hosts, as `hosts`, at least one if there is one. None are taken before there is room for
@@ -107,7 +122,8 @@ impl Frame {
         let mut written = 0;
         for line in batch.iter() {
             let longest = line.line.len() * LONGEST_ESCAPE + AROUND_A_LINE;
-            if self.json.len() + longest > MAX_FRAME_BYTES {
+            let is_full = written > 0 && !self.is_long && !self.has_room_for_lines();
+            if is_full || self.json.len() + longest > MAX_FRAME_BYTES {
                 break;
             }
             if written > 0 {

@@ -5,17 +5,20 @@ mod messages;
 mod metrics;
 mod pace;
 mod session;
+mod shares;
 mod subscription;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use session::serve;
+pub(crate) use shares::Shares;
 
 use super::auth::Scope;
 use super::fleet::{Form, HostUpdate};
 use super::rates::Rates;
 use crate::protocol::{CommandName, HostId, Run, RunId, Seq, Timestamp};
 use serde::Serialize;
+use shares::Share;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;
@@ -29,6 +32,8 @@ pub(crate) struct Visitor {
     pub(crate) name: String,
     /// here.
     pub(crate) rates: Arc<Rates>,
+    /// What all their pages have together.
+    pub(crate) share: Arc<Share>,
     /// Which hosts they see.
     pub(crate) scope: Scope,
     /// How they want to be told of changes of hosts.

@@ -5,6 +5,7 @@ use super::frame::Frame;
 use super::messages::{self, Subscribe, Wish};
 use super::metrics::Metrics;
 use super::pace::{Pace, Waiting};
+use super::shares::Share;
 use super::subscription::{Subscription, unreadable};
 use super::{ToBrowser, Visitor};
 use crate::dashboard::allowance::Allowance;
@@ -14,13 +15,13 @@ use crate::dashboard::fleet::{Form, News};
 use crate::dashboard::intake;
 use crate::dashboard::rates::{REQUEST, Rates, Who};
 use crate::dashboard::receive_error::ReceiveError;
-use crate::dashboard::websocket::{Message, Socket, Utf8Bytes};
+use crate::dashboard::websocket::{Message, Socket};
 use crate::protocol::{Timestamp, close};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 /// Between the frames with all hosts, at the beginning.
@@ -45,23 +46,24 @@ enum End {
 }
 
 /// Serves a browser until it goes, is no longer welcome, or the dashboard ends.
-pub(crate) async fn serve(core: Arc<Core>, socket: Socket, visitor: Visitor) {
+pub(crate) async fn serve(core: Arc<Core>, mut socket: Socket, visitor: Visitor) {
     let Visitor {
         welcome,
         name,
         rates,
+        share,
         scope,
         form,
         active,
     } = visitor;
     let _guest = core.guests.enter();
+    socket.limit_long_messages(Arc::clone(&share.long_messages));
     core.counters.browsers.fetch_add(1, Ordering::Relaxed);
     let mut browser = Browser {
         core: Arc::clone(&core),
         scope,
         active,
         socket,
-        last: Utf8Bytes::default(),
         fleet_bell: Arc::default(),
         lines_bell: Arc::default(),
         pace: Pace::new(Instant::now()),
@@ -69,12 +71,14 @@ pub(crate) async fn serve(core: Arc<Core>, socket: Socket, visitor: Visitor) {
         metrics: Metrics::new(&core.fleet, form),
         subscriptions: Vec::new(),
         frame: Frame::default(),
+        long_frame: None,
         seen: 0,
         heard: Instant::now(),
         wishes: VecDeque::new(),
         allowance: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_A_SECOND),
         who: Who::Page(name),
         rates,
+        share,
         turn: 0,
     };
     if let End::Close(code, reason) = browser.talk(welcome).await {
@@ -89,9 +93,6 @@ struct Browser {
     scope: Scope,
     active: Arc<AtomicBool>,
     socket: Socket,
-    /// Held until the next one is there, so that the library reads that into a new, small buffer, and the memory of a
-    /// long message goes.
-    last: Utf8Bytes,
     /// Rings when hosts or runs change by more than metrics.
     fleet_bell: Arc<Notify>,
     /// Rings when a log grows.
@@ -101,6 +102,8 @@ struct Browser {
     metrics: Metrics,
     subscriptions: Vec<Subscription>,
     frame: Frame,
+    /// Lets the frame be long.
+    long_frame: Option<OwnedSemaphorePermit>,
     /// The version of the fleet that the browser has.
     seen: u64,
     heard: Instant,
@@ -111,6 +114,8 @@ struct Browser {
     /// Of messages as well, for all the pages of this user.
     who: Who,
     rates: Arc<Rates>,
+    /// What all pages of this user have together.
+    share: Arc<Share>,
     /// Which subscription comes first in the next frame, so that each has its turn.
     turn: usize,
 }
@@ -150,10 +155,7 @@ impl Browser {
                         Some(Ok(Message::Text(text))) => {
                             self.active.store(true, Ordering::Relaxed);
                             match intake::aside(&text, messages::read) {
-                                Ok(wishes) => {
-                                    self.wishes = wishes.into();
-                                    self.last = text;
-                                }
+                                Ok(wishes) => self.wishes = wishes.into(),
                                 Err(reason) => return End::Close(close::MALFORMED, reason),
                             }
                         }
@@ -179,8 +181,12 @@ impl Browser {
                 () = self.fleet_bell.notified(), if !waiting.news => waiting.news = true,
                 () = sleep_until(due) => {
                     let answers = !self.frame.is_empty();
+                    self.begin_frame();
                     let (lines, left) = core.reads.run(|| self.fill()).await;
                     waiting = left;
+                    if self.frame.is_empty() {
+                        self.end_frame();
+                    }
                     if !self.frame.is_empty()
                         && let Err(end) = Box::pin(self.send_frame(lines || answers)).await
                     {
@@ -209,6 +215,7 @@ impl Browser {
             .filter_map(|id| core.fleet.host(&id))
             .peekable();
         loop {
+            self.begin_frame();
             self.frame.push_hosts(&mut hosts);
             self.send_frame(false).await?;
             if hosts.peek().is_none() {
@@ -300,6 +307,20 @@ impl Browser {
         more
     }
 
+    /// Lets the next frame be long, unless many long ones are on their way to this user: a page that takes nothing has
+    /// its frame in memory.
+    fn begin_frame(&mut self) {
+        let permits = Arc::clone(&self.share.long_frames);
+        let long = self.long_frame.take();
+        self.long_frame = long.or_else(|| permits.try_acquire_owned().ok());
+        self.frame.set_long(self.long_frame.is_some());
+    }
+
+    fn end_frame(&mut self) {
+        self.long_frame = None;
+        self.frame.set_long(false);
+    }
+
     async fn send_frame(&mut self, with_lines: bool) -> Result<(), End> {
         let text = self.frame.finish();
         let began = Instant::now();
@@ -308,6 +329,7 @@ impl Browser {
             .frames_sent
             .fetch_add(1, Ordering::Relaxed);
         self.send(Message::Text(text.into())).await?;
+        self.end_frame();
         self.pace.sent(with_lines, Instant::now());
         if began.elapsed() > SLOW {
             for subscription in &mut self.subscriptions {
@@ -348,6 +370,10 @@ impl Browser {
         let Some(wish) = self.wishes.pop_front() else {
             return;
         };
+        if self.wishes.is_empty() {
+            // It would keep the memory of the longest frame.
+            self.wishes = VecDeque::new();
+        }
         self.spend();
         match wish {
             Wish::Subscribe(wish) => self.subscribe(wish).await,
@@ -372,7 +398,7 @@ impl Browser {
             self.core
                 .fleet
                 .watch_output(&wish.host_id, &self.lines_bell);
-            Subscription::new(&self.core, wish).await
+            Subscription::new(&self.core, &self.share, wish).await
         };
         match made {
             Ok(subscription) => {

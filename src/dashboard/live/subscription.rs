@@ -2,10 +2,11 @@
 
 use super::frame::{Frame, Source};
 use super::messages::Subscribe;
+use super::shares::{CountedSubscription, MAX_SUBSCRIPTIONS, Share};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Followed, Tail};
 use crate::dashboard::log_access::LogAccessError;
-use crate::protocol::{HostId, Run, RunId, Seq};
+use crate::protocol::{CommandName, HostId, RunId, Seq};
 use crate::runlog::{Batch, LogError, LogReader};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,11 +27,16 @@ pub(super) struct Subscription {
     current: Option<Current>,
     /// The runs of the host after which the next one is looked for.
     after: u64,
+    _counted: CountedSubscription,
 }
 
+/// The run that is shown. Of all that is known of it only so much is kept: one page may have a thousand of these.
 #[derive(Debug)]
 struct Current {
-    run: Run,
+    run_id: RunId,
+    command: CommandName,
+    /// How many lines there were when the subscription came to this run.
+    total: Seq,
     /// How far the log goes, unless the run was over long ago.
     tail: Option<Arc<Tail>>,
     order: u64,
@@ -41,7 +47,11 @@ struct Current {
 
 impl Subscription {
     /// Finds the place to begin. The error is for the browser.
-    pub(super) async fn new(core: &Arc<Core>, wish: Subscribe) -> Result<Self, String> {
+    pub(super) async fn new(
+        core: &Arc<Core>,
+        share: &Arc<Share>,
+        wish: Subscribe,
+    ) -> Result<Self, String> {
         let Subscribe {
             sub,
             host_id,
@@ -51,6 +61,9 @@ impl Subscription {
         if !core.fleet.has(&host_id) {
             return Err(format!("there is no host {host_id}"));
         }
+        let counted = share.subscription().ok_or_else(|| {
+            format!("at most {MAX_SUBSCRIPTIONS} subscriptions of all your pages together")
+        })?;
         let sub = sub.unwrap_or_else(|| host_id.to_string());
         let mut this = Self {
             sub,
@@ -58,6 +71,7 @@ impl Subscription {
             only: run_id,
             current: None,
             after: 0,
+            _counted: counted,
         };
         match &this.only {
             None => match core.fleet.follow(&this.host_id) {
@@ -66,20 +80,29 @@ impl Subscription {
             },
             Some(run_id) => {
                 let followed = core.fleet.follow_run(&this.host_id, run_id);
-                let (run, tail) = match followed {
-                    Some(followed) => (followed.run, Some(followed.tail)),
+                let (current, is_final) = match followed {
+                    Some(followed) => {
+                        let is_final = followed.is_final;
+                        (Current::of(followed, 0, from), is_final)
+                    }
                     None => match core.state.run(&this.host_id, run_id).await {
-                        Ok(Some(record)) => (record.run, None),
+                        Ok(Some(record)) => {
+                            let run = record.run;
+                            let is_final = run.status.is_final();
+                            let current =
+                                Current::at(run.run_id, run.command, run.lines, None, 0, from);
+                            (current, is_final)
+                        }
                         Ok(None) => return Err(format!("{} has no run {run_id}", this.host_id)),
                         Err(error) => return Err(core.without_paths(&error.to_string())),
                     },
                 };
-                if run.status.is_final() {
+                if is_final {
                     // Says why where it cannot be read, and makes a lost index anew.
                     let opened = core.open_log(&this.host_id, run_id).await;
                     opened.map_err(|error| said(&error))?;
                 }
-                this.current = Some(Current::at(run, tail, 0, from));
+                this.current = Some(current);
             }
         }
         Ok(this)
@@ -87,14 +110,14 @@ impl Subscription {
 
     fn follow(&mut self, followed: Followed, from: Option<i64>) {
         self.after = followed.order;
-        let Followed { run, tail, order } = followed;
-        self.current = Some(Current::at(run, Some(tail), order, from));
+        let order = followed.order;
+        self.current = Some(Current::of(followed, order, from));
     }
 
     /// Run, place and length, for `subscribed`.
     pub(super) fn place(&self) -> (Option<&RunId>, Seq, Seq) {
         match &self.current {
-            Some(current) => (Some(&current.run.run_id), current.next, current.run.lines),
+            Some(current) => (Some(&current.run_id), current.next, current.total),
             None => (None, 0, 0),
         }
     }
@@ -141,7 +164,7 @@ impl Subscription {
                 Some(reader) => reader,
                 None => {
                     let dir = core.log_dir(&self.host_id);
-                    match LogReader::open(&dir, &current.run.run_id) {
+                    match LogReader::open(&dir, &current.run_id) {
                         // Who writes it makes it anew, and has the host send the lines again.
                         Err(error) if error.is_gone() && !over => return Ok(false),
                         opened => current.reader.insert(opened?),
@@ -155,12 +178,11 @@ impl Subscription {
                 current.reader = None;
                 return Ok(false);
             }
-            let run = &current.run;
             let source = Source {
                 sub: &self.sub,
                 host_id: &self.host_id,
-                run_id: &run.run_id,
-                command: &run.command,
+                run_id: &current.run_id,
+                command: &current.command,
             };
             let written = frame.push_lines(source, batch, current.skipped);
             if written > 0 {
@@ -191,7 +213,7 @@ impl Subscription {
         let Some(current) = &mut self.current else {
             return;
         };
-        let Some(followed) = core.fleet.follow_run(&self.host_id, &current.run.run_id) else {
+        let Some(followed) = core.fleet.follow_run(&self.host_id, &current.run_id) else {
             return;
         };
         let lines = followed.tail.lines();
@@ -228,10 +250,10 @@ pub(super) fn unreadable(error: &LogError) -> String {
 impl Current {
     /// Looks how the run is; `true` if it is over.
     fn look(&mut self, core: &Core, host_id: &HostId) -> bool {
-        match core.fleet.follow_run(host_id, &self.run.run_id) {
+        match core.fleet.follow_run(host_id, &self.run_id) {
             Some(followed) => {
                 self.tail = Some(followed.tail);
-                followed.run.status.is_final()
+                followed.is_final
             }
             // Only what is over goes out of sight, and its tail still tells how far it goes.
             None => true,
@@ -240,19 +262,34 @@ impl Current {
 
     fn lines(&self) -> Seq {
         let tail = self.tail.as_ref();
-        tail.map_or(self.run.lines, |tail| tail.lines())
+        tail.map_or(self.total, |tail| tail.lines())
+    }
+
+    fn of(followed: Followed, order: u64, from: Option<i64>) -> Self {
+        let total = followed.tail.lines();
+        let (run_id, command) = (followed.run_id, followed.command);
+        Self::at(run_id, command, total, Some(followed.tail), order, from)
     }
 
     /// `from` counts from the beginning, or if negative from the end.
-    fn at(run: Run, tail: Option<Arc<Tail>>, order: u64, from: Option<i64>) -> Self {
+    fn at(
+        run_id: RunId,
+        command: CommandName,
+        total: Seq,
+        tail: Option<Arc<Tail>>,
+        order: u64,
+        from: Option<i64>,
+    ) -> Self {
         let from = from.unwrap_or(0);
         let next = if from < 0 {
-            run.lines.saturating_sub(from.unsigned_abs())
+            total.saturating_sub(from.unsigned_abs())
         } else {
             from.unsigned_abs()
         };
         Self {
-            run,
+            run_id,
+            command,
+            total,
             tail,
             order,
             next,

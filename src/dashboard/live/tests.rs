@@ -113,7 +113,7 @@ proptest! {
             let dir = tempfile::tempdir().unwrap();
             let core = open(dir.path()).await;
             let mut run = Running::begin(&core, 1);
-            let mut subscription = Subscription::new(&core, wish(None, None)).await.unwrap();
+            let mut subscription = Subscription::new(&core, &Arc::default(), wish(None, None)).await.unwrap();
             let (mut want, mut got) = (Vec::new(), Vec::new());
             for batch in &batches {
                 let lines: Vec<_> = batch.iter().map(|(c, n)| c.to_string().repeat(*n)).collect();
@@ -137,7 +137,9 @@ async fn the_longest_lines_with_the_longest_escapes_fit_into_frames() {
     let core = open(dir.path()).await;
     let mut run = Running::begin(&core, 1);
     run.print((0..20).map(|_| "\u{1}".repeat(MAX_LINE_BYTES)));
-    let mut subscription = Subscription::new(&core, wish(None, None)).await.unwrap();
+    let mut subscription = Subscription::new(&core, &Arc::default(), wish(None, None))
+        .await
+        .unwrap();
     assert_eq!(rest(&core, &mut subscription).len(), 20);
 }
 
@@ -147,7 +149,9 @@ async fn empty_lines_by_the_hundred_thousand_fit_into_frames() {
     let core = open(dir.path()).await;
     let mut run = Running::begin(&core, 1);
     run.print((0..100_000).map(|_| String::new()));
-    let mut subscription = Subscription::new(&core, wish(None, None)).await.unwrap();
+    let mut subscription = Subscription::new(&core, &Arc::default(), wish(None, None))
+        .await
+        .unwrap();
     assert_eq!(rest(&core, &mut subscription).len(), 100_000);
 }
 
@@ -164,14 +168,16 @@ async fn from_counts_from_either_end_and_later_runs_begin_at_0() {
         (Some(-30), 0),
         (Some(i64::MIN), 0),
     ] {
-        let subscription = Subscription::new(&core, wish(None, from)).await.unwrap();
+        let subscription = Subscription::new(&core, &Arc::default(), wish(None, from))
+            .await
+            .unwrap();
         assert_eq!(
             subscription.place(),
             (Some(&first.id), place, 10),
             "{from:?}"
         );
     }
-    let mut subscription = Subscription::new(&core, wish(None, Some(-3)))
+    let mut subscription = Subscription::new(&core, &Arc::default(), wish(None, Some(-3)))
         .await
         .unwrap();
     first.print(["10".to_owned()]);
@@ -191,7 +197,9 @@ async fn a_run_that_went_out_of_sight_is_read_to_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let core = open(dir.path()).await;
     let mut first = Running::begin(&core, 1);
-    let mut subscription = Subscription::new(&core, wish(None, None)).await.unwrap();
+    let mut subscription = Subscription::new(&core, &Arc::default(), wish(None, None))
+        .await
+        .unwrap();
     first.print(["0".to_owned(), "1".to_owned()]);
     first.end();
     for n in 2..9 {
@@ -209,13 +217,48 @@ async fn a_slow_browser_is_jumped_ahead_only_beyond_ten_thousand_lines() {
     let dir = tempfile::tempdir().unwrap();
     let core = open(dir.path()).await;
     let mut run = Running::begin(&core, 1);
-    let mut subscription = Subscription::new(&core, wish(None, None)).await.unwrap();
+    let mut subscription = Subscription::new(&core, &Arc::default(), wish(None, None))
+        .await
+        .unwrap();
     run.print((0..10_000).map(|n| n.to_string()));
     subscription.jump(&core);
     assert_eq!(subscription.place().1, 0);
     run.print(["10000".to_owned()]);
     subscription.jump(&core);
     assert_eq!(rest(&core, &mut subscription)[0].1, 9_001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_is_long_only_where_it_may_be_and_misses_no_line_else() {
+    const LINE_BYTES: usize = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let mut run = Running::begin(&core, 1);
+    run.print((0..1_000).map(|_| "x".repeat(LINE_BYTES)));
+    for is_long in [false, true] {
+        let share = Arc::default();
+        let subscription = Subscription::new(&core, &share, wish(None, None));
+        let mut subscription = subscription.await.unwrap();
+        let (mut frames, mut next, mut batch) = (0, 0, Batch::default());
+        loop {
+            let mut frame = Frame::default();
+            frame.set_long(is_long);
+            let more = subscription.fill(&core, &mut frame, &mut batch).unwrap();
+            let text = frame.finish();
+            let most = if is_long { 1_024 } else { 64 } * 1024 + 2 * LINE_BYTES;
+            assert!(text.len() < most, "{}", text.len());
+            for message in serde_json::from_str::<Vec<Value>>(&text).unwrap() {
+                assert_eq!(message["seq"], next);
+                next += message["lines"].as_array().unwrap().len();
+            }
+            frames += 1;
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(next, 1_000);
+        assert!(if is_long { frames < 4 } else { frames > 10 }, "{frames}");
+    }
 }
 
 #[test]

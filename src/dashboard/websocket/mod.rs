@@ -1,6 +1,7 @@
 //! WebSockets of agents and browsers. There are as many as hosts, nearly all of them quiet, so each holds little memory
 //! while nothing comes and nothing goes.
 
+mod pieces;
 mod upgrade;
 
 pub(crate) use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
@@ -10,6 +11,9 @@ use crate::protocol::MAX_FRAME_BYTES;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use pieces::Pieces;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -17,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 /// How much is read at once, in bytes, of what was read ahead from the socket. The library holds a buffer of this size
-/// for ever; for a longer message it makes one of that message's size.
+/// for ever, and one of a few KiB once it read a longer message.
 const READ_BYTES: usize = 256;
 
 /// Longest text that is sent in one piece, in bytes. The library keeps the memory of the longest piece that it ever sent.
@@ -31,7 +35,11 @@ const MAX_UNSENT_BYTES: usize = 256 * 1024;
 const MAX_REASON_BYTES: usize = 120;
 
 /// A WebSocket that was opened.
-pub(crate) struct Socket(Box<WebSocketStream<TokioIo<Upgraded>>>);
+pub(crate) struct Socket {
+    stream: Box<WebSocketStream<Pieces<TokioIo<Upgraded>>>>,
+    /// Whether the last message that came may have a permit.
+    is_done: bool,
+}
 
 impl Socket {
     async fn open(upgraded: Upgraded) -> Self {
@@ -41,33 +49,49 @@ impl Socket {
             .max_write_buffer_size(MAX_UNSENT_BYTES)
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
-        let upgraded = TokioIo::new(upgraded);
+        let upgraded = Pieces::new(TokioIo::new(upgraded), MAX_FRAME_BYTES);
         let opened = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config));
-        Self(Box::new(opened.await))
+        Self {
+            stream: Box::new(opened.await),
+            is_done: false,
+        }
+    }
+
+    /// Has each long message wait for one of these permits before more of it than 16 KiB is read. It keeps the permit
+    /// until the next message is asked for. Other sockets may share them: then all of them together hold few long
+    /// messages, also half-sent ones.
+    pub(crate) fn limit_long_messages(&mut self, permits: Arc<Semaphore>) {
+        self.stream.get_mut().limit(permits);
     }
 
     /// The next message; none at the end. Whoever stops waiting for it misses nothing.
     pub(crate) async fn recv(&mut self) -> Option<Result<Message, Error>> {
-        self.0.next().await
+        if std::mem::take(&mut self.is_done) {
+            self.stream.get_mut().done();
+        }
+        let received = self.stream.next().await;
+        let is_data = |message: &Message| message.is_text() || message.is_binary();
+        self.is_done = matches!(&received, Some(Ok(message)) if is_data(message));
+        received
     }
 
     /// Sends a message. Whoever stops waiting for that can send nothing more but a close frame.
     pub(crate) async fn send(&mut self, message: Message) -> Result<(), Error> {
         let Message::Text(text) = message else {
-            return self.0.send(message).await;
+            return self.stream.send(message).await;
         };
         if text.len() <= PIECE_BYTES {
-            return self.0.send(Message::Text(text)).await;
+            return self.stream.send(Message::Text(text)).await;
         }
         let mut rest: Bytes = text.into();
         let mut kind = Data::Text;
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(PIECE_BYTES));
             let frame = Frame::message(piece, OpCode::Data(kind), rest.is_empty());
-            self.0.feed(Message::Frame(frame)).await?;
+            self.stream.feed(Message::Frame(frame)).await?;
             kind = Data::Continue;
         }
-        self.0.flush().await
+        self.stream.flush().await
     }
 
     /// Sends a close frame.
@@ -77,6 +101,6 @@ impl Socket {
             code: code.into(),
             reason: reason.into(),
         };
-        self.0.send(Message::Close(Some(frame))).await
+        self.stream.send(Message::Close(Some(frame))).await
     }
 }

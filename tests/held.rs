@@ -1,0 +1,161 @@
+//! What the pages of one user make the dashboard hold in memory.
+#![cfg(test)]
+
+mod common;
+
+use common::{Dashboard, SOON, Socket, measured, sha256_hex};
+use serde_json::json;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// As many as one user may have open.
+const PAGES: usize = 200;
+/// The longest frame there may be.
+const FRAME_BYTES: usize = 1024 * 1024;
+/// What the dashboard may take in all, in KiB.
+const MOST_KIB: u64 = 200 * 1024;
+
+const TEXT: u8 = 0x81;
+const FIRST: u8 = 0x01;
+const NEXT: u8 = 0x00;
+const PING: u8 = 0x89;
+
+/// A frame of a client, with a mask that changes nothing.
+fn frame(first: u8, text: &str) -> Vec<u8> {
+    let length = (text.len() as u64).to_be_bytes();
+    [&[first, 0xff], &length[..], &[0; 4], text.as_bytes()].concat()
+}
+
+fn ping() -> Vec<u8> {
+    [&[PING, 0x84, 0, 0, 0, 0][..], b"ping"].concat()
+}
+
+/// A message that the dashboard does not know, in a frame as long as one may be.
+fn unknown() -> String {
+    let (before, after) = (r#"{"type":"x","t":""#, r#""}"#);
+    let length = FRAME_BYTES - before.len() - after.len();
+    [before, &"x".repeat(length), after].concat()
+}
+
+fn dashboard() -> Dashboard {
+    let users = [
+        ("vera", "viewer", format!("sha256:{}", sha256_hex("vera"))),
+        ("otto", "viewer", format!("sha256:{}", sha256_hex("otto"))),
+    ];
+    Dashboard::start_with(&["h1"], "", &users)
+}
+
+fn page(dashboard: &Dashboard) -> TcpStream {
+    let mut page = TcpStream::connect(("127.0.0.1", dashboard.port)).unwrap();
+    page.set_read_timeout(Some(SOON)).unwrap();
+    let request = "GET /ws/browser HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer vera\r\n\r\n";
+    page.write_all(request.as_bytes()).unwrap();
+    read_until(&mut page, b"\"more\":false");
+    page
+}
+
+/// Reads until this has come.
+#[track_caller]
+fn read_until(stream: &mut TcpStream, what: &[u8]) {
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    while !all.windows(what.len()).any(|window| window == what) {
+        let read = stream.read(&mut piece).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&piece[..read]);
+    }
+}
+
+/// Has each of all pages send these bytes, as far as the dashboard takes them.
+fn send(pages: &mut [TcpStream], bytes: &[u8]) {
+    let mut sent = vec![0; pages.len()];
+    for page in pages.iter() {
+        page.set_nonblocking(true).unwrap();
+    }
+    // Where the dashboard does not read on, the system takes some of it in its place, and the rest is not sent.
+    for _ in 0..50 {
+        for (page, sent) in pages.iter_mut().zip(&mut sent) {
+            match page.write(&bytes[*sent..]) {
+                Ok(length) => *sent += length,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+            }
+        }
+        if sent.iter().all(|sent| *sent == bytes.len()) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for page in pages.iter() {
+        page.set_nonblocking(false).unwrap();
+    }
+}
+
+/// Somebody else is served meanwhile, many times: time enough to read whatever would be read.
+fn others_are_served(dashboard: &Dashboard) {
+    let headers = [("Authorization", "Bearer otto")];
+    for _ in 0..200 {
+        let answer = dashboard.request("GET", "/api/hosts/h1", &headers, b"");
+        assert_eq!(answer.status, 200);
+    }
+    let mut other = Socket::open(dashboard, "/ws/browser", &headers).unwrap();
+    other.send(&json!({"type": "subscribe", "host_id": "h1"}));
+    other.wait_for("subscribed", |message| message["type"] == "subscribed");
+}
+
+/// The most memory that the dashboard takes while 200 pages of one user send these bytes, in KiB.
+fn peak_with(what: &str, bytes: &[u8], answer: Option<&[u8]>) -> u64 {
+    let dashboard = dashboard();
+    let mut pages: Vec<TcpStream> = (0..PAGES).map(|_| page(&dashboard)).collect();
+    dashboard.process.forget_peak();
+    let before = dashboard.process.rss_kib();
+    send(&mut pages, bytes);
+    if let Some(answer) = answer {
+        for page in &mut pages {
+            read_until(page, answer);
+        }
+    }
+    others_are_served(&dashboard);
+    let peak = dashboard.process.peak_kib();
+    measured(&format!(
+        "{PAGES} pages of one user, {what}: {} KiB more, {peak} in all",
+        peak.saturating_sub(before)
+    ));
+    peak
+}
+
+#[test]
+fn long_frames_of_all_pages_of_a_user_are_let_go_once_they_are_read() {
+    let bytes = [frame(TEXT, &unknown()), ping()].concat();
+    let peak = peak_with("each with a frame of 1 MiB", &bytes, Some(b"ping"));
+    assert!(peak < MOST_KIB, "{peak} KiB");
+}
+
+#[test]
+fn long_frames_that_all_pages_of_a_user_send_by_half_are_few_at_a_time() {
+    let whole = frame(TEXT, &unknown());
+    let half = &whole[..FRAME_BYTES - 10];
+    let peak = peak_with("each with nearly all of a frame of 1 MiB", half, None);
+    assert!(peak < MOST_KIB, "{peak} KiB");
+}
+
+#[test]
+fn messages_of_many_frames_that_never_end_are_few_at_a_time_for_a_user() {
+    let part = "x".repeat(FRAME_BYTES / 16);
+    let mut bytes = frame(FIRST, &part);
+    for _ in 0..14 {
+        bytes.extend([ping(), frame(NEXT, &part)].concat());
+    }
+    let peak = peak_with("each with 15 of 16 parts of a message", &bytes, None);
+    assert!(peak < MOST_KIB, "{peak} KiB");
+}
+
+#[test]
+fn what_all_pages_of_a_user_ask_for_and_wait_for_is_little() {
+    let one = |n: usize| json!({"type": "subscribe", "host_id": "h1", "sub": format!("{n:0250}")});
+    let all: Vec<_> = (0..2_000).map(one).collect();
+    let bytes = frame(TEXT, &json!(all).to_string());
+    let peak = peak_with("each with 2,000 messages at once", &bytes, None);
+    assert!(peak < MOST_KIB, "{peak} KiB");
+}
