@@ -1,6 +1,6 @@
 /** Why a run failed, as the run tells it: what failed, and on which lines of its log. */
 
-import { derivationOf } from './derivation.js';
+import { derivationOf, withoutVersion } from './derivation.js';
 import { lowerBound } from './find.js';
 import { lineKind } from './line-kind.js';
 
@@ -38,7 +38,7 @@ export function markOf(ranges, seq, line) {
   if (ranges.length === 0) return kind;
   if (ranges.some((range) => range.line === seq)) return 'error cause';
   const builder = derivationOf(line);
-  const within = ranges.filter(({ from, to, own }) => seq >= from && seq <= to && (own === null || builder === null || builder === own));
+  const within = ranges.filter(({ from, to, own }) => seq >= from && seq <= to && (own === null || builder === null || isName(builder, own)));
   if (within.length > 0) return kind === 'error' ? 'error cause' : 'cause';
   return kind === 'warning' ? kind : null;
 }
@@ -75,7 +75,8 @@ export async function quote(cause, read) {
   if (!range) return [];
   const from = Math.max(range.from, range.to - LOOKED_THROUGH + 1);
   const lines = await read(from, range.to - from + 1);
-  const own = lines.filter(({ line }) => range.own !== null && derivationOf(line) === range.own);
+  const whole = lines.filter(({ line }) => derivationOf(line) === range.own);
+  const own = range.own === null ? [] : whole.length > 0 ? whole : lines.filter(({ line }) => derivationOf(line) === withoutVersion(range.own ?? ''));
   const all = own.length > 0 ? own : lines;
   const last = all.slice(-SHOWN);
   if (!last.some(({ seq }) => seq === range.line)) {
@@ -88,5 +89,11 @@ export async function quote(cause, read) {
 
 /** @param {string} line @param {string} name of the derivation that the card names already */
 function withoutName(line, name) {
-  return line.startsWith(`${name}> `) ? line.slice(name.length + 2) : line;
+  const builder = derivationOf(line);
+  return builder !== null && isName(builder, name) ? line.slice(builder.length + 2) : line;
+}
+
+/** Whether a line's derivation is this one, with its version or without. @param {string} builder @param {string} name */
+function isName(builder, name) {
+  return builder === name || builder === withoutVersion(name);
 }

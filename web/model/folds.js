@@ -25,6 +25,8 @@ export class Folds {
   #closed = new Set();
   /** The lines of derivations that are folded. @type {Map<string, number[]>} */
   #outputs = new Map();
+  /** The names of derivations by those that their lines have. @type {Map<string, string>} */
+  #names = new Map();
   /** Worked out when it is asked for. @type {Hidden | null} */
   #collected = null;
 
@@ -55,9 +57,10 @@ export class Folds {
     this.#collected = null;
   }
 
-  /** @param {string} name of a derivation @param {number[]} seqs its lines, in order */
-  foldOutput(name, seqs) {
+  /** @param {string} name of a derivation @param {number[]} seqs its lines, in order @param {string} [printed] the name that they have */
+  foldOutput(name, seqs, printed = name) {
     if (seqs.length === 0) return;
+    this.#names.set(printed, name);
     this.#outputs.set(name, seqs);
     this.#collected = null;
   }
@@ -71,7 +74,7 @@ export class Folds {
 
   /** A line that has just come, which may belong to a derivation that is folded. @param {number} seq @param {string} line */
   came(seq, line) {
-    const name = this.#outputs.size > 0 ? (derivationOf(line) ?? '') : '';
+    const name = (this.#outputs.size > 0 && this.#names.get(derivationOf(line) ?? '')) || '';
     const seqs = this.#outputs.get(name);
     if (!seqs || seqs.length >= MAX_FOLDED || seq <= (seqs.at(-1) ?? -1)) return;
     seqs.push(seq);

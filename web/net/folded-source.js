@@ -1,6 +1,6 @@
 /** A log with sections of it folded: what the rows show is taken from the whole log behind it. */
 
-import { builtName, outputQuery } from '../model/derivation.js';
+import { builtName, Output } from '../model/derivation.js';
 import { ANSWER } from '../model/find.js';
 import { Folds, MAX_FOLDED } from '../model/folds.js';
 
@@ -130,14 +130,15 @@ export class FoldedSource {
   async foldOutput(name, apply) {
     /** @type {number[]} */
     const seqs = [];
+    const output = new Output(name, this.#search);
     for (;;) {
       const seen = this.#whole.model.next;
-      const { total, matches } = await this.#search(outputQuery(name), (seqs.at(-1) ?? -1) + 1, ANSWER);
+      const { total, matches } = await output.find((seqs.at(-1) ?? -1) + 1, ANSWER);
       for (const { seq } of matches) seqs.push(seq);
       if (this.#closed) return;
       if (matches.length > 0 && seqs.length < Math.min(total, MAX_FOLDED)) continue;
       return apply(() => {
-        this.folds.foldOutput(name, seqs);
+        this.folds.foldOutput(name, seqs, output.printed);
         this.#seen = Math.min(this.#seen, seen);
         this.#look();
       });

@@ -1,7 +1,7 @@
 /** The output of one derivation as a log of its own: only its lines, with the numbers they have in the run. */
 
 import { CarriedStyles } from '../model/ansi.js';
-import { outputQuery } from '../model/derivation.js';
+import { Output } from '../model/derivation.js';
 import { ANSWER, lowerBound } from '../model/find.js';
 import { lineKind } from '../model/line-kind.js';
 
@@ -19,7 +19,7 @@ export class PickedSource {
   /** @type {number[]} */
   #seqs = [];
   #total = 0;
-  #search;
+  #output;
   #asking = false;
   #closed = false;
 
@@ -29,7 +29,7 @@ export class PickedSource {
    */
   constructor(name, search) {
     this.name = name;
-    this.#search = search;
+    this.#output = new Output(name, search);
     const matches = this.#matches;
     const total = () => this.#matches.length;
     const styles = new CarriedStyles();
@@ -88,7 +88,7 @@ export class PickedSource {
     try {
       for (;;) {
         const from = (this.#matches.at(-1)?.seq ?? -1) + 1;
-        const { total, matches } = await this.#search(outputQuery(this.name), from, ANSWER);
+        const { total, matches } = await this.#output.find(from, ANSWER);
         if (this.#closed) return;
         this.#matches.push(...matches);
         this.#seqs.push(...matches.map(({ seq }) => seq));

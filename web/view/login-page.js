@@ -39,7 +39,7 @@ export class LoginPage extends HTMLElement {
     this.#dialog = h(
       'dialog',
       // There is nothing to see without signing in. Browsers let a second Escape close it all the same.
-      { class: 'login', autofocus: !isSecureContext, 'aria-label': 'Sign in', oncancel: keep, onkeydown: escapes(keep), onclose: () => this.isConnected && this.#dialog.showModal() },
+      { class: 'login', 'aria-label': 'Sign in', oncancel: keep, onkeydown: escapes(keep), onclose: () => this.isConnected && this.#dialog.showModal() },
       h('img', { src: '/icons/brand.svg', alt: '', width: 44, height: 44 }),
       h('h1', {}, 'Switchyard'),
       ...(isSecureContext ? [form] : insecure()),
@@ -50,6 +50,8 @@ export class LoginPage extends HTMLElement {
     this.append(this.#dialog);
     this.#dialog.showModal();
     this.#user.focus();
+    // A link that got the focus may lie far below.
+    this.#dialog.scrollTop = 0;
   }
 
   async #signIn() {

@@ -13,7 +13,7 @@ let browser;
 
 before(async () => {
   browser = await launch();
-  world = await World.start([], { wire: ['anna', 'berta', 'clara', 'dora'] });
+  world = await World.start([], { wire: ['anna', 'berta', 'clara', 'dora', 'emil'] });
 });
 
 after(async () => {
@@ -145,6 +145,31 @@ test('a run that tells no cause leads to what its lines look like, or says that 
   await page.goto(`${world.url}/hosts/dora/runs/${other}`);
   await page.getByText('This summary is not a line of the log.').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Show in log' }).count(), 0);
+  await page.context().close();
+});
+
+test('a log of plain nix -L, whose names have no versions, leads to the output of what failed, and folds it', async () => {
+  const lines = [
+    "building '/nix/store/0123456789abcdfghijklmnpqrsvwxyz-linux-modules-6.12.drv'...", 'linux-modules> CC drivers/x.o', "linux-modules> drivers/x.c:9:2: error: unknown type name 'u9'",
+    'other> fine', 'linux-modules> make[2]: *** [drivers/x.o] Error 1', "error: builder for '/nix/store/0123456789abcdfghijklmnpqrsvwxyz-linux-modules-6.12.drv' failed with exit code 2",
+  ];
+  const summary = "linux-modules-6.12 failed to build (exit code 2): drivers/x.c:9:2: error: unknown type name 'u9'";
+  const run = await failed('emil', lines, { exit_code: 1, message: summary, cause: [{ kind: 'derivation', name: 'linux-modules-6.12', summary, from: 1, to: 4, line: 2 }] });
+  const { page, errors } = await browser.page();
+  await page.goto(`${world.url}/hosts/emil/runs/${run}`);
+  const card = page.locator('sy-cause');
+  await card.locator('li').nth(2).waitFor();
+  assert.deepEqual(await card.locator('li code').allTextContents(), ['CC drivers/x.o', "drivers/x.c:9:2: error: unknown type name 'u9'", 'make[2]: *** [drivers/x.o] Error 1']);
+  await page.locator('.log-row.cause[data-seq="1"]').waitFor();
+  assert.equal(await page.locator('.log-row.cause[data-seq="3"]').count(), 0);
+  await page.locator('.log-row[data-seq="0"] .fold').click();
+  await page.locator('.log-row.head[data-seq="1"] .fold[aria-label="Unfold linux-modules-6.12 · 3 lines"]').waitFor();
+  await page.locator('.log-row[data-seq="3"]').waitFor();
+  await page.locator('.log-row[data-seq="4"]').waitFor({ state: 'detached' });
+  await card.getByRole('button', { name: 'All output of this derivation' }).click();
+  await page.getByText('3 lines of linux-modules-6.12').waitFor();
+  await until('its lines alone are shown', async () => (await page.locator('.log-row').evaluateAll((rows) => rows.map((one) => one.getAttribute('data-seq')).join())) === '1,2,4');
+  assert.deepEqual(errors, []);
   await page.context().close();
 });
 

@@ -58,6 +58,19 @@ test('a card quotes the last eight lines of its own, with their numbers and with
   assert.equal(quoted.at(-1)?.text, 'part 40');
 });
 
+test('the lines of a builder are its own also where nix prints its name without the version, and those of others are not', async () => {
+  const texts = ["building '/nix/store/0123456789abcdfghijklmnpqrsvwxyz-linux-modules-6.12.drv'...", 'linux-modules> CC drivers/x.o', "linux-modules> drivers/x.c:9:2: error: unknown type name 'u9'", 'other> fine', 'linux> fine', 'linux-modules> make[2]: *** [drivers/x.o] Error 1'];
+  const failed = cause({ name: 'linux-modules-6.12', from: 0, to: 5, line: 2 });
+  assert.deepEqual(await quote(failed, log(texts).read), [
+    { seq: 1, text: 'CC drivers/x.o' }, { seq: 2, text: "drivers/x.c:9:2: error: unknown type name 'u9'" }, { seq: 5, text: 'make[2]: *** [drivers/x.o] Error 1' },
+  ]);
+  const ranges = [rangeOf(failed)].filter((range) => range !== null);
+  assert.deepEqual(texts.map((line, seq) => markOf(ranges, seq, line)), ['cause', 'cause', 'error cause', null, null, 'error cause']);
+  // Where the whole name is printed, what is printed as the short one is another's.
+  const both = await quote(cause({ from: 0, to: 3, line: 2 }), log(['toy-1.0> a', 'toy> b', 'toy-1.0> c', 'toy> d']).read);
+  assert.deepEqual(both.map(({ text }) => text), ['a', 'c']);
+});
+
 test('the most telling line is among the eight, wherever it lies', async () => {
   const { read, asked } = log(Array.from({ length: 5000 }, (_, i) => `line ${i}`));
   const near = await quote(cause({ kind: 'evaluation', from: 10, to: 40, line: 12 }), read);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { builtName, derivationOf, outputQuery } from '../../../web/model/derivation.js';
+import { builtName, derivationOf, Output, outputQuery, withoutVersion } from '../../../web/model/derivation.js';
 import { Finder } from '../../../web/model/find.js';
 import { highlighter } from '../../../web/model/highlight.js';
 import { formatPlace, parsePlace } from '../../../web/model/place.js';
@@ -131,4 +131,20 @@ test('a line of a derivation tells its name, and its output is found by it alone
   assert.equal(derivationOf('building nginx> x'), null);
   assert.equal(builtName(`building '/nix/store/${'a'.repeat(32)}-unit-nginx.service.drv'...`), 'unit-nginx.service');
   assert.equal(outputQuery('g++-1.0').text, '^g\\+\\+-1\\.0> ');
+});
+
+test('a name loses its version as nix -L has it, and the output is found by the one that is printed', async () => {
+  for (const [name, short] of /** @type {const} */ ([['linux-modules-6.12', 'linux-modules'], ['unit-nginx.service', 'unit-nginx.service'], ['nixos-system-web-26.05.1', 'nixos-system-web'], ['x-0', 'x'], ['x', 'x']])) assert.equal(withoutVersion(name), short);
+  const found = async (/** @type {string} */ name, /** @type {string[]} */ lines) => {
+    const output = new Output(name, async ({ text }, from, limit) => {
+      const all = lines.map((line, seq) => ({ seq, line })).filter(({ line }) => new RegExp(text).test(line));
+      return { total: all.length, matches: all.filter(({ seq }) => seq >= from).slice(0, limit) };
+    });
+    const first = await output.find(0, 1);
+    const rest = await output.find((first.matches[0]?.seq ?? -1) + 1, 9);
+    return [...first.matches, ...rest.matches].map(({ seq }) => seq);
+  };
+  assert.deepEqual(await found('toy-1.0', ['toy> a', 'other> b', 'toy> c', 'toys> d']), [0, 2]);
+  assert.deepEqual(await found('toy-1.0', ['toy> a', 'toy-1.0> b', 'toy> c', 'toy-1.0> d']), [1, 3]);
+  assert.deepEqual(await found('toy-1.0', ['other> b']), []);
 });
