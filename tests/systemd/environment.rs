@@ -189,3 +189,39 @@ fn pull_fetches_over_ssh_with_the_hosts_key_and_only_from_a_server_it_knows() {
     let repo = "/var/lib/switchyard-agent/repo/flake.nix";
     assert_eq!(scene.host.read(repo), "two");
 }
+
+#[test]
+fn a_key_that_is_missing_or_cannot_be_given_is_named_and_hinders_only_what_needs_it() {
+    let Some(scene) = scene("key", free_port()) else {
+        return;
+    };
+    restart_agent(&scene, "look");
+    let ended = |command: &str| {
+        let run = scene.dashboard.command(HOST, command);
+        let ended = scene.dashboard.wait_done(HOST, &run);
+        let message = ended["message"].as_str().unwrap_or_default().to_owned();
+        (ended, message)
+    };
+    let (run, _) = ended("look");
+    assert_eq!(run["status"], "ok", "{run}");
+    let run_id = run["run_id"].as_str().unwrap();
+    let lines = scene.dashboard.lines(HOST, run_id);
+    let ssh = texts(&lines)
+        .into_iter()
+        .find(|line| line.starts_with("ssh "));
+    assert!(!ssh.unwrap().contains("-i "), "{lines:?}");
+    let (run, message) = ended("pull");
+    assert_eq!(run["status"], "error", "{run}");
+    assert!(message.contains(KEY), "{message}");
+
+    // systemd takes no credential of more than 1 MiB, and starts no unit without what it was told to give it.
+    scene.host.write(KEY, &"x".repeat(2 << 20));
+    let (run, message) = ended("look");
+    assert_eq!(run["status"], "error", "{run}");
+    let words = "its supervisor did not start. systemd says: ";
+    let (_, said) = message.split_once(words).expect(&message);
+    assert!(
+        said.contains("credentials") || said.contains("CREDENTIALS"),
+        "{message}"
+    );
+}
