@@ -76,6 +76,17 @@ export function exactUtc(timestamp) {
   return Number.isNaN(t.getTime()) ? '' : `${t.toISOString().replace('T', ' ').replace('Z', '')} UTC`;
 }
 
+/**
+ * A time with all that is known of it, as a tooltip has it: the reader's own with its zone, and that of UTC. Empty where
+ * there is none: `2025-12-14 16:00:00 UTC+5:30 (2025-12-14 10:30:00.123 UTC)`
+ * @param {string | null | undefined} timestamp
+ */
+export function exactTime(timestamp) {
+  const utc = exactUtc(timestamp);
+  const zone = zoneText(timestamp ?? '');
+  return utc === '' || zone === 'UTC' ? utc : `${dateTime(timestamp ?? '')} ${zone} (${utc})`;
+}
+
 /** `2025-12-14 10:30:00`, the reader's own time. @param {string} timestamp */
 export function dateTime(timestamp) {
   const t = new Date(timestamp);

@@ -1,10 +1,9 @@
 /** Who did what to which host, when, from where, and with what result; the newest first. */
 
 import { ACTIONS, actionText, auditState, detailText, formatFilter, hostsText, parseFilter, whoText } from '../model/audit.js';
-import { dateTime } from '../model/format.js';
 import { ACCESS_PATH, hostPath, runPath } from '../model/route.js';
 import { AccessPanel } from './access-panel.js';
-import { h, setText } from './dom.js';
+import { h, setText, timeOf } from './dom.js';
 import { StateBadge } from './state-badge.js';
 
 /** @typedef {import('../model/audit.js').Audited} Audited */
@@ -95,7 +94,7 @@ function auditRow(record) {
     'li',
     { class: 'access-row audit-row', 'data-action': record.action, 'data-result': record.result },
     badge,
-    h('time', { datetime: record.time }, dateTime(record.time)),
+    timeOf(record.time),
     // A name that somebody gave may be written from right to left: it turns nothing around it.
     h('span', { class: 'what' }, h('bdi', { class: 'name' }, record.user ?? '–'), h('span', { class: 'quiet' }, [whoText(record), record.address].filter(Boolean).join(' · '))),
     h('span', { class: 'what' }, h('strong', {}, actionText(record)), host_id && h('a', { href: hostPath(host_id) }, host_id), h('span', { title: (record.hosts ?? []).join(', ') }, hostsText(record)), host_id && run_id && h('a', { class: 'run-link', href: runPath(host_id, run_id) }, 'run')),

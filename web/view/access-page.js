@@ -7,7 +7,7 @@ import { AccessAudit } from './access-audit.js';
 import { AccessSessions } from './access-sessions.js';
 import { AccessTokens } from './access-tokens.js';
 import { confirm } from './confirm.js';
-import { h, setAttribute, setText } from './dom.js';
+import { h, setAttribute, setText, setTime } from './dom.js';
 
 /** @typedef {import('../model/access.js').Me} Me */
 
@@ -130,12 +130,12 @@ export class AccessPage extends HTMLElement {
       ['Name', me?.name],
       ['Role', me?.role],
       ['Hosts', me && hostsText(me.hosts)],
-      ['Access expires', me && (me.expires ? dateTime(me.expires) : 'never')],
+      ['Access expires', me && (me.expires ? dateTime(me.expires) : 'never'), me?.expires],
       ['Signed in with', me && viaText(me.via)],
     ];
-    for (const [i, [name, value]] of facts.entries()) {
+    for (const [i, [name, value, time]] of facts.entries()) {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
-      setText(/** @type {Element} */ (entry.lastElementChild), value || '…');
+      setTime(/** @type {Element} */ (entry.lastElementChild), time, value || '…');
     }
     this.#endMine.hidden = me?.via !== 'session';
     this.#tabs.hidden = !me || !mayManage(me);

@@ -4,7 +4,7 @@ import { hasPassword } from '../model/access.js';
 import { age, dateTime, plural } from '../model/format.js';
 import { AccessPanel, KeyedList } from './access-panel.js';
 import { confirm, confirmWithPassword } from './confirm.js';
-import { h, setAttribute, setText } from './dom.js';
+import { h, setAttribute, setText, setTime } from './dom.js';
 import { StateBadge } from './state-badge.js';
 
 /** @typedef {import('../model/access.js').Session} Session */
@@ -46,8 +46,8 @@ export class AccessSessions extends AccessPanel {
     const state = new StateBadge();
     const user = h('bdi', { class: 'name' });
     const from = h('span', { class: 'quiet' });
-    const since = h('span', { class: 'quiet' });
-    const seen = h('span', {});
+    const since = h('time', { class: 'quiet' });
+    const seen = h('time');
     /** @type {Session} */
     let session;
     const endAll = h('button', { type: 'button', onclick: () => void this.#endAll(session.user) });
@@ -63,8 +63,8 @@ export class AccessSessions extends AccessPanel {
       state.update(given.current ? 'ok' : 'idle', given.current ? 'this browser' : 'signed in');
       setText(user, given.user);
       setText(from, `from ${given.address ?? 'an unknown address'}`);
-      setText(since, `signed in ${dateTime(given.created)}`);
-      setText(seen, `last seen ${age(this.context.clock.now() - Date.parse(given.seen))}`);
+      setTime(since, given.created, `signed in ${dateTime(given.created)}`);
+      setTime(seen, given.seen, `last seen ${age(this.context.clock.now() - Date.parse(given.seen))}`);
       element.dataset.user = given.user;
       element.dataset.current = String(given.current);
       setText(endAll, `End all ${all.length}…`);

@@ -1,11 +1,11 @@
 /** Every token: what it lets in, whether it is used, and how to replace it and take it back. */
 
 import { compareTokens, expiryText, hasPassword, isValid, madeText, revokeQuestion, rotation, tokenName, tokenState, tokenText, useText, validOf } from '../model/access.js';
-import { count, dateTime, plural } from '../model/format.js';
+import { count, dateTime, exactTime, plural } from '../model/format.js';
 import { hostPath } from '../model/route.js';
 import { AccessPanel, KeyedList } from './access-panel.js';
 import { confirm } from './confirm.js';
-import { h, setAttribute, setText } from './dom.js';
+import { h, setAttribute, setText, setTime } from './dom.js';
 import { StateBadge } from './state-badge.js';
 import { TokenDialog } from './token-dialog.js';
 
@@ -55,7 +55,7 @@ export class AccessTokens extends AccessPanel {
       return words.every((word) => text.includes(word));
     });
     setText(this.#text, `${plural(valid.length, 'valid token')} · usage tracked since ${dateTime(this.#since)}`);
-    setAttribute(this.#text, 'title', 'Usage starts again at zero when the dashboard restarts');
+    setAttribute(this.#text, 'title', `Usage starts again at zero when the dashboard restarts, last at ${exactTime(this.#since)}`);
     setText(this.#old, `${this.#showsOld ? 'Hide' : 'Show'} ${count(old)} revoked or expired`);
     setAttribute(this.#old, 'aria-pressed', String(this.#showsOld));
     this.#old.hidden = old === 0;
@@ -70,9 +70,9 @@ export class AccessTokens extends AccessPanel {
     const link = h('a', {}, name);
     const many = h('span', { class: 'many' });
     const text = h('span', { class: 'quiet' });
-    const made = h('span', { class: 'quiet' });
-    const use = h('span', {});
-    const expires = h('span', { class: 'quiet' });
+    const made = h('time', { class: 'quiet' });
+    const use = h('time');
+    const expires = h('time', { class: 'quiet' });
     const advice = h('p', { class: 'advice' });
     /** @type {Token} */
     let token;
@@ -95,9 +95,9 @@ export class AccessTokens extends AccessPanel {
       setAttribute(link, 'href', token.kind === 'agent' && token.host_id ? hostPath(token.host_id) : null);
       setText(many, living > 1 ? `${plural(living, 'valid token')}` : '');
       setText(text, tokenText(token));
-      setText(made, madeText(token));
-      setText(use, useText(token, now));
-      setText(expires, token.revoked === null ? expiryText(token, now) : '');
+      setTime(made, token.created, madeText(token));
+      setTime(use, token.revoked ?? token.last_used, useText(token, now));
+      setTime(expires, token.expires, token.revoked === null ? expiryText(token, now) : '');
       const { text: next, urgent } = rotation(token, this.#tokens, now);
       setText(advice, next);
       advice.classList.toggle('urgent', urgent);

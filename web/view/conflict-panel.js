@@ -4,7 +4,7 @@ import { plainName } from '../model/ansi.js';
 import { age } from '../model/format.js';
 import { conflictText } from '../model/summary.js';
 import { confirm } from './confirm.js';
-import { h, setHint, setText } from './dom.js';
+import { h, setHint, setText, setTime } from './dom.js';
 
 /** @typedef {import('../model/types.js').Host} Host */
 /** @typedef {import('../model/types.js').Machine} Machine */
@@ -48,7 +48,7 @@ export class ConflictPanel extends HTMLElement {
     for (const [i, machine] of conflict.machines.entries()) {
       const item = this.#list.children[i];
       const [seen, button] = [item?.querySelector('.seen'), item?.querySelector('button')];
-      if (seen) setText(seen, machine.connected ? 'connected' : `last seen ${age(clock.now() - Date.parse(machine.last_seen))}`);
+      if (seen) setTime(seen, machine.last_seen, machine.connected ? 'connected' : `last seen ${age(clock.now() - Date.parse(machine.last_seen))}`);
       if (!button) continue;
       button.disabled = !actions.isAdmin || this.#asking;
       setHint(button, actions.isAdmin ? `From now on ${nameOf(machine)} is ${host.id}` : 'Only admins can choose. Ask an admin.');

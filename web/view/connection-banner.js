@@ -3,8 +3,8 @@
  * stays, and goes on where it stopped.
  */
 
-import { timeOfDay } from '../model/format.js';
-import { h, setText } from './dom.js';
+import { exactTime, timeOfDay } from '../model/format.js';
+import { h, setHint, setText } from './dom.js';
 import { icon } from './icons.js';
 
 /** A short break is no news. */
@@ -67,6 +67,7 @@ export class ConnectionBanner extends HTMLElement {
     this.#reload.hidden = !isOnlyOld;
     if (isOnlyOld) return setText(this.#text, 'The dashboard was updated');
     const seconds = connection.retryAt ? Math.ceil((connection.retryAt - Date.now()) / 1000) : 0;
+    setHint(this.#text, exactTime(heardAt?.toISOString()));
     const asOf = heardAt ? ` Showing the state as of ${timeOfDay(heardAt)}.` : '';
     if (silent) setText(this.#text, `The dashboard does not answer.${asOf} Runs continue.`);
     else setText(this.#text, `Lost connection to the dashboard.${asOf} Runs continue. ${seconds > 0 ? `Reconnecting in ${seconds} s` : 'Reconnecting…'}`);

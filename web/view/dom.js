@@ -4,6 +4,7 @@
  */
 
 import { shownText } from '../model/ansi.js';
+import { dateTime, exactTime } from '../model/format.js';
 
 /** @typedef {Node | string | null | undefined | false} Child */
 
@@ -52,6 +53,23 @@ export function setAttribute(element, name, value) {
   const given = value === true ? '' : String(value);
   const text = READ.test(name) ? shownText(given) : given;
   if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+}
+
+/**
+ * Shows a time as a person says it, and exactly in the tooltip, with the zone and that of UTC.
+ * @param {Element} element @param {string | null | undefined} timestamp @param {string} [text] what is shown; the date and the time of day if it is left out
+ */
+export function setTime(element, timestamp, text = dateTime(timestamp ?? '')) {
+  setText(element, text);
+  setHint(element, exactTime(timestamp));
+  if (element.localName === 'time') setAttribute(element, 'datetime', timestamp);
+}
+
+/** A `<time>` of its own. @param {string} timestamp */
+export function timeOf(timestamp) {
+  const element = h('time');
+  setTime(element, timestamp);
+  return element;
 }
 
 /** What to do with a key, of the Escape key alone. @param {(event: Event) => void} escaped @returns {(event: KeyboardEvent) => void} */

@@ -1,7 +1,7 @@
 /** How long the latest runs of a command took: a bar for each, which leads to it. */
 
 import { bars, median, usualCommand } from '../model/durations.js';
-import { dateTime, duration, plural } from '../model/format.js';
+import { duration, exactTime, plural } from '../model/format.js';
 import { runPath } from '../model/route.js';
 import { runState, runWord } from '../model/status.js';
 import { commandLabel } from '../model/words.js';
@@ -36,7 +36,7 @@ export class DurationChart extends HTMLElement {
     setText(this.#text, usual === null ? `No successful run. Longest: ${duration(longest)} (last ${plural(shown.length, 'run')})` : `Typical ${duration(usual)} · longest ${duration(longest)} · last ${plural(shown.length, 'run')}`);
     this.#bars.replaceChildren(
       ...shown.map(({ run, ms, height }) => {
-        const text = `${runWord(run)}, ${duration(ms)}, ${dateTime(run.started ?? run.queued ?? '')}`;
+        const text = `${runWord(run)}, ${duration(ms)}, ${exactTime(run.started ?? run.queued)}`;
         const bar = h('a', { href: runPath(run.host_id, run.run_id), class: 'bar', 'data-state': runState(run), title: text, 'aria-label': `${commandLabel(run.command)}: ${text}` }, h('span', {}));
         /** @type {HTMLElement} */ (bar.firstElementChild).style.height = `${Math.max(4, height * 100)}%`;
         return bar;

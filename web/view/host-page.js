@@ -1,7 +1,7 @@
 /** One host: what it is, what it can do, and its runs. */
 
 import { plainName } from '../model/ansi.js';
-import { age, dateTime, plural, shortRevision } from '../model/format.js';
+import { age, dateTime, exactTime, plural, shortRevision } from '../model/format.js';
 import { deploymentOf, hostState, hostWord } from '../model/status.js';
 import { endText, hostText, lastText, skewText } from '../model/summary.js';
 import { ACCESS_PATH, runPath } from '../model/route.js';
@@ -9,7 +9,7 @@ import { bootedText, nextBootText, rebootText, runningGeneration, systemsText } 
 import { RunDetails } from '../net/run-details.js';
 import { ActionBar } from './action-bar.js';
 import { ConflictPanel } from './conflict-panel.js';
-import { h, oncePerFrame, setText } from './dom.js';
+import { h, oncePerFrame, setHint, setText, setTime } from './dom.js';
 import { notFound } from './nowhere-page.js';
 import { RunList } from './run-list.js';
 import { StateBadge } from './state-badge.js';
@@ -94,7 +94,9 @@ export class HostPage extends HTMLElement {
     this.#conflict.update(host);
     setText(this.#systems, systemsText(host));
     this.#systems.hidden = systemsText(host) === '';
+    setHint(this.#text, exactTime(host.run?.status === 'queued' ? host.run.expires : null));
     const beside = lastText(host, clock);
+    setHint(this.#last, exactTime(host.run?.completed));
     setText(this.#last, beside.text && `Last run: ${beside.text}${beside.reason && ` · ${beside.reason}`}`);
     this.#actions.update(host);
     this.#drawFacts(host);
@@ -108,8 +110,8 @@ export class HostPage extends HTMLElement {
     const m = host.metrics;
     const facts = [
       ['Host name', host.hostname !== host.id ? plainName(host.hostname ?? '') : null],
-      ['Contact', host.online ? 'connected' : host.last_seen ? age(clock.now() - Date.parse(host.last_seen)) : 'never'],
-      ['Deployed', deployedText(host, clock)],
+      ['Contact', host.online ? 'connected' : host.last_seen ? age(clock.now() - Date.parse(host.last_seen)) : 'never', host.online ? null : host.last_seen],
+      ['Deployed', deployedText(host, clock), deploymentOf(host)?.completed],
       ['Generation', runningGeneration(host)?.toString()],
       ['Next boot', nextBootText(host)],
       ['Booted', bootedText(host)],
@@ -124,12 +126,12 @@ export class HostPage extends HTMLElement {
       ['Memory', percent(m?.ram)],
       ['Swap', percent(m?.swap)],
       ['Load', m?.load?.toFixed(2)],
-      ['Last seen', host.last_seen && !host.online ? dateTime(host.last_seen) : null],
+      ['Last seen', host.last_seen && !host.online ? dateTime(host.last_seen) : null, host.last_seen],
       ['System', host.system],
     ];
-    for (const [i, [name, value]] of facts.entries()) {
+    for (const [i, [name, value, time]] of facts.entries()) {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}, name), h('dd', {})));
-      setText(/** @type {Element} */ (entry.lastElementChild), value || '–');
+      setTime(/** @type {Element} */ (entry.lastElementChild), time, value || '–');
       /** @type {HTMLElement} */ (entry).hidden = SOMETIMES.includes(name ?? '') && !value;
       entry.classList.toggle('unknown', !value);
       entry.classList.toggle('alarming', Boolean(value) && (name === 'Clock' || name === 'Next boot' || Boolean(value?.startsWith('needed'))));

@@ -1,7 +1,7 @@
 /** What a row of the fleet shows beside the name: the host's deployment, what it does, its last run, and buttons. */
 
 import { stripAnsi } from '../model/ansi.js';
-import { plural } from '../model/format.js';
+import { exactTime, plural } from '../model/format.js';
 import { hostState, hostWord, isBusy, runState } from '../model/status.js';
 import { endText, hostText, lastText, revisionText } from '../model/summary.js';
 import { ActionBar } from './action-bar.js';
@@ -89,10 +89,10 @@ export class HostRowParts {
     const running = hostState(host) === 'running';
     const details = fleet.deployed(host);
     if (!running) setText(this.#text, hostText(host, clock, details));
-    setHint(this.#text, (details && runState(details) === 'failed' && details.message) || this.#text.textContent || '');
+    setHint(this.#text, (details && runState(details) === 'failed' && details.message) || [this.#text.textContent, exactTime(run?.status === 'queued' ? run.expires : null)].filter(Boolean).join('\n'));
     const beside = lastText(host, clock);
     setText(this.#last, beside.text);
-    setHint(this.#last, run ? `Last run: ${endText(run, host, clock)}` : '');
+    setHint(this.#last, run ? [`Last run: ${endText(run, host, clock)}`, exactTime(run.completed)].filter(Boolean).join('\n') : '');
     this.#last.classList.toggle('failed', beside.failed);
     setText(this.#line, running ? (last ? stripAnsi(last.line.slice(0, 400)).trim() : '') : beside.reason);
     setHint(this.#line, running ? '' : beside.reason);

@@ -1,12 +1,12 @@
 /** The runs of a host, newest first, more of them on demand; by command and by how they ended. */
 
-import { count, dateTime, duration, plural } from '../model/format.js';
+import { count, duration, plural } from '../model/format.js';
 import { runPath } from '../model/route.js';
 import { newestFirst, runState, runWord } from '../model/status.js';
 import { generationText, resultText } from '../model/summary.js';
 import { commandLabel, phaseText } from '../model/words.js';
 import { ApiError } from '../net/api.js';
-import { h, setText } from './dom.js';
+import { h, setText, timeOf } from './dom.js';
 import { DurationChart } from './duration-chart.js';
 import { StateBadge } from './state-badge.js';
 
@@ -161,7 +161,7 @@ function runItem(first) {
     text,
     h('span', { class: 'who' }, first.requested_by ?? ''),
     took,
-    h('time', {}, dateTime(first.started ?? first.queued ?? '')),
+    timeOf(first.started ?? first.queued ?? ''),
   );
   const show = (/** @type {Run} */ run) => {
     state.update(runState(run), runWord(run));

@@ -2,7 +2,7 @@
 
 import { shownText } from '../model/ansi.js';
 import { rangeOf } from '../model/cause.js';
-import { clockDuration, dateTime, duration, exactUtc } from '../model/format.js';
+import { clockDuration, dateTime, duration } from '../model/format.js';
 import { phaseRows } from '../model/phases.js';
 import { formatPlace, parsePlace } from '../model/place.js';
 import { hostPath } from '../model/route.js';
@@ -11,7 +11,7 @@ import { exitText, generationText } from '../model/summary.js';
 import { commandLabel } from '../model/words.js';
 import { ApiError } from '../net/api.js';
 import { CauseCard } from './cause-card.js';
-import { h, oncePerFrame, setAttribute, setChildren, setHint, setText } from './dom.js';
+import { h, oncePerFrame, setAttribute, setChildren, setText, setTime } from './dom.js';
 import { LogPanel } from './log-panel.js';
 import { PhaseBar } from './phase-bar.js';
 import { RunActions } from './run-actions.js';
@@ -203,8 +203,7 @@ export class RunPage extends HTMLElement {
       const entry = this.#facts.children[i] ?? this.#facts.appendChild(h('div', {}, h('dt', {}), h('dd', {})));
       /** @type {HTMLElement} */ (entry).hidden = !value;
       setText(/** @type {Element} */ (entry.firstElementChild), name ?? '');
-      setText(/** @type {Element} */ (entry.lastElementChild), value ?? '');
-      if (i === 1) setHint(/** @type {Element} */ (entry.lastElementChild), exactUtc(run.started ?? run.queued));
+      setTime(/** @type {Element} */ (entry.lastElementChild), i === 1 ? (run.started ?? run.queued) : null, value ?? '');
     }
   }
 

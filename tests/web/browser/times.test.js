@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { launch, shot } from './support/browser.js';
 import { until } from './support/process.js';
+import { ago, deployed, makeHost, makeRun, Stage } from './support/stage.js';
 import { World } from './support/world.js';
 
 test('the zone is named, UTC is a choice, the exact time is over the number, and another day begins with its date', async () => {
@@ -41,6 +42,63 @@ test('the zone is named, UTC is a choice, the exact time is over the number, and
     await page.waitForURL('**?times=utc');
     await page.getByText('Time: UTC').waitFor();
     await until('the day begins by UTC', async () => (await page.locator('.log-row').evaluateAll((rows) => rows.map((one) => one.getAttribute('data-day')).join())) === ',,2026-11-27');
+    assert.deepEqual(errors, []);
+  } finally {
+    await browser.close();
+    await world.end();
+  }
+});
+
+test('wherever a time is shown, of day or how long ago, its tooltip has it exactly, with its zone and by UTC', async () => {
+  const browser = await launch();
+  const world = await World.start([]);
+  try {
+    const { page, errors } = await browser.page({ timezoneId: 'Asia/Kolkata' });
+    const runs = [1, 2, 3].map((n) => makeRun('anna', { run_id: `2026-01-0${n}T10-00-00-switch`, started: ago(9000 - n), completed: ago(8000 - n), status: n === 3 ? 'error' : 'ok', message: 'no' }));
+    const [last = makeRun('anna')] = runs.slice(-1);
+    const queued = makeRun('dora', { status: 'queued', started: null, completed: null, queued: ago(50), expires: ago(-3000) });
+    const machines = ['one', 'two'].map((boot_id, i) => ({ machine_id: 'm', boot_id, hostname: 'web', address: null, agent_version: null, last_seen: ago(90), connected: i === 1 }));
+    await Stage.set(page, {
+      hosts: [
+        makeHost('anna', { run: last, deployment: deployed(last) }),
+        makeHost('berta', { online: false, last_seen: ago(90_000), run: makeRun('berta'), deployment: deployed(makeRun('berta')) }),
+        makeHost('clara', { conflict: { since: ago(90), machines } }),
+        makeHost('dora', { run: queued, online: false, last_seen: ago(700) }),
+      ],
+      runs: runs.slice(0, 2),
+      role: 'admin',
+    });
+    /** Times in texts without one in a tooltip around them. */
+    const bare = () =>
+      page.evaluate(() => {
+        const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        /** @type {string[]} */
+        const found = [];
+        while (walk.nextNode()) {
+          const around = walk.currentNode.parentElement;
+          const text = walk.currentNode.textContent ?? '';
+          if (!around?.checkVisibility() || !/\b\d\d:\d\d\b|\d{4}-\d\d-\d\d \d|\d (s|min|h|d) ago/.test(text)) continue;
+          const title = around.closest('[title]')?.getAttribute('title') ?? '';
+          if (!/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\+5:30 \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC\)/.test(title)) found.push(`${text} | ${title}`);
+        }
+        return found;
+      });
+    for (const [path, seen] of /** @type {const} */ ([
+      ['/', 'sy-host-row[data-host="dora"] .row-text:has-text("expires")'],
+      ['/hosts/anna', '.run-item:nth-child(3) time'],
+      ['/hosts/berta', '.host-facts dd:has-text("ago")'],
+      ['/hosts/clara', 'sy-conflict li:nth-child(2)'],
+      ['/hosts/dora', '.host-text:has-text("expires")'],
+      [`/hosts/anna/runs/${last.run_id}`, '.run-facts dd:visible'],
+      ['/access', '.token-row'],
+      ['/access?tab=sessions', '.session-row'],
+      ['/access?tab=audit', '.audit-row'],
+    ])) {
+      await page.goto(world.url + path);
+      await page.locator(seen).first().waitFor();
+      assert.deepEqual(await bare(), [], path);
+      for (const label of await page.locator('.bar').evaluateAll((all) => all.map((one) => one.getAttribute('title') ?? ''))) assert.match(label, /UTC\+5:30 \(.* UTC\)$/);
+    }
     assert.deepEqual(errors, []);
   } finally {
     await browser.close();

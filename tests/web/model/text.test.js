@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { age, clockDuration, dayOf, duration, exactUtc, shortRevision, sinceStart, timeOfDay, untilText, zoneText } from '../../../web/model/format.js';
+import { age, clockDuration, dayOf, duration, exactTime, exactUtc, shortRevision, sinceStart, timeOfDay, untilText, zoneText } from '../../../web/model/format.js';
 import { keyOf } from '../../../web/model/keys.js';
 import { newestFirst } from '../../../web/model/status.js';
 import { lineKind } from '../../../web/model/line-kind.js';
@@ -75,7 +75,7 @@ test('times are those of the zone that is named, and UTC to the millisecond wher
   }
   process.env['TZ'] = 'UTC';
   assert.equal(zoneText(late), 'UTC');
-  assert.deepEqual([exactUtc(null), dayOf('', true)], ['', '']);
+  assert.deepEqual([exactUtc(null), exactTime(null), exactTime(undefined), exactTime('x'), dayOf('', true)], ['', '', '', '', '']);
   if (zone === undefined) delete process.env['TZ'];
   else process.env['TZ'] = zone;
 });
