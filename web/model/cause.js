@@ -48,6 +48,7 @@ export class CauseLines {
   /** @param {Range[]} ranges */
   constructor(ranges) {
     this.ranges = ranges;
+    this.problem = '';
     this.seqs = [...new Set(ranges.map(({ line }) => line))];
   }
 

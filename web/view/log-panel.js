@@ -8,8 +8,8 @@ import { ERROR_QUERY } from '../model/line-kind.js';
 import { phaseRows } from '../model/phases.js';
 import { formatPlace } from '../model/place.js';
 import { runPath } from '../model/route.js';
-import { isBusy } from '../model/status.js';
-import { linesText, missingText } from '../model/summary.js';
+import { isBusy, runState } from '../model/status.js';
+import { linesText, missingText, resultText } from '../model/summary.js';
 import { FoldedSource } from '../net/folded-source.js';
 import { LogSource } from '../net/log-source.js';
 import { PickedSource } from '../net/picked-source.js';
@@ -290,7 +290,8 @@ export class LogPanel extends HTMLElement {
     view.pause('searching');
     const seq = await finder.step(view.marks.current === null ? from - direction : from, direction, this.#source?.lineTotal ?? 0);
     if (seq !== null) this.goToLine(seq);
-    else if (finder.total === 0) this.#context.toasts.notice(finder === this.#errors ? 'No errors in this log' : 'No matches in this log');
+    else if (finder === this.#errors) this.#sayNoErrors();
+    else if (finder.total === 0) this.#context.toasts.notice('No matches in this log');
     this.#drawTools();
   }
 
@@ -399,7 +400,19 @@ export class LogPanel extends HTMLElement {
   async goToFirstError() {
     const seq = await this.#errors.step(-1, 1, this.#run.lines ?? 0);
     if (seq !== null) this.goToLine(seq);
-    else this.#context.toasts.notice('No errors in this log');
+    else this.#sayNoErrors();
+  }
+
+  /** That no line is an error is no good news of a run that failed, or of which nobody knows how it ended. */
+  #sayNoErrors() {
+    const { toasts } = this.#context;
+    const { total, problem } = this.#errors;
+    const state = runState(this.#run);
+    if (problem) toasts.error('Could not search the log for errors', problem);
+    else if (total) return;
+    else if (state === 'failed') toasts.error('The run failed, but no line of its log says why', resultText(this.#run));
+    else if (state === 'lost') toasts.error('No errors in this log', resultText(this.#run));
+    else toasts.notice('No errors in this log');
   }
 
   /** @param {number} seq @param {boolean} [focus] whether the keys go to the log from now on */

@@ -130,6 +130,15 @@ test('a cause without lines says so and offers no way to them', async () => {
   await card.getByText('The kernel ended nix.').waitFor();
   await card.getByText('This summary is not a line of the log.').waitFor();
   assert.equal(await page.getByRole('button', { name: /Show in log|Go to line/ }).count(), 0);
+  // No green tick: that no line says why it failed does not make it good.
+  const said = page.locator('.toast.error[role="alert"]', { hasText: 'The run failed, but no line of its log says why' });
+  await page.locator('.log-row[data-seq="1"]').waitFor();
+  await page.keyboard.press('e');
+  await said.getByText('out of memory while evaluating: 3.1 GiB, host has 4').waitFor();
+  await said.getByRole('button', { name: 'Close message' }).click();
+  await page.goto(`${world.url}/hosts/berta/runs/${run}?x#first-error`);
+  await said.waitFor();
+  assert.equal(await page.locator('.toast.notice').count(), 0);
   await page.context().close();
 });
 
@@ -145,6 +154,13 @@ test('a run that tells no cause leads to what its lines look like, or says that 
   await page.goto(`${world.url}/hosts/dora/runs/${other}`);
   await page.getByText('This summary is not a line of the log.').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Show in log' }).count(), 0);
+  await page.keyboard.press('E');
+  await page.locator('.toast.error', { hasText: 'The run failed, but no line of its log says why' }).getByText('its supervisor is gone').waitFor();
+  await page.route('**/search?*', (route) => route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"detail":"not now"}' }));
+  await page.goto(`${world.url}/hosts/dora/runs/${other}#first-error`);
+  await page.reload();
+  await page.locator('.toast.error', { hasText: 'Could not search the log for errors' }).getByText('not now').waitFor();
+  assert.equal(await page.locator('.toast', { hasText: 'says why' }).count(), 0, 'nobody knows whether a line does');
   await page.context().close();
 });
 
