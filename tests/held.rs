@@ -1,4 +1,4 @@
-//! What the pages of one user make the dashboard hold in memory.
+//! What the pages and requests of one user make the dashboard hold in memory.
 #![cfg(test)]
 
 mod common;
@@ -7,6 +7,7 @@ use common::{Dashboard, SOON, Socket, measured, sha256_hex};
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// As many as one user may have open.
@@ -41,7 +42,7 @@ fn unknown() -> String {
 fn dashboard() -> Dashboard {
     let users = [
         ("vera", "viewer", format!("sha256:{}", sha256_hex("vera"))),
-        ("otto", "viewer", format!("sha256:{}", sha256_hex("otto"))),
+        ("otto", "operator", format!("sha256:{}", sha256_hex("otto"))),
     ];
     Dashboard::start_with(&["h1"], "", &users)
 }
@@ -157,5 +158,72 @@ fn what_all_pages_of_a_user_ask_for_and_wait_for_is_little() {
     let all: Vec<_> = (0..2_000).map(one).collect();
     let bytes = frame(TEXT, &json!(all).to_string());
     let peak = peak_with("each with 2,000 messages at once", &bytes, None);
+    assert!(peak < MOST_KIB, "{peak} KiB");
+}
+
+fn bulk(dashboard: &Dashboard, body: &str) -> u16 {
+    let headers = [
+        ("Authorization", "Bearer otto"),
+        ("Content-Type", "application/json"),
+    ];
+    let answer = dashboard.request("POST", "/api/commands", &headers, body.as_bytes());
+    answer.status
+}
+
+#[test]
+fn requests_for_names_that_are_no_hosts_cost_as_much_as_those_for_hosts() {
+    let dashboard = dashboard();
+    let names = vec!["?"; 10_000];
+    let body = json!({"hosts": names, "command": "switch"}).to_string();
+    // What there is of the audit log for a user is enough for 10.
+    let answers: Vec<u16> = (0..14).map(|_| bulk(&dashboard, &body)).collect();
+    assert!(
+        answers[..9].iter().all(|status| *status == 207),
+        "{answers:?}"
+    );
+    assert!(answers.contains(&429), "{answers:?}");
+}
+
+#[test]
+fn long_requests_are_charged_by_their_bytes() {
+    let dashboard = dashboard();
+    let spaces = " ".repeat(1_000_000);
+    let body = format!(r#"{{"hosts":["?"],"command":"switch"{spaces}}}"#);
+    let refused = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for _ in 0..100 {
+                    if refused.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    match bulk(&dashboard, &body) {
+                        207 => {}
+                        429 => refused.store(true, Ordering::Relaxed),
+                        other => panic!("{other}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(refused.into_inner());
+}
+
+#[test]
+fn many_long_requests_of_a_user_take_little_memory() {
+    let dashboard = dashboard();
+    // Each of these characters is told as eleven.
+    let name = "\u{7f}".repeat(90);
+    let body = json!({"hosts": vec![name; 10_000], "command": "switch"}).to_string();
+    dashboard.process.forget_peak();
+    std::thread::scope(|threads| {
+        for _ in 0..40 {
+            threads.spawn(|| assert!([207, 429].contains(&bulk(&dashboard, &body))));
+        }
+    });
+    let peak = dashboard.process.peak_kib();
+    measured(&format!(
+        "40 requests for 10,000 names each: {peak} KiB in all"
+    ));
     assert!(peak < MOST_KIB, "{peak} KiB");
 }

@@ -3,6 +3,7 @@
 
 use super::app::App;
 use super::auth::Identity;
+use super::extract::LongBodyPlace;
 use super::visits::Visit;
 use crate::protocol::Timestamp;
 use axum::body::{Body, Bytes, HttpBody};
@@ -21,19 +22,21 @@ pub(crate) struct Reader {
 
 /// Has the answer hold its place.
 pub(crate) fn under_way(
-    response: Response,
+    mut response: Response,
     visit: Option<Visit>,
     reader: Option<Reader>,
 ) -> Response {
     match visit {
         // A WebSocket is counted as one.
         Some(visit) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+            let long = response.extensions_mut().remove();
             response.map(|body| {
                 // What is whole already is taken at once.
                 let is_piecemeal = body.size_hint().exact().is_none();
                 Body::new(Held {
                     body,
                     _visit: visit,
+                    _long: long,
                     reader: reader.filter(|_| is_piecemeal),
                 })
             })
@@ -51,6 +54,8 @@ struct ReaderGone;
 struct Held {
     body: Body,
     _visit: Visit,
+    /// The answer to a long request is long as well.
+    _long: Option<LongBodyPlace>,
     reader: Option<Reader>,
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct App {
     pub(crate) searches: Searches,
     /// How many pages each user has open.
     pub(crate) visits: Visits,
-    /// What the pages of each user have together.
+    /// What the pages and requests of each user have together.
     pub(crate) shares: Shares,
     /// Lets few of those that come to enrol send long messages at a time.
     pub(crate) long_enrolments: Arc<Semaphore>,

@@ -1,8 +1,13 @@
 //! What requests carry, with our own errors where it is not right.
 
+use super::app::App;
+use super::auth::Identity;
+use super::live::Share;
 use super::problem::Problem;
+use super::rates::{REQUEST, Who};
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,7 +16,11 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 /// A value written as a JSON object. Serde also takes a list for a struct, by the order of its fields, which nobody
 /// who sends a request knows.
@@ -43,6 +52,12 @@ const BODY_WITHIN: Duration = Duration::from_secs(15);
 /// Longest body that may be left out, in bytes; it holds a password at most.
 const MAX_OPTIONAL_BYTES: usize = 64 * 1024;
 
+/// Longest body that needs no place among the long ones and is parsed at once, in bytes.
+const FREE_BYTES: usize = 64 * 1024;
+
+/// So many bytes of a long body count as one more request.
+const BYTES_A_REQUEST: usize = 8 * 1024;
+
 /// A body of `application/json`.
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -56,6 +71,72 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let Json(Object(value)) = body?;
         Ok(Self(value))
     }
+}
+
+/// A body of `application/json` that may be far longer than others. Few long ones of a user are in memory at a time, and
+/// each is charged by its bytes before it is parsed.
+pub(crate) struct LongBody<T> {
+    pub(crate) value: T,
+    /// To be an extension of the answer, which keeps it until the answer was taken.
+    pub(crate) place: Option<LongBodyPlace>,
+}
+
+/// The place that a long body has among those of its user, until the last of these is dropped.
+#[derive(Clone)]
+pub(crate) struct LongBodyPlace {
+    /// Without it, the next one would be counted anew.
+    _share: Arc<Share>,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for LongBody<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let longest = HttpBody::size_hint(request.body()).upper();
+        let is_short = longest.is_some_and(|bytes| bytes <= FREE_BYTES as u64);
+        let identity = request.extensions().get::<Identity>().cloned();
+        let place = match &identity {
+            Some(identity) if !is_short => Some(place_of(app, identity).await?),
+            _ => None,
+        };
+        let (parts, body) = request.into_parts();
+        let request = Request::from_parts(parts.clone(), body);
+        let Ok(bytes) = timeout(BODY_WITHIN, Bytes::from_request(request, app)).await else {
+            return Err(too_slow());
+        };
+        let bytes = bytes.map_err(JsonRejection::from)?;
+        if let Some(identity) = &identity {
+            let who = Who::User(identity.name.clone());
+            app.rates.spend(&who, more_for(bytes.len()), Instant::now());
+        }
+        let is_long = bytes.len() > FREE_BYTES;
+        let parsing = Json::from_request(Request::from_parts(parts, bytes.into()), app);
+        let Json(Object(value)) = if is_long {
+            // It takes milliseconds, and never waits.
+            tokio::task::block_in_place(|| Handle::current().block_on(parsing))?
+        } else {
+            parsing.await?
+        };
+        Ok(Self { value, place })
+    }
+}
+
+async fn place_of(app: &App, identity: &Identity) -> Result<LongBodyPlace, Problem> {
+    let share = app.shares.of(&identity.name);
+    let permit = Arc::clone(&share.long_bodies).acquire_owned();
+    let Ok(Ok(permit)) = timeout(BODY_WITHIN, permit).await else {
+        let problem = Problem::too_many(Duration::from_secs(1));
+        return Err(problem.because("too many long requests of yours are under way: wait"));
+    };
+    Ok(LongBodyPlace {
+        _share: share,
+        _permit: Arc::new(permit),
+    })
+}
+
+/// What a body counts for besides its request.
+fn more_for(bytes: usize) -> u32 {
+    REQUEST * u32::try_from(bytes / BYTES_A_REQUEST).unwrap_or(u32::MAX / REQUEST)
 }
 
 /// A body of `application/json` that may be left out, which is then as `{}`.

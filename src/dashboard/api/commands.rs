@@ -5,15 +5,15 @@ use crate::dashboard::app::App;
 use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::auth::{ClientAddress, Identity};
 use crate::dashboard::core::{CommandError, Order};
-use crate::dashboard::extract::{Body, Ids};
+use crate::dashboard::extract::{Body, Ids, LongBody};
 use crate::dashboard::fleet::Refusal;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::state::StopWish;
-use crate::protocol::{CommandName, HostId, Run, RunId, Status, Timestamp};
-use axum::Json;
+use crate::protocol::{CommandName, HostId, InvalidHostId, Run, RunId, Status, Timestamp};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use futures_util::{StreamExt, stream};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -33,6 +33,8 @@ const STOP: &str = "stop";
 const REBOOT: &str = "reboot";
 /// How many runs are asked to stop at a time: their ends are stored together.
 const STOPS_AT_ONCE: usize = 64;
+/// As much is told of what cannot name a host, in bytes; a name that can is shorter.
+const MAX_TOLD_BYTES: usize = 128;
 /// So many ids of hosts take as much of the audit log as a record without them.
 const HOSTS_A_RECORD: u32 = 10;
 
@@ -147,7 +149,7 @@ pub(crate) async fn bulk(
     State(app): State<Arc<App>>,
     identity: Identity,
     address: ClientAddress,
-    Body(wish): Body<BulkWish>,
+    LongBody { value: wish, place }: LongBody<BulkWish>,
 ) -> Result<impl IntoResponse, Problem> {
     let hosts = match &wish.hosts {
         BulkHosts::Named(hosts) => hosts,
@@ -158,7 +160,7 @@ pub(crate) async fn bulk(
     };
     // A host out of sight does not exist.
     let named = |id: &str| {
-        let id = HostId::new(id).map_err(|error| error.to_string())?;
+        let id = HostId::new(id).map_err(|_| no_host_id(id))?;
         if identity.scope.has(&id) {
             Ok(id)
         } else {
@@ -166,7 +168,8 @@ pub(crate) async fn bulk(
         }
     };
     let valid: Vec<HostId> = hosts.iter().flat_map(|id| named(id)).collect();
-    charge_bulk(&app, &identity, valid.len())?;
+    // Also those that are none: looking at a name costs the same.
+    charge_bulk(&app, &identity, hosts.len())?;
     let runs: Vec<_> = if wish.command == STOP {
         no_then(wish.then.as_deref())?;
         let stops = valid.clone().into_iter().map(|id| {
@@ -195,6 +198,7 @@ pub(crate) async fn bulk(
     });
     Ok((
         StatusCode::MULTI_STATUS,
+        place.map(Extension),
         Json(BulkResults {
             results: results.collect(),
         }),
@@ -291,6 +295,12 @@ fn note_of(identity: &Identity, address: ClientAddress, command: &str) -> Note {
 fn charge_bulk(app: &App, identity: &Identity, hosts: usize) -> Result<(), Problem> {
     let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
     app.charge_deeds(identity, hosts / HOSTS_A_RECORD)
+}
+
+/// Says what is wrong with a name, of which a long one is not told whole a second time.
+fn no_host_id(name: &str) -> String {
+    let end = name.floor_char_boundary(MAX_TOLD_BYTES);
+    InvalidHostId(name[..end].to_owned()).to_string()
 }
 
 fn unanswered(id: &str) -> BulkResult {

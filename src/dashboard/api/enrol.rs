@@ -6,10 +6,11 @@ use crate::dashboard::audit::{Action, Note};
 use crate::dashboard::auth::{ClientAddress, SecretHash, new_token};
 use crate::dashboard::intake;
 use crate::dashboard::problem::Problem;
+use crate::dashboard::rates::Who;
 use crate::dashboard::websocket::{Message, Socket};
 use crate::protocol::{Enrolled, HostId, Register, Timestamp, close};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// How long the host may take to say who it is, and to take the answer.
@@ -23,7 +24,10 @@ pub(super) async fn serve(
     mut socket: Socket,
 ) {
     socket.limit_long_messages(Arc::clone(&app.long_enrolments));
-    let Ok(Ok(register)) = timeout(WITHIN, intake::first(&mut socket)).await else {
+    let who = Who::Enrolment(secret);
+    let charge = |requests| app.rates.spend(&who, requests, Instant::now());
+    let first = timeout(WITHIN, intake::first(&mut socket, charge)).await;
+    let Ok(Ok(register)) = first else {
         return;
     };
     let host = register.host_id.clone();

@@ -72,7 +72,9 @@ async fn serve_agent(
             changed.next().await;
         }
     };
-    let mut serving = pin!(intake::serve(&app.core, &host_id, address.0, socket));
+    let mut serving = pin!(intake::serve(
+        &app.core, &host_id, address.0, &app.rates, socket
+    ));
     tokio::select! {
         () = &mut serving => {}
         () = welcome => {

@@ -4,7 +4,7 @@ use super::facts;
 use super::host_runs::{A_RUN, HostRuns, MAX_GOING_ON};
 use super::open_run::RETRY;
 use super::unread::Unread;
-use super::{Violation, aside, single};
+use super::{LONG_MESSAGE_BYTES, Violation, aside, parsed, single, weight};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::Errand;
 use crate::dashboard::state::{Known, RunRecord};
@@ -49,7 +49,12 @@ impl HostRuns {
         core: &Arc<Core>,
         frame: &Utf8Bytes,
     ) -> Result<(), Violation> {
-        self.unread = Some(Unread::of(frame)?);
+        let unread = Unread::of(frame)?;
+        if unread.is_empty() {
+            // A frame without messages is none that is free.
+            self.allowance.spend(weight(frame));
+        }
+        self.unread = Some(unread);
         self.read_on(core).await
     }
 
@@ -63,10 +68,11 @@ impl HostRuns {
         let Some(mut unread) = self.unread.take() else {
             return Ok(());
         };
-        let mut read = 0;
+        let (mut read, mut bytes) = (0, 0);
         while let Some((kind, json)) = unread.next() {
             self.message(core, kind, json).await?;
             read += 1;
+            bytes += json.len();
             if unread.is_empty() {
                 break;
             }
@@ -74,7 +80,8 @@ impl HostRuns {
                 self.unread = Some(unread);
                 break;
             }
-            if read % MESSAGES_AT_A_TIME == 0 {
+            if read % MESSAGES_AT_A_TIME == 0 || bytes > LONG_MESSAGE_BYTES {
+                bytes = 0;
                 tokio::task::yield_now().await;
             }
         }
@@ -88,7 +95,7 @@ impl HostRuns {
         json: &str,
     ) -> Result<(), Violation> {
         if kind != Some(AgentMessage::Output) {
-            self.allowance.spend(1);
+            self.allowance.spend(weight(json));
         }
         match kind {
             Some(AgentMessage::Output) => {
@@ -103,14 +110,16 @@ impl HostRuns {
                     }
                     return core.writes.run(|| self.output(core, &output)).await;
                 }
-                if serde_json::from_str::<OutputHead>(json)?.run_id.is_some() {
-                    return Err(serde_json::from_str::<Output<'_>>(json)
-                        .map_or_else(Violation::from, |_| unreadable()));
+                self.allowance.spend(weight(json));
+                if parsed::<OutputHead>(json)?.run_id.is_some() {
+                    return Err(
+                        parsed::<Output<'_>>(json).map_or_else(Violation::from, |_| unreadable())
+                    );
                 }
                 single::output(self, core, json).await
             }
             Some(AgentMessage::Heartbeat) => {
-                let mut beat: Heartbeat = serde_json::from_str(json)?;
+                let mut beat: Heartbeat = parsed(json)?;
                 facts::shorten(&mut beat.system);
                 facts::shorten(&mut beat.revision);
                 facts::shorten_systems(&mut beat.systems);
@@ -121,7 +130,7 @@ impl HostRuns {
                 Ok(())
             }
             Some(AgentMessage::Progress) => {
-                let mut report: ProgressReport = serde_json::from_str(json)?;
+                let mut report: ProgressReport = parsed(json)?;
                 self.own(&report.host_id)?;
                 report.progress.phases.truncate(MAX_PHASES);
                 core.fleet
@@ -129,7 +138,7 @@ impl HostRuns {
                 Ok(())
             }
             Some(AgentMessage::Status) => {
-                let mut report: StatusReport = serde_json::from_str(json)?;
+                let mut report: StatusReport = parsed(json)?;
                 self.own(&report.host_id)?;
                 report.message = report.message.map(shortened);
                 facts::shorten(&mut report.revision);
@@ -142,14 +151,14 @@ impl HostRuns {
                 Ok(())
             }
             Some(AgentMessage::CommandRejected) => {
-                let rejected: CommandRejected = serde_json::from_str(json)?;
+                let rejected: CommandRejected = parsed(json)?;
                 self.own(&rejected.host_id)?;
                 self.rejected(core, rejected).await;
                 Ok(())
             }
             Some(AgentMessage::Register) => Err(Violation::Malformed("a second register".into())),
             None => {
-                serde_json::from_str::<IgnoredAny>(json)?;
+                parsed::<IgnoredAny>(json)?;
                 Ok(())
             }
         }

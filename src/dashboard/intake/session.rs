@@ -1,8 +1,9 @@
 //! The connection of an agent from its first message to its last.
 
-use super::{HostRuns, Violation, aside, facts};
+use super::{HostRuns, Violation, aside, facts, parsed};
 use crate::dashboard::core::Core;
 use crate::dashboard::fleet::{Arrival, Inbox, MachineKey, Told};
+use crate::dashboard::rates::{REQUEST, Rates, Who};
 use crate::dashboard::receive_error::ReceiveError;
 use crate::dashboard::websocket::{self, Message, Socket, Utf8Bytes};
 use crate::protocol::{HostId, Register, close, split};
@@ -22,6 +23,8 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const WAIT_PING_EVERY: Duration = Duration::from_secs(3);
 /// A peer from which no byte came for so long is gone; so is one that takes none.
 const SILENCE: Duration = Duration::from_secs(30);
+/// So many bytes of a `register` count as one more request of its host: they take a millisecond or two to read.
+const REGISTER_BYTES_A_REQUEST: usize = 16 * 1024;
 /// How many frames are taken in before their lines are stored and others have their turn.
 const MAX_FRAMES_TOGETHER: usize = 32;
 /// Said to a connection that is closed from outside; the code tells which of the two.
@@ -53,11 +56,14 @@ pub(crate) async fn serve(
     core: &Arc<Core>,
     host_id: &HostId,
     address: Option<IpAddr>,
+    rates: &Rates,
     mut socket: Socket,
 ) {
     let _guest = core.guests.enter();
+    let who = Who::Host(host_id.clone());
+    let charge = |requests| rates.spend(&who, requests, std::time::Instant::now());
     let first = tokio::select! {
-        first = timeout(SILENCE, first(&mut socket)) => first.unwrap_or(Err(End::Gone)),
+        first = timeout(SILENCE, first(&mut socket, charge)) => first.unwrap_or(Err(End::Gone)),
         () = core.shutdown.wait() => Err(going_away()),
     };
     let key = first.as_ref().ok();
@@ -138,16 +144,19 @@ fn going_away() -> End {
     End::Close(close::GOING_AWAY, "the dashboard ends".into())
 }
 
-/// Waits for `register`.
+/// Waits for `register`. A long one takes as much to read as many connections: it is charged before, with how many
+/// requests it counts for.
 ///
 /// In a box, as it has a place in the memory of its connection otherwise, for ever.
-pub(crate) async fn first(socket: &mut Socket) -> Result<Box<Register>, End> {
+pub(crate) async fn first(socket: &mut Socket, charge: impl Fn(u32)) -> Result<Box<Register>, End> {
     loop {
         let text = match socket.recv().await {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             other => return Err(ended(other)),
         };
+        let more = text.len() / REGISTER_BYTES_A_REQUEST;
+        charge(REQUEST * u32::try_from(more).unwrap_or(u32::MAX / REQUEST));
         let messages =
             aside(&text, split).map_err(|error| Violation::Malformed(error.to_string()))?;
         let [message] = messages.as_slice() else {
@@ -158,7 +167,7 @@ pub(crate) async fn first(socket: &mut Socket) -> Result<Box<Register>, End> {
         if message.kind != "register" {
             return Err(Violation::Malformed("the first message must be a register".into()).into());
         }
-        let register: Result<Box<Register>, _> = aside(message.json, serde_json::from_str);
+        let register: Result<Box<Register>, _> = parsed(message.json);
         let mut register = register.map_err(Violation::from)?;
         facts::shorten_register(&mut register);
         return Ok(register);
@@ -251,7 +260,11 @@ async fn take_in(
         }
         match socket.recv().now_or_never() {
             Some(Some(Ok(Message::Text(text)))) => next = text,
-            Some(Some(Ok(Message::Ping(_) | Message::Pong(_)))) | None => break,
+            Some(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {
+                runs.allowance.spend(1);
+                break;
+            }
+            None => break,
             Some(other) => {
                 taken = Err(ended(other));
                 break;
@@ -325,7 +338,10 @@ async fn received(
 ) -> Result<(), End> {
     match message {
         Some(Ok(Message::Text(text))) => take_in(core, runs, socket, text).await,
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+            runs.allowance.spend(1);
+            Ok(())
+        }
         other => Err(ended(other)),
     }
 }

@@ -1,8 +1,8 @@
 //! The simplest agent there can be: it sends lines one by one, without run and number, and nothing is resumed.
 
-use super::Violation;
 use super::host_runs::{A_RUN, HostRuns, is_line};
 use super::messages::begun_by_itself;
+use super::{Violation, parsed};
 use crate::dashboard::core::Core;
 use crate::protocol::{CommandName, RunId, SingleOutput, StatusReport, Timestamp};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub(super) async fn output(
     core: &Arc<Core>,
     json: &str,
 ) -> Result<(), Violation> {
-    let output: SingleOutput<'_> = serde_json::from_str(json)?;
+    let output: SingleOutput<'_> = parsed(json)?;
     runs.own(&output.host_id)?;
     if !is_line(&output.line) {
         return Err(Violation::Malformed(

@@ -433,6 +433,52 @@ async fn what_a_message_costs_is_charged_before_the_next_one_of_its_frame_is_loo
     assert!(made as f64 <= may && made >= 4, "{made} runs in {took} s");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_dear_to_read_are_charged_by_their_bytes() {
+    // As much as a frame may have, and an unknown field or phase for each two bytes of it.
+    let list = format!("[{}0]", "0,".repeat(500_000));
+    let named = |kind: &str, more: &str| {
+        format!(r#"{{"type":"{kind}","host_id":"h1","run_id":"{RUN}",{more}}}"#)
+    };
+    let frames = [
+        named("heartbeat", &format!(r#""x":{list}"#)),
+        named("progress", &format!(r#""phases":{list}"#)),
+        named(
+            "status",
+            &format!(r#""command":"switch","status":"running","cause":{list}"#),
+        ),
+        named("command_rejected", &format!(r#""x":{list}"#)),
+        named("new", &format!(r#""x":{list}"#)),
+        format!("[{}]", " ".repeat(1_000_000)),
+    ];
+    for frame in frames {
+        let mut agent = Connection::new().await;
+        agent.register(&json!([])).await;
+        // Ten of them are more than a host may send at once.
+        agent.runs.allowance.spend(1_800);
+        let _ = agent.runs.frame(&agent.core, &frame).await;
+        let rests = agent.runs.rests();
+        assert!(rests.is_some(), "{}", &frame[..60]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_real_agent_are_charged_one_by_one() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    let mark = json!({"phase": "building", "seq": 1, "started": "2025-12-14T10:30:01.000Z"});
+    let progress =
+        json!({"type": "progress", "host_id": "h1", "run_id": RUN, "phases": vec![mark; 30]});
+    let beat = json!({"type": "heartbeat", "host_id": "h1", "system": "x".repeat(1_000)});
+    agent.runs.allowance.spend(1_800);
+    agent
+        .send(&Value::Array(
+            [vec![progress; 100], vec![beat; 99]].concat(),
+        ))
+        .await;
+    assert!(!agent.runs.has_unread() && agent.runs.rests().is_none());
+}
+
 /// How many more runs a host may begin by itself since then, at most.
 fn own_runs_since(began: std::time::Instant) -> usize {
     1 + (began.elapsed().as_secs_f64() / 10.0).ceil() as usize

@@ -11,14 +11,13 @@ mod subscription;
 mod tests;
 
 pub(crate) use session::serve;
-pub(crate) use shares::Shares;
+pub(crate) use shares::{Share, Shares};
 
 use super::auth::Scope;
 use super::fleet::{Form, HostUpdate};
 use super::rates::Rates;
 use crate::protocol::{CommandName, HostId, Run, RunId, Seq, Timestamp};
 use serde::Serialize;
-use shares::Share;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;

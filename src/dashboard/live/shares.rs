@@ -1,5 +1,5 @@
-//! What all pages of one user hold together. One user may have hundreds of pages open, so what each of them may hold by
-//! itself bounds nothing.
+//! What all pages and long requests of one user hold together. One user may have hundreds of them, so what each may hold
+//! by itself bounds nothing.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 const MAX_LONG_MESSAGES: usize = 8;
 /// Most long frames that may be on their way to a user's pages; each has up to 1 MiB.
 const MAX_LONG_FRAMES: usize = 32;
+/// Most requests with a long body that a user may have under way. Each takes some MiB until it is answered.
+const MAX_LONG_BODIES: usize = 4;
 /// Most subscriptions of all pages of a user. Each takes some hundred bytes, and a kilobyte where its names are long.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 20_000;
 
@@ -19,7 +21,7 @@ pub(super) const MAX_SUBSCRIPTIONS: usize = 20_000;
 pub(crate) struct Shares(Mutex<HashMap<String, Weak<Share>>>);
 
 impl Shares {
-    /// The share of a user, for as long as one of their pages is open.
+    /// The share of a user, for as long as somebody holds it.
     pub(crate) fn of(&self, user: &str) -> Arc<Share> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = all.get(user).and_then(Weak::upgrade) {
@@ -32,11 +34,12 @@ impl Shares {
     }
 }
 
-/// What the pages of one user have together.
+/// What the pages and requests of one user have together.
 #[derive(Debug)]
 pub(crate) struct Share {
     pub(super) long_messages: Arc<Semaphore>,
     pub(super) long_frames: Arc<Semaphore>,
+    pub(crate) long_bodies: Arc<Semaphore>,
     subscriptions: AtomicUsize,
 }
 
@@ -45,6 +48,7 @@ impl Default for Share {
         Self {
             long_messages: Arc::new(Semaphore::new(MAX_LONG_MESSAGES)),
             long_frames: Arc::new(Semaphore::new(MAX_LONG_FRAMES)),
+            long_bodies: Arc::new(Semaphore::new(MAX_LONG_BODIES)),
             subscriptions: AtomicUsize::new(0),
         }
     }
