@@ -7,6 +7,7 @@ use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::{Health, Part};
 use super::intake::{HostRuns, MAX_SPARE};
 use super::log_access::IndexMender;
+use super::many::for_hosts;
 use super::shared_threads::SharedThreads;
 use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish, StoredHost};
 use super::syncer::Syncer;
@@ -310,22 +311,22 @@ impl Core {
     }
 
     async fn take(&self, host_ids: &[HostId], order: &Order) -> Vec<Result<Run, CommandError>> {
-        let mut answers: Vec<_> = host_ids
-            .iter()
-            .map(|id| self.asked_for(id, order))
-            .collect();
-        let records = answers
-            .iter()
-            .filter_map(|answer| answer.as_ref().ok().cloned())
-            .collect();
+        let many = host_ids.len();
+        let (mut answers, records) = for_hosts(many, || {
+            let asked = host_ids.iter().map(|id| self.asked_for(id, order));
+            let answers: Vec<_> = asked.collect();
+            let taken = answers.iter().filter_map(|answer| answer.as_ref().ok());
+            let records = taken.cloned().collect();
+            (answers, records)
+        });
         match self.noted(self.state.add_runs(records).await) {
-            Ok(stored) => {
+            Ok(stored) => for_hosts(many, || {
                 let taken = answers.iter_mut().filter(|answer| answer.is_ok());
                 for (answer, record) in taken.zip(stored) {
                     self.queued(record.clone());
                     *answer = Ok(record);
                 }
-            }
+            }),
             Err(error) => {
                 let reason = self.without_paths(&error.to_string());
                 for answer in answers.iter_mut() {

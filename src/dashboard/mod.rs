@@ -23,6 +23,7 @@ mod import;
 mod intake;
 mod live;
 mod log_access;
+mod many;
 mod mend;
 mod problem;
 mod rates;

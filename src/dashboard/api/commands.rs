@@ -7,12 +7,13 @@ use crate::dashboard::auth::{ClientAddress, Identity};
 use crate::dashboard::core::{CommandError, Order};
 use crate::dashboard::extract::{Body, Ids, LongBody};
 use crate::dashboard::fleet::Refusal;
+use crate::dashboard::many::for_hosts;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::state::StopWish;
 use crate::protocol::{CommandName, HostId, InvalidHostId, Run, RunId, Status, Timestamp};
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use futures_util::{StreamExt, stream};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
@@ -150,7 +151,7 @@ pub(crate) async fn bulk(
     identity: Identity,
     address: ClientAddress,
     LongBody { value: wish, place }: LongBody<BulkWish>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let hosts = match &wish.hosts {
         BulkHosts::Named(hosts) => hosts,
         BulkHosts::TooMany(count) => {
@@ -167,7 +168,9 @@ pub(crate) async fn bulk(
             Err(format!("there is no host {id}"))
         }
     };
-    let valid: Vec<HostId> = hosts.iter().flat_map(|id| named(id)).collect();
+    let valid: Vec<HostId> = for_hosts(hosts.len(), || {
+        hosts.iter().flat_map(|id| named(id)).collect()
+    });
     // Also those that are none: looking at a name costs the same.
     charge_bulk(&app, &identity, hosts.len())?;
     let runs: Vec<_> = if wish.command == STOP {
@@ -196,13 +199,12 @@ pub(crate) async fn bulk(
             detail: Some(detail),
         },
     });
-    Ok((
-        StatusCode::MULTI_STATUS,
-        place.map(Extension),
-        Json(BulkResults {
-            results: results.collect(),
-        }),
-    ))
+    // It is written here, not only when it is sent.
+    Ok(for_hosts(hosts.len(), || {
+        let results = results.collect();
+        let answer = Json(BulkResults { results });
+        (StatusCode::MULTI_STATUS, place.map(Extension), answer).into_response()
+    }))
 }
 
 /// Writes down who asked what of which host, and what came of it.
