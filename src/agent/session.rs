@@ -37,7 +37,7 @@ const REGISTRATION_LIMIT: Duration = Duration::from_secs(600);
 /// A connection that lasted so long was of use: one on which nothing large gets through ends before, for its silence.
 const OF_USE_AFTER: Duration = Duration::from_secs(120);
 
-/// Answers that wait for the socket; while there are more, nothing is read.
+/// Answers and statuses that wait for the socket; while there are more, nothing is read.
 const ANSWERS: usize = 64;
 
 /// Why a connection ended.
@@ -126,7 +126,12 @@ impl Outcome {
 struct Session<'a> {
     agent: &'a mut Agent,
     follower: Follower,
+    /// What goes before anything else: `register`, and how runs stand, of which the lines follow.
+    statuses: VecDeque<Vec<u8>>,
+    /// Answers to commands.
     answers: VecDeque<Vec<u8>>,
+    /// Whether an answer went out last.
+    answered: bool,
     /// The runs that `register` named.
     offered: BTreeSet<RunId>,
     registered: bool,
@@ -141,7 +146,9 @@ pub(super) async fn run(agent: &mut Agent, socket: Socket, shutdown: &Shutdown) 
     let mut beats = interval(agent.config.heartbeat_interval);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut session = Session {
-        answers: VecDeque::from([agent.register()]),
+        statuses: VecDeque::from([agent.register()]),
+        answers: VecDeque::new(),
+        answered: false,
         offered: agent.runs.unacknowledged(),
         agent,
         follower: Follower::default(),
@@ -179,10 +186,11 @@ impl Session<'_> {
             let now = Instant::now();
             let lines_due = due.is_some_and(|due| due <= now);
             let deadline = patience.deadline(self.registered);
+            let waiting = self.statuses.len() + self.answers.len();
             tokio::select! {
                 () = shutdown.wait() => return End::Shutdown,
                 () = sleep_until(deadline) => return End::Silent,
-                incoming = stream.next(), if self.answers.len() < ANSWERS => {
+                incoming = stream.next(), if waiting < ANSWERS => {
                     let is_ping = matches!(incoming, Some(Ok(Message::Ping(_))));
                     patience.heard(Instant::now(), is_ping);
                     match incoming {
@@ -201,7 +209,7 @@ impl Session<'_> {
                     logging::report_left_out();
                 }
                 (run_id, change) = self.agent.runs.changed() => self.changed(&run_id, change),
-                room = outbound.room(), if ping_due || self.beat_due || lines_due || !self.answers.is_empty() => {
+                room = outbound.room(), if ping_due || self.beat_due || lines_due || waiting > 0 => {
                     let Some(room) = room else { break };
                     if std::mem::take(&mut ping_due) {
                         room.send(Message::Ping(Vec::new().into()));
@@ -218,11 +226,23 @@ impl Session<'_> {
         outbound.failure().await
     }
 
-    /// What goes out next: answers and heartbeats before lines.
+    /// What goes out next. A dashboard that sends commands without end keeps no heartbeat and no line back: these take
+    /// turns with the answers.
     fn next(&mut self) -> Option<Vec<u8>> {
-        if let Some(answer) = self.answers.pop_front() {
+        if let Some(status) = self.statuses.pop_front() {
+            return Some(status);
+        }
+        if !std::mem::take(&mut self.answered)
+            && let Some(answer) = self.answers.pop_front()
+        {
+            self.answered = true;
             return Some(answer);
         }
+        self.unasked().or_else(|| self.answers.pop_front())
+    }
+
+    /// A heartbeat or lines, heartbeats first.
+    fn unasked(&mut self) -> Option<Vec<u8>> {
         if std::mem::take(&mut self.beat_due) {
             return Some(self.agent.heartbeat());
         }
@@ -257,10 +277,11 @@ impl Session<'_> {
             return;
         }
         if change == Change::Unsettled {
-            self.answers.extend(Runs::lost(&self.agent.host_id, run_id));
+            self.statuses
+                .extend(Runs::lost(&self.agent.host_id, run_id));
         }
         if change == Change::Started {
-            self.answers.extend(self.status(run_id, Runs::running));
+            self.statuses.extend(self.status(run_id, Runs::running));
             self.follow(run_id, 0);
         }
         self.follower.wake(run_id);
@@ -381,7 +402,7 @@ impl Session<'_> {
             lifecycle::notify_status(&format!("connected to {url}"));
             let lost = self.agent.runs.all_lost();
             let lost = lost.filter_map(|run_id| Runs::lost(&self.agent.host_id, run_id));
-            self.answers.extend(lost);
+            self.statuses.extend(lost);
             let rejections = self.agent.runs.rejections();
             self.answers
                 .extend(rejections.map(|rejected| frames::json(&rejected)));

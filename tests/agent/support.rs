@@ -1,5 +1,6 @@
 //! A dashboard that says what a test tells it to, and the real agent connected to it.
 
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 pub(crate) const TOKEN: &str = "a-token";
@@ -30,12 +31,17 @@ pub(crate) struct Agent(pub(crate) Child);
 
 /// One connection of an agent.
 pub(crate) struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    /// None while it is lent.
+    sender: Option<Sender>,
+    stream: SplitStream<WebSocketStream<TcpStream>>,
     waiting: VecDeque<Value>,
     /// The path and the token of the request.
     pub(crate) path: String,
     pub(crate) authorization: String,
 }
+
+/// The half of a connection that sends.
+pub(crate) struct Sender(SplitSink<WebSocketStream<TcpStream>, Message>);
 
 impl Fleet {
     pub(crate) async fn new() -> Self {
@@ -123,8 +129,10 @@ impl Fleet {
             Ok(response)
         };
         let socket = accept_hdr_async(stream, callback).await.unwrap();
+        let (sink, stream) = socket.split();
         Connection {
-            socket,
+            sender: Some(Sender(sink)),
+            stream,
             waiting: VecDeque::new(),
             path,
             authorization,
@@ -163,7 +171,7 @@ impl Connection {
             if let Some(message) = self.waiting.pop_front() {
                 return Some(message);
             }
-            match self.socket.next().await?.ok()? {
+            match self.stream.next().await?.ok()? {
                 Message::Text(text) => match serde_json::from_str(&text).unwrap() {
                     Value::Array(messages) => self.waiting.extend(messages),
                     message => self.waiting.push_back(message),
@@ -183,7 +191,7 @@ impl Connection {
     pub(crate) async fn close_code(&mut self) -> u16 {
         let closing = async {
             loop {
-                if let Message::Close(Some(frame)) = self.socket.next().await.unwrap().unwrap() {
+                if let Message::Close(Some(frame)) = self.stream.next().await.unwrap().unwrap() {
                     return u16::from(frame.code);
                 }
             }
@@ -206,10 +214,17 @@ impl Connection {
     }
 
     pub(crate) async fn send_text(&mut self, text: &str) {
-        match self.socket.send(Message::text(text)).await {
-            Ok(()) | Err(Error::ConnectionClosed) => {}
-            Err(error) => panic!("{error}"),
-        }
+        self.sender.as_mut().unwrap().send_text(text.into()).await;
+    }
+
+    /// Lends the half that sends, so that somebody else sends while this one is read.
+    pub(crate) fn lend_sender(&mut self) -> Sender {
+        self.sender.take().unwrap()
+    }
+
+    /// Takes it back.
+    pub(crate) fn take_back(&mut self, sender: Sender) {
+        self.sender = Some(sender);
     }
 
     pub(crate) async fn command(&mut self, run_id: &str, nonce: &str, command: &str) {
@@ -251,14 +266,48 @@ impl Connection {
     }
 }
 
+impl Sender {
+    pub(crate) async fn send_text(&mut self, text: Utf8Bytes) {
+        match self.0.send(Message::Text(text)).await {
+            Ok(()) | Err(Error::ConnectionClosed) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 impl Agent {
     /// Its memory.
     pub(crate) fn resident_kib(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Its process, and those of the supervisors that it started.
+    pub(crate) fn with_supervisor(&self) -> Vec<u32> {
+        let parent = |process: u32| -> Option<u32> {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+            let (_, after_name) = stat.rsplit_once(')')?;
+            after_name.split_whitespace().nth(1)?.parse().ok()
+        };
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let all = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let own = self.0.id();
+        let started = all.filter(|process| parent(*process) == Some(own));
+        std::iter::once(own).chain(started).collect()
+    }
+
+    /// The most memory since [`forget_peak`](Self::forget_peak).
+    pub(crate) fn peak_kib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Measures the peak from now on.
+    pub(crate) fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.0.id()), "5").unwrap();
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 

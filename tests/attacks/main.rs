@@ -14,6 +14,7 @@ mod peers;
 mod places;
 mod requests;
 mod searches;
+#[path = "../common/starvation.rs"]
 mod starvation;
 mod strangers;
 mod support;

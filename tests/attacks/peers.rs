@@ -118,7 +118,7 @@ impl World {
         let mut delays = |time: Duration| {
             let (mut delays, began) = (Vec::new(), Instant::now());
             while began.elapsed() < time {
-                let before = Starvation::of(pid);
+                let before = Starvation::of(&[pid]);
                 let sent = Instant::now();
                 agent.send(&of_h2(output(RUN, next, &["goes on"])));
                 browser.wait_for("the line", |message| {
@@ -126,7 +126,7 @@ impl World {
                 });
                 next += 1;
                 let whole = sent.elapsed();
-                let after = Starvation::of(pid);
+                let after = Starvation::of(&[pid]);
                 let lost = after
                     .zip(before)
                     .map(|(after, before)| after.since(&before));
