@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Dashboard, SOON, assert_problem, wait_for};
+use common::{Dashboard, SOON, SyncGate, assert_problem, sha256_hex, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -376,4 +377,55 @@ fn a_log_that_somebody_changed_is_found_out() {
         said.contains("audit.log:2: this record does not follow"),
         "{said}"
     );
+}
+
+#[test]
+fn what_changes_nothing_is_not_written_down() {
+    let token = format!("sha256:{}", sha256_hex("vera"));
+    let users = [
+        ("vera", "viewer", Dashboard::password_hash("secret")),
+        ("vera", "viewer", token),
+    ];
+    let mut dashboard = Dashboard::start_with(&["h1"], "", &users);
+    dashboard.log_in("vera", "secret");
+    let end_all = || {
+        let headers = [("Authorization", "Bearer vera")];
+        let answer = dashboard.request("POST", "/api/logout/all", &headers, b"");
+        assert_eq!(answer.status, 200);
+        answer.json()["ended"].as_u64().unwrap()
+    };
+    assert_eq!(end_all(), 1);
+    for _ in 0..20 {
+        assert_eq!(end_all(), 0);
+    }
+    assert_eq!(records_of(&dashboard, "logout_all").len(), 1);
+    assert_eq!(file(&dashboard).len(), 2, "the sign-in, and its end");
+}
+
+#[test]
+fn a_deed_whose_client_hangs_up_is_written_down_also_where_the_dashboard_is_ended_at_once() {
+    let Some(gate) = SyncGate::new() else { return };
+    let users = [("anna", "admin", Dashboard::password_hash("secret"))];
+    let mut dashboard = Dashboard::start_in(gate.environment(0), "127.0.0.1", &["h1"], "", &users);
+    dashboard.log_in("anna", "secret");
+    // Until the disk goes on, the command is not stored, and so not done.
+    let before = gate.database_syncs();
+    gate.close();
+    let path = "/api/hosts/h1/command";
+    send_and_hang_up(&dashboard, path, &json!({"command": "switch"}), || {
+        wait_for("the command to be stored", SOON, || {
+            (gate.database_syncs() > before).then_some(())
+        });
+    });
+    dashboard.process.signal(Signal::SIGTERM);
+    wait_for("no connection to be taken any more", SOON, || {
+        TcpStream::connect(("127.0.0.1", dashboard.port)).err()
+    });
+    // It would have ended by now if it did not wait for the command.
+    std::thread::sleep(Duration::from_millis(300));
+    gate.open();
+    dashboard.process.end(Signal::SIGTERM);
+    let records = records_of(&dashboard, "command");
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0]["result"], "ok");
 }

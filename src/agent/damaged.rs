@@ -1,7 +1,8 @@
-//! Folders of runs of which nothing can be read any more: each is put aside and told once, and never deleted.
+//! Folders of runs of which nothing can be read any more: each is put aside and told once, and never deleted. What the
+//! programs wrote, with its secrets, is not kept in them: nobody goes on with such a run.
 
 use super::requests::sync;
-use crate::spool::RunDir;
+use crate::spool::{self, RunDir};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
@@ -49,7 +50,18 @@ pub(super) fn put_aside(dir: &RunDir) -> Result<PathBuf, PutAsideError> {
     let to = free.ok_or_else(|| PutAsideError::TooMany(runs.to_owned()))?;
     fs::rename(dir.path(), &to)?;
     sync(&to)?;
+    spool::remove_captures(&to);
     Ok(to)
+}
+
+/// Removes what programs wrote, with its secrets, from the folders that lie aside among these: those of an older agent
+/// still have it, and so has one whose agent died in the middle.
+pub(super) fn remove_captures(runs: &Path) {
+    for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().contains(ENDING) {
+            spool::remove_captures(&entry.path());
+        }
+    }
 }
 
 /// Takes the lock that whoever runs the run has, or settles it; `None` where the file system has no locks.
@@ -99,6 +111,31 @@ mod tests {
             }
         }
         assert!(dir.spec().exists());
+    }
+
+    #[test]
+    fn what_programs_wrote_is_not_kept_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_id = RunId::new("2025-12-14T10-30-00-switch").unwrap();
+        let dir = RunDir::new(folder.path(), &run_id);
+        fs::create_dir_all(dir.path()).unwrap();
+        let files = ["capture-3.bytes", "capture-3.records", "spec.json", "notes"];
+        let fill = |folder: &Path| {
+            for file in files {
+                fs::write(folder.join(file), "password=hunter2").unwrap();
+            }
+        };
+        let kept = |folder: &Path| files.map(|file| folder.join(file).exists());
+        fill(dir.path());
+        let aside = put_aside(&dir).unwrap();
+        assert_eq!(kept(&aside), [false, false, true, true]);
+        // Another agent left these.
+        fill(&aside);
+        fs::create_dir_all(dir.path()).unwrap();
+        fill(dir.path());
+        remove_captures(&folder.path().join("runs"));
+        assert_eq!(kept(&aside), [false, false, true, true]);
+        assert_eq!(kept(dir.path()), [true; 4], "somebody may go on with it");
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl Runs {
             lost: BTreeSet::new(),
             late: BTreeMap::new(),
         };
+        damaged::remove_captures(&folder);
         for entry in fs::read_dir(&folder).map_err(at(&folder))?.flatten() {
             if let Some(dir) = RunDir::at(&entry.path()) {
                 runs.find(dir);

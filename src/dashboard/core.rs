@@ -41,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) shutdown: Shutdown,
     /// The connections of agents and browsers.
     pub(crate) guests: Guests,
+    /// The requests that change something, whether or not their clients are still there.
+    pub(crate) deeds: Guests,
     /// Whether anything is to be ended by the clock.
     pub(crate) clock: Arc<ClockTrust>,
     /// Appends to logs.
@@ -101,7 +103,7 @@ impl Core {
         shutdown: Shutdown,
         clock: Arc<ClockTrust>,
     ) -> Self {
-        let (fleet, counters, guests, mender, slots) = Default::default();
+        let (fleet, counters, guests, deeds, mender, slots) = Default::default();
         let threads = SharedThreads::of_runtime();
         Self {
             fleet,
@@ -113,6 +115,7 @@ impl Core {
             counters,
             shutdown,
             guests,
+            deeds,
             clock,
             writes: DiskWork::on(threads.clone()),
             reads: DiskWork::on(threads),

@@ -71,6 +71,7 @@ use std::time::Duration;
 use syncer::Syncer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
+use tokio::time::timeout;
 
 /// Name of the database in the data folder.
 const DATABASE: &str = "switchyard.sqlite";
@@ -82,6 +83,8 @@ const MOST_FILES: u64 = 65_536;
 /// How long the end may take for requests that go on, then for connections to hear of it, and then for logs to
 /// become durable.
 const END_WITHIN: Duration = Duration::from_millis(1_500);
+/// How long requests that change something may take beyond that; systemd waits for 10 seconds in all.
+const DEEDS_WITHIN: Duration = Duration::from_secs(4);
 
 /// Why the dashboard ends.
 #[derive(Debug, thiserror::Error)]
@@ -181,11 +184,17 @@ impl Work {
 
     /// Ends it once nothing is served any more.
     async fn finish(self, core: &Core) -> Result<(), Error> {
+        // What was done must be written down; its client may be gone, so no connection tells of it.
+        if timeout(DEEDS_WITHIN, core.deeds.gone()).await.is_err() {
+            tracing::warn!(
+                "ending although something that somebody asked for is still under way: the audit log may lack its record"
+            );
+        }
         let inside = async {
             core.guests.gone().await;
             self.chores.await
         };
-        let _ = tokio::time::timeout(END_WITHIN, inside).await;
+        let _ = timeout(END_WITHIN, inside).await;
         block_in_place(|| core.syncer.finish(END_WITHIN));
         if self.damage.is_finished() {
             return Err(self.damage.await.unwrap_or(StateError::Closed).into());

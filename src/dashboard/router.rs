@@ -8,7 +8,7 @@ use super::problem::wrong_method;
 use super::routes;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use std::sync::Arc;
 
@@ -26,6 +26,6 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(app.clone(), guard))
-        .layer(from_fn(run_to_end))
+        .layer(from_fn_with_state(app.core.deeds.clone(), run_to_end))
         .with_state(app.clone())
 }

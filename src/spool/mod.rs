@@ -18,8 +18,10 @@
 //! Whoever runs the run, or settles it, holds a lock on the folder itself.
 
 mod begin_limit;
+mod captures;
 
 pub use begin_limit::{DEFAULT_BEGIN_LIMIT, START_GRACE, begin_by, is_past};
+pub use captures::remove_captures;
 
 use crate::mask::Masking;
 use crate::proctree::ProcessId;

@@ -65,22 +65,6 @@ pub(super) fn remove(folder: &Path, generation: u32) {
     }
 }
 
-/// Removes every capture of a run that is over: its log has all of it, and without its secrets.
-pub(super) fn remove_all(folder: &Path) {
-    let Ok(files) = fs::read_dir(folder) else {
-        return;
-    };
-    for file in files.flatten() {
-        let name = file.file_name();
-        let is_capture = name.to_str().is_some_and(|name| {
-            name.starts_with("capture-") && (name.ends_with(".bytes") || name.ends_with(".records"))
-        });
-        if is_capture && let Err(error) = fs::remove_file(file.path()) {
-            tracing::warn!(%error, file = %file.path().display(), "cannot remove what a program wrote, with its secrets: remove it by hand");
-        }
-    }
-}
-
 impl Capture {
     /// An empty one.
     pub(super) fn create(folder: &Path, generation: u32) -> io::Result<Self> {

@@ -130,7 +130,7 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
             lifecycle::notify_ready("the run is over");
             // The one before may have been killed before it did that.
             writer.sync_handle().sync()?;
-            capture::remove_all(rundir.path());
+            spool::remove_captures(rundir.path());
             Ok(())
         }
         Some(writer) if fd_store::is_there() => execute(&rundir, &spec, Some(writer), child),

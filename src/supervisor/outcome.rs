@@ -1,6 +1,5 @@
 //! The result of a run, in the words of its user, and its footer.
 
-use super::capture;
 use super::execution::End;
 use super::program::{Cause, Interruption};
 use super::recorder::{LeftOut, Recorder};
@@ -8,7 +7,7 @@ use super::{Error, command, failure, gap, tree};
 use crate::progress::MAX_MESSAGE_BYTES;
 use crate::protocol::{self, CauseKind, CommandName, Phase, Progress, Status, Timestamp};
 use crate::runlog::{LogWriter, RunResult};
-use crate::spool::{RunDir, Spec};
+use crate::spool::{self, RunDir, Spec};
 use std::fs;
 use std::process::Command;
 use std::thread::sleep;
@@ -155,7 +154,7 @@ pub(super) fn store(
         pause = (2 * pause).min(Duration::from_secs(5));
     }
     writer.sync_handle().sync()?;
-    capture::remove_all(rundir.path());
+    spool::remove_captures(rundir.path());
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! The end of a run that nobody saw, because its supervisor is gone for good.
 
-use super::capture;
 use super::hold::Hold;
 use super::outcome;
 use super::reserve;
@@ -57,7 +56,7 @@ pub(super) fn settle_held(rundir: &RunDir, hold: &Hold) -> Result<(), Error> {
         return outcome::store(rundir, writer, (None, result));
     };
     if writer.footer().is_some() {
-        capture::remove_all(rundir.path());
+        spool::remove_captures(rundir.path());
         return Ok(());
     }
     reserve::release(rundir);

@@ -221,6 +221,9 @@ async fn a_run_of_which_nothing_can_be_read_is_lost_and_put_aside_with_one_messa
     fs::remove_file(file(no_log, "log")).unwrap();
     fs::remove_file(file(no_log, "idx")).unwrap();
     fs::write(file(bad_log, "log"), "no log").unwrap();
+    // As a supervisor that was killed leaves it.
+    let written = "capture-1.bytes";
+    fs::write(fleet.rundir(bad_log).join(written), "password=hunter2").unwrap();
     fs::remove_file(file(good_log, "idx")).unwrap();
 
     let agent = fleet.agent("echo one", "");
@@ -244,6 +247,7 @@ async fn a_run_of_which_nothing_can_be_read_is_lost_and_put_aside_with_one_messa
         assert!(!fleet.rundir(run).exists(), "{run}");
         let aside = fleet.rundir(&format!("{run}.damaged"));
         assert!(aside.join("spec.json").exists(), "{run}");
+        assert!(!aside.join(written).exists(), "{run}: with its secrets");
         assert_eq!(fleet.log().matches("the run is lost").count(), 2);
     }
     let kept = fleet.rundir(&format!("{no_log}.damaged")).join("spec.json");

@@ -107,11 +107,16 @@ pub(crate) async fn logout_all(
     MaybeBody(Nothing {}): MaybeBody<Nothing>,
 ) -> impl IntoResponse {
     let ended = app.auth.sessions.remove_all(Some(&identity.name));
-    store_all(&app).await;
-    let note = Note::of(Some(&identity), address, Action::LogoutAll);
-    app.audit
-        .done(note.detail(&format!("{ended} sessions")))
-        .await;
+    if ended > 0 {
+        store_all(&app).await;
+    }
+    // Where no session was ended nothing was done: with a token somebody may ask for that again and again, and their
+    // records would push out those of others.
+    if ended > 0 {
+        let note = Note::of(Some(&identity), address, Action::LogoutAll);
+        let note = note.detail(&format!("{ended} sessions"));
+        app.audit.done(note).await;
+    }
     let cookie = app.auth.sign_out(&identity, &headers);
     ([(header::SET_COOKIE, cookie)], Json(Ended { ended }))
 }

@@ -30,6 +30,11 @@ const MAX_METHOD_BYTES: usize = 16;
 /// and of a path that is not in the list of routes.
 const MAX_UNKNOWN_PATH_BYTES: usize = 64;
 
+/// Said to a token that is not known, where only one that is known may use another host name.
+const UNKNOWN_TOKEN_ELSEWHERE: &str = "this token is not known here: it is wrong, expired or revoked. Without a valid token, requests must use the host name in `public_url`, or `localhost`";
+/// The same where every visitor of this machine is an admin, and needs no token but the right origin.
+const UNKNOWN_TOKEN_HERE: &str = "this token is not known here: it is wrong, expired or revoked. Send a valid token, or none and the header Origin with this dashboard's address";
+
 /// Lets a request pass with its [`Identity`], or answers in its place.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
@@ -199,7 +204,11 @@ impl Auth {
         });
         let trusted = by_token.is_some() || is_agent || asked.path == HEALTH;
         if !trusted && !self.origins.accepts_host(asked.headers) {
-            return Err(Problem::misdirected());
+            let problem = Problem::misdirected();
+            return Err(match token {
+                Some(_) => problem.because(UNKNOWN_TOKEN_ELSEWHERE),
+                None => problem,
+            });
         }
         if by_token.is_some() {
             token.inspect(|hash| self.uses.used(*hash, now));
@@ -219,6 +228,9 @@ impl Auth {
         if asked.needs_origin(has_rights) && !self.origins.accepts_origin(asked.headers) {
             if !has_rights && asked.is_program() && asked.access.needs_identity() {
                 return Err(Problem::unauthorized());
+            }
+            if open && asked.is_program() {
+                return Err(Problem::forbidden(UNKNOWN_TOKEN_HERE));
             }
             return Err(Problem::forbidden(
                 "`Origin` is not that of this dashboard: send it, or a token",

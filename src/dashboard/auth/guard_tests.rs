@@ -37,7 +37,7 @@ impl Place {
         }
     }
 
-    fn admit(&self, request: &str, headers: &[(&str, &str)]) -> Result<Option<Identity>, u16> {
+    fn asked(&self, request: &str, headers: &[(&str, &str)]) -> Result<Option<Identity>, Problem> {
         let (method, path) = request.split_once(' ').unwrap();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
@@ -51,9 +51,18 @@ impl Place {
             headers: &map,
             peer: None,
         };
-        self.auth
-            .admit(&asked, Timestamp::from_millis(0))
-            .map_err(|problem| problem.status())
+        self.auth.admit(&asked, Timestamp::from_millis(0))
+    }
+
+    fn admit(&self, request: &str, headers: &[(&str, &str)]) -> Result<Option<Identity>, u16> {
+        let admitted = self.asked(request, headers);
+        admitted.map_err(|problem| problem.status())
+    }
+
+    /// Why a request is refused.
+    fn reason(&self, request: &str, headers: &[(&str, &str)]) -> String {
+        let refused = self.asked(request, headers).unwrap_err();
+        refused.detail().to_owned()
     }
 
     fn status(&self, request: &str, headers: &[(&str, &str)]) -> u16 {
@@ -197,6 +206,28 @@ fn a_program_whose_token_is_not_known_is_told_so_and_not_of_origins() {
         let cookie = ("cookie", cookie.as_str());
         assert_eq!(place.status(command, &[HERE, wrong, cookie]), 403);
     }
+}
+
+#[test]
+fn a_token_that_is_not_known_is_named_as_the_reason_in_every_set_up() {
+    let command = "POST /api/hosts/{id}/command";
+    let elsewhere = ("host", "fleet.other.example");
+    let wrong = ("authorization", "Bearer nobody");
+    let of_token = |reason: &str| reason.contains("token is not known");
+    for place in [Place::with_users(), Place::open()] {
+        assert_eq!(place.status(command, &[elsewhere, wrong]), 421);
+        assert!(of_token(&place.reason(command, &[elsewhere, wrong])));
+        assert!(of_token(
+            &place.reason("GET /api/hosts", &[elsewhere, wrong])
+        ));
+        assert!(!of_token(&place.reason(command, &[elsewhere])));
+    }
+    let open = Place::open();
+    assert_eq!(open.status(command, &[HERE, wrong]), 403);
+    assert!(of_token(&open.reason(command, &[HERE, wrong])));
+    // A page says where it comes from.
+    assert!(!of_token(&open.reason(command, &[HERE, wrong, EVIL])));
+    assert!(!of_token(&open.reason(command, &[HERE])));
 }
 
 #[test]
