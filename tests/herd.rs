@@ -347,6 +347,38 @@ fn logs_that_grow_together_are_made_durable_by_one_sync() {
 }
 
 #[test]
+fn frames_that_wait_for_the_disk_are_written_together() {
+    const FRAMES: u64 = 640;
+    let Some(gate) = SyncGate::new() else { return };
+    let dashboard = Dashboard::start_in(gate.environment(0), "127.0.0.1", &["h1"], "", &[]);
+    let mut agent = Socket::agent(&dashboard, "h1");
+    agent.send(&json!({"type": "status", "host_id": "h1", "run_id": RUN, "command": "switch", "status": "running"}));
+    agent.send(&one_line("h1", 0));
+    let is_ack =
+        |message: &serde_json::Value, seq: u64| message["type"] == "ack" && message["seq"] == seq;
+    agent.wait_for("an acknowledgement", |message| is_ack(message, 1));
+    gate.hang();
+    agent.send(&one_line("h1", 1));
+    wait_for("a write that hangs", SOON, || {
+        (gate.held_writes() > 0).then_some(())
+    });
+    // The dashboard reads none of these before that write is done.
+    for n in 2..FRAMES {
+        agent.send(&one_line("h1", n));
+    }
+    gate.count_writes();
+    gate.go_on();
+    agent.wait_for("the last acknowledgement", |message| {
+        is_ack(message, FRAMES)
+    });
+    let writes = gate.log_writes();
+    measured(&format!("{FRAMES} frames that waited: {writes} writes"));
+    assert!(writes > 0, "none was counted");
+    // One at a time, each takes a write at least.
+    assert!(writes < FRAMES / 4, "{writes} writes");
+}
+
+#[test]
 fn a_disk_that_hangs_holds_up_the_lines_alone() {
     let Some(gate) = SyncGate::new() else { return };
     let names: Vec<String> = (0..16).map(|n| format!("h{n}")).collect();
