@@ -325,12 +325,13 @@ export class LogView extends HTMLElement {
     this.#opened = source.ready;
     if (this.#lines !== this.#drawnLines) this.onChange();
     this.#drawnLines = this.#lines;
-    this.#viewHeight = this.scroller.clientHeight;
+    this.#measure();
     this.#empty.hidden = total > 0;
     this.#space.style.height = `${spaceHeight(total)}px`;
     if (this.#wanted !== null && source.ready) this.#goToWanted(this.#wanted, source.indexOf(this.#wanted), total);
     if (this.follow.following) this.#top = this.#last();
-    this.#top = Math.min(this.#top, this.#last());
+    // How far down wrapped lines go is known once they are mounted.
+    this.#top = Math.min(this.#top, this.#wrap && this.#wrapLast === null ? Math.max(0, total - 1) : this.#last());
     const room = Math.ceil(this.#viewHeight / ROW_HEIGHT) + 1;
     const wanted = Math.min(total, MAX_ROWS, room + 2 * OVERSCAN);
     const first = Math.max(0, Math.min(Math.floor(this.#top) - OVERSCAN, total - wanted));
@@ -350,6 +351,15 @@ export class LogView extends HTMLElement {
     this.#drawnTotal = total;
   }
 
+  /** A line that one has gone to stays in view where something takes the room that it was in. */
+  #measure() {
+    const { clientHeight } = this.scroller;
+    const row = clientHeight < this.#viewHeight && !this.follow.following ? this.#currentRow : undefined;
+    const top = row && row.getBoundingClientRect().top - this.scroller.getBoundingClientRect().top;
+    if (top !== undefined && top > -1 && top < this.#viewHeight) this.#bring = true;
+    this.#viewHeight = clientHeight;
+  }
+
   /** @param {number} wanted @param {number} index where it is @param {number} total */
   #goToWanted(wanted, index, total) {
     this.follow.pause('jumped', this.#lines);
@@ -359,10 +369,16 @@ export class LogView extends HTMLElement {
     this.#top = Math.min(Math.max(0, Math.min(index, total - 1) - Math.floor(this.pageLines / 3)), this.#last());
   }
 
-  /** Brings the first match of the line one has stepped to into view; a long line is opened for that. */
+  /** The row of the match or error that one has stepped to. */
+  get #currentRow() {
+    const { current } = this.marks;
+    return this.pool.rows.find((one) => one.dataset.seq === String(current));
+  }
+
+  /** Brings the line one has stepped to into view, and its first match; a long line is opened for that. */
   #bringMatch() {
     const { current, find } = this.marks;
-    const row = this.pool.rows.find((one) => one.dataset.seq === String(current));
+    const row = this.#currentRow;
     // It is asked again when the line is there.
     if (!row || current === null || row.classList.contains('hole')) return;
     const [span] = find?.(row.textContent ?? '') ?? [];
@@ -371,7 +387,7 @@ export class LogView extends HTMLElement {
     const { scroller } = this;
     if (!span) {
       scroller.scrollLeft = 0;
-      return;
+      return this.#bringRow(row.getBoundingClientRect());
     }
     const [match, box] = [textRange(row, ...span).getBoundingClientRect(), scroller.getBoundingClientRect()];
     const [left, right] = [box.left + this.gutterWidth, box.left + scroller.clientWidth];
@@ -380,6 +396,15 @@ export class LogView extends HTMLElement {
       const above = Math.max(0, match.top - row.getBoundingClientRect().top - box.height / 3);
       this.#moveTo(this.pool.indexOf(row) + above / row.offsetHeight);
     }
+  }
+
+  /** Brings a row into view, a third below the upper edge: lines that are wrapped are higher than one knows before. @param {DOMRect} row */
+  #bringRow({ top, bottom, height }) {
+    const box = this.scroller.getBoundingClientRect();
+    const room = this.scroller.clientHeight;
+    if (top >= box.top && bottom <= box.top + room) return;
+    const by = (top - box.top - Math.min(room / 3, Math.max(0, room - height))) / ROW_HEIGHT;
+    this.#moveTo(this.#wrap ? this.#top + this.#unwrap(by) : Math.floor(this.#top + by));
   }
 
   /** Moves the scroller once, and the rows to where it now is. */
