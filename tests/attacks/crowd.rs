@@ -181,7 +181,8 @@ impl Attacker {
     }
 }
 
-fn is_slow(error: &std::io::Error) -> bool {
+/// Whether nothing came or went for as long as was waited.
+pub(crate) fn is_slow(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 

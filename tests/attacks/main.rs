@@ -2,11 +2,13 @@
 #![cfg(test)]
 
 mod askers;
+mod besieger;
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
 mod dashboards;
 mod files;
+mod frames;
 mod hosts;
 mod memory;
 mod pages;
@@ -14,9 +16,11 @@ mod peers;
 mod places;
 mod requests;
 mod searches;
+mod siege;
 #[path = "../common/starvation.rs"]
 mod starvation;
 mod strangers;
 mod support;
 mod table;
+mod tally;
 mod visitors;

@@ -4,7 +4,8 @@ use crate::common::measured;
 use crate::crowd::{Crowd, OLD, frame};
 use crate::support::RUN;
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const TEXT: u8 = 0x81;
@@ -16,21 +17,31 @@ fn subscribe(n: usize, run: &str) -> Value {
     json!({"type": "subscribe", "sub": n.to_string(), "host_id": "h1", "run_id": run})
 }
 
-/// A frame of as many of these as go into 1 MiB.
+/// The most messages in a frame; a connection with more of them is closed at once.
+const MAX_MESSAGES: usize = 2_000;
+
+/// A frame of as many of these as there may be in one.
 fn full(message: impl Fn(usize) -> Value) -> Vec<u8> {
-    let most = 1_040_000 / (message(10_000).to_string().len() + 1);
-    let all: Vec<Value> = (0..most).map(message).collect();
+    let all: Vec<Value> = (0..MAX_MESSAGES).map(message).collect();
     frame(TEXT, Value::from(all).to_string().as_bytes())
 }
 
-/// Sockets that send `first` and then `next` for ever, and read or do not.
-fn flood(crowd: &mut Crowd, sockets: usize, reads: bool, first: &[u8], next: &[u8]) {
+/// Sockets that send `first` and then `next` for ever, and read or do not; gives how many were opened so far.
+fn flood(
+    crowd: &mut Crowd,
+    sockets: usize,
+    reads: bool,
+    first: &[u8],
+    next: &[u8],
+) -> Arc<AtomicUsize> {
+    let opened = Arc::new(AtomicUsize::new(0));
     for _ in 0..sockets {
-        let (first, next) = (first.to_vec(), next.to_vec());
+        let (first, next, opened) = (first.to_vec(), next.to_vec(), Arc::clone(&opened));
         crowd.attack(move |attacker| {
             let Some(mut stream) = attacker.socket() else {
                 return;
             };
+            opened.fetch_add(1, Ordering::Relaxed);
             let mut goes_on = attacker.write(&mut stream, &first);
             while goes_on {
                 goes_on = attacker.write(&mut stream, &next);
@@ -42,6 +53,7 @@ fn flood(crowd: &mut Crowd, sockets: usize, reads: bool, first: &[u8], next: &[u
             }
         });
     }
+    opened
 }
 
 #[test]
@@ -60,21 +72,13 @@ fn a_viewer_who_floods_the_dashboard_over_websockets_disturbs_no_run_and_costs_l
     let growing = frame(TEXT, Value::from(growing).to_string().as_bytes());
     // As many at once as there may be, in the largest frames, by those who read and those who never do.
     let thousands = full(|n| subscribe(n % 1_000, RUN));
-    flood(&mut crowd, 4, true, &thousands, &thousands);
-    flood(
-        &mut crowd,
-        8,
-        false,
-        &full(|n| subscribe(n % 1_000, OLD)),
-        &thousands,
-    );
-    flood(
-        &mut crowd,
-        4,
-        false,
-        b"",
-        &full(|n| subscribe(n, "2025-12-14T10-30-00-none")),
-    );
+    let old = full(|n| subscribe(n % 1_000, OLD));
+    let none = full(|n| subscribe(n, "2025-12-14T10-30-00-none"));
+    let kept_open = [
+        flood(&mut crowd, 4, true, &thousands, &thousands),
+        flood(&mut crowd, 8, false, &old, &thousands),
+        flood(&mut crowd, 4, false, b"", &none),
+    ];
     // Each of which reads a log that grows.
     let nothing = frame(TEXT, br#"{"type":"nothing"}"#);
     flood(&mut crowd, 4, true, &growing, &nothing);
@@ -110,6 +114,9 @@ fn a_viewer_who_floods_the_dashboard_over_websockets_disturbs_no_run_and_costs_l
     measured(&format!(
         "a flood of {sent} MiB over 40 WebSockets of a viewer: {lines} lines, the slowest after {slowest:?}; {grown} KiB more, {files} files open"
     ));
+    let opened = kept_open.map(|opened| opened.load(Ordering::Relaxed));
+    // None was closed for what it sent.
+    assert_eq!(opened, [4, 8, 4]);
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     assert!(grown < 150_000, "{grown} KiB");
     assert!(files < 1_000, "{files} files");
