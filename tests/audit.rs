@@ -274,7 +274,7 @@ fn what_strangers_send_takes_little_of_the_log_however_long_it_is() {
         .map(|record| record["detail"].as_str().unwrap().to_owned())
         .collect();
     let whole = format!(
-        "POST of an unknown path, which begins with /{}: ",
+        "POST of an unknown path that begins with /{}: ",
         "\"".repeat(63)
     );
     assert!(details[0].starts_with(&whole), "{details:?}");

@@ -156,15 +156,15 @@ fn check_config_names_file_line_key_and_remedy() {
         ),
         (
             "[retention]\n\ndays = \"ninety\"\n",
-            "switchyard: dashboard.toml:3: retention.days: this is the text \"ninety\", not a whole number; write a number of days without quotes; 0 is no limit\n",
+            "switchyard: dashboard.toml:3: retention.days: this is the text \"ninety\", not a whole number; write a number of days without quotes; 0 means no limit\n",
         ),
         (
             "listen = \"0.0.0.0:8000\"\n",
-            "switchyard: dashboard.toml:1: listen: 0.0.0.0:8000 is no loopback address, and without users_file every visitor is an admin; add `users_file = …` with the people who may sign in, or listen on 127.0.0.1\n",
+            "switchyard: dashboard.toml:1: listen: 0.0.0.0:8000 is not a loopback address, and without users_file every visitor would be an admin; add `users_file = …` with the people who may sign in, or listen on 127.0.0.1\n",
         ),
         (
             "\npublic_url = \"fleet\"\n",
-            "switchyard: dashboard.toml:2: public_url: it begins with neither https:// nor http://; write it as \"https://fleet.example.org\"\n",
+            "switchyard: dashboard.toml:2: public_url: it does not begin with https:// or http://; write it as \"https://fleet.example.org\"\n",
         ),
     ] {
         assert_eq!(checked(text), (2, said.to_owned()));

@@ -327,7 +327,7 @@ fn an_api_token_is_good_only_while_whoever_made_it_may_make_one() {
     });
     let listed = token_of(&dashboard, "ci");
     assert_eq!(listed["created_by"], "anna");
-    let line = dashboard.process.line_with("tokens are not good");
+    let line = dashboard.process.line_with("tokens no longer work");
     assert!(
         line.contains("makers=\"anna\"") || line.contains("makers=anna"),
         "{line}"

@@ -121,7 +121,7 @@ fn health_names_what_cannot_be_stored_to_admins_alone_and_others_learn_where_it_
             json!({
                 "title": "Service Unavailable",
                 "status": 503,
-                "detail": "the dashboard cannot store; its journal says why, and so does /health to an admin",
+                "detail": "the dashboard cannot store output; the reason is in its journal, and in /health for admins",
             })
         );
     }
@@ -166,7 +166,7 @@ fn health_warns_admins_of_what_is_to_be_looked_at_and_tells_others_that_there_is
         assert_eq!(
             warnings,
             json!([
-                "something is to be looked at; the journal says what, and so does /health to an admin"
+                "there is a warning; its text is in the dashboard's journal, and in /health for admins"
             ])
         );
     }

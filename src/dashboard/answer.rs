@@ -47,7 +47,7 @@ pub(crate) fn under_way(
 
 /// The answer breaks off, because its reader may not be here any more.
 #[derive(Debug, thiserror::Error)]
-#[error("whoever asked may not be here any more")]
+#[error("the client may be gone")]
 struct ReaderGone;
 
 /// A body with its place.

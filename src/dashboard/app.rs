@@ -117,14 +117,15 @@ impl App {
             return Ok(());
         }
         Err(Problem::unavailable(
-            "the audit log cannot be written, so nothing can be changed now: make room on the disk of the data folder, or see in the journal what else keeps `audit.log` from being written; then try again",
+            "the audit log cannot be written, so nothing can be changed now: make room on the disk of the data folder, or look up the reason in the dashboard's journal; then try again",
         ))
     }
 
     fn charge(&self, who: &Who, records: u32) -> Result<(), Problem> {
         let charged = self.rates.charge(who, records * REQUEST, Instant::now());
         charged.map_err(|wait| {
-            Problem::too_many(wait).because("too many changes in a short time: wait")
+            Problem::too_many(wait)
+                .because("too many changes in a short time: wait, then try again")
         })
     }
 

@@ -21,11 +21,11 @@ const REMEDIES: Remedies = &[
     ),
     (
         "retention.days",
-        "write a number of days without quotes; 0 is no limit",
+        "write a number of days without quotes; 0 means no limit",
     ),
     (
         "retention.max_bytes",
-        "write a number of bytes without quotes; 0 is no limit",
+        "write a number of bytes without quotes; 0 means no limit",
     ),
     ("sessions.*", "write seconds, at least 1, without quotes"),
     (
@@ -253,10 +253,17 @@ impl Config {
             ("limits.strangers", self.limits.strangers as u64),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(source.invalid(key, "0 lets nobody in", "give at least 1"));
+            return Err(source.invalid(
+                key,
+                "0 would refuse every connection",
+                "give at least 1",
+            ));
         }
         if self.audit.max_bytes < MIN_AUDIT_BYTES {
-            let problem = format!("{} bytes hold no log", self.audit.max_bytes);
+            let problem = format!(
+                "{} bytes are too few for an audit log",
+                self.audit.max_bytes
+            );
             let remedy = format!("give at least {MIN_AUDIT_BYTES}");
             return Err(source.invalid("audit.max_bytes", problem, remedy));
         }
@@ -268,7 +275,7 @@ impl Config {
             return Err(source.invalid(
                 "listen",
                 format!(
-                    "{} is no loopback address, and without users_file every visitor is an admin",
+                    "{} is not a loopback address, and without users_file every visitor would be an admin",
                     self.listen
                 ),
                 format!("{REMEDY}, or listen on 127.0.0.1"),
@@ -277,7 +284,7 @@ impl Config {
         if self.public_url.is_some() {
             return Err(source.invalid(
                 "public_url",
-                "it is set, and without users_file every visitor is an admin",
+                "it is set, but without users_file every visitor would be an admin",
                 format!("{REMEDY}, or remove it"),
             ));
         }
@@ -289,7 +296,7 @@ fn proxy(table: ProxyTable, source: &ConfigSource) -> Result<ProxyConfig, Config
     let user_header = match table.user_header {
         None => None,
         Some(name) => Some(name.parse().map_err(|_| {
-            let problem = format!("{name:?} cannot name a header");
+            let problem = format!("{name:?} is not a valid header name");
             source.invalid(
                 "proxy.user_header",
                 problem,
@@ -300,7 +307,7 @@ fn proxy(table: ProxyTable, source: &ConfigSource) -> Result<ProxyConfig, Config
     if user_header.is_some() && table.trusted.is_empty() {
         return Err(source.invalid(
             "proxy.user_header",
-            "nobody may name a user, because no proxy is trusted",
+            "it has no effect, because `proxy.trusted` is empty",
             "add `trusted = [\"ADDRESS\"]`, or remove it",
         ));
     }
@@ -321,9 +328,7 @@ fn can_match(authority: &str) -> Result<(), String> {
         number > 0 && number.to_string() == port
     };
     if !port.is_none_or(is_port) {
-        return Err(
-            "its port is not a number from 1 to 65535, written without zeros before it".into(),
-        );
+        return Err("its port is not a number from 1 to 65535, without leading zeros".into());
     }
     if let Some(address) = host
         .strip_prefix('[')
@@ -332,7 +337,7 @@ fn can_match(authority: &str) -> Result<(), String> {
         return match address.parse::<Ipv6Addr>() {
             Ok(parsed) if parsed.to_string() == address => Ok(()),
             Ok(parsed) => Err(format!(
-                "browsers write this address as [{parsed}]: so write it"
+                "browsers write this address as [{parsed}]: write it the same way"
             )),
             Err(_) => Err("there is no IPv6 address between its brackets".to_owned()),
         };
@@ -345,7 +350,7 @@ fn can_match(authority: &str) -> Result<(), String> {
         return Err("its host name ends with a dot: leave it out".to_owned());
     }
     if host.len() > 253 || !host.split('.').all(is_label) {
-        return Err("its host name has other characters than letters, digits, '-' and '.': write names in other alphabets as browsers do, beginning with xn--".to_owned());
+        return Err("its host name has characters other than letters, digits, '-' and '.': write an international name in its ASCII form, which begins with xn--".to_owned());
     }
     let last = host.rsplit('.').next().unwrap_or_default();
     let is_number = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x");
@@ -354,7 +359,9 @@ fn can_match(authority: &str) -> Result<(), String> {
             .parse::<Ipv4Addr>()
             .is_ok_and(|address| address.to_string() == host)
     {
-        return Err("its host ends with a number and is no IPv4 address in four parts".to_owned());
+        return Err(
+            "its host ends with a number, but is not an IPv4 address of four parts".to_owned(),
+        );
     }
     Ok(())
 }
@@ -366,17 +373,19 @@ impl PublicUrl {
         let https = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return Err("it begins with neither https:// nor http://".to_owned()),
+            _ => return Err("it does not begin with https:// or http://".to_owned()),
         };
         let authority = uri.authority().map(|a| a.as_str()).unwrap_or_default();
         if authority.is_empty() || authority.contains('@') {
-            return Err("there is no plain host name in it".to_owned());
+            return Err("it must contain a host name, and no user name before it".to_owned());
         }
         if uri
             .path_and_query()
             .is_some_and(|rest| rest.as_str() != "/")
         {
-            return Err("it has a path, and the page lives at the root".to_owned());
+            return Err(
+                "it has a path, but the page is served at the root: remove the path".to_owned(),
+            );
         }
         can_match(&authority.to_ascii_lowercase())?;
         let default_port = if https { ":443" } else { ":80" };
@@ -455,7 +464,7 @@ mod tests {
     fn without_users_nobody_but_this_machine_may_come_in() {
         let error = load("\nlisten = \"0.0.0.0:80\"\n", Overrides::default()).unwrap_err();
         assert!(
-            error.starts_with("x.toml:2: listen: 0.0.0.0:80 is no loopback address"),
+            error.starts_with("x.toml:2: listen: 0.0.0.0:80 is not a loopback address"),
             "{error}"
         );
         let error = load("public_url = \"http://x\"\n", Overrides::default()).unwrap_err();
@@ -525,7 +534,7 @@ mod tests {
         assert!(error.starts_with("x.toml:2: audit.max_bytes: 1000 bytes"));
         let error = load("[proxy]\nuser_header = \"X-User\"\n").unwrap_err();
         assert!(
-            error.starts_with("x.toml:2: proxy.user_header: nobody may"),
+            error.starts_with("x.toml:2: proxy.user_header: it has no effect"),
             "{error}"
         );
         assert!(load("[proxy]\nuser_header = \"x y\"\ntrusted = [\"::1\"]\n").is_err());

@@ -151,7 +151,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
             return Err(too_slow());
         };
         let mut body = body.map_err(|_| {
-            let detail = format!("the body has more than {MAX_OPTIONAL_BYTES} bytes, or broke off");
+            let detail =
+                format!("the body is longer than {MAX_OPTIONAL_BYTES} bytes, or incomplete");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         })?;
         if body.is_empty() {
@@ -171,7 +172,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
 pub(crate) struct Nothing {}
 
 fn too_slow() -> Problem {
-    let detail = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+    let detail = format!("the body did not arrive within {} s", BODY_WITHIN.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 

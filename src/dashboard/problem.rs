@@ -62,7 +62,7 @@ impl Problem {
     pub(crate) fn misdirected() -> Self {
         Self::new(
             StatusCode::MISDIRECTED_REQUEST,
-            "this dashboard does not answer to that name: set `public_url`",
+            "this host name is not the dashboard's: use the address in `public_url`, or set `public_url` to this one",
         )
     }
 
@@ -70,7 +70,7 @@ impl Problem {
     pub(crate) fn too_many(wait: Duration) -> Self {
         Self {
             status: StatusCode::TOO_MANY_REQUESTS,
-            detail: "too many attempts: wait".to_owned(),
+            detail: "too many attempts: wait, then try again".to_owned(),
             retry_after: Some(wait),
         }
     }
@@ -82,17 +82,17 @@ impl Problem {
 
     /// 500: what happened goes to our log, not to the client.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error, "a request failed");
+        tracing::error!(error, "request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "the dashboard failed; its log says why",
+            "internal error of the dashboard: the reason is in its journal",
         )
     }
 
     /// 404: as for a host that somebody may not see.
     pub(crate) fn no_such_host(id: &str) -> Self {
         Self::not_found(format!(
-            "there is no host {id}; add its token to the agents file"
+            "unknown host \"{id}\": create a token for it (page: Access, or agents file)"
         ))
     }
 
@@ -190,7 +190,7 @@ impl From<QueryRejection> for Problem {
 
 impl From<PathRejection> for Problem {
     fn from(_: PathRejection) -> Self {
-        Self::not_found("there is no such host or run")
+        Self::not_found("unknown host or run")
     }
 }
 
@@ -210,7 +210,7 @@ impl From<LogAccessError> for Problem {
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         if error.is_not_found() {
-            Self::not_found("there is no log of such a run")
+            Self::not_found("this run has no log")
         } else {
             Self::internal(&error)
         }
@@ -219,14 +219,14 @@ impl From<LogError> for Problem {
 
 /// The answer to a path that is none.
 pub(crate) async fn no_such_path() -> Problem {
-    Problem::not_found("there is nothing at this path")
+    Problem::not_found("unknown path")
 }
 
 /// The answer to a method that the path does not have.
 pub(crate) async fn wrong_method() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this path does not have that method",
+        "this path does not allow this method",
     )
 }
 
@@ -249,7 +249,7 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["title"], "Too Many Requests");
         assert_eq!(body["status"], 429);
-        assert_eq!(body["detail"], "too many attempts: wait");
+        assert_eq!(body["detail"], "too many attempts: wait, then try again");
     }
 
     #[tokio::test]

@@ -200,9 +200,9 @@ pub(crate) fn known_params(method: &Method, path: &str, uri: &Uri) -> Result<(),
         return Ok(());
     };
     Err(Problem::bad_request(match route.params {
-        [] => format!("unknown parameter {name:?}: there is none here"),
+        [] => format!("unknown parameter {name:?}: this path takes no parameters"),
         known => format!(
-            "unknown parameter {name:?}: here is `{}`",
+            "unknown parameter {name:?}: this path takes `{}`",
             known.join("`, `")
         ),
     }))

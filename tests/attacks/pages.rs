@@ -57,7 +57,7 @@ fn a_form_of_another_site_changes_nothing() {
     assert_eq!(answer.header("access-control-allow-origin"), "");
     let audit = std::fs::read_to_string(dashboard.data_dir().join("audit.log")).unwrap();
     assert!(
-        audit.contains("is not that of this dashboard"),
+        audit.contains("is missing or not this dashboard's address"),
         "it is written down: {audit}"
     );
 }

@@ -155,7 +155,9 @@ pub(crate) async fn bulk(
     let hosts = match &wish.hosts {
         BulkHosts::Named(hosts) => hosts,
         BulkHosts::TooMany(count) => {
-            let detail = format!("{count} hosts, at most {MAX_HOSTS}");
+            let detail = format!(
+                "`hosts` names {count} hosts; at most {MAX_HOSTS} are allowed in one request"
+            );
             return Err(Problem::bad_request(detail));
         }
     };
@@ -165,7 +167,7 @@ pub(crate) async fn bulk(
         if identity.scope.has(&id) {
             Ok(id)
         } else {
-            Err(format!("there is no host {id}"))
+            Err(format!("unknown host \"{id}\""))
         }
     };
     let valid: Vec<HostId> = for_hosts(hosts.len(), || {
@@ -257,10 +259,10 @@ async fn note_bulk(
     let note = note_of(identity, address, command);
     let why = first.map(|first| match refusals.count() {
         0 => format!("refused for 1 host: {first}"),
-        more => format!("refused for {} hosts, first {first}", more + 1),
+        more => format!("refused for {} hosts, the first: {first}", more + 1),
     });
     if taken.is_empty() {
-        let why = why.unwrap_or_else(|| "no host was named".to_owned());
+        let why = why.unwrap_or_else(|| "`hosts` is empty".to_owned());
         return app.audit.refused(note, why).await;
     }
     let hosts: Vec<HostId> = taken.iter().map(|run| run.host_id.clone()).collect();
@@ -369,7 +371,7 @@ fn expiry(seconds: Option<u64>) -> Result<Duration, Problem> {
     match seconds.unwrap_or(EXPIRES) {
         seconds @ 1..=MAX_EXPIRES => Ok(Duration::from_secs(seconds)),
         seconds => Err(Problem::bad_request(format!(
-            "expires is {seconds}; it is 1 to {MAX_EXPIRES} seconds"
+            "`expires` is {seconds}; give 1 to {MAX_EXPIRES} seconds"
         ))),
     }
 }

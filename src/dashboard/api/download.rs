@@ -57,12 +57,15 @@ pub(crate) async fn download(
         Some(run) => run,
         None => latest_of(&app, &id)
             .await?
-            .ok_or_else(|| Problem::not_found("there is no log of that host"))?,
+            .ok_or_else(|| Problem::not_found("this host has no log yet"))?,
     };
     let path = RunPath { id, run };
-    let reader = logs::open(&app, &path)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("{} has not begun", path.run)))?;
+    let reader = logs::open(&app, &path).await?.ok_or_else(|| {
+        Problem::not_found(format!(
+            "{} has not started, so it has no log yet",
+            path.run
+        ))
+    })?;
     let (kind, ending) = match which.format {
         Format::Txt => ("text/plain; charset=utf-8", "txt"),
         Format::Json => ("application/json", "json"),

@@ -39,7 +39,10 @@ pub(super) async fn serve(
             let enrolled = serde_json::to_string(&Enrolled { host_id, token });
             let text = Message::Text(enrolled.unwrap_or_default().into());
             let _ = timeout(WITHIN, socket.send(text)).await;
-            (close::GOING_AWAY, "come again with your token".to_owned())
+            (
+                close::GOING_AWAY,
+                "connect again with your token".to_owned(),
+            )
         }
         Err(problem) => {
             let why = problem.detail().to_owned();

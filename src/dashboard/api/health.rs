@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 /// In the place of a reason, which may name hosts and files.
 const UNTOLD_REASON: &str =
-    "the dashboard cannot store; its journal says why, and so does /health to an admin";
+    "the dashboard cannot store output; the reason is in its journal, and in /health for admins";
 /// In the place of warnings.
 const UNTOLD_WARNING: &str =
-    "something is to be looked at; the journal says what, and so does /health to an admin";
+    "there is a warning; its text is in the dashboard's journal, and in /health for admins";
 
 /// Answers everybody. What is wrong is for those who see every host and decide who comes in; others learn that
 /// something is, and where it stands.

@@ -59,7 +59,9 @@ pub(crate) async fn login(
             let why = if is_name {
                 error.to_string()
             } else {
-                format!("{error}; the name is that of no user, and not kept: it may be a password")
+                format!(
+                    "{error}; the user name is unknown and not recorded, because it may be a password typed by mistake"
+                )
             };
             app.audit.refused(note, why).await;
             return Err(error.into());

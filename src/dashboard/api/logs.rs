@@ -144,7 +144,7 @@ pub(super) fn unreadable(app: &App, path: &RunPath, error: LogError) -> Problem 
     if !error.is_corrupt() {
         return error.into();
     }
-    tracing::warn!(%error, "a log does not fit its index");
+    tracing::warn!(%error, "log does not match its index: the index will be rebuilt");
     app.core.mend_later(&path.id, &path.run);
     LogAccessError::Mending(path.run.clone()).into()
 }
@@ -167,7 +167,7 @@ pub(super) fn body(
                 }
                 Ok((None, _)) => Ok(None),
                 Err(error) => {
-                    tracing::error!(%error, "a download broke off");
+                    tracing::error!(%error, "log download aborted");
                     if error.is_corrupt() {
                         of.0.mend_later(&of.1.id, &of.1.run);
                     }

@@ -44,7 +44,7 @@ pub(crate) async fn choose(
         return Ok(StatusCode::NO_CONTENT);
     }
     let why = format!(
-        "{id} has no two machines of which one has this boot id, or two agents have it: see its `conflict`, and name `installation_id`, too"
+        "no machine of {id} can be chosen by this boot id: either there is no conflict with it, or two agents have it. See `conflict` of the host, and send `installation_id` too"
     );
     app.audit.refused(note, why.clone()).await;
     Err(Problem::new(StatusCode::CONFLICT, why))

@@ -19,7 +19,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
         (
             "switchyard_hosts",
             "gauge",
-            "Hosts that exist.",
+            "Hosts that the dashboard knows.",
             hosts as u64,
         ),
         (
@@ -43,13 +43,13 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
         (
             "switchyard_clock_believed",
             "gauge",
-            "1 while the clock is believed, and things may end by it.",
+            "1 while the clock is trusted; while it is 0 nothing expires and no log is removed by age.",
             u64::from(core.clock.is_believed()),
         ),
         (
             "switchyard_password_checks_total",
             "counter",
-            "Passwords that were hashed to compare them.",
+            "Passwords hashed to check a sign-in.",
             app.auth.password_checks(),
         ),
         (
@@ -79,7 +79,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
         (
             "switchyard_database_commits_total",
             "counter",
-            "Transactions that these changes took, each a sync of the disk.",
+            "Transactions for these changes, each with one sync of the disk.",
             count(&writes.commits),
         ),
         (
@@ -91,7 +91,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
         (
             "switchyard_lines_skipped_total",
             "counter",
-            "Lines jumped over for slow browsers.",
+            "Lines skipped for slow browsers.",
             count(&counters.lines_skipped),
         ),
     ];

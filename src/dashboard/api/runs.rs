@@ -42,7 +42,7 @@ pub(crate) async fn runs(
     let left = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     let from = match (which.before, which.after) {
         (Some(_), Some(_)) => {
-            let why = "`before` and `after` exclude each other; leave one of them out";
+            let why = "give `before` or `after`, not both";
             return Err(Problem::new(StatusCode::BAD_REQUEST, why));
         }
         (before, None) => Cursor::Before(before),
@@ -133,7 +133,7 @@ pub(super) async fn find(app: &App, path: &RunPath) -> Result<Run, Problem> {
             .unwrap_or(false) =>
         {
             Err(Problem::not_found(format!(
-                "{} of {} was removed by retention",
+                "run {} of {} was removed by retention",
                 path.run, path.id
             )))
         }

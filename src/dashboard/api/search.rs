@@ -49,7 +49,9 @@ pub(crate) async fn search(
     Expression::check_length(&query.q).map_err(SearchError::from)?;
     let reader = logs::open(&app, &path).await?;
     let Some(turn) = app.searches.turn(&identity.name).await else {
-        return Err(Problem::unavailable("too many searches are going on"));
+        return Err(Problem::unavailable(
+            "too many searches are running: try again in a moment",
+        ));
     };
     // Dropped with this future, when the client goes away.
     let wanted = Arc::new(());
@@ -107,7 +109,7 @@ impl From<SearchError> for Problem {
             SearchError::Expression(error) => Self::bad_request(error.to_string()),
             SearchError::Log(error) => error.into(),
             SearchError::TooLong => Self::unavailable(format!(
-                "the search took over {} s: look for something simpler",
+                "the search took more than {} s: use a simpler expression",
                 SEARCH_TIMEOUT.as_secs()
             )),
         }
@@ -119,8 +121,6 @@ fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     match String::deserialize(from)?.as_str() {
         "" | "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
-        other => Err(D::Error::custom(format!(
-            "{other:?} is neither true nor false"
-        ))),
+        other => Err(D::Error::custom(format!("{other:?} is not true or false"))),
     }
 }

@@ -77,7 +77,7 @@ pub(crate) async fn end(
     MaybeBody(Nothing {}): MaybeBody<Nothing>,
 ) -> Result<StatusCode, Problem> {
     let user = app.auth.sessions.remove(id);
-    let user = user.ok_or_else(|| Problem::not_found("there is no such session"))?;
+    let user = user.ok_or_else(|| Problem::not_found("session not found, or already ended"))?;
     stored(app.core.state.remove_session(id).await);
     let note = Note::of(Some(&identity), address, Action::EndSession);
     app.audit.done(note.detail(&format!("of {user}"))).await;

@@ -43,7 +43,7 @@ pub(crate) async fn agent(
         }
         Err(problem) => {
             let note = Note::of(None, address, Action::Request);
-            let why = "an agent came with a token that opens nothing";
+            let why = "an agent used an unknown or revoked token";
             app.audit.refused(note, why.to_owned()).await;
             return Err(problem);
         }

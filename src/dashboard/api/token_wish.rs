@@ -117,7 +117,7 @@ impl Wish {
         match (self.expires, self.kind) {
             (Some(Expiry::Never), _) | (None, Kind::Agent) => Ok(None),
             (Some(Expiry::At(at)), _) if at <= now => Err(Problem::bad_request(format!(
-                "`expires` is {at}, and it is {now} already"
+                "`expires` is {at}, which is in the past (it is {now} now)"
             ))),
             (Some(Expiry::At(at)), _) => Ok(Some(at)),
             (None, Kind::Api) => Ok(after(API_LIFETIME_MS)),
@@ -134,6 +134,8 @@ fn user_name(name: String) -> Result<String, Problem> {
     if is_user_name(&name) {
         Ok(name)
     } else {
-        Err(Problem::bad_request(format!("{name:?} cannot name a user")))
+        Err(Problem::bad_request(format!(
+            "{name:?} is not a valid user name: use letters, digits, '.', '_', '@' and '-', at most 63 characters"
+        )))
     }
 }

@@ -94,7 +94,7 @@ async fn may_make(
 ) -> Result<(), Problem> {
     if matches!(identity.via, Via::Token(_)) && matches!(grant, Grant::Api { .. }) {
         return Err(Problem::forbidden(
-            "an API token makes no other: make it on the page, after signing in with a password",
+            "an API token cannot create another one: sign in to the page with a password and create it there",
         ));
     }
     Ok(app.auth.confirm(identity, again, address, headers).await?)
@@ -112,7 +112,7 @@ pub(crate) async fn revoke(
         by: identity.name.clone(),
     };
     if !app.auth.credentials.revoke(id, revoked.clone()) {
-        return Err(Problem::not_found("there is no such token, or no more"));
+        return Err(Problem::not_found("token not found, or already revoked"));
     }
     // It is out at once, whatever the disk says.
     let note = Note::of(Some(&identity), address, Action::RevokeToken);
@@ -131,7 +131,7 @@ pub(super) fn not_stored(result: Result<(), StateError>) -> Result<(), Problem> 
     result.map_err(|error| {
         tracing::error!(%error, "a token could not be stored");
         Problem::unavailable(
-            "this holds until the dashboard is started anew: it could not be stored",
+            "the change is in effect, but it could not be stored and is lost at the next restart of the dashboard: make room on its disk, then repeat the change",
         )
     })
 }

@@ -143,7 +143,7 @@ impl Appender {
         }
         if self.lost > 0 {
             let warning = format!(
-                "{} records are not in the audit log, which could not be written: the journal of this service has them",
+                "{} records are missing in the audit log, because it could not be written: they are in the journal of this service",
                 self.lost
             );
             health.warn(Topic::Audit, warning, WarningEnds::WithProcess);
@@ -169,7 +169,7 @@ impl Appender {
             }
             std::fs::remove_file(&segment.path)?;
             all -= segment.length;
-            tracing::warn!(path = %segment.path.display(), max_bytes = self.size.max_bytes, "oldest part of the audit log removed: the log is as large as audit.max_bytes lets it be");
+            tracing::warn!(path = %segment.path.display(), max_bytes = self.size.max_bytes, "oldest part of the audit log removed: the log had reached audit.max_bytes");
         }
         File::open(&self.folder)?.sync_all()
     }

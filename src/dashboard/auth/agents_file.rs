@@ -26,8 +26,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<AgentEntry>, ConfigEr
             return Err(wrong(
                 path,
                 line,
-                "not the two words HOST_ID SHA256_HEX",
-                "take the line that `switchyard token HOST` writes",
+                "this line is not of the form HOST_ID SHA256_HEX",
+                "use the line that `switchyard token HOST` prints",
             ));
         };
         let host = HostId::new(host).map_err(|error| {
@@ -42,8 +42,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<AgentEntry>, ConfigEr
             wrong(
                 path,
                 line,
-                "the second word is no SHA-256 of 64 hexadecimal digits",
-                "take the line that `switchyard token HOST` writes",
+                "the second word is not a SHA-256 hash of 64 hexadecimal digits",
+                "use the line that `switchyard token HOST` prints",
             )
         })?;
         found.push(AgentEntry { line, host, hash });
@@ -55,7 +55,10 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<AgentEntry>, ConfigEr
             let count = counts.entry(&entry.host).or_insert(0);
             *count += 1;
             if *count > MOST_TOKENS {
-                let problem = format!("a third token for {}", entry.host);
+                let problem = format!(
+                    "this is the third token of {}; a host may have two",
+                    entry.host
+                );
                 return Err(wrong(path, entry.line, problem, "remove the oldest"));
             }
         }
@@ -82,13 +85,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
-        assert!(complaint("\nweb-1\n").starts_with("agents:2: not the two words"));
+        assert!(
+            complaint("\nweb-1\n")
+                .starts_with("agents:2: this line is not of the form HOST_ID SHA256_HEX")
+        );
         assert!(complaint("web-1 abc\n").starts_with("agents:1: the second word"));
         let hash = SecretHash::of("a");
         assert!(complaint(&format!("../x {hash}\n")).starts_with("agents:1: \"../x\" cannot name"));
         let three: String = ["a", "b", "c"]
             .map(|token| format!("h {}\n", SecretHash::of(token)))
             .concat();
-        assert!(complaint(&three).starts_with("agents:3: a third token for h"));
+        assert!(complaint(&three).starts_with("agents:3: this is the third token of h"));
     }
 }

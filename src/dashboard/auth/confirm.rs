@@ -18,13 +18,11 @@ pub(crate) struct Again {
 /// Why somebody did not show who they are.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfirmError {
-    #[error(
-        "this asks for your password again: send it as `password`, or a one-time code as `code`"
-    )]
+    #[error("this needs your password again: send it as `password`, or a one-time code as `code`")]
     Missing,
     #[error("wrong password or one-time code")]
     Wrong,
-    #[error("too many attempts: wait")]
+    #[error("too many attempts: wait, then try again")]
     Wait(Duration),
 }
 

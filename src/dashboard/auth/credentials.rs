@@ -70,13 +70,13 @@ pub(crate) struct Enrolment {
 /// Why there is no new token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GrantError {
-    #[error("{0} has two tokens already: revoke the old one first")]
+    #[error("{0} already has two tokens: revoke one of them first")]
     TwoAlready(HostId),
-    #[error("this secret lets nobody enrol: it is wrong, used, or expired")]
+    #[error("this enrolment secret is wrong, used or expired: make a new one")]
     NoEnrolment,
-    #[error("this secret is not for {0}")]
+    #[error("this enrolment secret is not valid for host {0}")]
     OtherHost(HostId),
-    #[error("{0} has a token already: revoke that first")]
+    #[error("{0} already has a token: revoke it first")]
     HasToken(HostId),
 }
 
@@ -127,8 +127,7 @@ impl Credentials {
         tracing::warn!(
             tokens,
             makers = makers.join(", "),
-            "tokens are not good, because whoever made them is no admin of every host in the users file any more; revoke \
-             them under Access, or with `switchyard admin revoke`"
+            "tokens no longer work, because the users who made them are no longer admins of every host in the users file: revoke the tokens under Access, or with `switchyard admin revoke`"
         );
     }
 

@@ -34,19 +34,19 @@ fn one_hash_for_two_is_an_error_across_both_files() {
     let hash = SecretHash::of("x");
     let error = |agents: &str, users: &str| files(agents, users).1.unwrap_err().to_string();
     let two = format!("h1 {hash}\nh2 {hash}\n");
-    assert!(error(&two, "").contains("agents:2: this hash stands for the host h1"));
+    assert!(error(&two, "").contains("agents:2: this hash already belongs to the host h1"));
     let across = error(
         &format!("h1 {hash}\n"),
         &format!("\na admin sha256:{hash}\n"),
     );
     assert!(
-        across.contains("users:2: this hash stands for the host h1"),
+        across.contains("users:2: this hash already belongs to the host h1"),
         "{across}"
     );
     let roles = format!("a admin sha256:{hash}\na viewer sha256:{hash}\n");
-    assert!(error("", &roles).contains("users:2: this hash stands for the admin a"));
+    assert!(error("", &roles).contains("users:2: this hash already belongs to the admin a"));
     let people = format!("a admin {DUMMY}\nb admin {DUMMY}\n");
-    assert!(error("", &people).contains("users:2: this hash stands for the admin a"));
+    assert!(error("", &people).contains("users:2: this hash already belongs to the admin a"));
 }
 
 #[test]

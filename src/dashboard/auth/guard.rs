@@ -81,7 +81,7 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
     if let Some(who) = app.auth.who(&asked, identity.as_ref(), address)
         && let Err(wait) = app.rates.ask(&who, asked.counts_for(), Instant::now())
     {
-        return Err(Problem::too_many(wait).because("too many requests: wait"));
+        return Err(Problem::too_many(wait).because("too many requests: wait, then try again"));
     }
     if asked.path == AGENTS
         && let Some(secret) = app.auth.enrolment(asked.headers, Timestamp::now())
@@ -89,7 +89,8 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
             .rates
             .ask(&Who::Enrolment(secret), REQUEST, Instant::now())
     {
-        return Err(Problem::too_many(wait).because("that secret was used too often: wait"));
+        return Err(Problem::too_many(wait)
+            .because("this enrolment secret was used too often: wait, then try again"));
     }
     if let Some(problem) = problem {
         if changes {
@@ -112,7 +113,9 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
     if identity.is_none() && asked.changes_something() {
         let Some(place) = app.stranger_begins(app.auth.proxies.network(address)) else {
             let problem = Problem::too_many(Duration::from_secs(1));
-            return Err(problem.because("too many requests are under way from there: wait"));
+            return Err(problem.because(
+                "too many requests from your network are in progress: wait, then try again",
+            ));
         };
         visit = Some(place);
     }
@@ -123,7 +126,7 @@ async fn checked(app: &App, parts: &mut Parts) -> Result<Option<Visit>, Problem>
         if identity.via != Via::Socket {
             let Some(begun) = app.answers.begin(&identity.name) else {
                 let problem = Problem::too_many(Duration::from_secs(1));
-                return Err(problem.because("too many answers are under way: take those first"));
+                return Err(problem.because("too many answers are still being sent to you: read those first, then try again"));
             };
             visit = Some(begun);
         }
@@ -153,7 +156,7 @@ fn wanted(method: &Method, path: &str, is_route: bool) -> String {
     }
     let end = path.floor_char_boundary(MAX_UNKNOWN_PATH_BYTES);
     format!(
-        "{method} of an unknown path, which begins with {}",
+        "{method} of an unknown path that begins with {}",
         &path[..end]
     )
 }
@@ -194,7 +197,7 @@ impl Auth {
         let open = self.credentials.is_open();
         if open && is_forwarded(asked.headers) {
             return Err(Problem::forbidden(
-                "a proxy passed this on, and without users_file only this machine may come in",
+                "this request came through a proxy; without users_file only requests from this machine are allowed: set users_file",
             ));
         }
         let token = bearer(asked.headers);
@@ -221,7 +224,7 @@ impl Auth {
         }
         let named = self.proxies.user(asked.peer, asked.headers);
         let named = named.map_err(|_| {
-            Problem::forbidden("a user is named, and not by a proxy that may name one")
+            Problem::forbidden("this request names a user in the header of `proxy.user_header`, but does not come from a proxy in `proxy.trusted`")
         })?;
         let cookie = cookie(asked.headers);
         let has_rights = cookie.is_some() || named.is_some() || open;
@@ -233,7 +236,7 @@ impl Auth {
                 return Err(Problem::forbidden(UNKNOWN_TOKEN_HERE));
             }
             return Err(Problem::forbidden(
-                "`Origin` is not that of this dashboard: send it, or a token",
+                "the header `Origin` is missing or not this dashboard's address: send the right one, or an API token",
             ));
         }
         let identity = if asked.path == AGENTS {

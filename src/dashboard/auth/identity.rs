@@ -36,7 +36,7 @@ impl FromStr for Role {
         [Self::Viewer, Self::Operator, Self::Admin]
             .into_iter()
             .find(|role| role.to_string() == text)
-            .ok_or_else(|| format!("{text:?} is no role: viewer, operator or admin"))
+            .ok_or_else(|| format!("{text:?} is not a role: use viewer, operator or admin"))
     }
 }
 
@@ -127,7 +127,7 @@ impl Identity {
             Ok(())
         } else {
             Err(Problem::forbidden(format!(
-                "this needs the role {role}, and {} is {}",
+                "this needs the role {role}; {} has the role {}",
                 self.name, self.role
             )))
         }
@@ -139,7 +139,7 @@ impl Identity {
             Ok(())
         } else {
             Err(Problem::forbidden(format!(
-                "this is about every host, and {} may see {} alone",
+                "this needs access to every host; {} has access to {} only",
                 self.name, self.scope
             )))
         }

@@ -111,8 +111,8 @@ impl Known {
                     };
                     let before = known.passwords.insert(entry.name.clone(), password.clone());
                     if before.is_some_and(|before| before != password) {
-                        let problem = format!("a second password for {}", entry.name);
-                        return Err(wrong(path, entry.line, problem, "keep one of the two"));
+                        let problem = format!("this is the second password of {}", entry.name);
+                        return Err(wrong(path, entry.line, problem, "remove one of the two"));
                     }
                 }
             }
@@ -163,7 +163,7 @@ fn distinct(
         Some(before) if before != holder => Err(wrong(
             path,
             line,
-            format!("this hash stands for {} already", before.name()),
+            format!("this hash already belongs to {}", before.name()),
             "make a new token with `switchyard token`, or a new hash with `switchyard passwd`",
         )),
         _ => Ok(()),
@@ -175,7 +175,7 @@ impl Holder {
         match self {
             Self::Agent(host) => format!("the host {host}"),
             Self::User(person) => format!("the {} {}", person.role, person.name),
-            Self::Enrolment(..) => "an enrolment".to_owned(),
+            Self::Enrolment(..) => "an enrolment secret".to_owned(),
         }
     }
 

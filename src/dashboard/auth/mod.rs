@@ -139,7 +139,7 @@ impl Auth {
         let as_hash = SecretHash::parse(token);
         let is_hash = as_hash.is_some_and(|hash| self.credentials.agent(hash).is_some());
         Err(Problem::unknown_token(if is_hash {
-            "this is the hash of a host's token, not the token: send what `switchyard token` printed on standard output"
+            "this is the hash of a host's token, not the token itself: use the token that `switchyard token` printed on standard output"
         } else {
             "no host has this token"
         }))

@@ -28,7 +28,9 @@ pub(crate) struct OneTime {
 impl OneTime {
     /// From base32, at least 16 bytes of it.
     pub(super) fn parse(base32: &str) -> Result<Self, String> {
-        let wrong = |error: &dyn fmt::Display| format!("this is no secret for codes: {error}");
+        let wrong = |error: &dyn fmt::Display| {
+            format!("this secret for one-time codes is not valid: {error}")
+        };
         let secret = Secret::try_from_base32(base32).map_err(|error| wrong(&error))?;
         let totp = Builder::new().with_secret(secret).with_skew(SKEW).build();
         let totp = totp.map_err(|error| wrong(&error))?;

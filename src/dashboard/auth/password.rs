@@ -22,7 +22,7 @@ pub enum PasswordError {
     #[error("the password cannot be hashed: {0}")]
     Hash(argon2::password_hash::Error),
     /// The kernel gave no random bytes.
-    #[error("no random bytes: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
 }
 

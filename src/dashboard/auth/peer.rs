@@ -132,7 +132,7 @@ impl Proxies {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %address,
-                "a proxy on this machine says for whom it asks, and is not believed: all who come through it count as one address; set `proxy.trusted` in the configuration"
+                "a proxy on this machine names its clients, but it is not trusted: all of them count as one address; set `proxy.trusted` in the configuration"
             );
         }
     }
@@ -144,7 +144,7 @@ impl Proxies {
             tracing::warn!(
                 %proxy,
                 ?hop,
-                "a trusted proxy sends an `X-Forwarded-For` that is no address: all who come through it count as one address; have it send the address of its client"
+                "a trusted proxy sends an `X-Forwarded-For` that is not an IP address: all of its clients count as one address; configure it to send the address of its client"
             );
         }
     }

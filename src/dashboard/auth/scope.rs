@@ -29,7 +29,7 @@ impl Scope {
         };
         if patterns.len() > MOST || !patterns.iter().all(good) {
             return Err(format!(
-                "{text:?} does not name hosts: write them as \"web-*,db1\", at most {MOST}"
+                "{text:?} is not a list of hosts: write it as \"web-*,db1\", with at most {MOST} patterns"
             ));
         }
         let every = patterns.iter().any(|pattern| pattern == "*");

@@ -66,9 +66,9 @@ pub(crate) enum SignInError {
     /// Of what was said something is wrong, and nobody is told what.
     #[error("wrong user, password or one-time code")]
     Wrong,
-    #[error("too many attempts")]
+    #[error("too many attempts: wait, then try again")]
     Wait(Duration),
-    #[error("no random bytes: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
 }
 

@@ -49,21 +49,21 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<UserEntry>, ConfigErr
             return Err(wrong(
                 path,
                 line,
-                "not the three words NAME viewer|operator|admin HASH",
-                "take the hash that `switchyard passwd` or `switchyard token --user` writes",
+                "this line is not of the form NAME viewer|operator|admin HASH",
+                "use the hash that `switchyard passwd` or `switchyard token --user` prints",
             ));
         };
         if !is_user_name(name) {
             return Err(wrong(
                 path,
                 line,
-                format!("{name:?} cannot name a user"),
-                "use letters, digits, '.', '_', '@' and '-', at most 63",
+                format!("{name:?} is not a valid user name"),
+                "use letters, digits, '.', '_', '@' and '-', at most 63 characters",
             ));
         }
         let role = role
             .parse()
-            .map_err(|error: String| wrong(path, line, error, "give one of the three"))?;
+            .map_err(|error: String| wrong(path, line, error, "correct the role"))?;
         let mut entry = UserEntry {
             line,
             name: (*name).to_owned(),
@@ -73,7 +73,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<UserEntry>, ConfigErr
                     path,
                     line,
                     error.to_string(),
-                    "take the hash that `switchyard passwd` or `switchyard token --user` writes",
+                    "use the hash that `switchyard passwd` or `switchyard token --user` prints",
                 )
             })?,
             scope: Scope::EVERY,
@@ -86,7 +86,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<UserEntry>, ConfigErr
                     path,
                     line,
                     problem,
-                    "behind the hash give hosts=PATTERN,…, expires=TIME or, for a password, totp=BASE32",
+                    "after the hash, write hosts=PATTERN,…, expires=TIME or, for a password, totp=BASE32",
                 )
             })?;
         }
@@ -101,15 +101,17 @@ impl UserEntry {
             Some(("hosts", hosts)) => self.scope = Scope::parse(hosts)?,
             Some(("expires", time)) => {
                 let time = Timestamp::parse(time);
-                let time = time.ok_or_else(|| format!("{option:?} is no time"))?;
+                let time = time.ok_or_else(|| {
+                    format!("{option:?} is not a time such as 2027-01-31T00:00:00Z")
+                })?;
                 self.expires = Some(time);
             }
             // The word itself is a secret, and stays out of the message.
             Some(("totp", secret)) if matches!(self.secret, Secret::Password(_)) => {
                 self.one_time = Some(OneTime::parse(secret)?);
             }
-            Some((key, _)) => return Err(format!("{key:?} cannot be set here")),
-            None => return Err("a fourth word that sets nothing".to_owned()),
+            Some((key, _)) => return Err(format!("{key:?} cannot be set in this line")),
+            None => return Err("a word after the hash is not of the form KEY=VALUE".to_owned()),
         }
         Ok(())
     }
@@ -121,7 +123,7 @@ enum SecretError {
     #[error("the third word is neither an argon2id hash nor sha256:HEX")]
     Unknown,
     #[error(
-        "the argon2id hash takes {memory_kib} KiB of memory, {passes} times over, for each attempt to sign in; at most {MAX_MEMORY_KIB} KiB, and {MAX_WORK_KIB} KiB in all passes together"
+        "the argon2id hash needs too much memory for each sign-in: {memory_kib} KiB in each of {passes} passes; at most {MAX_MEMORY_KIB} KiB are allowed, and {MAX_WORK_KIB} KiB over all passes"
     )]
     TooDear { memory_kib: u32, passes: u32 },
 }
@@ -166,31 +168,37 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (text, problem) in [
-            ("\nalice admin\n", "users:2: not the three words"),
-            ("alice root x\n", "users:1: \"root\" is no role"),
-            ("al/ice admin x\n", "users:1: \"al/ice\" cannot name a user"),
+            (
+                "\nalice admin\n",
+                "users:2: this line is not of the form NAME",
+            ),
+            ("alice root x\n", "users:1: \"root\" is not a role"),
+            (
+                "al/ice admin x\n",
+                "users:1: \"al/ice\" is not a valid user name",
+            ),
             ("alice admin hunter2\n", "users:1: the third word"),
             ("alice admin sha256:12\n", "users:1: the third word"),
             (
                 &format!("a admin {}\n", HASH.replace("2id", "2i")),
                 "users:1: the third word",
             ),
-            ("a admin proxy x\n", "users:1: a fourth word"),
+            ("a admin proxy x\n", "users:1: a word after the hash is not"),
             (
                 "a admin proxy totp=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n",
                 "users:1: \"totp\" cannot be set",
             ),
             (
                 "a admin proxy hosts=../x\n",
-                "users:1: \"../x\" does not name hosts",
+                "users:1: \"../x\" is not a list of hosts",
             ),
             (
                 "a admin proxy expires=soon\n",
-                "users:1: \"expires=soon\" is no time",
+                "users:1: \"expires=soon\" is not a time",
             ),
             (
                 &format!("a admin {HASH} totp=secret\n"),
-                "users:1: this is no secret for codes",
+                "users:1: this secret for one-time codes is not valid",
             ),
         ] {
             let error = parse(Path::new("users"), text).unwrap_err().to_string();
@@ -218,7 +226,7 @@ mod tests {
         ] {
             let error = with(dear).unwrap_err();
             assert!(
-                error.starts_with("users:1: the argon2id hash takes "),
+                error.starts_with("users:1: the argon2id hash needs too much memory"),
                 "{dear}: {error}"
             );
         }

@@ -7,7 +7,7 @@ use crate::protocol::{CommandName, HostId, RunId, Status, Timestamp};
 /// Why a command is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("there is no host {0}")]
+    #[error("unknown host \"{0}\"")]
     NoHost(HostId),
     #[error(
         "{host_id} is busy: {command} is {status}{}",

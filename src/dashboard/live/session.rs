@@ -392,7 +392,7 @@ impl Browser {
         let made = if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             Err(format!("at most {MAX_SUBSCRIPTIONS} subscriptions"))
         } else if !self.scope.has(&wish.host_id) {
-            Err(format!("there is no host {}", wish.host_id))
+            Err(format!("unknown host \"{}\"", wish.host_id))
         } else {
             // Rings before the place is found, so that no line comes in between unheard.
             self.core

@@ -59,7 +59,7 @@ impl Subscription {
             from,
         } = wish;
         if !core.fleet.has(&host_id) {
-            return Err(format!("there is no host {host_id}"));
+            return Err(format!("unknown host \"{host_id}\""));
         }
         let counted = share.subscription().ok_or_else(|| {
             format!("at most {MAX_SUBSCRIPTIONS} subscriptions of all your pages together")

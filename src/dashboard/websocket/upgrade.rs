@@ -21,14 +21,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         if parts.method != Method::GET {
-            return Err(bad("a WebSocket is asked for with GET"));
+            return Err(bad("a WebSocket must be requested with GET"));
         }
         let headers = &parts.headers;
         if !has_word(headers, header::CONNECTION, "upgrade")
             || !has_word(headers, header::UPGRADE, "websocket")
         {
             return Err(bad(
-                "this is a WebSocket: the request needs `Connection: Upgrade` and `Upgrade: websocket`; a proxy has to pass both on",
+                "this path is a WebSocket: the request needs `Connection: Upgrade` and `Upgrade: websocket`, and a proxy must forward both",
             ));
         }
         if !has_word(headers, header::SEC_WEBSOCKET_VERSION, "13") {

@@ -120,7 +120,7 @@ test('a token for the API works with the role, hosts and expiry it was given, un
   await page.getByLabel('Your password').fill(PASSWORD);
   await page.getByLabel('Name', { exact: true }).fill('not a name');
   await page.getByRole('button', { name: 'Create token' }).click();
-  await page.getByText('cannot name a user').waitFor();
+  await page.getByText('is not a valid user name').waitFor();
   await page.getByLabel('Name', { exact: true }).fill('ci');
   await page.getByLabel('Role').selectOption('operator');
   await page.getByLabel('Hosts', { exact: true }).fill('web-*, berta');

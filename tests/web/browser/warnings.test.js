@@ -110,7 +110,7 @@ test('whoever is no admin of every host is not told', async () => {
     await signIn(page, user);
     await page.getByRole('link', { name: `${user}: account, access and sessions` }).waitFor();
     const { warnings } = await (await page.request.get(`${world.url}/health`)).json();
-    assert.deepEqual(warnings, ['something is to be looked at; the journal says what, and so does /health to an admin'], user);
+    assert.deepEqual(warnings, ['there is a warning; its text is in the dashboard\'s journal, and in /health for admins'], user);
     for (let times = 0; times < 2; times++) await ask(page);
     assert.equal(await page.locator('sy-warnings').isVisible(), false, user);
     await page.context().close();
