@@ -243,8 +243,14 @@ fn runs_whose_rows_cannot_be_read_are_known_by_their_logs_and_told() {
     let runs = dashboard.fetch("/api/hosts/h1/runs");
     assert_eq!(runs["runs"].as_array().unwrap().len(), 3, "{runs}");
     let warned = warnings(&dashboard).to_string();
-    assert!(warned.contains("2 of runs without a log"), "{warned}");
-    assert!(warned.contains("1 of runs, which were made"), "{warned}");
+    assert!(
+        warned.contains("runs without a readable log, now shown as lost: 2"),
+        "{warned}"
+    );
+    assert!(
+        warned.contains("runs that were rebuilt from their logs: 1"),
+        "{warned}"
+    );
     dashboard.process.wait_to_say(&first, 0);
     dashboard.restart(Signal::SIGTERM, || ());
     assert_eq!(warnings(&dashboard), Value::Null, "they were mended");

@@ -160,7 +160,10 @@ fn health_warns_admins_of_what_is_to_be_looked_at_and_tells_others_that_there_is
     for warnings in told {
         let warning = warnings[0].as_str().unwrap();
         assert!(warning.contains("switchyard-damaged-"), "{warning}");
-        assert!(warning.contains("once you have looked"), "{warning}");
+        assert!(
+            warning.contains("Then move it away or delete it"),
+            "{warning}"
+        );
     }
     for warnings in untold {
         assert_eq!(

@@ -119,7 +119,7 @@ fn what_the_dashboard_keeps_is_its_owners_alone_also_in_a_folder_made_by_hand() 
     assert_eq!(mode(&database), 0o640);
     dashboard
         .process
-        .line_with("others can write to the data folder");
+        .line_with("other users can write to the data folder");
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn a_hash_that_the_file_has_again_after_it_was_taken_back_opens_nothing() {
     dashboard.reload_with("agents", &file);
     dashboard
         .process
-        .line_with("agents and users were read again");
+        .line_with("agents file and users file reloaded");
     assert_eq!(
         agent_with(&dashboard, &Dashboard::token("h1")).err(),
         Some(401)

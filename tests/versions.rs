@@ -57,7 +57,7 @@ fn the_version_of_the_wire_is_the_lower_of_both_and_the_agent_is_told() {
     assert!(registered["features"].is_array(), "{registered}");
     let said = dashboard
         .process
-        .line_with("agent speaks a newer version of the wire");
+        .line_with("agent uses a newer version of the protocol");
     assert!(
         said.contains("protocol=2") && said.contains("host=h1"),
         "{said}"

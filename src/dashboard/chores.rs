@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Why a run expired: its host never heard of it,
 const NOT_CONNECTED: &str = "expired: the host did not connect in time";
 /// or did, and did not say that it began.
-const NOT_BEGUN: &str = "expired: the host was told of it, and did not say in time that it began; the journal of its agent says more";
+const NOT_BEGUN: &str = "expired: the host received the command, but did not report in time that it started; see the journal of its agent";
 
 /// Does the chores until the dashboard ends.
 pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockCheck) {
@@ -163,7 +163,7 @@ mod tests {
             hold_for_clock(&core).await;
             let busy = core.enqueue(&[host("h1")], order()).await;
             let busy = busy[0].as_ref().unwrap_err().to_string();
-            assert!(busy.contains("its clock is not believed"), "{busy}");
+            assert!(busy.contains("the clock is not trusted"), "{busy}");
             let stored = core.state.run(&host("h1"), &run).await.unwrap().unwrap();
             assert!(busy.contains(&stored.run.message.unwrap()), "{busy}");
         }

@@ -30,18 +30,18 @@ const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 /// Made in the data folder by an admin who looked at the clock; removed once it was seen.
 const CONFIRMATION: &str = "clock-is-right";
 /// What an admin can do.
-const ADVICE: &str = "set the time of this machine, or, where it is right, have `touch clock-is-right` run in the data folder of the dashboard";
+const ADVICE: &str = "set the time of this machine, or, if it is right, run `touch clock-is-right` in the dashboard's data folder";
 
 /// Why the clock is not believed. The words are the same at each look: what the clock says is no part of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Doubt {
-    #[error("the clock of the dashboard is before {newest}, the newest time that is stored")]
+    #[error("the dashboard's clock is before {newest}, the newest time that it has stored")]
     Behind { newest: Timestamp },
     #[error(
-        "the clock of the dashboard is implausibly long after {newest}, the newest time that is stored"
+        "the dashboard's clock is implausibly far after {newest}, the newest time that it has stored"
     )]
     Ahead { newest: Timestamp },
-    #[error("the clock of the dashboard says another time than most hosts that are online")]
+    #[error("the dashboard's clock differs from the clocks of most online hosts")]
     Hosts,
 }
 
@@ -77,7 +77,7 @@ impl ClockTrust {
         let Trust { doubt, highest } = self.get();
         if let Some(doubt) = doubt {
             return Some(format!(
-                "{doubt}: nothing is deleted or ended by age until it is right; {ADVICE}"
+                "{doubt}: nothing expires or is deleted by age until it is right; {ADVICE}"
             ));
         }
         let now = Timestamp::now();
@@ -86,7 +86,7 @@ impl ClockTrust {
             return self.codes.warning(Instant::now());
         };
         Some(format!(
-            "the clock of the dashboard said {highest} before, and is behind that: what expires by then counts as expired; {ADVICE}"
+            "the dashboard's clock showed {highest} before and is behind that now: everything that expires before that time counts as expired; {ADVICE}"
         ))
     }
 
@@ -183,9 +183,9 @@ impl ClockCheck {
         let doubt = self.judge(now, evidence);
         match (before, doubt) {
             (None, Some(doubt)) => {
-                tracing::warn!(%doubt, %now, "the clock is not believed: nothing is deleted or ended by age until it is right; {ADVICE}");
+                tracing::warn!(%doubt, %now, "clock not trusted: nothing expires or is deleted by age until it is right; {ADVICE}");
             }
-            (Some(_), None) => tracing::info!("the clock is believed again"),
+            (Some(_), None) => tracing::info!("clock trusted again"),
             _ => {}
         }
         if doubt.is_none() && Instant::now() >= self.next_store {
@@ -196,7 +196,7 @@ impl ClockCheck {
                 store_time(&path, time)
             };
             if let Ok(Err(error)) = spawn_blocking(store).await {
-                tracing::warn!(%error, "the time could not be stored");
+                tracing::warn!(%error, "the time of the clock could not be stored");
             }
         }
         before.is_some() && doubt.is_none()
@@ -239,9 +239,9 @@ impl ClockCheck {
 fn is_confirmed_by_admin(path: &Path, now: Timestamp) -> bool {
     let is_said = is_synchronized(path, now);
     match fs::remove_file(path) {
-        Ok(()) if is_said => tracing::info!("an admin says that the clock is right"),
+        Ok(()) if is_said => tracing::info!("clock confirmed by an admin"),
         Ok(()) => {
-            tracing::warn!(path = %path.display(), "removed: it was not made within the last hour of the clock as it is now");
+            tracing::warn!(path = %path.display(), "clock-is-right ignored and removed: by the clock as it is now, it was not made within the last hour");
         }
         Err(_) => return false,
     }

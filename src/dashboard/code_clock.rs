@@ -44,7 +44,7 @@ impl fmt::Display for Misfit {
         };
         write!(
             f,
-            "a one-time code was refused that is good {minutes} min {when}: the clock of this machine seems to be {minutes} min {how}; set it, or else that of the phone"
+            "a one-time code was refused that belongs to a time {minutes} min {when}: the clock of this machine seems to be {minutes} min {how}; correct it, or the clock of the phone"
         )
     }
 }

@@ -253,11 +253,7 @@ impl Config {
             ("limits.strangers", self.limits.strangers as u64),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(source.invalid(
-                key,
-                "0 would refuse every connection",
-                "give at least 1",
-            ));
+            return Err(source.invalid(key, "0 would refuse every connection", "give at least 1"));
         }
         if self.audit.max_bytes < MIN_AUDIT_BYTES {
             let problem = format!(

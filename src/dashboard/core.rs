@@ -87,9 +87,9 @@ pub(crate) struct Order {
 pub(crate) enum CommandError {
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("the command could not be stored, so it was not taken: {0}")]
+    #[error("the command could not be stored, so it was not accepted: {0}")]
     NotStored(String),
-    #[error("the machine has no random numbers: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
 }
 
@@ -225,7 +225,7 @@ impl Core {
         } = record.run.clone();
         let by = record.run.requested_by.as_deref();
         let after = record.run.after.as_ref().map(RunId::as_str);
-        tracing::info!(host = %host_id, run = %run_id, %command, by, after, "run asked for");
+        tracing::info!(host = %host_id, run = %run_id, %command, by, after, "run requested");
         self.fleet.add_run(record);
         self.fleet.send(&host_id, Errand::Begin(run_id));
     }
@@ -234,9 +234,9 @@ impl Core {
     pub(crate) async fn tell_conflict(self: &Arc<Self>, host_id: &HostId, is_over: bool) {
         self.save_machines().await;
         let detail = if is_over {
-            "it is clear again which machine this host is: the others have gone, or the chosen one is back"
+            "conflict over: the other machines are gone, or the chosen one is back"
         } else {
-            "two machines use the token of this host: no command goes to either until one has gone or was chosen"
+            "two machines use the token of this host: no command is sent to either until one is gone or was chosen"
         };
         tracing::warn!(host = %host_id, "{detail}");
         let note = Note::of_dashboard(Action::Conflict).host(host_id);
@@ -383,7 +383,7 @@ impl Core {
     ) -> Result<Run, CommandError> {
         let (record, effect) = self.fleet.stop(host_id, wish)?;
         let run_id = record.run.run_id.clone();
-        tracing::info!(host = %host_id, run = %run_id, command = %record.run.command, cancelled = effect == StopEffect::Cancelled, "stop asked for");
+        tracing::info!(host = %host_id, run = %run_id, command = %record.run.command, cancelled = effect == StopEffect::Cancelled, "stop requested");
         let (core, host_id) = (Arc::clone(self), host_id.clone());
         let stored =
             tokio::spawn(async move { core.persist_in(Lane::Request, &host_id, &run_id).await })

@@ -45,7 +45,7 @@ pub(super) async fn run(
     store(core, found).await?;
     let logs = starting.logs_new();
     if logs > 0 {
-        tracing::info!(logs, "took logs in that the database did not know");
+        tracing::info!(logs, "logs imported that were not in the database");
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ impl Scan {
     fn look(&mut self, found: &mut Found) {
         if self.entries.is_none() {
             if let Err(error) = runlog::remove_unfinished_indexes(&self.dir) {
-                tracing::warn!(host = %self.host_id, %error, "a folder of logs was not tidied up");
+                tracing::warn!(host = %self.host_id, %error, "unfinished files in a folder of logs not removed");
             }
             self.entries = fs::read_dir(&self.dir).ok();
         }
@@ -133,7 +133,7 @@ impl Scan {
             None => match read(&self.dir, &self.host_id, &run_id) {
                 Ok(record) => found.new.push(record),
                 Err(error) => {
-                    tracing::warn!(host = %self.host_id, run = %run_id, %error, "a log was passed over");
+                    tracing::warn!(host = %self.host_id, run = %run_id, %error, "log skipped: it cannot be read");
                 }
             },
             // Retention was interrupted.

@@ -26,7 +26,7 @@ pub(crate) enum LogAccessError {
     )]
     Gone(RunId),
     /// It takes a while.
-    #[error("the index of the log of {0} was lost and is being made anew: try again in a minute")]
+    #[error("the index of the log of {0} was lost and is being rebuilt: try again in a minute")]
     Mending(RunId),
     #[error(transparent)]
     Log(#[from] LogError),
@@ -139,7 +139,7 @@ impl Core {
         let made = tokio::task::spawn_blocking(move || runlog::rebuild_index(&dir, &id)).await;
         match made.map_err(|_| LogAccessError::Ending)? {
             Ok(()) => {
-                tracing::warn!(host = %host_id, run = %run_id, "the index of a log was lost or damaged and has been made anew: its times are good to the second, and which lines were errors is not known");
+                tracing::warn!(host = %host_id, run = %run_id, "index of a log was lost or damaged and was rebuilt: its times are exact to the second only, and its errors are no longer marked");
                 let stored = self.index_was_rebuilt(record.clone()).await;
                 Ok(self.noted(stored)?)
             }
@@ -172,7 +172,7 @@ impl Core {
             if let Ok(Some(record)) = core.run_that_is_over(&host_id, &run_id).await {
                 let made = core.rebuild_index(&record).await;
                 if let Err(error) = made {
-                    tracing::warn!(host = %host_id, run = %run_id, %error, "the index of a log cannot be made anew");
+                    tracing::warn!(host = %host_id, run = %run_id, %error, "the index of a log cannot be rebuilt");
                 }
             }
         });

@@ -40,7 +40,7 @@ pub(super) async fn at_start(core: &Arc<Core>) -> Result<(), StateError> {
             rows = told,
             from_logs = mended.from_logs,
             lost = mended.lost,
-            "rows of runs could not be read and were made anew; the first {MAX_TOLD} were named"
+            "rows of runs could not be read and were rebuilt; the first {MAX_TOLD} are named above"
         );
     }
     // Rows of the other tables were met by then, but for those of hosts, which are read when hosts are shown.
@@ -93,9 +93,9 @@ fn of_log(run: &UnreadRun, log: Result<RunRecord, LogError>) -> Option<RunRecord
             Some(record)
         }
         Err(error) if error.is_not_found() => run.stand_in(
-            ", and there is no log of it: it may never have begun; look at the host, and start it again if need be",
+            ", and there is no log of it: it may never have started; check the host, and start it again if needed",
         ),
-        Err(error) => run.stand_in(&format!(", and neither can its log: {error}")),
+        Err(error) => run.stand_in(&format!(", and its log cannot be read either: {error}")),
     }
 }
 
@@ -108,13 +108,13 @@ fn tell(run: &UnreadRun, log: &Result<RunRecord, LogError>) {
     } = run;
     match log {
         Ok(record) => {
-            tracing::warn!(host = %host_id, run = %run_id, error = why, "the row of this run could not be read and was made anew from its log");
+            tracing::warn!(host = %host_id, run = %run_id, error = why, "the row of this run could not be read and was rebuilt from its log");
             if let Some(then) = &record.run.then {
-                tracing::warn!(host = %host_id, run = %run_id, %then, "whether the command that was to follow this run was started is not known; start it if need be");
+                tracing::warn!(host = %host_id, run = %run_id, %then, "it is unknown whether the next command after this run was started; check the host, and start it if needed");
             }
         }
         Err(log) => {
-            tracing::error!(host = %host_id, run = %run_id, error = why, %log, "the row of this run cannot be read, nor is there a log that can be: the run is shown as lost");
+            tracing::error!(host = %host_id, run = %run_id, error = why, %log, "neither the row of this run nor a log of it can be read: the run is shown as lost");
         }
     }
 }
@@ -140,7 +140,7 @@ pub(super) async fn rows_met(core: &Arc<Core>) -> bool {
     });
     let records = read.await.unwrap_or_default();
     if let Err(error) = core.state.mend_runs(records).await {
-        tracing::warn!(%error, "rows that cannot be read stay as they are until the next start");
+        tracing::warn!(%error, "unreadable rows could not be repaired; the next start tries again");
     }
     true
 }
@@ -160,32 +160,29 @@ fn warning(
     let mut parts = Vec::new();
     let mut part = |count: usize, what: &str| {
         if count > 0 {
-            parts.push(format!("{count} of {what}"));
+            parts.push(format!("{what}: {count}"));
         }
     };
-    part(runs.from_logs, "runs, which were made anew from their logs");
-    part(
-        runs.lost,
-        "runs without a log that can be read, which are shown as lost",
-    );
-    part(nameless, "runs that are not even named");
+    part(runs.from_logs, "runs that were rebuilt from their logs");
+    part(runs.lost, "runs without a readable log, now shown as lost");
+    part(nameless, "runs without a readable id");
     for (table, count) in others {
         let what = match *table {
-            "hosts" => "hosts, which are known again when they connect",
+            "hosts" => "hosts, shown again when they connect",
             "issued" => {
-                "tokens that the dashboard made, which let nobody in: make new ones for their hosts and users"
+                "tokens that the dashboard made, no longer valid (make new ones for their hosts and users)"
             }
             "revoked" | "revoked-tokens" => {
-                "revocations: look through the list of tokens, and revoke again what should be"
+                "revocations (check the list of tokens, and revoke again where needed)"
             }
-            "sessions" => "sessions, whose users sign in again",
+            "sessions" => "sessions, whose users must sign in again",
             other => other,
         };
         part(*count, what);
     }
     (!parts.is_empty()).then(|| {
         format!(
-            "Rows of the database could not be read when the dashboard started: {}. The journal names them; look for the cause (the disk, the memory of the machine)",
+            "Rows of the database could not be read when the dashboard started: {}. The journal names them; find the cause (the disk or the memory of the machine)",
             parts.join("; ")
         )
     })

@@ -90,7 +90,7 @@ const DEEDS_WITHIN: Duration = Duration::from_secs(4);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Agents or users file cannot be used.
-    #[error("who may come in is not clear")]
+    #[error("the agents file or the users file cannot be used")]
     Credentials(#[from] ConfigError),
     /// The data folder cannot be used.
     #[error("cannot use the data folder {}: {source}; it must be a folder that this user can write to", path.display())]
@@ -269,7 +269,7 @@ fn raise_file_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most.min(MOST_FILES), most));
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files stays as it was");
+        tracing::warn!(%error, "the limit of open files cannot be raised");
     }
 }
 
@@ -299,7 +299,7 @@ fn seal(data_dir: &Path) -> std::io::Result<()> {
         tracing::warn!(
             path = %data_dir.display(),
             mode = format_args!("{:o}", mode & 0o7777),
-            "others can write to the data folder, and so replace what is in it: chmod it to 0700"
+            "other users can write to the data folder and replace its files: chmod it to 0700"
         );
     }
     let narrow = |path: PathBuf, allowed: u32, private: u32| {
@@ -328,11 +328,13 @@ async fn reload(app: Arc<App>, mut hangups: Signal) {
         let read = Arc::clone(&app);
         match spawn_blocking(move || read.auth.credentials.reload()).await {
             Ok(Ok(())) => match startup::show(&app.core, || app.auth.credentials.hosts()).await {
-                Ok(()) => tracing::info!("agents and users were read again"),
+                Ok(()) => tracing::info!("agents file and users file reloaded"),
                 Err(error) => tracing::error!(%error, "new hosts are not shown yet"),
             },
-            Ok(Err(error)) => tracing::error!(%error, "agents and users stay as they were"),
-            Err(error) => tracing::error!(%error, "agents and users were not read again"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "agents file and users file not reloaded, the old entries stay valid: correct the file, then reload again")
+            }
+            Err(error) => tracing::error!(%error, "agents file and users file not reloaded"),
         }
         lifecycle::notify_reloaded();
     }

@@ -35,7 +35,7 @@ impl Core {
         if self.health.warning_ends_when_looked(Topic::Database)
             && self.names_set_aside().await.is_empty()
         {
-            tracing::info!("no database that was set aside is in the data folder any more");
+            tracing::info!("the damaged databases were removed from the data folder");
             self.health.end_warning(Topic::Database);
         }
     }
@@ -46,7 +46,7 @@ impl Core {
         match listed {
             Ok(Ok(names)) => names,
             // What cannot be looked at is left as it was said to be.
-            _ => vec!["what the data folder holds".to_owned()],
+            _ => vec!["(names not readable)".to_owned()],
         }
     }
 }
@@ -55,10 +55,10 @@ fn once_looked(aside: &[String]) -> Option<String> {
     let newest = aside.last()?;
     Some(match aside.len() {
         1 => format!(
-            "A damaged database lies in the data folder as {newest}: the journal of that time says what was lost. Move it away or delete it once you have looked"
+            "The data folder contains a damaged database, {newest}: see the journal of that time for its losses. Then move it away or delete it"
         ),
         count => format!(
-            "{count} damaged databases lie in the data folder, the newest as {newest}: the journal says what was lost. Move them away or delete them once you have looked, and look for the cause (the disk, the memory of the machine)"
+            "The data folder contains {count} damaged databases, the newest is {newest}: see the journal for their losses, and find the cause (the disk or the memory of the machine). Then move them away or delete them"
         ),
     })
 }

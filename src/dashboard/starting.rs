@@ -86,12 +86,12 @@ impl Starting {
         let (phase, done, logs) = self.position();
         let hosts = self.hosts.load(Ordering::Relaxed);
         match phase {
-            Phase::Database => "starting: looking through the database".to_owned(),
+            Phase::Database => "starting: checking the database".to_owned(),
             Phase::Logs => format!(
-                "starting: looking through the logs, {done} of {hosts} hosts done, {logs} logs, {} of them new",
+                "starting: checking the logs, {done} of {hosts} hosts done, {logs} logs, {} of them new",
                 self.logs_new()
             ),
-            Phase::Runs => "starting: looking at the runs that go on".to_owned(),
+            Phase::Runs => "starting: checking the unfinished runs".to_owned(),
         }
     }
 
@@ -100,9 +100,9 @@ impl Starting {
         let (phase, done, _) = self.position();
         let hosts = self.hosts.load(Ordering::Relaxed).max(1);
         let doing = match phase {
-            Phase::Database => "looking through its database".to_owned(),
-            Phase::Logs => format!("looking through the logs, {} % done", 100 * done / hosts),
-            Phase::Runs => "looking at the runs that go on".to_owned(),
+            Phase::Database => "checking its database".to_owned(),
+            Phase::Logs => format!("checking the logs, {} % done", 100 * done / hosts),
+            Phase::Runs => "checking the unfinished runs".to_owned(),
         };
         format!(
             "The dashboard is starting: {doing}. Agents and pages connect by themselves when it is ready"

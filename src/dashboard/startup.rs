@@ -93,7 +93,7 @@ fn catch_up(dir: &Path, record: &mut RunRecord) -> bool {
         Ok(log) => log,
         Err(error) => {
             if !error.is_not_found() {
-                tracing::warn!(host = %run.host_id, run = %run.run_id, %error, "a log cannot be read");
+                tracing::warn!(host = %run.host_id, run = %run.run_id, %error, "log cannot be read");
             }
             return false;
         }

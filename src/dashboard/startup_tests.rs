@@ -344,7 +344,10 @@ async fn a_run_whose_row_cannot_be_read_is_known_by_its_log_again() {
         assert!(message.contains(why), "{message}");
     }
     let warned = core.health.warnings().join(" ");
-    for part in ["3 of runs, which were made anew", "2 of runs without a log"] {
+    for part in [
+        "runs that were rebuilt from their logs: 3",
+        "runs without a readable log, now shown as lost: 2",
+    ] {
         assert!(warned.contains(part), "{warned}");
     }
     assert!(!warned.contains("h1") && !warned.contains(RUN), "{warned}");

@@ -155,9 +155,9 @@ impl Syncer {
     pub(crate) fn start(logs: &Path, health: Arc<Health>) -> std::io::Result<Self> {
         let barrier = Barrier::of(logs);
         let way = if barrier.is_some() {
-            "many logs are made durable by one sync of their file system"
+            "many logs are synced by one sync of their file system"
         } else {
-            "each log is made durable by itself: syncs of this file system do not tell of every failed write"
+            "each log is synced by itself: a sync of this file system does not report every failed write"
         };
         tracing::info!("{way}");
         let shared = Arc::new((Mutex::new(Queue::default()), Condvar::new()));

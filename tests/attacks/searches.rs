@@ -103,7 +103,7 @@ fn a_search_that_takes_too_long_is_ended_and_keeps_nobody_else_from_searching() 
     ));
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("application/problem+json"), "{answer}");
-    assert!(answer.contains("over 20 s"), "{answer}");
+    assert!(answer.contains("took more than 20 s"), "{answer}");
     assert!(
         took >= WITHIN && took < WITHIN + Duration::from_secs(10),
         "{took:?}"

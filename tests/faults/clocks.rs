@@ -412,7 +412,7 @@ fn a_dashboard_deletes_no_log_by_its_age_while_its_clock_is_wrong_and_does_once_
         agent.send(&json!({"type": "register", "protocol": 1, "host_id": host, "time": now}));
         agent
     });
-    dashboard.process.line_with("the clock is believed again");
+    dashboard.process.line_with("clock trusted again");
     pass(dir, 3 * PERIOD);
     wait_for("the old ones to go", SOON, || {
         let gone = |run: &String| !log("h1", run).exists();
@@ -451,7 +451,7 @@ fn an_agent_on_the_machine_of_the_dashboard_does_not_confirm_its_clock_and_an_ad
             (!confirmation.exists()).then_some(())
         });
         let warning = warnings(&dashboard)[0].to_string();
-        assert!(warning.contains("implausibly long after"), "{warning}");
+        assert!(warning.contains("implausibly far after"), "{warning}");
         assert!(warning.contains("clock-is-right"), "{warning}");
     }
     fs::write(&confirmation, "").unwrap();
@@ -480,12 +480,12 @@ fn a_command_expires_in_its_time_while_the_clock_of_the_dashboard_is_not_believe
     // That of before the restart may have expired, and is not sent before that is known.
     dashboard.wait_for_run("h1", &before, SOON, |run| {
         let message = run["message"].as_str().unwrap_or_default();
-        message.contains("its clock is not believed")
+        message.contains("the clock is not trusted")
     });
     let refused = command();
     assert_eq!(refused.status, 409);
     let refused = String::from_utf8(refused.body).unwrap();
-    assert!(refused.contains("its clock is not believed"), "{refused}");
+    assert!(refused.contains("the clock is not trusted"), "{refused}");
     let stop = json!({"command": "stop"});
     assert!(dashboard.post("/api/hosts/h1/command", &stop).status < 300);
     let new = command().json();

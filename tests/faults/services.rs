@@ -129,7 +129,7 @@ fn a_dashboard_that_starts_for_long_says_so_to_everybody_and_is_ready_last() {
     systemd.listen();
     let from = systemd.heard.len();
     dashboard.launch_again();
-    systemd.wait_for("STATUS=starting: looking through the logs", from);
+    systemd.wait_for("STATUS=starting: checking the logs", from);
     systemd.wait_for("EXTEND_TIMEOUT_USEC=", from);
     let accept = [("Accept", "text/html,*/*")];
     let page = dashboard.request("GET", "/", &accept, b"");
@@ -258,7 +258,7 @@ fn what_is_said_of_a_run_names_run_host_and_command() {
         .all(|field| line.contains(field))
     };
     for (process, said) in [
-        (&dashboard.process, "run asked for"),
+        (&dashboard.process, "run requested"),
         (&dashboard.process, "run ended"),
         (&agent.process, "begun, asked for by"),
     ] {

@@ -249,7 +249,8 @@ fn many_logs_share_a_sync_in_the_sandbox_of_the_service() {
     wait_for("one sync for many logs", SOON, || {
         let journal = ["journalctl", "--no-pager", "-u", DASHBOARD];
         let said = house.host.try_run(&journal)?;
-        said.contains("made durable by one sync").then_some(())
+        said.contains("many logs are synced by one sync")
+            .then_some(())
     });
 }
 

@@ -29,12 +29,14 @@ pub(crate) enum Refusal {
         offers: String,
     },
     #[error(
-        "two machines use the token of {0}, so no command goes to either: stop the agent of one, give it a token of its own, or choose one of them"
+        "two machines use the token of {0}, so no command is sent to either: stop the agent of one, give it a token of its own, or choose one of them"
     )]
     Conflict(HostId),
-    #[error("nothing runs on {0}, and nothing is queued")]
+    #[error("nothing to stop on {0}: no run is running or queued")]
     NothingToStop(HostId),
-    #[error("{0} is activating; stopping now leaves it half switched: only with force")]
+    #[error(
+        "{0} is activating; stopping it now would leave it half switched. Wait, or send `\"force\": true`"
+    )]
     Activating(HostId),
 }
 

@@ -202,7 +202,7 @@ impl Host {
             match Machines::restored(machines) {
                 Ok(machines) => self.machines = machines,
                 Err(error) => {
-                    tracing::warn!(host = %id, %error, "which machines have the token of this host cannot be read from the database: a conflict or a choice between them is forgotten");
+                    tracing::warn!(host = %id, %error, "the machines that use the token of this host cannot be read from the database: a conflict or a choice between them is forgotten");
                 }
             }
         }

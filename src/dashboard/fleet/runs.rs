@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Said of a run that waits for the clock.
-const HELD: &str = "it is not known whether this run has expired, as the dashboard was started since it was asked for and its clock is not believed: it waits until the clock is right; set the time of the dashboard's machine, see its health for more, or cancel this run";
+const HELD: &str = "this run waits until the dashboard's clock is right: the clock is not trusted, and the dashboard was restarted since the run was requested, so it may have expired. Set the time of the dashboard's machine (see /health), or cancel this run";
 
 /// A run whose log a browser follows.
 #[derive(Clone, Debug)]

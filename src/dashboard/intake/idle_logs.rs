@@ -133,7 +133,7 @@ impl HostRuns {
             match run.close() {
                 Ok(closed) => drop(self.closed.insert(run_id, closed)),
                 Err(error) => {
-                    tracing::warn!(host = %self.host_id, run = %run_id, %error, "log closed: all of it is read when it is opened again");
+                    tracing::warn!(host = %self.host_id, run = %run_id, %error, "log closed; it has to be read from its start when it is opened again");
                 }
             }
         }

@@ -156,7 +156,9 @@ impl HostRuns {
                 self.rejected(core, rejected).await;
                 Ok(())
             }
-            Some(AgentMessage::Register) => Err(Violation::Malformed("a second register".into())),
+            Some(AgentMessage::Register) => Err(Violation::Malformed(
+                "a second `register` in one connection".into(),
+            )),
             None => {
                 parsed::<IgnoredAny>(json)?;
                 Ok(())
@@ -233,7 +235,7 @@ impl HostRuns {
         if record.is_none() {
             let known = core.state.known_run(&self.host_id, run_id).await;
             if self.open.len().max(core.fleet.open_count(&self.host_id)) >= MAX_GOING_ON {
-                tracing::warn!(host = %self.host_id, run = %run_id, "too many runs at once: passed over");
+                tracing::warn!(host = %self.host_id, run = %run_id, "run ignored: too many runs at once");
                 return false;
             }
             self.allowance.spend(A_RUN);
@@ -283,7 +285,7 @@ impl HostRuns {
             run.generation_before = generation.or(run.generation_before);
             record.sent = true;
         })?;
-        tracing::info!(host = %self.host_id, run = %run_id, command = %record.run.command, "run goes on");
+        tracing::info!(host = %self.host_id, run = %run_id, command = %record.run.command, "run started or resumed");
         if !was_asked_for {
             self.make_room(core).await;
         }

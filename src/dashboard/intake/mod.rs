@@ -57,7 +57,7 @@ fn weight(text: &str) -> u32 {
 pub(crate) enum Violation {
     #[error("malformed: {0}")]
     Malformed(String),
-    #[error("speaks for {0}, which is not its host")]
+    #[error("the message is for host {0}, and this token is another host's")]
     OtherHost(String),
 }
 

@@ -282,7 +282,7 @@ impl ClosedRun {
         let log = match self.log.open() {
             Ok(log) => log,
             Err(error @ LogError::Displaced(_)) => {
-                tracing::warn!(host = %record.run.host_id, run = %record.run.run_id, %error, "log opened anew");
+                tracing::warn!(host = %record.run.host_id, run = %record.run.run_id, %error, "log opened again from its file");
                 return OpenRun::open(dir, record, tail, bell);
             }
             Err(error) => return Err(error),

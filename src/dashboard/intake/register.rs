@@ -14,7 +14,7 @@ use crate::protocol::{
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-const UNKNOWN: &str = "the host does not know this run any more: its end was not seen";
+const UNKNOWN: &str = "Result unknown: the host no longer has this run";
 /// More runs than any host keeps; a longer list is malformed.
 const MAX_OFFERED: usize = 10_000;
 /// Most offered runs on which is decided before the host is listened to again.
@@ -31,13 +31,13 @@ impl HostRuns {
         self.own(&register.host_id)?;
         if register.runs.len() > MAX_OFFERED {
             return Err(Violation::Malformed(format!(
-                "{} runs offered, at most {MAX_OFFERED}",
+                "{} runs in `register`; at most {MAX_OFFERED} are allowed",
                 register.runs.len()
             )));
         }
         if register.protocol > PROTOCOL {
             tracing::warn!(host = %self.host_id, protocol = register.protocol, ours = PROTOCOL,
-                "agent speaks a newer version of the wire: it is told ours, and what it says beyond that is ignored; update the dashboard");
+                "agent uses a newer version of the protocol: messages that this dashboard does not know are ignored; update the dashboard");
         }
         self.begin_connection(core);
         if core.fleet.register(&self.host_id, &register) {
@@ -167,7 +167,7 @@ impl HostRuns {
             Err(_) => return Offer::Refused,
         };
         if record.nonce.is_some() && offer.nonce.is_some() && record.nonce != offer.nonce {
-            tracing::warn!(host = %self.host_id, run = %run_id, "the host holds another run of this id; left alone");
+            tracing::warn!(host = %self.host_id, run = %run_id, "run ignored: the dashboard has another run with this id");
             return Offer::Refused;
         }
         let status = record.run.status;
@@ -278,7 +278,7 @@ impl HostRuns {
         single::abandon(
             self,
             core,
-            "the connection ended before the host told how this run ended",
+            "Result unknown: the connection ended before the host reported the result",
         )
         .await;
         self.store_ends(core).await;

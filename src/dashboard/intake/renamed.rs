@@ -18,8 +18,8 @@ pub(crate) async fn lose_renamed(core: &Arc<Core>) {
         let Ok(mut runs) = slot.try_lock() else {
             continue;
         };
-        tracing::warn!(host = %former, %now, run = %run_id, "the host has another name now: its run is told under that one");
-        let why = format!("this host is {now} now: the run goes on there");
+        tracing::warn!(host = %former, %now, run = %run_id, "host renamed: its run continues under the new name");
+        let why = format!("this host is now named {now}: the run continues there");
         runs.lose(core, &run_id, &why).await;
     }
 }

@@ -28,12 +28,10 @@ const REGISTER_BYTES_A_REQUEST: usize = 16 * 1024;
 /// How many frames are taken in before their lines are stored and others have their turn.
 const MAX_FRAMES_TOGETHER: usize = 32;
 /// Said to a connection that is closed from outside; the code tells which of the two.
-const GONE: &str = "replaced by a newer connection, or no longer welcome";
+const GONE: &str = "replaced by a newer connection, or the token is no longer valid";
 /// Said to each of two living machines with one token, within the 123 bytes of a reason.
-const CLONED: &str =
-    "another machine uses this host's token, too: give each machine a token of its own";
-const NOT_CHOSEN: &str =
-    "another machine was chosen for this host: give this one a token of its own";
+const CLONED: &str = "another machine uses this host's token too: give each machine its own token";
+const NOT_CHOSEN: &str = "another machine was chosen for this host: give this one its own token";
 /// How long a peer may take to notice that it is closed in the middle of a frame.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -160,12 +158,13 @@ pub(crate) async fn first(socket: &mut Socket, charge: impl Fn(u32)) -> Result<B
         let messages =
             aside(&text, split).map_err(|error| Violation::Malformed(error.to_string()))?;
         let [message] = messages.as_slice() else {
-            return Err(
-                Violation::Malformed("the first message must be a register alone".into()).into(),
-            );
+            return Err(Violation::Malformed(
+                "the first frame must be one `register` message".into(),
+            )
+            .into());
         };
         if message.kind != "register" {
-            return Err(Violation::Malformed("the first message must be a register".into()).into());
+            return Err(Violation::Malformed("the first message must be `register`".into()).into());
         }
         let register: Result<Box<Register>, _> = parsed(message.json);
         let mut register = register.map_err(Violation::from)?;
@@ -195,7 +194,7 @@ async fn registered(
 ) -> End {
     let inbox = Arc::new(Inbox::default());
     let Some(epoch) = core.fleet.connect(host_id, Arc::clone(&inbox)) else {
-        return End::Close(close::FORBIDDEN, "there is no such host".into());
+        return End::Close(close::FORBIDDEN, "unknown host".into());
     };
     // The connection before this one holds the lock until its last append is finished.
     let slot = core.slot(host_id);

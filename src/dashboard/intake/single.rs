@@ -71,7 +71,7 @@ async fn run_of(runs: &mut HostRuns, core: &Arc<Core>, command: &CommandName) ->
         abandon(
             runs,
             core,
-            "the host began another command without telling how this one ended",
+            "Result unknown: the host started another command before it reported the result",
         )
         .await;
     }

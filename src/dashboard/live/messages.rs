@@ -45,7 +45,7 @@ pub(super) struct WatchMetrics {
 pub(super) fn read(frame: &str) -> Result<Vec<Wish>, &'static str> {
     let messages = split(frame).map_err(|_| "malformed")?;
     if messages.len() > MAX_MESSAGES {
-        return Err("over 2,000 messages in a frame");
+        return Err("more than 2,000 messages in a frame");
     }
     messages
         .iter()
@@ -56,7 +56,7 @@ pub(super) fn read(frame: &str) -> Result<Vec<Wish>, &'static str> {
                         serde_json::from_str(message.json).map_err(|_| "malformed")?;
                     let sub = wish.sub.as_deref().unwrap_or_default();
                     if sub.len() > MAX_SUB_BYTES {
-                        return Err("a sub is over 256 bytes");
+                        return Err("`sub` is longer than 256 bytes");
                     }
                     Wish::Subscribe(wish)
                 }

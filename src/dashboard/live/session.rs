@@ -267,7 +267,7 @@ impl Browser {
             match filled {
                 Ok(more) => left.lines |= more,
                 Err(error) => {
-                    tracing::warn!(host = %subscription.host_id, %error, "a log cannot be shown");
+                    tracing::warn!(host = %subscription.host_id, %error, "log cannot be shown");
                     if let (true, Some(run)) = (error.is_corrupt(), subscription.place().0) {
                         self.core.mend_later(&subscription.host_id, run);
                     }

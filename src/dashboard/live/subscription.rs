@@ -243,7 +243,7 @@ pub(super) fn unreadable(error: &LogError) -> String {
         "the log is gone: its file was deleted, moved or emptied in the dashboard's data folder"
             .into()
     } else {
-        "the log cannot be read; the journal of the dashboard says why".into()
+        "the log cannot be read: the reason is in the dashboard's journal".into()
     }
 }
 

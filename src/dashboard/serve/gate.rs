@@ -66,7 +66,7 @@ enum Standing {
 /// A host may not stay connected: hosts have all places that are not kept for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0} hosts are connected, and the other connections are kept for people: raise `limits.connections` of the dashboard"
+    "{0} hosts are connected, and the remaining connections are reserved for people: raise `limits.connections` of the dashboard"
 )]
 pub(crate) struct TooManyHosts(usize);
 
@@ -81,14 +81,14 @@ enum Full {
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::All(most) => write!(f, "there are {most} connections: raise limits.connections"),
+            Self::All(most) => write!(f, "{most} connections are open: raise limits.connections"),
             Self::Strangers(most) => write!(
                 f,
-                "{most} connections are of strangers, who have not shown who they are: if a proxy passes them on, name its address in proxy.trusted; else raise limits.strangers"
+                "{most} connections are open that have not signed in or sent a token: if they come through a proxy, add its address to proxy.trusted; else raise limits.strangers"
             ),
             Self::Address(most) => write!(
                 f,
-                "{most} connections from that address are of strangers, who have not shown who they are: if it is a proxy, name it in proxy.trusted; else raise limits.connections_per_address"
+                "{most} connections from this address are open that have not signed in or sent a token: if it is a proxy, add it to proxy.trusted; else raise limits.connections_per_address"
             ),
         }
     }

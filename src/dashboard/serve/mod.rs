@@ -93,7 +93,7 @@ pub(super) async fn serve(
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 if let Some(times) = refusals.count(Instant::now()) {
-                    tracing::error!(%error, times, "no connection can be taken in: raise the limit of open files");
+                    tracing::error!(%error, times, "cannot accept connections: raise the limit of open files");
                 }
                 tokio::time::sleep(PAUSE).await;
             }

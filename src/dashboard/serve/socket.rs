@@ -14,7 +14,7 @@ pub(in crate::dashboard) fn bind(data_dir: &Path) -> Option<UnixListener> {
     match try_bind(data_dir) {
         Ok(listener) => Some(listener),
         Err(error) => {
-            tracing::warn!(%error, "there is no socket for the command line");
+            tracing::warn!(%error, "no socket for the command line: `switchyard admin` does not work");
             None
         }
     }

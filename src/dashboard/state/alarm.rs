@@ -32,13 +32,13 @@ impl Alarm {
             // The sender lives in `self`, so waiting cannot fail.
             let _ = rung.wait_for(Option::is_some).await;
             let what = self.0.send_replace(None).unwrap_or_default();
-            tracing::error!(%what, "a query met damage in the database: looking at all of it");
+            tracing::error!(%what, "a query found damage in the database: checking all of it");
             let path = database.to_owned();
             match spawn_blocking(move || schema::verify(&path)).await {
                 Ok(Err(error @ StateError::Damaged { .. })) => return error,
-                Ok(Err(error)) => tracing::error!(%error, "the database cannot be looked at"),
+                Ok(Err(error)) => tracing::error!(%error, "the database cannot be checked"),
                 Ok(Ok(())) => {
-                    tracing::error!(%what, "the database is whole as far as SQLite can tell: look at the disk and the memory of the machine");
+                    tracing::error!(%what, "SQLite finds no damage in the database: check the disk and the memory of the machine");
                 }
                 Err(_) => return StateError::Closed,
             }

@@ -36,13 +36,13 @@ impl fmt::Display for Anew {
                 )
             }
             Self::Resumed => f.write_str(
-                "the database was damaged and was set aside; a new one was made from the logs and from what could be read of it. Lost: sessions (everybody signs in again), queued commands, runs that never began, and it may be tokens that the dashboard made: see which hosts and users need new ones. Tokens that were revoked stay revoked",
+                "the database was damaged and was set aside; a new one was made from the logs and from what could be read of it. Lost: sessions (everyone must sign in again), queued commands, runs that never began, and perhaps tokens that the dashboard made: check which hosts and users need new ones. Tokens that were revoked stay revoked",
             ),
             Self::Missing { aside } => {
                 f.write_str("the database was missing and a new one was made from the logs")?;
                 if let Some(aside) = aside {
                     let aside = aside.file_name().unwrap_or_default().to_string_lossy();
-                    write!(f, "; what was left of it is named {aside}")?;
+                    write!(f, "; the remaining files were renamed to {aside}")?;
                 }
                 write!(f, ". {}", Saved::default())
             }
@@ -54,7 +54,7 @@ impl fmt::Display for Anew {
 impl fmt::Display for Saved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "Lost: sessions (everybody signs in again), queued commands, and runs that never began",
+            "Lost: sessions (everyone must sign in again), queued commands, and runs that never began",
         )?;
         match (self.issued.rows, self.issued.is_whole) {
             (0, true) => {}
@@ -64,7 +64,7 @@ impl fmt::Display for Saved {
             )?,
             (rows, false) => write!(
                 f,
-                ", and tokens that the dashboard made, but for {rows}: see which hosts and users need new ones"
+                ", and the tokens that the dashboard made, except {rows}: check which hosts and users need new ones"
             )?,
         }
         f.write_str(". Tokens that were revoked stay revoked")

@@ -25,7 +25,7 @@ pub enum StateError {
         what: String,
     },
     /// A newer program wrote it.
-    #[error("database {} has version {found}, this program knows {known}: start the newer program, or move the file away (it is rebuilt from the logs)", path.display())]
+    #[error("database {} has version {found}, but this program supports only versions up to {known}: start the newer program, or move the file away (it is rebuilt from the logs)", path.display())]
     TooNew {
         /// The database.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// Damaged databases have been set aside again and again.
-    #[error("database {} is damaged, and {count} damaged ones lie beside it already: look for the cause (the disk, the memory of the machine), then move them away", path.display())]
+    #[error("database {} is damaged, and there are {count} damaged ones beside it already: find the cause (the disk or the memory of the machine), then move them away", path.display())]
     TooManySetAside {
         /// The database.
         path: PathBuf,
@@ -115,7 +115,7 @@ fn remedy(error: &SqliteError) -> &'static str {
             "; another program has it open: close that"
         }
         Some(ErrorCode::SystemIoFailure) => {
-            "; the disk cannot be read or written: look at it (dmesg), nothing was changed"
+            "; the disk cannot be read or written: check it (dmesg). Nothing was changed"
         }
         _ => "",
     }

@@ -72,7 +72,7 @@ impl UnreadRuns {
             why,
             ..
         } = unread;
-        tracing::error!(host = %host_id, run = %run_id, error = why, "{NOT_READ}; it is shown as lost until its log has told what became of it");
+        tracing::error!(host = %host_id, run = %run_id, error = why, "{NOT_READ}; the run is shown as lost until its log has been read");
     }
 
     /// The runs that were met since the last time.
@@ -114,7 +114,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RunRow> {
             return Ok(RunRow::Read(Box::new(record)));
         }
         Ok(record) => format!(
-            "it speaks of run {} of host {}",
+            "it is about run {} of host {}",
             record.run.run_id, record.run.host_id
         ),
         Err(error) => error.to_string(),
@@ -242,7 +242,7 @@ impl UnreadSearch {
                 table = "runs",
                 count = nameless,
                 first = first_nameless,
-                "rows name no run and are left out; runs whose logs are here are known by those"
+                "rows without a readable run id are left out; their runs are read from the logs, where there are any"
             );
         }
     }

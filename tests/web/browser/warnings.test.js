@@ -63,7 +63,7 @@ test('an admin is told that the database was made anew and what to do, in a line
   await page.unroute('**/health');
   await ask(page);
   const text = banner.locator('[role="status"] p');
-  await text.getByText(/^The database was damaged .*Move it away or delete it once you have looked\.$/).waitFor();
+  await text.getByText(/^The database was damaged .*Then move it away or delete it\.$/).waitFor();
   assert.deepEqual(await boxes(), before, 'nothing moves');
   const height = (await text.boundingBox())?.height ?? Infinity;
   assert.ok(height < 24, `one line is ${height} px high`);
