@@ -79,7 +79,7 @@ in
           builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,62}" settings.host_id != null
           && !lib.hasInfix ".." settings.host_id;
         message = ''
-          ${option}.settings.host_id is "${settings.host_id}", which cannot name a host: set it, or
+          ${option}.settings.host_id is "${settings.host_id}", which is not a valid host name: set it, or
           networking.hostName.
         '';
       }

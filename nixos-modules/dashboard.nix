@@ -42,7 +42,7 @@ in
       }
       {
         assertion = oddHosts == [ ];
-        message = "${option}.agents: this cannot name a host: ${lib.concatStringsSep ", " oddHosts}";
+        message = "${option}.agents: not a valid host name: ${lib.concatStringsSep ", " oddHosts}";
       }
       {
         assertion = hostsWithMore == [ ];

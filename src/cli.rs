@@ -324,7 +324,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     if address.ip().is_loopback() {
         Ok(address)
     } else {
-        Err("the demo opens nothing to the network: use 127.0.0.1 or [::1]".to_owned())
+        Err("the demo listens on this machine only: use 127.0.0.1 or [::1]".to_owned())
     }
 }
 

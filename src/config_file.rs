@@ -151,11 +151,11 @@ impl ConfigSource {
                 remedy.unwrap_or_else(|| how_to_write(*wanted)),
             ),
             (FaultKind::WrongValue(_), Some((found, wanted @ Wanted::OneOf(_)))) => (
-                format!("{found} is none of the values of this key"),
+                format!("{found} is not a value of this key"),
                 remedy.unwrap_or_else(|| how_to_write(*wanted)),
             ),
             (FaultKind::WrongValue(why), Some((found, _))) => (
-                format!("{found} cannot be taken: {why}"),
+                format!("{found} is not valid: {why}"),
                 remedy.unwrap_or_else(|| "correct it".to_owned()),
             ),
             (FaultKind::WrongValue(why), None) => (why.clone(), "correct it".to_owned()),

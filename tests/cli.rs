@@ -287,7 +287,7 @@ fn a_value_of_a_wrong_type_is_told_in_plain_words_for_every_key_of_the_agent() {
         (
             "supervisor",
             "\"cron\"",
-            "the text \"cron\" is none of the values of this key; write one of \"auto\", \"systemd\", \"process\"",
+            "the text \"cron\" is not a value of this key; write one of \"auto\", \"systemd\", \"process\"",
         ),
         (
             "supervisor",
@@ -351,11 +351,11 @@ fn a_number_or_an_address_that_cannot_be_is_told_with_what_can() {
     for (text, want) in [
         (
             "listen = \"here\"\n",
-            "1: listen: the text \"here\" cannot be taken: ",
+            "1: listen: the text \"here\" is not valid: ",
         ),
         (
             "[proxy]\ntrusted = [\n\"::1\",\n\"10.0.0.0/8\"]\n",
-            "4: proxy.trusted: the text \"10.0.0.0/8\" cannot be taken: ",
+            "4: proxy.trusted: the text \"10.0.0.0/8\" is not valid: ",
         ),
         (
             "[limits]\npeople = -1\n",

@@ -148,7 +148,7 @@ fn an_agent_that_is_not_the_chosen_machine_says_so_and_not_that_its_token_is_ano
     agent
         .process
         .wait_to_say("another machine was chosen for this host", 0);
-    assert_eq!(agent.process.times_said("is not that of host"), 0);
+    assert_eq!(agent.process.times_said("the token belongs to host"), 0);
 }
 
 #[test]

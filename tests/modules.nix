@@ -187,7 +187,7 @@ in
     };
     says = [
       "a hash is there twice"
-      "cannot name a host: web 2"
+      "not a valid host name: web 2"
     ];
   };
   hosts-that-the-dashboard-would-not-start-with = {
@@ -204,7 +204,7 @@ in
       ];
     };
     says = [
-      "cannot name a host: a..b"
+      "not a valid host name: a..b"
       "a host has two tokens at most, while one is being changed: web1"
     ];
   };
@@ -216,6 +216,6 @@ in
         repo.dir = "/etc/nixos";
       };
     };
-    says = [ "cannot name a host" ];
+    says = [ "not a valid host name" ];
   };
 }

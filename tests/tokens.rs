@@ -285,7 +285,7 @@ fn an_agent_without_token_and_secret_says_what_it_needs_and_takes_the_secret_onc
     std::fs::write(&file, "0".repeat(64)).unwrap();
     agent
         .process
-        .line_with("the dashboard refuses the enrolment secret in ");
+        .line_with("the dashboard refused the enrolment secret in ");
     let secret = said(&dashboard, &["new-enrolment", "web-1"]);
     std::fs::write(&file, secret.trim().strip_prefix("web-1 ").unwrap()).unwrap();
     agent.restart(Signal::SIGTERM);

@@ -47,7 +47,7 @@ impl Behind {
     pub(super) fn open(state_dir: &Path, repo_dir: &Path) -> Self {
         let file = state_dir.join("systems.json");
         let built = spool::read_json(&file).unwrap_or_else(|error| {
-            tracing::warn!(path = %file.display(), %error, "which commits the systems were built of is forgotten");
+            tracing::warn!(path = %file.display(), %error, "the list of systems and their commits cannot be read and is started again");
             None
         });
         Self {
@@ -69,7 +69,7 @@ impl Behind {
         let too_many = self.built.len().saturating_sub(MOST);
         self.built.drain(..too_many);
         if let Err(error) = spool::write_json(&self.file, &self.built) {
-            tracing::warn!(path = %self.file.display(), %error, "cannot remember of which commit a system was built");
+            tracing::warn!(path = %self.file.display(), %error, "the commit of a system could not be stored");
         }
     }
 

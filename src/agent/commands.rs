@@ -40,7 +40,7 @@ pub(super) enum Refusal {
     #[error("this host does not offer \"{0}\"")]
     Unknown(CommandName),
     #[error(
-        "no repository is named to pull from: set `url` in `[repo]` of the agent's configuration"
+        "there is no repository to pull from: set `url` in `[repo]` of the agent's configuration"
     )]
     NoUrl,
     #[error("there is no configuration in {}: pull first, or set `dir` in `[repo]` of the agent's configuration", .0.display())]

@@ -213,8 +213,8 @@ impl Config {
         } else if !file.system_roots {
             return Err(source.invalid(
                 "system_roots",
-                "without the system's roots and without ca_file no dashboard is trusted",
-                "set ca_file to the certificates that are to be trusted alone",
+                "with system_roots = false and without ca_file, no certificate of a dashboard would be trusted",
+                "set ca_file to the only certificates to trust",
             ));
         }
         if let Err(error) = Masker::new(&file.masking) {
@@ -266,8 +266,8 @@ fn token_file(file: &File, source: &ConfigSource) -> Result<PathBuf, ConfigError
         )),
         (Some(_), Some(_)) => Err(source.invalid(
             "enrolment_file",
-            "there is a token_file, too",
-            "keep one of the two: enrolment writes its token into the state folder",
+            "token_file is set too",
+            "remove one of the two: enrolment writes its token into the state folder",
         )),
     }
 }
@@ -281,8 +281,8 @@ fn repo(table: RepoTable, state_dir: &Path, source: &ConfigSource) -> Result<Rep
     if table.branch.is_empty() || table.branch.starts_with('-') || table.branch.contains(odd) {
         return Err(source.invalid(
             "repo.branch",
-            format!("\"{}\" cannot name a branch", table.branch),
-            "give the name of a branch, as \"main\"",
+            format!("\"{}\" is not a valid branch name", table.branch),
+            "write the name of a branch, such as \"main\"",
         ));
     }
     let dir = table.dir.unwrap_or_else(|| state_dir.join("repo"));
@@ -290,7 +290,7 @@ fn repo(table: RepoTable, state_dir: &Path, source: &ConfigSource) -> Result<Rep
         return Err(source.invalid(
             "repo.dir",
             format!(
-                "a pull removes what is in {} and not in the repository, and the agent keeps its runs there",
+                "a pull deletes everything in {} that is not in the repository, and the agent keeps its runs there",
                 dir.display()
             ),
             "give the clone a folder of its own",
@@ -310,14 +310,14 @@ fn check_url(url: &str, allow_plaintext: bool, source: &ConfigSource) -> Result<
         source.invalid(
             "repo.url",
             error.to_string(),
-            "give one that git can fetch from",
+            "write an address that git can fetch from",
         )
     })?;
     match address.plaintext() {
         Some(scheme) if !allow_plaintext => Err(source.invalid(
             "repo.url",
             format!(
-                "over {scheme}:// everybody on the way could change the configuration that this host will run"
+                "{scheme}:// is not encrypted: anyone on the network path could change the configuration of this host"
             ),
             "use https:// or ssh, or set allow_plaintext = true in [repo] where the network itself is encrypted",
         )),
@@ -339,7 +339,7 @@ fn commands(
             None if !super::commands::is_built_in(&command) => {
                 return Err(source.invalid(
                     &steps_key,
-                    "a command that is not built in needs its steps",
+                    "this command is not built in, so it needs steps",
                     "add `steps = [[\"program\", \"argument\"]]`",
                 ));
             }
@@ -362,12 +362,12 @@ fn commands(
             .flatten()
             .any(|word| word.contains('\0'))
         {
-            return Err(source.invalid(&steps_key, "an argument holds a NUL", "remove it"));
+            return Err(source.invalid(&steps_key, "an argument contains a NUL character", "remove it"));
         }
         if custom.timeout == Some(0) {
             return Err(source.invalid(
                 &format!("{key}.timeout"),
-                "no run ends within 0 seconds",
+                "0 seconds would end every run at once",
                 "give at least 1, or leave it out for no limit",
             ));
         }

@@ -46,11 +46,11 @@ fn what_cannot_be_is_named_with_line_key_and_remedy() {
         ),
         (
             "enrolment_file = \"/x\"",
-            "agent.toml:3: enrolment_file: there is a token_file, too",
+            "agent.toml:3: enrolment_file: token_file is set too",
         ),
         (
             "system_roots = false",
-            "agent.toml:3: system_roots: without the system's roots and without ca_file",
+            "agent.toml:3: system_roots: with system_roots = false and without ca_file",
         ),
         ("host_id = \"../x\"", "agent.toml:3: host_id: "),
         ("supervisor = \"cron\"", "agent.toml:3: supervisor: "),
@@ -65,7 +65,7 @@ fn what_cannot_be_is_named_with_line_key_and_remedy() {
         ("[repo]\nbranch = \"-x\"", "agent.toml:4: repo.branch: "),
         (
             "[repo]\nurl = \"http://git.example.org/a\"",
-            "agent.toml:4: repo.url: over http:// everybody on the way",
+            "agent.toml:4: repo.url: http:// is not encrypted",
         ),
         (
             "[repo]\nurl = \"git://git.example.org/a\"",
@@ -77,7 +77,7 @@ fn what_cannot_be_is_named_with_line_key_and_remedy() {
         ),
         (
             "[repo]\ndir = \"/var/lib\"",
-            "agent.toml:4: repo.dir: a pull removes what is in /var/lib",
+            "agent.toml:4: repo.dir: a pull deletes everything in /var/lib",
         ),
         (
             "[repo]\ndir = \"/var/lib/switchyard-agent/runs/x\"",

@@ -52,10 +52,10 @@ pub(super) enum ConnectError {
     Token { path: PathBuf, source: io::Error },
     #[error("the token file {} {form}", path.display())]
     Form { path: PathBuf, form: Form },
-    #[error("the token file {} holds no token; write one there, as made by `switchyard token`", .0.display())]
+    #[error("the token file {} is empty; write a token into it, made with `switchyard token`", .0.display())]
     NoToken(PathBuf),
     #[error(
-        "there is neither a token in {} nor a secret in {} to get one with; make one with `switchyard admin new-enrolment` on the dashboard's machine",
+        "there is no token in {} and no enrolment secret in {}; make a secret with `switchyard admin new-enrolment` on the dashboard's machine",
         token.display(), secret.display()
     )]
     NoSecret { token: PathBuf, secret: PathBuf },
@@ -68,37 +68,37 @@ pub(super) enum ConnectError {
         tried: Tried,
     },
     #[error(
-        "the proxy {proxy} did not answer CONNECT within {} s; correct {variable}, or name the dashboard in no_proxy",
+        "the proxy {proxy} did not answer CONNECT within {} s; correct {variable}, or add the dashboard to no_proxy",
         PROXY_TIMEOUT.as_secs()
     )]
     NoTunnel { proxy: String, variable: String },
     #[error(
-        "{server} took the connection, and no TLS handshake came within {} s; correct the address or the port in `dashboard`",
+        "{server} accepted the connection, but did not complete a TLS handshake within {} s; correct the address or the port in `dashboard`",
         TLS_TIMEOUT.as_secs()
     )]
     NoHandshake { server: String },
     #[error(
-        "{server} took the connection, and did not answer the request for a WebSocket within {} s",
+        "{server} accepted the connection, but did not answer the WebSocket request within {} s",
         UPGRADE_TIMEOUT.as_secs()
     )]
     NoAnswer { server: String },
     #[error(
-        "the dashboard refuses the token in {}: it is wrong, or its hash is not in the dashboard's agents file; make a new one with `switchyard token`{}",
+        "the dashboard refused the token in {}: it is wrong, or its hash is not in the dashboard's agents file; make a new one with `switchyard token`{}",
         path.display(), said.as_ref().map_or_else(String::new, |said| format!(". It says: {said}"))
     )]
     Unauthorized { path: PathBuf, said: Option<String> },
     #[error(
-        "the dashboard answers 421: it does not go by the name {host}, and does not know the token in {}; let the proxy before it pass the header Host on, set public_url of the dashboard to that name, and check the token",
+        "the dashboard answered 421: {host} is not its host name, and the token in {} is unknown to it; make the proxy in front of it forward the header Host, set public_url of the dashboard to that name, and check the token",
         path.display()
     )]
     OtherName { host: String, path: PathBuf },
     #[error(
-        "the dashboard refuses the enrolment secret in {}: it is wrong, used, or expired; make another with `switchyard admin new-enrolment`",
+        "the dashboard refused the enrolment secret in {}: it is wrong, used or expired; make a new one with `switchyard admin new-enrolment`",
         .0.display()
     )]
     NotEnrolled(PathBuf),
     #[error(
-        "the dashboard answers {0}; is there a Switchyard dashboard at that address, and does a proxy before it pass WebSockets on?"
+        "the dashboard answered {0}; check that a Switchyard dashboard is at that address, and that a proxy in front of it forwards WebSockets"
     )]
     Refused(StatusCode),
     #[error("{0}")]

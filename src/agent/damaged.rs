@@ -18,10 +18,10 @@ const MAX_ASIDE: usize = 20;
 /// Why a folder stays where it is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PutAsideError {
-    #[error("a process still has it")]
+    #[error("a process still uses it")]
     InUse,
     #[error(
-        "{MAX_ASIDE} folders that end in {ENDING} lie in {} already: look for the cause (the disk, the memory of the machine), then move them away",
+        "{} already contains {MAX_ASIDE} folders that end in {ENDING}: find the cause (the disk or the memory of the machine), then move them away",
         .0.display()
     )]
     TooMany(PathBuf),

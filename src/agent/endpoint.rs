@@ -18,9 +18,9 @@ pub(super) struct Endpoint {
 pub(super) enum InvalidEndpoint {
     #[error("\"{0}\" is not a URL")]
     NoUrl(String),
-    #[error("the scheme {0}:// is not that of a WebSocket")]
+    #[error("{0}:// is not the scheme of a WebSocket")]
     Scheme(String),
-    #[error("a user, query or fragment has no meaning here")]
+    #[error("it contains a user name, a query or a fragment, which have no meaning here")]
     Extra,
 }
 

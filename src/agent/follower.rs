@@ -84,7 +84,7 @@ impl Follower {
                 }
                 Ok(Step::Status) => return Some(Next::Status(run_id)),
                 Err(error) => {
-                    tracing::error!(run = %run_id, "its lines cannot be sent: {error}");
+                    tracing::error!(run = %run_id, "the lines of this run cannot be sent: {error}");
                     self.feeds.remove(&run_id);
                 }
             }

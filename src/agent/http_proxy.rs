@@ -29,24 +29,24 @@ pub(super) struct HttpProxy {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyError {
     #[error(
-        "{0} is not the address of an HTTP proxy; write it as http://proxy.example.org:3128, or take it out of the agent's environment"
+        "{0} is not the address of an HTTP proxy; write it as http://proxy.example.org:3128, or remove it from the agent's environment"
     )]
     Address(String),
     #[error(
-        "the proxy {proxy} wants a name and a password; write them in {variable} as http://NAME:PASSWORD@HOST:PORT"
+        "the proxy {proxy} requires a name and a password; write them in {variable} as http://NAME:PASSWORD@HOST:PORT"
     )]
     Unauthorized { proxy: String, variable: String },
     #[error(
-        "the proxy {proxy} answers {status} to CONNECT {target}; let it pass, or name the dashboard in no_proxy"
+        "the proxy {proxy} answered {status} to CONNECT {target}; allow it on the proxy, or add the dashboard to no_proxy"
     )]
     Refused {
         proxy: String,
         target: String,
         status: u16,
     },
-    #[error("the proxy {0} answers what is no answer to CONNECT; is it an HTTP proxy?")]
+    #[error("the proxy {0} did not answer CONNECT with HTTP; check that it is an HTTP proxy")]
     NoAnswer(String),
-    #[error("the proxy {proxy} broke off: {source}")]
+    #[error("the connection to the proxy {proxy} broke: {source}")]
     Broken { proxy: String, source: io::Error },
 }
 

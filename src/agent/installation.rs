@@ -19,7 +19,7 @@ pub(super) fn id(state_dir: &Path) -> Option<String> {
     }
     let id = nonce().ok()?;
     if let Err(error) = enrolment::keep(&path, &format!("{id} {folder}\n")) {
-        tracing::warn!(path = %path.display(), %error, "cannot be written: the next start of the agent looks like another agent to the dashboard; make room or make it writable");
+        tracing::warn!(path = %path.display(), %error, "the id of this agent cannot be stored: after the next start the dashboard takes it for another agent; make room on the disk, or make the file writable");
     }
     Some(id)
 }

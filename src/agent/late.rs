@@ -11,11 +11,11 @@ use crate::spool::{self, DEFAULT_BEGIN_LIMIT, RunDir, START_GRACE, Spec};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Late {
     #[error(
-        "the agent took it and ended before it began it, and was started again when its time was over; nothing of it was done, and it can be asked for anew"
+        "the agent stopped before the run started, and came back after the command had expired; nothing was done, send the command again"
     )]
     TimeIsOver,
     #[error(
-        "the agent took it, and the host restarted before it began; nothing of it was done, and it can be asked for anew"
+        "the host restarted before the run started; nothing was done, send the command again"
     )]
     HostRestarted,
 }

@@ -122,7 +122,7 @@ impl Live {
         match spool::note_acknowledged(&self.dir, self.acknowledged) {
             Ok(()) => self.told = self.acknowledged,
             Err(error) => {
-                tracing::warn!(run = %self.dir.run_id(), "what the dashboard has cannot be noted: {error}");
+                tracing::warn!(run = %self.dir.run_id(), "the acknowledgement of the dashboard cannot be stored: {error}");
             }
         }
     }
@@ -168,7 +168,7 @@ impl Live {
         self.tell_acknowledged();
         if self.supervisor.is_alive(&self.dir) {
             if self.is_to_be_killed() {
-                tracing::error!(run = %self.dir.run_id(), "its supervisor does nothing, and is killed");
+                tracing::error!(run = %self.dir.run_id(), "the supervisor of this run hangs and is killed");
                 self.supervisor.kill();
             }
             return Ok(Change::Wrote);
@@ -226,11 +226,11 @@ impl Live {
                 return true;
             }
         } else {
-            tracing::error!(run = %self.dir.run_id(), "the supervisor is gone and left no result");
+            tracing::error!(run = %self.dir.run_id(), "the supervisor of this run died and left no result");
         }
         let child = self.launcher.settle(&self.dir, self.is_started());
         let child = child.map_err(|error| {
-            tracing::error!(run = %self.dir.run_id(), "its end cannot be recorded: {error}");
+            tracing::error!(run = %self.dir.run_id(), "the end of this run cannot be recorded: {error}");
         });
         self.settling = Some((child.ok(), Instant::now()));
         self.settle_attempts += 1;

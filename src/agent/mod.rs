@@ -74,7 +74,7 @@ pub enum Error {
     #[error(
         "the state folder {} is in use by another agent, {}; stop that one, or give this one a state_dir of its own",
         state_dir.display(),
-        pid.map_or_else(|| "which did not say which process it is".to_owned(), |pid| format!("process {pid}"))
+        pid.map_or_else(|| "whose process is unknown".to_owned(), |pid| format!("process {pid}"))
     )]
     InUse {
         /// The folder.
@@ -84,15 +84,15 @@ pub enum Error {
     },
     /// The host name cannot be the host's id.
     #[error(
-        "the host name {0:?} cannot be the id of a host; set host_id in the agent's configuration"
+        "the host name {0:?} is not a valid host id; set host_id in the agent's configuration"
     )]
     HostName(String),
     /// Runs are to be services, and there is no systemd.
-    #[error("supervisor = \"systemd\", and systemd does not run here; use \"auto\" or \"process\"")]
+    #[error("supervisor is \"systemd\", but systemd does not run here; use \"auto\" or \"process\"")]
     NoSystemd,
     /// Runs are to be processes of the agent's service, with which they would die.
     #[error(
-        "supervisor = \"process\", and the agent is a service of systemd: each of its restarts would end the run that goes on; use \"auto\" or \"systemd\""
+        "supervisor is \"process\", but the agent is a service of systemd: each restart of it would end a running run; use \"auto\" or \"systemd\""
     )]
     ProcessInService,
 }

@@ -39,14 +39,14 @@ impl Agent {
         let begin_by = spool::begin_by(request.not_after.map(Duration::from_millis));
         // It is kept with the run, and cannot be shortened: another nonce is another request.
         if request.nonce.len() > MAX_NAME_BYTES {
-            let reason = format!("its nonce has over {MAX_NAME_BYTES} bytes");
+            let reason = format!("`nonce` is longer than {MAX_NAME_BYTES} bytes");
             return self.reject(request, &reason);
         }
         match self.runs.memory(&request.run_id, &request.nonce) {
             Memory::New => {}
             Memory::Same => return self.answer_again(request),
             Memory::Other => {
-                return self.reject(request, "the run was asked for before, with another nonce");
+                return self.reject(request, "this run was requested before with another nonce");
             }
         }
         let plan = match self.catalogue.plan(&request.command) {
@@ -57,19 +57,19 @@ impl Agent {
             return self.reject(request, &reason);
         }
         if self.removal.since().is_some() {
-            let reason = "the agent was removed from this host's configuration, and is leaving";
+            let reason = "the agent was removed from this host's configuration and is ending";
             return self.reject(request, reason);
         }
         if let Some(command) = self.runs.busy_with() {
-            let reason = format!("\"{command}\" is going on");
+            let reason = format!("\"{command}\" is running");
             return self.reject(request, &reason);
         }
         if is_activating().await {
-            let reason = "the host is activating a configuration; try again when that is done";
+            let reason = "the host is activating a configuration; try again after that";
             return self.reject(request, reason);
         }
         if begin_by.is_some_and(|begin_by| spool::is_past(begin_by, Duration::ZERO)) {
-            return self.reject(request, "it came too late");
+            return self.reject(request, "the command had expired when it arrived");
         }
         let rundir = self.runs.dir(&request.run_id);
         let steps = match &plan.pull {
@@ -134,7 +134,7 @@ impl Agent {
             Err(_) if self.runs.is_beginning(&request.run_id) => Answer::Begun,
             Err(_) => self.reject(
                 request,
-                "the run was begun before, and its log is no longer on this host",
+                "this run was started before, and its log is no longer on this host",
             ),
         }
     }
@@ -204,7 +204,7 @@ async fn is_activating() -> bool {
         Ok(status) => status.is_ok_and(|status| status.success()),
         Err(_) => {
             tracing::warn!(
-                "systemctl does not answer, so nobody knows whether an activation is going on"
+                "systemctl does not answer, so it is unknown whether an activation is running"
             );
             false
         }

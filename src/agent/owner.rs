@@ -17,6 +17,6 @@ pub(super) fn hint(path: &Path, error: &io::Error) -> String {
             found.uid(),
             found.mode() & 0o7777
         ),
-        Err(_) => format!(" (a folder above it is closed to user {own}, as whom the agent runs)"),
+        Err(_) => format!(" (the agent runs as user {own}, who may not enter a folder above it)"),
     }
 }

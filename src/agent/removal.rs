@@ -61,7 +61,7 @@ async fn watch(unit: String, run_ended: Arc<Notify>, removal: Removal) {
             () = run_ended.notified() => {}
         }
     }
-    tracing::info!("{unit} is no longer in this host's configuration; leaving when all is told");
+    tracing::info!("{unit} is no longer in this host's configuration; the agent ends when the dashboard has everything");
     let _ = removal.0.set(Instant::now());
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Runs {
 /// Why a run cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BeginError {
-    #[error("{0} is going on")]
+    #[error("{0} is running")]
     Busy(CommandName),
     #[error("cannot write {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -128,7 +128,7 @@ impl Runs {
                 Err(log) => return self.give_up(&dir, spec.err().as_ref(), &log),
             },
         };
-        tracing::info!(run = %run_id, %command, "found without an end");
+        tracing::info!(run = %run_id, %command, "unfinished run found");
         self.unended.push((dir, command));
     }
 
@@ -143,16 +143,16 @@ impl Runs {
         };
         if !is_log_damaged || spec.is_some_and(|error| !is_damage(error)) {
             let error = spec.map_or_else(|| log.to_string(), io::Error::to_string);
-            return tracing::error!(run = %run_id, "this run cannot be read, and is left as it is: {error}");
+            return tracing::error!(run = %run_id, "this run cannot be read and is left unchanged: {error}");
         }
-        let spec = spec.map_or_else(|| "it is gone".to_owned(), io::Error::to_string);
+        let spec = spec.map_or_else(|| "the file is missing".to_owned(), io::Error::to_string);
         match put_aside(dir) {
             Ok(aside) => {
-                tracing::error!(run = %run_id, spec, %log, "what this run was to do cannot be read, nor can its log: the run is lost, and its folder is now {}; remove that once you have looked", aside.display());
+                tracing::error!(run = %run_id, spec, %log, "neither the spec nor the log of this run can be read: the run is lost, and its folder was renamed to {}; check that folder, then remove it", aside.display());
                 self.lost.insert(run_id.clone());
             }
             Err(error) => {
-                tracing::error!(run = %run_id, "this run cannot be read, and is left as it is: {error}");
+                tracing::error!(run = %run_id, "this run cannot be read and is left unchanged: {error}");
             }
         }
     }
@@ -163,7 +163,7 @@ impl Runs {
         if self.requests.look(&spec.run_id, nonce) == Memory::New
             && let Err(error) = self.requests.remember(&spec.run_id, nonce)
         {
-            tracing::error!(run = %spec.run_id, "cannot be remembered: {error}");
+            tracing::error!(run = %spec.run_id, "the request for this run cannot be stored: {error}");
         }
     }
 
@@ -177,7 +177,7 @@ impl Runs {
             let has_begun = !is_without_log(&dir);
             let spec = read_spec(&dir).ok().flatten();
             if !has_begun && let Some(late) = spec.and_then(|spec| Late::look(&dir, &spec)) {
-                tracing::warn!(run = %dir.run_id(), %command, "not begun: {late}");
+                tracing::warn!(run = %dir.run_id(), %command, "run not started: {late}");
                 self.late.insert(dir.run_id().clone(), late);
                 continue;
             }
@@ -226,7 +226,7 @@ impl Runs {
             let (dir, run_id) = (live.dir(), live.dir().run_id());
             self.lost.insert(run_id.clone());
             let path = dir.path().display();
-            tracing::error!(run = %run_id, "its end cannot be recorded, and it is left as it is: look at {path}, and remove it");
+            tracing::error!(run = %run_id, "the end of this run cannot be recorded, so it is left unchanged: check {path}, then remove it");
             self.take_up();
             self.end.notify_one();
         }
@@ -241,7 +241,7 @@ impl Runs {
     pub(super) fn lost(host_id: &HostId, run_id: &RunId) -> Option<Vec<u8>> {
         let command = CommandName::new(run_id.command()).ok()?;
         let message =
-            "its supervisor is gone, and the host cannot record its end: see the agent's journal";
+            "Result unknown: the supervisor died, and the host cannot record the end of the run; see the agent's journal";
         Some(frames::json(&StatusReport {
             host_id: host_id.clone(),
             run_id: Some(run_id.clone()),
@@ -316,7 +316,7 @@ impl Runs {
 
     fn logged<T>(&self, result: Result<T, LogError>) -> Option<T> {
         result
-            .map_err(|error| tracing::error!("a run cannot be offered: {error}"))
+            .map_err(|error| tracing::error!("a run cannot be reported to the dashboard: {error}"))
             .ok()
     }
 
@@ -424,14 +424,14 @@ impl Runs {
             .as_mut()
             .filter(|live| live.dir().run_id() == run_id)
         else {
-            return tracing::info!(run = %run_id, "nothing to stop: it is not going on");
+            return tracing::info!(run = %run_id, "nothing to stop: this run is not running");
         };
         let phase = live.progress().and_then(|progress| progress.phase());
         if !order.force && phase.is_some_and(|phase| phase.is_activating()) {
-            return tracing::warn!(run = %run_id, "not stopped: the host is activating, and nobody forced it");
+            return tracing::warn!(run = %run_id, "run not stopped: the host is activating, and the stop was not forced");
         }
         if let Err(error) = live.stop(order) {
-            tracing::error!(run = %run_id, "cannot ask its supervisor to stop: {error}");
+            tracing::error!(run = %run_id, "cannot tell the supervisor of this run to stop: {error}");
         }
     }
 

@@ -50,7 +50,7 @@ pub(super) enum End {
     #[error("the dashboard closed the connection{}", said(.0.as_ref()))]
     Closed(Option<CloseFrame>),
     #[error(
-        "the dashboard turns host \"{host_id}\" away, which came with the token in {}: {reason}; where that is the token of another host, correct host_id, or put the token of this host there (the tokens of two hosts may have been swapped)",
+        "the dashboard refused host \"{host_id}\" with the token in {}: {reason}; if this file contains another host's token, correct host_id, or put this host's token into it (two tokens may be swapped)",
         token_file.display()
     )]
     TurnedAway {
@@ -59,7 +59,7 @@ pub(super) enum End {
         reason: String,
     },
     #[error(
-        "the dashboard does not enrol host \"{host_id}\", which came with the secret in {}: {reason}",
+        "the dashboard did not enrol host \"{host_id}\" with the secret in {}: {reason}",
         secret_file.display()
     )]
     NotEnrolled {
@@ -67,19 +67,19 @@ pub(super) enum End {
         host_id: HostId,
         reason: String,
     },
-    #[error("nothing was heard from the dashboard for {} s", SILENCE.as_secs())]
+    #[error("the dashboard was silent for {} s", SILENCE.as_secs())]
     Silent,
-    #[error("the dashboard sent what is no message: {0}")]
+    #[error("the dashboard sent an invalid message: {0}")]
     Malformed(String),
-    #[error("the dashboard takes the token for that of host \"{0}\"; correct host_id or the token")]
+    #[error("the token belongs to host \"{0}\"; correct host_id or the token")]
     OtherHost(HostId),
     #[error("the connection broke: {0}")]
     Broken(#[from] tungstenite::Error),
     #[error("the dashboard gave this host its token")]
     Enrolled,
-    #[error("the token that the dashboard gave cannot be kept: {0}")]
+    #[error("the token from the dashboard cannot be stored: {0}")]
     TokenNotKept(std::io::Error),
-    #[error("the dashboard takes nothing any more")]
+    #[error("the dashboard stopped reading")]
     Stuck,
 }
 
@@ -265,7 +265,7 @@ impl Session<'_> {
         match report(&self.agent.runs, run_id) {
             Ok(report) => Some(frames::json(&self.agent.complete(report))),
             Err(error) => {
-                tracing::error!(run = %run_id, "its status cannot be read: {error}");
+                tracing::error!(run = %run_id, "the status of this run cannot be read: {error}");
                 None
             }
         }
@@ -289,7 +289,7 @@ impl Session<'_> {
 
     fn follow(&mut self, run_id: &RunId, seq: protocol::Seq) {
         if let Err(error) = self.follower.follow(&self.agent.runs, run_id, seq) {
-            tracing::error!(run = %run_id, "cannot send it from line {seq}: {error}");
+            tracing::error!(run = %run_id, "cannot send this run from line {seq}: {error}");
         }
     }
 
@@ -340,7 +340,7 @@ impl Session<'_> {
             return End::OtherHost(enrolled.host_id.clone());
         }
         if config.enrolment_file.is_none() || config.token_file.exists() {
-            return End::Malformed("a token that nobody asked for".to_owned());
+            return End::Malformed("a token that this agent did not ask for".to_owned());
         }
         match enrolment::keep(&config.token_file, &enrolled.token) {
             Ok(()) => End::Enrolled,

@@ -30,15 +30,15 @@ impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WithHost => {
-                "holds two words, such as the host and its token; leave the second alone, which is the token"
+                "contains two words, such as the host and its token; keep only the token, the second one"
             }
-            Self::Lines => "holds several lines; leave the token of this host alone",
-            Self::Words => "holds several words; leave the token of this host alone",
+            Self::Lines => "contains several lines; keep only the token of this host",
+            Self::Words => "contains several words; keep only the token of this host",
             Self::Hash => {
-                "holds a hash; put the token there, which `switchyard token` prints on standard output, and its hash into the dashboard's agents file"
+                "contains a hash; put the token into it, which `switchyard token` prints on standard output, and the hash into the dashboard's agents file"
             }
-            Self::Characters => "holds characters that no token has; put the token there as text",
-            Self::Length => "holds more than a token; put the token alone there",
+            Self::Characters => "contains characters that no token has; put the token into it as text",
+            Self::Length => "contains more than a token; put only the token into it",
         })
     }
 }

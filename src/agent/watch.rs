@@ -39,7 +39,7 @@ impl Watch {
             Ok(inotify) => Some(inotify),
             Err(error) => {
                 tracing::warn!(
-                    "cannot watch {} ({error}), so it is looked at every {} ms; raise fs.inotify.max_user_instances",
+                    "cannot watch {} ({error}), so it is read every {} ms; raise fs.inotify.max_user_instances",
                     folder.display(),
                     POLL.as_millis()
                 );

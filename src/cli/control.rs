@@ -121,7 +121,7 @@ fn named(all: &Value, meant: &[String]) -> anyhow::Result<Vec<String>> {
             .filter(|token| token["id"] == **name || token["host_id"] == **name);
         let found: Vec<_> = of.filter_map(|token| token["id"].as_str()).collect();
         if found.is_empty() {
-            bail!("there is no token of {name}");
+            bail!("{name} has no token");
         }
         ids.extend(found.into_iter().map(str::to_owned));
     }
@@ -146,11 +146,11 @@ fn told(made: &Value, name: &str) -> Result<(), Failure> {
 
 fn send(socket: &Path, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
     if path.bytes().any(|b| b.is_ascii_control() || b == b' ') {
-        bail!("there are no blanks in names");
+        bail!("a name contains no spaces");
     }
     let mut stream = UnixStream::connect(socket).with_context(|| {
         let socket = socket.display();
-        format!("no dashboard answers at {socket}; is it running, and is this its owner or root?")
+        format!("no dashboard answers at {socket}; check that it is running, and run this as its user or as root")
     })?;
     stream.set_read_timeout(Some(WITHIN))?;
     stream.set_write_timeout(Some(WITHIN))?;
@@ -179,7 +179,7 @@ fn send(socket: &Path, method: &str, path: &str, body: &Value) -> anyhow::Result
     }
     let value: Value = serde_json::from_str(body).unwrap_or_default();
     Err(anyhow!(
-        "the dashboard answers {status}: {}",
+        "the dashboard answered {status}: {}",
         value["detail"].as_str().unwrap_or_default()
     ))
 }

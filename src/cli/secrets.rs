@@ -14,7 +14,7 @@ const LONGEST_PASSWORD: u64 = 4096;
 /// `switchyard token HOST…`
 pub(super) fn agent_tokens(hosts: &[HostId]) -> Result<(), Failure> {
     for host in hosts {
-        let token = new_token().context("no random bytes")?;
+        let token = new_token().context("the system gave no random bytes")?;
         writeln!(io::stdout(), "{host} {token}")?;
         writeln!(io::stderr(), "{host} {}", SecretHash::of(&token))?;
     }
@@ -26,21 +26,21 @@ fn user_name(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Usage(anyhow!(
-        "{name:?} cannot name a user: letters, digits, '.', '_', '@' and '-', at most 63"
+        "{name:?} is not a valid user name: use letters, digits, '.', '_', '@' and '-', at most 63 characters"
     )))
 }
 
 /// `switchyard totp NAME`
 pub(super) fn totp(name: &str) -> Result<(), Failure> {
     user_name(name)?;
-    let secret = new_totp_secret().context("no random bytes")?;
+    let secret = new_totp_secret().context("the system gave no random bytes")?;
     writeln!(
         io::stdout(),
         "otpauth://totp/Switchyard:{name}?secret={secret}&issuer=Switchyard"
     )?;
     writeln!(
         io::stderr(),
-        "behind the hash of {name} in the users file: totp={secret}"
+        "add after the hash of {name} in the users file: totp={secret}"
     )?;
     Ok(())
 }
@@ -51,7 +51,7 @@ pub(super) fn api_token(name: &str, role: &str) -> Result<(), Failure> {
     let role: Role = role
         .parse()
         .map_err(|error: String| Failure::Usage(anyhow!(error)))?;
-    let token = new_token().context("no random bytes")?;
+    let token = new_token().context("the system gave no random bytes")?;
     writeln!(io::stdout(), "{name} {token}")?;
     writeln!(
         io::stderr(),
@@ -65,7 +65,7 @@ pub(super) fn api_token(name: &str, role: &str) -> Result<(), Failure> {
 pub(super) fn passwd() -> Result<(), Failure> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        write!(io::stderr(), "password (it will be seen): ")?;
+        write!(io::stderr(), "password (visible as you type): ")?;
     }
     let mut line = Vec::new();
     // One byte more than may be, for the newline.

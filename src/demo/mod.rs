@@ -55,7 +55,7 @@ pub enum Error {
         source: io::Error,
     },
     /// There is no git.
-    #[error("git cannot be started: {0}; the demo's hosts pull with it, so install git")]
+    #[error("git cannot be started: {0}; install git, the hosts of the demo need it to pull")]
     GitMissing(#[source] io::Error),
     /// git failed.
     #[error("git {command} failed: {said}")]
@@ -66,10 +66,10 @@ pub enum Error {
         said: String,
     },
     /// The system gives no random numbers.
-    #[error("no random numbers for the tokens: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(#[source] getrandom::Error),
     /// The orphans of the runs cannot be watched.
-    #[error("cannot become the parent of what the runs leave behind: {0}")]
+    #[error("cannot become the parent of the processes that runs leave behind: {0}")]
     Subreaper(#[source] nix::Error),
     /// A configuration that the demo wrote is not taken.
     #[error(transparent)]

@@ -56,13 +56,13 @@ async fn ask_until_taken(address: SocketAddr, host: &str, command: &str) {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         {
             Ok(Some(202)) => return,
-            Ok(Some(status)) => tracing::debug!(host, command, status, "command not taken yet"),
+            Ok(Some(status)) => tracing::debug!(host, command, status, "command not accepted yet"),
             Ok(None) => {}
             Err(error) => tracing::debug!(host, command, %error, "command not sent yet"),
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
     }
-    tracing::warn!(host, command, "the demo gave up asking for a run");
+    tracing::warn!(host, command, "run of the demo not requested: the dashboard did not accept it");
 }
 
 /// Asks for a run as the page does, and gives the status of the answer; none where the host is busy.

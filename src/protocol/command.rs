@@ -15,7 +15,7 @@ pub struct CommandName(String);
 /// A word that cannot name a command.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "\"{0}\" cannot name a command: lower-case letters, '-' and '_', at most 31 characters, and not \"stop\""
+    "\"{0}\" is not a valid command name: use lower-case letters, '-' and '_', at most 31 characters, and not \"stop\""
 )]
 pub struct InvalidCommand(pub String);
 

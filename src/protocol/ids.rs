@@ -18,7 +18,7 @@ pub struct HostId(Arc<str>);
 /// A text that cannot name a host.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0:?} cannot name a host: letters, digits, '.', '_' and '-', at most 63, beginning with a letter or digit, without \"..\""
+    "{0:?} is not a valid host name: use letters, digits, '.', '_' and '-', at most 63 characters, beginning with a letter or digit, without \"..\""
 )]
 pub struct InvalidHostId(pub String);
 
@@ -48,7 +48,7 @@ pub struct RunId(Arc<str>);
 
 /// A text that cannot name a run.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} cannot name a run: it looks like 2025-12-14T10-30-00-switch")]
+#[error("{0:?} is not a valid run id: it must look like 2025-12-14T10-30-00-switch")]
 pub struct InvalidRunId(pub String);
 
 impl RunId {

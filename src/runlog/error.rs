@@ -15,13 +15,13 @@ pub enum LogError {
         source: io::Error,
     },
     /// Somebody deleted, moved, replaced or cut a file that is being written.
-    #[error("{} was deleted, moved or cut while it was written: leave the files of a run alone until it is over", .0.display())]
+    #[error("{} was deleted, moved or cut while it was written: do not change the files of a run before it is over", .0.display())]
     Displaced(PathBuf),
     /// The file does not begin with the header of a log.
-    #[error("{} is no log: its header ends before it is complete", .0.display())]
+    #[error("{} is not a log: its header is incomplete", .0.display())]
     NoHeader(PathBuf),
     /// An index and its log do not belong together.
-    #[error("{} does not fit its index at line {seq}", path.display())]
+    #[error("{} does not match its index at line {seq}", path.display())]
     Corrupt {
         /// The log.
         path: PathBuf,

@@ -83,7 +83,7 @@ async fn a_wrong_token_is_explained_and_tried_again() {
     assert!(refused.elapsed() > Duration::from_millis(500));
     let log = fleet.log();
     assert!(
-        log.contains("refuses the token") && log.contains(fleet.path("token").to_str().unwrap()),
+        log.contains("refused the token") && log.contains(fleet.path("token").to_str().unwrap()),
         "{log}"
     );
     assert!(!log.contains(TOKEN), "{log}");

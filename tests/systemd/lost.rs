@@ -116,7 +116,7 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
     wait_for("the agent to notice", SOON, || {
         let said = ["journalctl", "--no-pager", "-u", "switchyard-agent.service"];
         let said = scene.host.run(&said);
-        said.contains("the supervisor is gone and left no result")
+        said.contains("the supervisor of this run died and left no result")
             .then_some(())
     });
     assert_eq!(scene.host.show(ACTIVATION, "ActiveState"), "active");

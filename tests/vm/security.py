@@ -2,7 +2,7 @@
 await_online("web1")
 
 with subtest("a host with a wrong token stays outside"):
-    web2.wait_until_succeeds("journalctl -u switchyard-agent.service | grep 'refuses the token'", timeout=60)
+    web2.wait_until_succeeds("journalctl -u switchyard-agent.service | grep 'refused the token'", timeout=60)
     assert api("/api/hosts/web2")["online"] is False
 
 with subtest("a viewer sees and does not deploy"):

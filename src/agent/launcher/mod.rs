@@ -51,7 +51,7 @@ impl Launcher {
     /// runtime.
     pub(super) fn start(self, dir: &RunDir) -> Supervisor {
         self.try_start(dir).unwrap_or_else(|error| {
-            tracing::error!(run = %dir.run_id(), "cannot start its supervisor: {error}");
+            tracing::error!(run = %dir.run_id(), "cannot start the supervisor of this run: {error}");
             // What cannot be noted was logged.
             let _ = fs::write(dir.last_words(), error.to_string());
             Supervisor::Gone

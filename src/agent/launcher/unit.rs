@@ -93,7 +93,7 @@ impl Unit {
         tokio::spawn(async move {
             let arguments = ["kill", "--kill-whom=all", "--signal=KILL", name.as_str()];
             if systemctl(&arguments).await.is_none() {
-                tracing::warn!("systemd does not kill {name}");
+                tracing::warn!("systemd could not kill {name}");
             }
         });
     }
@@ -134,7 +134,7 @@ async fn ask(name: String) -> State {
     match systemctl(&arguments).await {
         Some(said) => state(&said),
         None => {
-            tracing::warn!("systemd does not say what became of {name}");
+            tracing::warn!("systemd does not report the state of {name}");
             State::Unknown
         }
     }
@@ -179,7 +179,7 @@ pub(in crate::agent) async fn warn_of_strangers(state_dir: PathBuf) {
         if !state_dir.join("runs").join(run).is_dir() {
             tracing::warn!(
                 run,
-                "{unit} goes on, and its folder is not in {}",
+                "{unit} is running, but its folder is not in {}",
                 state_dir.display()
             );
         }
