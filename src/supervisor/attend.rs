@@ -42,7 +42,7 @@ impl Programs<'_> {
     /// Hears a program to its end.
     pub(super) fn attend(&mut self, child: Child) -> Result<ChildEnd, Interruption> {
         if let Err(error) = super::claim(self.rundir, child.id()) {
-            tracing::warn!(%error, "cannot write down the child");
+            tracing::warn!(%error, "the started program cannot be stored");
         }
         let now = Instant::now();
         let mut running = Running {
@@ -165,7 +165,7 @@ impl Programs<'_> {
             .into_iter()
             .any(ProcessId::activates);
         if found {
-            tracing::warn!("the run is not ended: an activation has begun");
+            tracing::warn!("run not ended: an activation has started");
             let next = self.recorder.next_seq();
             let decoder = self.recorder.decoder();
             decoder.activation_begins(Timestamp::now(), next);
@@ -256,7 +256,7 @@ impl Programs<'_> {
         match self.recorder.journal().map(Reader::rest) {
             Some(Ok(reader)) => child.read_journal(reader),
             Some(Err(error)) => {
-                tracing::error!(%error, "cannot start journalctl: the end of the activation may be missing");
+                tracing::error!(%error, "cannot start journalctl: the last lines of the activation may be missing");
             }
             None => {}
         }
@@ -265,7 +265,7 @@ impl Programs<'_> {
             let left = JOURNAL.saturating_sub(begin.elapsed());
             if left.is_zero() {
                 tracing::error!(
-                    "journalctl does not end: the end of the activation may be missing"
+                    "journalctl did not end: the last lines of the activation may be missing"
                 );
                 self.end_stream(child, Stream::Journal, Timestamp::now());
                 break;

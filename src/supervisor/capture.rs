@@ -121,7 +121,7 @@ impl Capture {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Taken::Nothing,
                 _ => {
-                    tracing::warn!(%error, "output can be kept only once; if this supervisor dies now, some is lost");
+                    tracing::warn!(%error, "output cannot be kept twice: if this supervisor dies now, some output is lost");
                     self.passed_by = true;
                     read_past(pipe, buffer)
                 }

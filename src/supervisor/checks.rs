@@ -61,7 +61,7 @@ fn run_all(programs: &mut Programs<'_>, checks: &[PathBuf]) -> End {
             }
             How::Exited(code) => format!("exit code {code}"),
             How::NotStarted(_, message) => message,
-            How::Unseen => "nobody saw its end".to_owned(),
+            How::Unseen => "result unknown".to_owned(),
             How::OutOfMemory(_) => {
                 tests.running = false;
                 tests.result = Some(Status::Error);

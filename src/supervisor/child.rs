@@ -84,7 +84,7 @@ impl Child {
         if fd_store::is_there()
             && let Err(error) = fd_store::keep(launch, [&stdout, &stderr])
         {
-            tracing::error!(%error, "the pipes cannot be kept: if this supervisor dies, the rest of the output is lost");
+            tracing::error!(%error, "the pipes cannot be handed to systemd: if this supervisor dies, the rest of the output is lost");
         }
         let mut command = Command::new(OWN_PROGRAM);
         command
@@ -119,11 +119,11 @@ impl Child {
     /// Takes over what an earlier supervisor started.
     pub(super) fn attach(launch: u32) -> Self {
         let pipes = fd_store::pipes(launch).unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot take the pipes over");
+            tracing::error!(%error, "cannot take over the pipes from systemd");
             None
         });
         if pipes.is_none() {
-            tracing::error!("systemd does not give the pipes back: what was in them is lost");
+            tracing::error!("systemd did not return the pipes: the output in them is lost");
         }
         Self::new(launch, pipes.map_or([None, None], |pipes| pipes.map(Some)))
     }
@@ -298,7 +298,7 @@ pub(super) fn not_started(program: &str, error: &io::Error) -> (i32, String) {
     };
     if let Some(missing) = missing {
         let message = format!(
-            "{} is there, but its interpreter {} is not on this host; a script that begins with #!/usr/bin/env finds its interpreter in the PATH",
+            "{} exists, but its interpreter {} is not on this host; a script that begins with #!/usr/bin/env finds its interpreter in the PATH",
             missing.program.display(),
             missing.interpreter.display().to_string().escape_debug()
         );
@@ -313,11 +313,11 @@ pub(super) fn not_started(program: &str, error: &io::Error) -> (i32, String) {
         ),
         io::ErrorKind::PermissionDenied => (
             126,
-            format!("{program}: this file may not be executed; check its mode and its owner"),
+            format!("{program}: no permission to execute this file; check its mode and its owner"),
         ),
         _ if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => (
             126,
-            format!("{program}: this file is no program; begin it with #! and its interpreter"),
+            format!("{program}: this file is not a program; begin it with #! and its interpreter"),
         ),
         _ => (126, format!("{program}: cannot be started: {error}")),
     }

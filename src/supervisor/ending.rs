@@ -107,7 +107,7 @@ impl Ending {
             }
             let since = *self.killing_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= PATIENCE {
-                tracing::error!(?left, "processes do not go, even after SIGKILL");
+                tracing::error!(?left, "processes do not end, even after SIGKILL");
                 self.state = State::GivenUp;
             }
         }

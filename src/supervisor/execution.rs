@@ -95,7 +95,7 @@ fn steps(programs: &mut Programs<'_>) -> End {
 
 /// Whoever would have seen it died, too, and systemd may say how.
 fn of_unseen(program: &str, rundir: &RunDir) -> String {
-    let message = format!("nobody saw how {program} ended");
+    let message = format!("Result of {program} unknown");
     match UnitEnd::find(rundir) {
         Some(end) => format!("{message}; {}", end.in_words()),
         None => message,

@@ -63,7 +63,7 @@ pub(super) fn forget(launch: u32) {
     for name in &names(launch) {
         let state = [NotifyState::FdStoreRemove, NotifyState::FdName(name)];
         if let Err(error) = sd_notify::notify(&state) {
-            tracing::warn!(%error, "cannot take a pipe out of the store");
+            tracing::warn!(%error, "cannot remove a pipe from systemd's file descriptor store");
         }
     }
 }

@@ -81,7 +81,7 @@ fn previous(rundir: &RunDir) -> Result<Option<Supervisor>, Error> {
     let previous: Option<Supervisor> = match spool::read_json(&path) {
         // A loss of power emptied it: it is not synced. That of a living process is whole, as it is replaced whole.
         Err(error) if is_damaged(&error) => {
-            tracing::warn!(path = %path.display(), %error, "what the supervisor before this one wrote down is damaged, and passed over");
+            tracing::warn!(path = %path.display(), %error, "the notes of the previous supervisor are damaged and ignored");
             None
         }
         read => read.map_err(|source| Error::File { path, source })?,

@@ -55,7 +55,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder's name is not the id of a run.
-    #[error("{} is not the folder of a run: its name is not the id of one", .0.display())]
+    #[error("{} is not the folder of a run: its name is not a run id", .0.display())]
     NoRunDir(PathBuf),
     /// There is no spec, or it cannot be read, or it is that of another run.
     #[error("{}: {source}; the agent writes it before it starts the supervisor", path.display())]
@@ -135,7 +135,7 @@ pub fn run(rundir: &Path) -> Result<(), Error> {
         }
         Some(writer) if fd_store::is_there() => execute(&rundir, &spec, Some(writer), child),
         None if child.is_none() && is_late(&spec) => {
-            lifecycle::notify_ready("it is too late to begin the run");
+            lifecycle::notify_ready("the command has expired");
             settle::too_late(&rundir, &spec)
         }
         // A program begins behind the header of its log.
@@ -204,7 +204,7 @@ fn execute(
         Some(writer) => {
             // On a full disk as well the program that goes on must be read.
             if let Err(error) = claimed {
-                tracing::warn!(%error, "cannot write down who runs the run");
+                tracing::warn!(%error, "the supervisor of the run cannot be stored");
             }
             writer
         }

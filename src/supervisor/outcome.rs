@@ -20,8 +20,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What to tell of an activation that ended while the host did.
-pub(super) const OF_SHUTDOWN: &str = "The host shut down during the activation, and nobody knows whether that was complete. \
-                           Switch again.";
+pub(super) const OF_SHUTDOWN: &str = "The host shut down during the activation; it is unknown whether that was complete. Switch again.";
 
 /// How a run ended.
 pub(super) struct Outcome {
@@ -101,7 +100,7 @@ impl Outcome {
             return self.message.clone();
         }
         let words = format!(
-            "with local changes in {}, which no commit has and the next pull throws away",
+            "with local changes in {} that are in no commit; the next pull discards them",
             spec.work_dir.display()
         );
         Some(match &self.message {
@@ -149,7 +148,7 @@ pub(super) fn store(
         if begin.elapsed() > STORE_TIMEOUT {
             return Err(error.into());
         }
-        tracing::error!(%error, "cannot store the result, trying again");
+        tracing::error!(%error, "the result cannot be stored; the next attempt follows");
         sleep(pause);
         pause = (2 * pause).min(Duration::from_secs(5));
     }
@@ -183,7 +182,7 @@ fn interrupted(interruption: &Interruption, spec: &Spec) -> (Status, Option<i32>
             (
                 Status::Error,
                 Some(124),
-                format!("ended{phase}: it took longer than its timeout of {limit} s"),
+                format!("ended{phase}: the run took longer than its timeout of {limit} s"),
             )
         }
     };

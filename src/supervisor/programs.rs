@@ -116,7 +116,7 @@ impl<'a> Programs<'a> {
             // As the exit code is of what is killed.
             How::OutOfMemory(killed) => self.failure_of(program, 137, Some(*killed)),
             How::NotStarted(_, message) => self.failure_of_launch(message.clone()),
-            How::Unseen => self.failure_of_launch(format!("nobody saw how {program} ended")),
+            How::Unseen => self.failure_of_launch(format!("Result of {program} unknown")),
         };
         if phase == Some(Phase::Testing) {
             failure.causes.truncate(1);
@@ -224,7 +224,7 @@ impl<'a> Programs<'a> {
     pub(super) fn order(&mut self, activating: bool) -> Option<Cause> {
         let order = self.watch.order()?;
         if activating && !order.force {
-            tracing::warn!("an order to stop was refused: the host is activating");
+            tracing::warn!("stop refused: the host is activating");
             self.watch.refuse();
             return None;
         }

@@ -155,7 +155,7 @@ impl Recorder {
     }
 
     fn begin_gap(&mut self, gap: Gap) {
-        tracing::error!(cause = gap.cause.in_words(), "the output is not stored");
+        tracing::error!(cause = gap.cause.in_words(), "output cannot be stored: it is left out until there is room");
         self.decoding.gap = Some(gap);
         self.looked = Instant::now();
     }
@@ -209,7 +209,7 @@ impl Recorder {
             self.decoding.next += 1;
         }
         if let Err(error) = self.writer.try_flush() {
-            tracing::warn!(%error, "the output is still not stored");
+            tracing::warn!(%error, "output still cannot be stored");
             self.writer.rollback();
             self.decoding.next = begin;
             gap.is_closing = false;

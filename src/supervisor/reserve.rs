@@ -14,7 +14,7 @@ pub(super) fn keep(rundir: &RunDir) {
     let kept = File::create(&path)
         .and_then(|file| posix_fallocate(file, 0, RESERVE_BYTES).map_err(io::Error::from));
     if let Err(error) = kept {
-        tracing::warn!(path = %path.display(), %error, "no room can be kept for the end of the run");
+        tracing::warn!(path = %path.display(), %error, "no disk space can be reserved for the end of the run");
     }
 }
 

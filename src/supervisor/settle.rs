@@ -143,17 +143,17 @@ fn await_activation(rundir: &RunDir) -> bool {
 /// The status, the exit code, and what to tell the user.
 fn decide(facts: &Facts) -> (Status, Option<i32>, String) {
     if facts.is_other_boot {
-        let message = "The host restarted while the run was going on, and nobody saw its end.";
+        let message = "Result unknown: the host restarted during the run.";
         return (Status::Lost, None, message.to_owned());
     }
     let supervisor = match &facts.unit {
         Some(end) => end.in_words(),
-        None => "its supervisor died in the middle of the run".to_owned(),
+        None => "its supervisor died during the run".to_owned(),
     };
     let rest = if facts.left_behind {
-        "some of what it left behind still runs"
+        "some of its processes still run"
     } else {
-        "nothing of it is left"
+        "no process of the run is left"
     };
     match facts.program {
         Some(End::Exited(code)) if code != 0 && !facts.is_checking => (
@@ -167,21 +167,20 @@ fn decide(facts: &Facts) -> (Status, Option<i32>, String) {
             Status::Lost,
             None,
             format!(
-                "nobody saw the end of the run: {supervisor}; its last program ended with exit code {code}; {rest}"
+                "Result unknown: {supervisor}; its last program ended with exit code {code}; {rest}"
             ),
         ),
         _ => (
             Status::Lost,
             None,
-            format!("nobody saw the end of the run: {supervisor}; {rest}"),
+            format!("Result unknown: {supervisor}; {rest}"),
         ),
     }
 }
 
 /// Ends a run that has not begun, because it is too late for that.
 pub(super) fn too_late(rundir: &RunDir, spec: &Spec) -> Result<(), Error> {
-    let message = "The run was not begun: its supervisor was started only when its time was over. Nothing of it was \
-                   done, and it can be asked for anew.";
+    let message = "The run was not started: its supervisor came up only after the command had expired. Nothing was done. Send the command again.";
     let result = result(Status::Error, message.to_owned(), Progress::default());
     outcome::store(rundir, create(rundir, spec)?, (None, result))
 }
@@ -193,7 +192,7 @@ fn not_begun(rundir: &RunDir) -> RunResult {
     let said = last.map_or_else(String::new, |last| format!(" It said: {last}"));
     let systemd = unit_end::spawn_failure(rundir)
         .map_or_else(String::new, |why| format!(" systemd says: {why}"));
-    let message = format!("The run was not begun: its supervisor did not start.{systemd}{said}");
+    let message = format!("The run was not started: its supervisor did not start.{systemd}{said}");
     result(Status::Error, message, Progress::default())
 }
 
@@ -275,8 +274,7 @@ mod tests {
         let (_, _, message) = decide(&facts);
         assert_eq!(
             message,
-            "nobody saw the end of the run: its supervisor was killed because memory ran out; \
-             nothing of it is left"
+            "Result unknown: its supervisor was killed because memory ran out; no process of the run is left"
         );
     }
 }

@@ -107,7 +107,7 @@ impl Standing {
                 Event::Bytes { from, to } => {
                     buffer.resize(usize::try_from(to - from).unwrap_or_default(), 0);
                     if let Err(error) = self.capture.read(from, &mut buffer) {
-                        tracing::error!(%error, "what was read before cannot be read again");
+                        tracing::error!(%error, "output that was read before cannot be read again");
                         continue;
                     }
                     recorder.take(entry.stream, &buffer, entry.at);
@@ -197,7 +197,7 @@ impl Standing {
                 capture::remove(rundir.path(), before);
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot store where the run stands: it is lost if this supervisor dies now");
+                tracing::warn!(%error, "the progress of the run cannot be stored: it is lost if this supervisor dies now");
                 self.checkpoint.capture = before;
                 self.failed = Some(Instant::now());
             }

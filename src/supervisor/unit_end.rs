@@ -46,7 +46,7 @@ pub fn note_end(rundir: &Path) {
     };
     if let Err(error) = spool::write_json(&rundir.unit_end(), &end) {
         // The journal of systemd has it, too.
-        tracing::warn!(run = %rundir.run_id(), %error, ?end, "cannot write down how the service ended");
+        tracing::warn!(run = %rundir.run_id(), %error, ?end, "the end of the service cannot be stored");
     }
 }
 
@@ -90,7 +90,7 @@ impl UnitEnd {
         let status = &self.exit_status;
         match (self.service_result.as_str(), self.exit_code.as_str()) {
             (OOM_KILL, _) => "its supervisor was killed because memory ran out".to_owned(),
-            ("timeout", _) => "systemd stopped its supervisor, which took too long".to_owned(),
+            ("timeout", _) => "systemd stopped its supervisor after a timeout".to_owned(),
             ("watchdog", _) => "systemd ended its supervisor, which hung".to_owned(),
             (_, "killed" | "dumped") => format!("its supervisor was killed by signal {status}"),
             (_, "exited") => format!("its supervisor ended with exit code {status}"),
@@ -288,7 +288,7 @@ mod tests {
         );
         assert_eq!(
             words("timeout", "killed", "KILL"),
-            "systemd stopped its supervisor, which took too long"
+            "systemd stopped its supervisor after a timeout"
         );
         assert_eq!(words("protocol", "", ""), "its supervisor ended (protocol)");
     }

@@ -93,7 +93,7 @@ impl Watch {
         match spool::read_json(&self.order_path) {
             Ok(order) => order.or(signalled),
             Err(error) => {
-                tracing::error!(path = %self.order_path.display(), %error, "an order to stop cannot be read");
+                tracing::error!(path = %self.order_path.display(), %error, "a request to stop cannot be read");
                 signalled
             }
         }

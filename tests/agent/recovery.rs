@@ -119,7 +119,7 @@ async fn a_run_whose_supervisor_was_killed_is_lost_and_nothing_of_it_is_left() {
         status["message"]
             .as_str()
             .unwrap()
-            .contains("nobody saw the end"),
+            .contains("Result unknown: "),
         "{status}"
     );
     let left = fs::read_to_string(fleet.path("pid")).unwrap();

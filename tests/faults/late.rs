@@ -76,7 +76,7 @@ impl Taken {
         assert_eq!(run["status"], "rejected", "{run}");
         let message = run["message"].as_str().unwrap();
         assert!(message.contains(why), "{message}");
-        assert!(message.contains("nothing of it was done"), "{message}");
+        assert!(message.contains("nothing was done, send the command again"), "{message}");
         assert_eq!(run["started"], json!(null), "{run}");
         // Nor does the one after that, which says the same to whoever asks.
         self.agent.restart(Signal::SIGKILL);
@@ -139,7 +139,7 @@ fn a_run_that_began_is_not_said_to_have_not_when_its_index_is_gone() {
 #[test]
 fn a_run_that_was_taken_is_not_begun_when_its_time_is_over() {
     let taken = Taken::new(Some(0), Timestamp::now());
-    taken.assert_not_begun("its time was over");
+    taken.assert_not_begun("came back after the command had expired");
 }
 
 #[test]
@@ -157,5 +157,5 @@ fn a_run_that_an_older_agent_took_is_not_begun_hours_later() {
     let mut spec: serde_json::Value = serde_json::from_str(&spec).unwrap();
     assert!(spec.as_object_mut().unwrap().remove("begin_by").is_some());
     fs::write(taken.rundir.spec(), spec.to_string()).unwrap();
-    taken.assert_not_begun("its time was over");
+    taken.assert_not_begun("came back after the command had expired");
 }

@@ -274,7 +274,7 @@ fn a_run_is_lost_with_all_its_lines_when_supervisor_and_waiter_are_killed() {
     assert_eq!(ended.of_stream(false), ["before", "after"]);
     assert_eq!(ended.footer.exit_code, None);
     assert_eq!(ended.footer.result.status, Status::Lost);
-    assert_eq!(ended.message(), "nobody saw how /bin/sh ended");
+    assert_eq!(ended.message(), "Result of /bin/sh unknown");
 }
 
 #[test]

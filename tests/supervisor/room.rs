@@ -33,7 +33,7 @@ fn start_into(run: &TestRun, said: &NamedTempFile) -> Child {
 fn await_gap(said: &NamedTempFile) {
     until("output that is not stored", || {
         let said = fs::read_to_string(said).unwrap();
-        said.contains("the output is not stored")
+        said.contains("output cannot be stored")
     });
 }
 

@@ -68,7 +68,7 @@ fn a_run_of_which_everything_is_killed_during_the_build_is_lost_as_systemd_says_
     let message = scene.is_lost(&run);
     assert_eq!(
         message,
-        "nobody saw how nixos-rebuild ended; its supervisor was killed by signal KILL"
+        "Result of nixos-rebuild unknown; its supervisor was killed by signal KILL"
     );
     scene.release("build");
     scene.next_works();
@@ -87,7 +87,7 @@ fn how_a_run_was_lost_is_in_the_journal_where_it_could_not_be_written_down() {
     let message = scene.is_lost(&run);
     assert_eq!(
         message,
-        "nobody saw how nixos-rebuild ended; its supervisor was killed by signal 9"
+        "Result of nixos-rebuild unknown; its supervisor was killed by signal 9"
     );
     scene.release("build");
     scene.next_works();
@@ -136,7 +136,7 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
     let message = ended["message"].as_str().unwrap();
     assert!(
         message
-            .starts_with("nobody saw the end of the run: its supervisor was killed by signal KILL")
+            .starts_with("Result unknown: its supervisor was killed by signal KILL")
             && message.contains("its last program ended with exit code 0"),
         "{message}"
     );

@@ -92,7 +92,7 @@ impl Entries {
 
     fn hold(&mut self, part: &[u8]) {
         if self.held.len() + part.len() > MAX_ENTRY_BYTES {
-            tracing::error!("an entry of the journal is too long, and is not in the log");
+            tracing::error!("an entry of the journal is too long and was left out of the log");
             self.held = Vec::new();
             self.too_long = true;
         }

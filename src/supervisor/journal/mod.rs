@@ -38,7 +38,7 @@ pub(super) fn end() -> Option<Entries> {
     let answer = command::ask(&mut question, ANSWER).filter(|answer| answer.is_success);
     let Some(answer) = answer else {
         tracing::warn!(
-            "the journal cannot be read: what an activation writes only there is not in the log"
+            "the journal cannot be read: output that an activation writes only there is missing in the log"
         );
         return None;
     };
@@ -49,7 +49,7 @@ pub(super) fn end() -> Option<Entries> {
 pub(super) fn sync() {
     let answer = command::ask(Command::new("journalctl").arg("--sync"), SYNC);
     if !answer.is_some_and(|answer| answer.is_success) {
-        tracing::warn!("journald does not say that it has written everything");
+        tracing::warn!("journald did not confirm that it has written everything");
     }
 }
 
