@@ -188,7 +188,7 @@ fn a_damaged_clone_is_mended_by_a_pull_that_says_so_in_its_log() {
         ("refs/remotes/origin/main.lock", |git_dir| {
             fs::write(git_dir.join("refs/remotes/origin/main.lock"), "").unwrap();
         }),
-        ("HEAD, index and refs were made anew", |git_dir| {
+        ("HEAD, index and refs were rebuilt", |git_dir| {
             fs::write(git_dir.join("HEAD"), "").unwrap();
         }),
         ("a fresh one took its place", |git_dir| {

@@ -323,7 +323,7 @@ fn a_certificate_of_version_1_says_what_to_have_made() {
     let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
     says_twice(
         &mut agent,
-        "has no extensions (X.509 version 1), so it names no host; have one made with subjectAltName=DNS:localhost",
+        "has no extensions (X.509 version 1), so it names no host; make a certificate with subjectAltName=DNS:localhost",
     );
 }
 

@@ -362,7 +362,11 @@ fn commands(
             .flatten()
             .any(|word| word.contains('\0'))
         {
-            return Err(source.invalid(&steps_key, "an argument contains a NUL character", "remove it"));
+            return Err(source.invalid(
+                &steps_key,
+                "an argument contains a NUL character",
+                "remove it",
+            ));
         }
         if custom.timeout == Some(0) {
             return Err(source.invalid(

@@ -69,11 +69,11 @@ fn what_cannot_be_is_named_with_line_key_and_remedy() {
         ),
         (
             "[repo]\nurl = \"git://git.example.org/a\"",
-            "agent.toml:4: repo.url: over git://",
+            "agent.toml:4: repo.url: git:// is not encrypted",
         ),
         (
             "[repo]\nurl = \"ftp://git.example.org/a\"",
-            "agent.toml:4: repo.url: over ftp://",
+            "agent.toml:4: repo.url: ftp:// is not encrypted",
         ),
         (
             "[repo]\ndir = \"/var/lib\"",

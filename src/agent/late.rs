@@ -14,9 +14,7 @@ pub(super) enum Late {
         "the agent stopped before the run started, and came back after the command had expired; nothing was done, send the command again"
     )]
     TimeIsOver,
-    #[error(
-        "the host restarted before the run started; nothing was done, send the command again"
-    )]
+    #[error("the host restarted before the run started; nothing was done, send the command again")]
     HostRestarted,
 }
 

@@ -83,12 +83,12 @@ pub enum Error {
         pid: Option<u32>,
     },
     /// The host name cannot be the host's id.
-    #[error(
-        "the host name {0:?} is not a valid host id; set host_id in the agent's configuration"
-    )]
+    #[error("the host name {0:?} is not a valid host id; set host_id in the agent's configuration")]
     HostName(String),
     /// Runs are to be services, and there is no systemd.
-    #[error("supervisor is \"systemd\", but systemd does not run here; use \"auto\" or \"process\"")]
+    #[error(
+        "supervisor is \"systemd\", but systemd does not run here; use \"auto\" or \"process\""
+    )]
     NoSystemd,
     /// Runs are to be processes of the agent's service, with which they would die.
     #[error(

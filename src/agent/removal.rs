@@ -61,7 +61,9 @@ async fn watch(unit: String, run_ended: Arc<Notify>, removal: Removal) {
             () = run_ended.notified() => {}
         }
     }
-    tracing::info!("{unit} is no longer in this host's configuration; the agent ends when the dashboard has everything");
+    tracing::info!(
+        "{unit} is no longer in this host's configuration; the agent ends when the dashboard has everything"
+    );
     let _ = removal.0.set(Instant::now());
 }
 

@@ -240,8 +240,7 @@ impl Runs {
     /// That nobody knows how a run ended, whose spool cannot be read.
     pub(super) fn lost(host_id: &HostId, run_id: &RunId) -> Option<Vec<u8>> {
         let command = CommandName::new(run_id.command()).ok()?;
-        let message =
-            "Result unknown: the supervisor died, and the host cannot record the end of the run; see the agent's journal";
+        let message = "Result unknown: the supervisor died, and the host cannot record the end of the run; see the agent's journal";
         Some(frames::json(&StatusReport {
             host_id: host_id.clone(),
             run_id: Some(run_id.clone()),

@@ -13,34 +13,34 @@ const MAX_NAMES: usize = 10;
 /// Why there is no TLS with the dashboard.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
-    #[error("cannot use ca_file {}: {problem}; it must hold certificates in PEM", path.display())]
+    #[error("cannot use ca_file {}: {problem}; it must contain certificates in PEM", path.display())]
     Authority { path: PathBuf, problem: String },
     #[error("this system has no root certificates; install them, or set ca_file")]
     NoRoots,
     #[error(
-        "the dashboard's certificate is not trusted: none of this system's roots signed it; set ca_file to the certificate of the authority that did, or, where that is an intermediate one, have the server send the whole chain (fullchain.pem)"
+        "the dashboard's certificate is not trusted: none of this system's roots signed it; set ca_file to the certificate of the authority that signed it or, if that is an intermediate one, configure the server to send the whole chain (fullchain.pem)"
     )]
     UnknownIssuer,
     #[error(
-        "the dashboard's certificate is not trusted: neither one of this system's roots nor an authority in ca_file {} signed it; put the certificate of the authority that did there, or, where that is an intermediate one, have the server send the whole chain (fullchain.pem)",
+        "the dashboard's certificate is not trusted: neither one of this system's roots nor an authority in ca_file {} signed it; put the certificate of the authority that signed it into that file or, if that is an intermediate one, configure the server to send the whole chain (fullchain.pem)",
         .0.display()
     )]
     IssuerNotInFile(PathBuf),
     #[error(
-        "the dashboard's certificate is not trusted: no authority in ca_file {} signed it, and the system's roots are not asked (system_roots = false); put the certificate of the authority that did there, or, where that is an intermediate one, have the server send the whole chain (fullchain.pem)",
+        "the dashboard's certificate is not trusted: no authority in ca_file {} signed it, and the system's roots are not used (system_roots = false); put the certificate of the authority that signed it into that file or, if that is an intermediate one, configure the server to send the whole chain (fullchain.pem)",
         .0.display()
     )]
     IssuerNotInFileAlone(PathBuf),
     #[error(
-        "the dashboard's certificate is that of an authority and cannot be a server's; have one made for {host} that is signed by it, without CA:TRUE, and set ca_file to this one"
+        "the dashboard's certificate is that of an authority and cannot be a server's; make a certificate for {host} without CA:TRUE, sign it with this authority, and set ca_file to the authority's certificate"
     )]
     IsAuthority { host: String },
     #[error(
-        "the dashboard's certificate names no host in subjectAltName, and its common name does not count; have one made with subjectAltName=DNS:{host}"
+        "the dashboard's certificate names no host in subjectAltName, and its common name is not used; make a certificate with subjectAltName=DNS:{host}"
     )]
     NoNames { host: String },
     #[error(
-        "the dashboard's certificate is not for {host}; correct `dashboard`, or have a certificate made for that name; this one is for {}",
+        "the dashboard's certificate is not for {host}; correct `dashboard`, or make a certificate for that name; this one is for {}",
         names.join(", ")
     )]
     OtherNames { host: String, names: Vec<String> },
@@ -52,10 +52,10 @@ pub(super) enum TlsError {
         "the dashboard's certificate is not valid at the time of this host; correct the host's clock: it says {now}, and the certificate begins on {from}"
     )]
     NotYet { from: String, now: String },
-    #[error("`dashboard` names no host for which a certificate could be: {0}")]
+    #[error("the host name in `dashboard` cannot have a certificate: {0}")]
     Name(rustls::pki_types::InvalidDnsNameError),
     #[error(
-        "the dashboard's certificate is not for {host}; correct `dashboard`, or have a certificate made for that name"
+        "the dashboard's certificate is not for {host}; correct `dashboard`, or make a certificate for that name"
     )]
     OtherName { host: String },
     #[error(
@@ -63,15 +63,15 @@ pub(super) enum TlsError {
     )]
     OtherTime,
     #[error(
-        "the dashboard's certificate has no extensions (X.509 version 1), so it names no host; have one made with subjectAltName=DNS:{host} (of `openssl x509 -req`, that takes -extfile or -copy_extensions)"
+        "the dashboard's certificate has no extensions (X.509 version 1), so it names no host; make a certificate with subjectAltName=DNS:{host} (with `openssl x509 -req`, add -extfile or -copy_extensions)"
     )]
     NoExtensions { host: String },
     #[error(
-        "the dashboard's certificate cannot be used: {problem}; have another one made for {host}, with subjectAltName=DNS:{host}, by the authority in ca_file or a public one"
+        "the dashboard's certificate cannot be used: {problem}; make another one with subjectAltName=DNS:{host}, signed by the authority in ca_file or a public one"
     )]
     Unusable { problem: String, host: String },
     #[error(
-        "what listens there does not speak TLS; correct the address or the port in `dashboard`"
+        "the server at that address does not speak TLS; correct the address or the port in `dashboard`"
     )]
     NoTls,
     #[error("TLS cannot be set up: {0}")]
@@ -127,25 +127,25 @@ fn form_in_words(error: &webpki::Error) -> Option<&'static str> {
     use webpki::Error;
     Some(match error {
         Error::EndEntityUsedAsCa => {
-            "it is signed by a certificate that is not one of an authority (it lacks CA:TRUE)"
+            "it is signed by a certificate that is not an authority's (it lacks CA:TRUE)"
         }
         Error::PathLenConstraintViolated | Error::MaximumPathDepthExceeded => {
             "there are more authorities between it and the root than that allows (pathlen)"
         }
         Error::NameConstraintViolation => {
-            "its authority may sign for other names alone (nameConstraints)"
+            "its authority may sign only for other names (nameConstraints)"
         }
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
             "it is not made for servers (extendedKeyUsage lacks serverAuth)"
         }
-        Error::UnsupportedCriticalExtension => "it has a critical extension that is not known",
+        Error::UnsupportedCriticalExtension => "it has an unknown critical extension",
         Error::InvalidCertValidity => "it ends before it begins",
         Error::InvalidSerialNumber => "its serial number is not valid",
         Error::BadDer
         | Error::BadDerTime
         | Error::TrailingData(_)
         | Error::ExtensionValueInvalid
-        | Error::MalformedExtensions => "it is not encoded as X.509 asks",
+        | Error::MalformedExtensions => "its encoding is not valid X.509",
         _ => return None,
     })
 }
@@ -174,11 +174,11 @@ impl TlsError {
                 Self::Unusable { problem, host }
             }
             (None, CertificateError::BadEncoding) => Self::Unusable {
-                problem: "it is not encoded as X.509 asks".to_owned(),
+                problem: "its encoding is not valid X.509".to_owned(),
                 host,
             },
             (None, CertificateError::UnhandledCriticalExtension) => Self::Unusable {
-                problem: "it has a critical extension that is not known".to_owned(),
+                problem: "it has an unknown critical extension".to_owned(),
                 host,
             },
             (None, other) => Self::Unusable {
@@ -233,7 +233,7 @@ pub(super) fn client_config(trust: Trust<'_>) -> Result<ClientConfig, TlsError> 
                 .map_err(|error| bad(error.to_string()))?;
         }
         if roots.len() == before {
-            return Err(bad("it holds no certificate".to_owned()));
+            return Err(bad("it contains no certificate".to_owned()));
         }
     }
     if roots.is_empty() {
@@ -281,7 +281,7 @@ mod tests {
                 "{words}"
             );
             assert!(
-                words.contains("made for") || words.contains("made with"),
+                words.contains("make a certificate") || words.contains("make another one"),
                 "{words}"
             );
         }

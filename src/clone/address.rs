@@ -23,10 +23,10 @@ pub struct Address {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
     /// Nothing, or what git would take for an option.
-    #[error("this is no address")]
+    #[error("this is not an address")]
     NoAddress,
     /// What no line of git's protocols can hold.
-    #[error("it holds a line break or another control character")]
+    #[error("it contains a line break or another control character")]
     Control,
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Missing {
 /// Files of a commit that git would check out as something else than what they stand for, and say nothing of it.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the filter \"{filter}\" makes {files} of {commit} whole, and {why}; without it the configuration would be built of what stands in their place, so nothing is checked out; {}",
+    "the filter \"{filter}\" is needed for {files} of {commit}, but {why}; without it only placeholders would be checked out and built, so nothing is checked out; {}",
     remedy(.filter)
 )]
 pub(super) struct Unfiltered {
@@ -40,7 +40,7 @@ pub(super) struct Unfiltered {
 }
 
 fn remedy(filter: &str) -> String {
-    let or = "or take the filter out of .gitattributes; then pull again";
+    let or = "or remove the filter from .gitattributes; then pull again";
     match filter {
         "lfs" => format!(
             "set programs.git.enable and programs.git.lfs.enable in this host's NixOS configuration, or else add pkgs.git-lfs to systemd.services.switchyard-agent.path and run `git lfs install --system`, {or}"
@@ -95,7 +95,7 @@ pub(super) fn look(
                     && was_missing(before, old, &filter) =>
             {
                 note(&format!(
-                    "warning: the filter \"{filter}\" makes {} whole, and git is not set up for it on this host; what stands in their place is checked out, as before; {}",
+                    "warning: the filter \"{filter}\" is needed for {} of this commit, but git is not set up for it on this host; placeholders are checked out, as before; {}",
                     in_words(&files),
                     remedy(&filter)
                 ));

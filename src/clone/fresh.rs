@@ -174,7 +174,7 @@ fn replace(dir: &Path, new: &Path, replaced: Replaced) -> Result<(), PullError> 
             return Err(PullError::at(dir)(error));
         }
         match replaced {
-            Replaced::PutAside => note(&format!("what was there is now {}", old.display())),
+            Replaced::PutAside => note(&format!("the old content was moved to {}", old.display())),
             Replaced::Removed => {
                 if let Err(error) = remove(&old) {
                     note(&format!(

@@ -128,7 +128,7 @@ pub(super) enum GitError {
     NotStarted(io::Error),
     /// The server, or the way to it, let it wait.
     #[error(
-        "git {verb}: nothing came from {server} for {}, so it was ended; see on this host that `git ls-remote {server}` answers, then pull again",
+        "git {verb}: {server} sent nothing for {}, so git was ended; check on this host that `git ls-remote {server}` answers, then pull again",
         in_words(*.limit)
     )]
     Silent {

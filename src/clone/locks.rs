@@ -20,7 +20,7 @@ const NAMED: usize = 5;
 /// Somebody works in the clone, which is locked meanwhile.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{worker} works in the clone {}, which is locked ({locks}), so it is left as it is; let that end, or end it, then pull again",
+    "{worker} is using the clone {}, which is locked ({locks}), so the pull changed nothing; wait for this process or end it, then pull again",
     dir.display()
 )]
 pub(super) struct Held {
@@ -70,7 +70,7 @@ pub(super) fn remove_stale(dir: &Path) -> Result<bool, Held> {
     if !removed.is_empty() {
         let removed = names(&git_dir, removed);
         say(&format!(
-            "removed what an interrupted git left behind in .git: {removed}"
+            "removed files that an interrupted git left in .git: {removed}"
         ));
     }
     Ok(had_lock)

@@ -40,12 +40,12 @@ pub(super) enum PlaceError {
     #[error("{}: {source}; a pull must be able to read it", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error(
-        "{} is no folder; the clone is to be there: move it away, or set `dir` in `[repo]` to another folder",
+        "{} is not a folder, and the clone must be there: move it away, or set `dir` in `[repo]` to another folder",
         .0.display()
     )]
     NoFolder(PathBuf),
     #[error(
-        "{} holds files and is no clone of a repository, so it is left alone: move it away, or set `dir` in `[repo]` to another folder",
+        "{} contains files and is not a clone of a repository, so it is left unchanged: move it away, or set `dir` in `[repo]` to another folder",
         .0.display()
     )]
     NoClone(PathBuf),
@@ -110,7 +110,7 @@ impl Place {
         let parts = ["HEAD", "objects", "refs", "reftable"];
         let missing = |part: &str| !git_dir.join(part).exists();
         if parts.iter().all(|part| missing(part)) {
-            let why = "nothing of a repository is in its .git".to_owned();
+            let why = "its .git contains no repository".to_owned();
             return Ok(Self::Unusable(replaced, why));
         }
         Ok(Self::Clone(replaced))

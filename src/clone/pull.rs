@@ -20,7 +20,7 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Why a pull failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PullError {
-    #[error("the folder {} does not say what to pull", .0.display())]
+    #[error("the spec in {} does not say what to pull", .0.display())]
     NoSpec(PathBuf),
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -29,11 +29,11 @@ pub(super) enum PullError {
     #[error(transparent)]
     Held(#[from] Held),
     #[error(
-        "the ssh key {} is not there, and without it nothing can be fetched over ssh; put it there, or correct services.switchyard.agent.sshKeyFile",
+        "the ssh key {} is missing, and ssh needs it to fetch; put it there, or correct services.switchyard.agent.sshKeyFile",
         .0.display()
     )]
     NoKey(PathBuf),
-    #[error("git cannot read all files of the commit at which the clone is")]
+    #[error("git cannot read all files of the clone's commit")]
     Unreadable,
     #[error("git does not find the clone in its folder")]
     NotFound,
@@ -42,13 +42,13 @@ pub(super) enum PullError {
     )]
     NoBranch { branch: String, url: String },
     #[error(
-        "the commit asks for the filter \"{filter}\" in its .gitattributes, and there is no program {program} on this host; add its package to systemd.services.switchyard-agent.path, or take the filter out of the repository"
+        "the commit needs the filter \"{filter}\" (in its .gitattributes), but there is no program {program} on this host; add its package to systemd.services.switchyard-agent.path, or remove the filter from the repository"
     )]
     NoFilter { filter: String, program: String },
     #[error(transparent)]
     Unfiltered(#[from] filters::Unfiltered),
     #[error(
-        "three folders that were in the way of the clone are kept already; remove {} and those beside it",
+        "three old folders of the clone are kept already; remove {} and the ones beside it",
         .0.display()
     )]
     TooMuchAside(PathBuf),
@@ -62,12 +62,12 @@ pub(super) enum PullError {
         source: Box<PullError>,
     },
     #[error(
-        "{} is a file system of its own, or a bind mount, so what is in it cannot be put aside for a fresh clone, and it is left alone; move its content away, or set `dir` in `[repo]` to another folder",
+        "{} is a file system of its own, or a bind mount, so its content cannot be moved aside for a fresh clone, and it is left unchanged; move its content away, or set `dir` in `[repo]` to another folder",
         .0.display()
     )]
     Mounted(PathBuf),
     #[error(
-        "{} is mounted within {}, whose place a fresh clone has to take; unmount it, then pull again",
+        "{} is mounted within {}, which a fresh clone has to replace; unmount it, then pull again",
         mount.display(), dir.display()
     )]
     MountedWithin { dir: PathBuf, mount: PathBuf },
@@ -187,14 +187,16 @@ pub(super) fn run(pull: &Pull, silence_limit: Duration) -> Result<(), PullError>
     let git = Git::new(Some(&pull.dir), pull, &address, silence_limit);
     let url = address.bare();
     if fresh::finish_refill(&pull.dir).map_err(PullError::at(&pull.dir))? {
-        say("a pull had been interrupted while it put the clone in its place; that is done now");
+        say(
+            "an earlier pull was interrupted while it moved the clone into place; that is done now",
+        );
     }
     match Place::look(pull)? {
         Place::Empty => fresh::make(&git, pull, url, Replaced::Removed)
             .map_err(|error| of_branch(&git, pull, url, error)),
         Place::Unusable(replaced, why) => {
             let mended = format!(
-                "what was in {} is no usable clone ({why}); a fresh one took its place",
+                "{} was not a usable clone ({why}); a fresh one took its place",
                 pull.dir.display()
             );
             fresh::make(&git, pull, url, replaced)
@@ -319,7 +321,7 @@ fn mend(
         return Err(first);
     }
     if first.may_be_transfer() && check::head(git).is_ok() {
-        note("the transfer failed; it is tried once more");
+        note("the transfer failed; it is tried again once");
         return match update(git, pull, url) {
             Err(other) if other.blame() == Some(Blame::Unknown) => {
                 try_out(git, pull, url, replaced, other)
@@ -335,7 +337,7 @@ fn mend(
     match repaired {
         Ok(()) => {
             say(&format!(
-                "the clone was damaged ({gist}); its HEAD, index and refs were made anew"
+                "the clone was damaged ({gist}); its HEAD, index and refs were rebuilt"
             ));
             return Ok(());
         }
@@ -396,7 +398,7 @@ fn try_out(
         new.discard();
         update(git, pull, url)?;
         say(&format!(
-            "the clone was damaged ({gist}); its HEAD, index and refs were made anew"
+            "the clone was damaged ({gist}); its HEAD, index and refs were rebuilt"
         ));
         return Ok(());
     }

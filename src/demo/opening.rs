@@ -62,7 +62,11 @@ async fn ask_until_taken(address: SocketAddr, host: &str, command: &str) {
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
     }
-    tracing::warn!(host, command, "run of the demo not requested: the dashboard did not accept it");
+    tracing::warn!(
+        host,
+        command,
+        "run of the demo not requested: the dashboard did not accept it"
+    );
 }
 
 /// Asks for a run as the page does, and gives the status of the answer; none where the host is busy.

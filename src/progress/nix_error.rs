@@ -230,11 +230,11 @@ fn derivation_in(text: &str) -> Option<&str> {
 pub(super) fn what_happened(block: &Block) -> String {
     let head = block.head();
     if head.contains(NO_SUBSTITUTER) {
-        return "is required, but no cache that is asked has it".to_owned();
+        return "is required, but no configured cache has it".to_owned();
     }
     if head.contains("is not allowed to refer to") {
         let first = block.lines().nth(1).unwrap_or_default().trim();
-        return format!("refers to what it must not: {first}");
+        return format!("refers to a path that is not allowed: {first}");
     }
     if head.contains("hash mismatch") {
         let part = |start| block.line_behind(start);

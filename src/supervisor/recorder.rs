@@ -155,7 +155,10 @@ impl Recorder {
     }
 
     fn begin_gap(&mut self, gap: Gap) {
-        tracing::error!(cause = gap.cause.in_words(), "output cannot be stored: it is left out until there is room");
+        tracing::error!(
+            cause = gap.cause.in_words(),
+            "output cannot be stored: it is left out until there is room"
+        );
         self.decoding.gap = Some(gap);
         self.looked = Instant::now();
     }

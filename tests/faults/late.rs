@@ -76,7 +76,10 @@ impl Taken {
         assert_eq!(run["status"], "rejected", "{run}");
         let message = run["message"].as_str().unwrap();
         assert!(message.contains(why), "{message}");
-        assert!(message.contains("nothing was done, send the command again"), "{message}");
+        assert!(
+            message.contains("nothing was done, send the command again"),
+            "{message}"
+        );
         assert_eq!(run["started"], json!(null), "{run}");
         // Nor does the one after that, which says the same to whoever asks.
         self.agent.restart(Signal::SIGKILL);

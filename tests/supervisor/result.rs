@@ -282,7 +282,10 @@ fn a_run_whose_supervisor_is_started_long_after_its_time_is_not_begun() {
     let result = run.run().footer.result;
     assert_eq!((result.status, result.lines), (Status::Error, 0));
     let message = result.message.unwrap();
-    assert!(message.contains("only after the command had expired"), "{message}");
+    assert!(
+        message.contains("only after the command had expired"),
+        "{message}"
+    );
     assert!(!run.path("begun").exists());
 }
 

@@ -135,8 +135,7 @@ fn an_activation_whose_supervisor_never_comes_back_ends_by_itself() {
     assert_eq!(ended["status"], "lost", "{ended}");
     let message = ended["message"].as_str().unwrap();
     assert!(
-        message
-            .starts_with("Result unknown: its supervisor was killed by signal KILL")
+        message.starts_with("Result unknown: its supervisor was killed by signal KILL")
             && message.contains("its last program ended with exit code 0"),
         "{message}"
     );

@@ -91,7 +91,10 @@ mod tests {
         );
         assert!(complaint("web-1 abc\n").starts_with("agents:1: the second word"));
         let hash = SecretHash::of("a");
-        assert!(complaint(&format!("../x {hash}\n")).starts_with("agents:1: \"../x\" is not a valid host name"));
+        assert!(
+            complaint(&format!("../x {hash}\n"))
+                .starts_with("agents:1: \"../x\" is not a valid host name")
+        );
         let three: String = ["a", "b", "c"]
             .map(|token| format!("h {}\n", SecretHash::of(token)))
             .concat();

@@ -28,7 +28,7 @@ const OF_SYSTEMD_RUN: [&str; 7] = [
 ];
 
 /// What to say where some units failed, and nothing tells whether the rest was done.
-const UNKNOWN: &str = "Whether the activation came to its end is not known. Switch again.";
+const UNKNOWN: &str = "It is unknown whether the activation was complete. Switch again.";
 
 /// What to say where the machine is neither the old system nor the new one.
 pub(super) const BETWEEN: &str = "The host may be left between two systems. Switch again.";
@@ -76,10 +76,8 @@ pub(super) fn parts(known: Known<'_>) -> Vec<Part> {
 /// What kept the activation from beginning: another one, or checks. Nothing was changed then.
 fn not_begun(known: Known<'_>, said: &Activation) -> Option<Vec<Part>> {
     if let Some(seq) = said.lock.or(said.is_loaded) {
-        let summary = "Another activation is going on. The new system is built, but it is not activated: switch \
-                       again when the other is done.";
-        let advice =
-            "systemctl list-units 'nixos-rebuild*' 'switchyard-run*' shows which one it is.";
+        let summary = "Another activation is running. The new system is built, but not activated: switch again after the other one has ended.";
+        let advice = "systemctl list-units 'nixos-rebuild*' 'switchyard-run*' shows it.";
         let part = Part::new(CauseKind::Other, summary).at(seq, seq, seq);
         return Some(vec![part.with_detail(advice.to_owned())]);
     }
@@ -212,7 +210,7 @@ fn script(known: Known<'_>, said: &Activation) -> Vec<Part> {
         parts.push(part.with_detail(printed.text(SHOWN_BYTES)));
     }
     if let Some(last) = parts.last_mut() {
-        let state = "The host may be left between two systems. Mend it and switch again.";
+        let state = "The host may be left between two systems. Fix the script and switch again.";
         last.detail = format!("{state}\n{}", last.detail);
     }
     parts

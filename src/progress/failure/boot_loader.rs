@@ -51,8 +51,7 @@ fn part(printed: &Tail, seq: Seq, error: Option<(Seq, String)>) -> Part {
         summary.push_str(": ");
         summary.push_str(reason);
     }
-    let state = "The running system is as it was, and the next boot starts the old one. Make room on /boot or mend \
-                 what is said here, then switch again.";
+    let state = "The running system is unchanged, and the next boot starts the old one. Make room on /boot or fix the problem below, then switch again.";
     let from = printed.ends().map_or(seq, |(first, _)| first);
     let line = reason.map_or(seq, |(seq, _)| seq);
     let part = Part::new(CauseKind::BootLoader, &summary).at(from, seq, line);

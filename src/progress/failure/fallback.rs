@@ -13,7 +13,7 @@ const LAST_LINES: usize = 200;
 const SHOWN_BYTES: usize = 2000;
 
 /// What became of the host where the program failed behind its activation.
-const SWITCHED: &str = "The activation had ended well before this.";
+const SWITCHED: &str = "The activation before this succeeded.";
 
 /// Says in a message of Python that a program was killed.
 const KILLED: &str = "died with <Signals.SIGKILL";
@@ -85,10 +85,10 @@ pub(super) fn beside_memory(known: Known<'_>) -> Option<Part> {
 fn of_kill(known: Known<'_>) -> String {
     let text = match known.ending.memory {
         Some(_) => {
-            "The kernel did not do that for want of memory: it counts no such kill in the run's control group."
+            "Memory was not the reason: the kernel counts no kill for lack of memory in the run's control group."
         }
         None => {
-            "Somebody or the kernel killed it, which the kernel does when memory runs out; the kernel's log says so."
+            "A person or the kernel killed it. The kernel does that when memory runs out; its log says so."
         }
     };
     text.to_owned()

@@ -24,7 +24,7 @@ const PROGRESS: [&str; 11] = [
 
 /// What to say of an activation whose end nobody was told.
 const OUTLIVED: &str =
-    "went on to its end without it; whether all of that was done is not known. Switch again.";
+    "continued to its end without it; it is unknown whether all of it was done. Switch again.";
 
 /// Whether the activation ended in a way that the parts of it which failed do not explain: it goes on behind a unit
 /// that failed, and behind its script.
@@ -96,11 +96,11 @@ fn meaning(known: Known<'_>) -> (CauseKind, String, &'static str) {
         ),
         2 => (
             CauseKind::ActivationScript,
-            "An activation script failed: the host may be left between two systems. Mend it and switch again.",
+            "An activation script failed: the host may be left between two systems. Fix the script and switch again.",
         ),
         100 => (
             CauseKind::Check,
-            "The system is not switched: its init does not fit the one that runs. Use boot, and restart the host.",
+            "The system is not switched: its init is not compatible with the running one. Use boot, then restart the host.",
         ),
         101 => (
             CauseKind::Other,

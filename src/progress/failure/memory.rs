@@ -53,7 +53,7 @@ pub(super) fn part(known: Known<'_>) -> Option<Part> {
     let who = match killed {
         Killed::Process => "The kernel killed a process of the run (SIGKILL).",
         Killed::Run => {
-            "The kernel killed a process of the run (SIGKILL), and the rest of the run was ended for that (OOMPolicy=)."
+            "The kernel killed a process of the run (SIGKILL), and systemd ended the rest of the run because of that (OOMPolicy=)."
         }
         Killed::RunByOomd => "systemd-oomd killed the run.",
         Killed::Activation => "The kernel killed a process of the activation (SIGKILL).",
