@@ -63,7 +63,7 @@ const WAYS = {
   token: 'API token',
   proxy: 'the proxy’s sign-in',
   socket: 'the socket in the data folder',
-  open: 'nothing (no users are set up)',
+  open: 'no sign-in (no users are set up)',
 };
 
 /** How somebody came in. @param {string} via */
@@ -117,7 +117,7 @@ export function madeText(token) {
 /** What became of it, or was done with it. @param {Token} token @param {number} now ms */
 export function useText(token, now) {
   if (token.revoked !== null) return `${dateTime(token.revoked)} by ${token.revoked_by ?? 'unknown'}`;
-  if (token.connected) return 'in use now';
+  if (token.connected) return 'used now';
   return token.last_used === null ? 'not used' : `used ${age(now - Date.parse(token.last_used))}`;
 }
 

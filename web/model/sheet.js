@@ -2,7 +2,7 @@
 
 import { plural, shortRevision } from './format.js';
 import { deploymentOf, isBusy } from './status.js';
-import { commandHelp, commandsLabel, isDeploy } from './words.js';
+import { commandHelp, commandsLabel, commandsVerb, isDeploy } from './words.js';
 
 /** @typedef {import('./types.js').Host} Host */
 /** @typedef {{host: string, change: string, note: string}} Item */
@@ -10,9 +10,9 @@ import { commandHelp, commandsLabel, isDeploy } from './words.js';
 
 /** `Switch 25 hosts?`, `Switch 23 of 25 hosts?`, `Rollback on web01?` @param {string[]} commands @param {string[]} hosts @param {number} sent to how many */
 export function sheetTitle(commands, hosts, sent) {
-  const label = commandsLabel(commands);
-  if (sent < hosts.length && hosts.length > 1) return `${label} ${sent} of ${plural(hosts.length, 'host')}?`;
-  return hosts.length === 1 ? `${label} on ${hosts[0]}?` : `${label} ${plural(hosts.length, 'host')}?`;
+  const verb = commandsVerb(commands);
+  if (sent < hosts.length && hosts.length > 1) return `${verb} ${sent} of ${plural(hosts.length, 'host')}?`;
+  return hosts.length === 1 ? `${commandsLabel(commands)} on ${hosts[0]}?` : `${verb} ${plural(hosts.length, 'host')}?`;
 }
 
 /** @param {string[]} commands */

@@ -42,13 +42,13 @@ export function resultText(run) {
     case 'error':
       return reason || exitText(run);
     case 'rolled_back':
-      return reason || 'Not confirmed: the old system runs again';
+      return reason || 'Rolled back: the new system was not confirmed, the old one is running again';
     case 'stopped':
       return reason || `Stopped${run.phase ? ` while ${phaseWord(run.phase).toLowerCase()}` : ''}`;
     case 'lost':
       return 'Result unknown';
     case 'expired':
-      return 'Expired: the host did not connect in time';
+      return reason || 'Expired: the host did not connect in time';
     case 'rejected':
       return reason || 'The host refused the command';
     default:
@@ -88,7 +88,7 @@ export function contactText(host, clock) {
  */
 export function hostText(host, clock, details) {
   const { run } = host;
-  if (host.conflict) return `${conflictText(host)}. Choose one on the page of the host.`;
+  if (host.conflict) return `${conflictText(host)}. Choose one on the host’s page.`;
   const deployment = deploymentOf(host);
   switch (hostState(host)) {
     case 'queued':

@@ -6,7 +6,7 @@
 const COMMANDS = {
   deploy: { label: 'Deploy', doing: 'Deploying…', help: 'Pull, then switch if the pull succeeded' },
   switch: { label: 'Switch', doing: 'Switching…', help: 'Build the configuration and activate it' },
-  test: { label: 'Test', doing: 'Testing…', help: 'Activate without a boot entry, then run the checks of the host' },
+  test: { label: 'Test', doing: 'Testing…', help: 'Activate until the next reboot, then run the host’s checks' },
   boot: { label: 'Boot', doing: 'Building…', help: 'Build now, activate at next boot' },
   build: { label: 'Build', doing: 'Building…', help: 'Build only; nothing changes on the host' },
   plan: { label: 'Plan', doing: 'Planning…', help: 'Build, and show what a switch would change' },
@@ -58,6 +58,11 @@ export function isDeploy(commands) {
 /** @param {string} command */
 export function commandLabel(command) {
   return COMMANDS[command]?.label ?? capital(command.replaceAll('_', ' '));
+}
+
+/** The label as a verb, for what is done to several hosts. @param {string[]} commands */
+export function commandsVerb(commands) {
+  return commandsLabel(commands).replace('Rollback', 'Roll back');
 }
 
 /** @param {string} command */
@@ -144,7 +149,7 @@ export function exitCodeMeaning(code, activated, deploys = true) {
 
 /** What an exit code of switch-to-configuration means. @type {Record<number, string>} */
 const ACTIVATION = {
-  1: 'A check before the switch, the boot loader or the activation failed',
+  1: 'The activation, the boot loader or a check before the switch failed',
   2: 'An activation script failed',
   4: 'Switched, but a unit failed to start',
   100: 'The new init is incompatible: reboot the host',

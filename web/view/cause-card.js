@@ -71,7 +71,7 @@ export class CauseCard extends HTMLElement {
       this.#failures = isGone(error) ? MAX_TRIES : this.#failures + 1;
       if (this.#failures < MAX_TRIES) setTimeout(() => this.isConnected && this.#show(), 2 ** this.#failures * (750 + 500 * Math.random()));
       const detail = error instanceof Error ? error.message : String(error);
-      this.#body.replaceChildren(h('p', { class: 'quiet' }, `Could not load its lines: ${detail}`), this.#buttons(range.line));
+      this.#body.replaceChildren(h('p', { class: 'quiet' }, `Could not load the lines of this failure: ${detail}`), this.#buttons(range.line));
     }
   }
 

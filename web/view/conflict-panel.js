@@ -29,7 +29,7 @@ export class ConflictPanel extends HTMLElement {
     if (this.childElementCount > 0) return;
     this.append(
       this.#title,
-      h('p', {}, 'Usually a machine was cloned together with its token. Neither machine gets a command until you choose which one is this host. The other one is turned away until it has a host and a token of its own: create a token for it, put it on that machine, and restart its agent.'),
+      h('p', {}, 'Usually a machine was cloned with its token. No command is sent until you choose which machine is this host. The other machine cannot connect until it has its own name and token: create a token, put it on that machine, then restart its agent.'),
       this.#list,
     );
   }
@@ -51,7 +51,7 @@ export class ConflictPanel extends HTMLElement {
       if (seen) setTime(seen, machine.last_seen, machine.connected ? 'connected' : `last seen ${age(clock.now() - Date.parse(machine.last_seen))}`);
       if (!button) continue;
       button.disabled = !actions.isAdmin || this.#asking;
-      setHint(button, actions.isAdmin ? `From now on ${nameOf(machine)} is ${host.id}` : 'Only admins can choose. Ask an admin.');
+      setHint(button, actions.isAdmin ? `Use ${nameOf(machine)} as ${host.id}` : 'Only admins can choose. Ask an admin.');
     }
   }
 
@@ -74,7 +74,7 @@ export class ConflictPanel extends HTMLElement {
     const { api, toasts } = this.#context;
     const yes = await confirm({
       title: `Use ${nameOf(machine)} as ${host.id}?`,
-      text: ['Every other machine with this token is disconnected and turned away while this one is alive. What runs there goes on, but is not shown here.'],
+      text: ['Other machines with this token are disconnected and refused while this one is online. Their runs continue but are not shown here.'],
       yes: 'Use this machine',
       no: 'Cancel',
     });

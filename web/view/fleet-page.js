@@ -20,7 +20,7 @@ const ROWS_A_FRAME = 80;
 const COST_A_FRAME = 32;
 /** Rows so near to the window are drawn before they are seen. */
 const NEAR = '200px 0px';
-const HELP = 'Words on the screen, and state:failed error:nginx behind reboot';
+const HELP = 'Type words you see in a row, or state:failed, error:nginx, behind, reboot';
 
 export class FleetPage extends HTMLElement {
   #context;

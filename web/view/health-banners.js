@@ -38,7 +38,7 @@ export class StorageBanner extends HealthBanner {
   /** @override */
   draw() {
     const { fault, isTold } = this.health;
-    if (fault !== null) setText(this.#reason, isTold ? `The dashboard cannot store: ${fault}.` : 'The dashboard cannot store. Its admins see here why.');
+    if (fault !== null) setText(this.#reason, isTold ? `The dashboard cannot store output: ${fault}.` : 'The dashboard cannot store output. Admins can see the reason here.');
     this.hidden = fault === null;
   }
 }

@@ -453,7 +453,7 @@ export class LogPanel extends HTMLElement {
     const stored = this.#source?.stored ?? null;
     const missing = gone || stored === null ? '' : missingText(this.#run, stored);
     this.#note.hidden = missing === '';
-    setText(this.#note, missing && `${missing}: the log of this run was cut on the dashboard. Line numbers behind the cut may be wrong.`);
+    setText(this.#note, missing && `${missing}: the dashboard’s copy of this log was cut. Line numbers after the cut may be wrong.`);
     setAttribute(this.#follow, 'aria-pressed', String(view.follow.following));
     setAttribute(this.#wrap, 'aria-pressed', String(view.wrap));
     const zone = zoneText(this.#run.started ?? new Date());

@@ -83,7 +83,7 @@ export class LogPrint extends HTMLElement {
     if (!run) return;
     const total = this.#total;
     const missing = total - lines.length;
-    const why = onlyHeld ? 'they were not loaded. Print with Ctrl P or the button Print for more' : `a print has the last ${count(MAX_PRINTED)} lines or ${count(MAX_CHARACTERS / 1e6)} MB at most. Download the log for all of it`;
+    const why = onlyHeld ? 'they were not loaded. Use Ctrl P or the Print button to print more' : `a print has at most the last ${count(MAX_PRINTED)} lines or ${count(MAX_CHARACTERS / 1e6)} MB. Download the log to get all of it`;
     const digits = String(total).length;
     const text = lines.map(({ line, timestamp }, i) => `${String(first + i + 1).padStart(digits)}  ${timeOfDay(timestamp)}  ${stripAnsi(line)}`);
     this.replaceChildren(

@@ -96,7 +96,7 @@ export class RunActions extends HTMLElement {
     this.#again.disabled = why !== '';
     this.#again.classList.toggle('soft', run.status !== 'ok');
     setAttribute(this.#again, 'aria-label', `Run again: ${name} on ${run.host_id}`);
-    setHint(this.#again, why || `${name} on ${run.host_id}, with what is configured now`);
+    setHint(this.#again, why || `Run ${name} on ${run.host_id} again with the current configuration`);
   }
 
   async #runAgain() {

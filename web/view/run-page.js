@@ -2,7 +2,7 @@
 
 import { shownText } from '../model/ansi.js';
 import { rangeOf } from '../model/cause.js';
-import { clockDuration, dateTime, duration } from '../model/format.js';
+import { clockDuration, count, dateTime, duration } from '../model/format.js';
 import { phaseRows } from '../model/phases.js';
 import { formatPlace, parsePlace } from '../model/place.js';
 import { hostPath } from '../model/route.js';
@@ -241,7 +241,7 @@ export class RunPage extends HTMLElement {
       h('button', { type: 'button', class: 'fold', onclick: () => this.#panel?.togglePhase(`:${i}`, row.seq) }),
       h(
         'button',
-        { type: 'button', title: `To line ${row.seq + 1}`, onclick: () => this.#panel?.view.goTo(row.seq) },
+        { type: 'button', title: `Go to line ${count(row.seq + 1)}`, onclick: () => this.#panel?.view.goTo(row.seq) },
         h('span', { class: 'phase-glyph', 'aria-hidden': 'true' }, row.glyph),
         h('span', { class: 'phase-word' }, row.word),
         h('span', { class: 'phase-time' }),

@@ -2,7 +2,7 @@
 
 import { count, plural } from '../model/format.js';
 import { sheetGroups, sheetText, sheetTitle } from '../model/sheet.js';
-import { commandsLabel } from '../model/words.js';
+import { commandsVerb } from '../model/words.js';
 import { h } from './dom.js';
 
 /** @typedef {import('../model/fleet.js').Fleet} Fleet */
@@ -40,7 +40,7 @@ export function askSheet(fleet, ids, commands) {
         'div',
         { class: 'confirm-buttons' },
         h('button', { type: 'button', autofocus: true, onclick: () => close(null) }, 'Cancel'),
-        h('button', { type: 'button', class: 'primary', disabled: wanted.length === 0, onclick: () => close(wanted) }, `${commandsLabel(commands)} ${plural(wanted.length, 'host')}`),
+        h('button', { type: 'button', class: 'primary', disabled: wanted.length === 0, onclick: () => close(wanted) }, `${commandsVerb(commands)} ${plural(wanted.length, 'host')}`),
       ),
     );
     document.body.append(dialog);

@@ -35,11 +35,11 @@ export class StopButton extends HTMLElement {
     const verb = waiting ? 'Cancel' : 'Stop';
     // A host out of contact is told once it is back; how long that takes nobody knows.
     const away = !waiting && !this.#actions.isOnline(run.host_id);
-    const stopping = away ? 'Stops once connected' : `${waiting ? 'Canceling' : 'Stopping'}… ${Math.floor((ms ?? 0) / 1000)} s`;
+    const stopping = away ? 'Stops when reconnected' : `${waiting ? 'Canceling' : 'Stopping'}… ${Math.floor((ms ?? 0) / 1000)} s`;
     setText(this.#text, ms === null ? verb : stopping);
     this.#button.disabled = forbidden || ms !== null;
     const hint = waiting ? `Remove ${run.command} from the queue` : isActivating(run) ? 'The host is activating: you will be asked first' : `End ${run.command} on ${run.host_id}`;
-    const asked = away ? `${run.host_id} is out of contact; it is told to stop once it connects` : 'The run has up to 10 s to end by itself';
+    const asked = away ? `No contact with ${run.host_id}. The run stops when ${run.host_id} reconnects.` : 'The run gets 10 s to end by itself';
     setHint(this.#button, forbidden ? VIEWER : ms !== null ? asked : hint);
     setAttribute(this.#button, 'aria-label', ms === null ? `${verb} ${run.command} on ${run.host_id}` : null);
   }

@@ -11,7 +11,7 @@ import { escapes, h, setText } from './dom.js';
 /** @type {[Kind, string, string][]} */
 const KINDS = [
   ['agent', 'A host', 'Lets the agent of a host connect'],
-  ['enrolment', 'Enrolment', 'A new host gets its own token with it, once'],
+  ['enrolment', 'Enrolment', 'Lets one new host get its own token, once'],
   ['api', 'The API', 'Lets a program use the API'],
 ];
 

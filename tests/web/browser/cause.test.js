@@ -196,7 +196,7 @@ test('a card whose lines cannot be read says so, and asks again by itself', asyn
   // Those of the log are asked for by the page of 1,000.
   await page.route(/\/lines\?from=\d+&limit=(?!1000$)/, (route) => (refused++ < 2 ? route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"detail":"not now"}' }) : route.continue()));
   await page.goto(`${world.url}/hosts/anna/runs/${run}`);
-  await page.getByText('Could not load its lines').first().waitFor();
+  await page.getByText('Could not load the lines of this failure').first().waitFor();
   await page.locator('sy-cause li').nth(7).waitFor();
   assert.ok(refused > 2);
   await page.context().close();

@@ -37,7 +37,7 @@ test('two machines with one token are shown on the row and the page of their hos
   // It comes back: so both are alive.
   await first.connect(one);
   const anna = row(page, 'anna');
-  await anna.getByText('2 machines use the token of anna. Choose one on the page of the host.').waitFor();
+  await anna.getByText('2 machines use the token of anna. Choose one on the host’s page.').waitFor();
   await anna.locator('sy-state', { hasText: 'conflict' }).waitFor();
   assert.equal(await anna.locator('button[data-command="deploy"]').isDisabled(), true);
   assert.equal(await anna.locator('button[data-command="deploy"]').getAttribute('title'), '2 machines use the token of anna: choose one first');

@@ -135,7 +135,7 @@ test('a rollback asks first, of one host too', async () => {
   await sheet.getByText('Rollback on web001?').waitFor();
   await sheet.getByText('generation 42 → previous').waitFor();
   assert.equal(stage.asked.length, 0);
-  await sheet.getByRole('button', { name: 'Rollback 1 host' }).click();
+  await sheet.getByRole('button', { name: 'Roll back 1 host' }).click();
   await until('it was asked for', () => stage.asked.length === 1);
   assert.equal(stage.asked[0]?.body.command, 'rollback');
   await page.context().close();

@@ -104,7 +104,7 @@ test('where the dashboard gives no reason the page has words of its own', async 
 test('what was read before the log was removed stays, the rest is said to be gone, and cards do not ask again', async () => {
   const { page, asked } = await open({ lines: Array.from({ length: 3000 }, (_, i) => `line ${i + 1}`), cause: CAUSE });
   await page.locator('.log-row.hole', { hasText: DETAIL }).first().waitFor();
-  await page.getByText(`Could not load its lines: ${DETAIL}`).waitFor();
+  await page.getByText(`Could not load the lines of this failure: ${DETAIL}`).waitFor();
   await page.locator('.log-scroll').press('End');
   await page.locator('.log-row', { hasText: 'line 3000' }).waitFor();
   const before = asked();

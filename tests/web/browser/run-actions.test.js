@@ -166,13 +166,13 @@ test('a print of more than 10,000 lines has the last ones, and says what is miss
   assert.match(printed[0] ?? '', /^ 2346 .* line 2346$/);
   assert.match(printed.at(-1) ?? '', /^12345 .* line 12345$/);
   assert.match(notes, /Lines 2,346 to 12,345 of 12,345\./);
-  assert.match(notes, /2,345 lines are missing here: a print has the last 10,000 lines/);
+  assert.match(notes, /2,345 lines are missing here: a print has at most the last 10,000 lines/);
   // The browser's own command does not wait for lines: it prints what is here, and says so.
   await page.evaluate(() => dispatchEvent(new Event('afterprint')));
   await page.locator('sy-print pre').waitFor({ state: 'detached' });
   await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
   const own = await page.locator('sy-print').textContent();
-  assert.match(own ?? '', /lines are missing here: they were not loaded\. Print with Ctrl P/);
+  assert.match(own ?? '', /lines are missing here: they were not loaded\. Use Ctrl P or the Print button to print more/);
   assert.match(own ?? '', /line 12345$/);
   await page.context().close();
 });

@@ -45,7 +45,7 @@ test('a full disk of the dashboard is said on every place, and no more once ther
       assert.equal(/** @type {NodeJS.ErrnoException} */ (error).code, 'ENOSPC');
     }
     world.host('anna').drip(1001, 3000);
-    await banner.getByText(/The dashboard cannot store: .*No space left/).waitFor();
+    await banner.getByText(/The dashboard cannot store output: .*No space left/).waitFor();
     await banner.getByText('nothing is lost').waitFor();
     assert.deepEqual(await anna.boundingBox(), before, 'the rows stay where they are');
     await page.setViewportSize({ width: 1440, height: 900 });

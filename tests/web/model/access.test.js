@@ -44,7 +44,7 @@ test('what a token is for and how long it lasts is said in words', () => {
   assert.match(expiryText(token({ kind: 'api', expires: '2026-05-31T00:00:00Z' }), NOW), /^expired 2026-05-3/);
   assert.equal(useText(token({}), NOW), 'not used');
   assert.equal(useText(token({ last_used: '2026-06-01T11:57:00Z' }), NOW), 'used 3 min ago');
-  assert.equal(useText(token({ connected: true, last_used: '2026-06-01T11:57:00Z' }), NOW), 'in use now');
+  assert.equal(useText(token({ connected: true, last_used: '2026-06-01T11:57:00Z' }), NOW), 'used now');
 });
 
 test('while a host has two tokens each says what to do next, and only the right one is to be revoked', () => {
