@@ -96,6 +96,8 @@ test('results in a line', () => {
   const message = "\nerror: Cannot build '/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nginx.drv'.\nmore";
   assert.equal(resultText(run({ status: 'error', message })), "error: Cannot build '…-nginx.drv'.");
   assert.equal(resultText(run({ status: 'stopped', phase: 'building' })), 'Stopped while building');
+  assert.equal(resultText(run({ status: 'expired' })), 'Expired: the host did not connect in time');
+  assert.equal(resultText(run({ status: 'expired', message: 'Expired: the host received the command' })), 'Expired: the host received the command');
 });
 
 test('what a wrong clock of a host says is held against that clock, and what the dashboard ended against its own', () => {
