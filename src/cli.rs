@@ -32,61 +32,61 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Mode {
-    /// Serve the page, take what the agents send, and store it
+    /// Run the dashboard: serve the page and the API, and store what the agents send
     Dashboard {
-        /// Its configuration; without one it listens on loopback and every visitor is an admin
+        /// Configuration file; without one it listens on loopback and every visitor is an admin
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Listen here, whatever the configuration says
+        /// Address to listen on; overrides the configuration
         #[arg(long, value_name = "ADDR:PORT")]
         listen: Option<SocketAddr>,
-        /// Keep logs and database here, whatever the configuration says
+        /// Folder for logs and database; overrides the configuration
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
-    /// Run on a host: take commands from the dashboard and send it every line
+    /// Run the agent of a host: take commands from the dashboard and send it every line
     Agent {
-        /// Its configuration
+        /// Configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Check a configuration without opening any file that it names
+    /// Check a configuration file, without opening the files that it names
     CheckConfig {
-        /// Whose configuration it is
+        /// Which service it configures
         service: Service,
-        /// The file
+        /// Configuration file
         file: PathBuf,
     },
-    /// Make new tokens: agent tokens, or an API token of a user; on standard error the lines for the dashboard's files
+    /// Create tokens for hosts, or an API token for a user; the lines for the dashboard's files go to standard error
     Token {
-        /// The hosts
+        /// Host names
         #[arg(required_unless_present = "user", conflicts_with = "user")]
         hosts: Vec<HostId>,
-        /// A user and their role: viewer, operator or admin
+        /// User name and role: viewer, operator or admin
         #[arg(long, num_args = 2, value_names = ["NAME", "ROLE"])]
         user: Option<Vec<String>>,
     },
     /// Hash the password on standard input for the users file
     Passwd,
-    /// Make a secret for one-time codes: on standard output for an app, on standard error for the users file
+    /// Create a secret for one-time codes: for an app on standard output, for the users file on standard error
     Totp {
-        /// The user
+        /// User name
         name: String,
     },
-    /// Ask the dashboard that runs on this machine, as its owner or root
+    /// Administer the dashboard that runs on this machine, as its user or root
     Admin {
-        /// Its data folder
+        /// The dashboard's data folder
         #[arg(long, value_name = "DIR", default_value = "/var/lib/switchyard")]
         data_dir: PathBuf,
         #[command(subcommand)]
         wish: control::Wish,
     },
-    /// Run a whole fleet on this machine, without any set-up
+    /// Run a demo fleet on this machine, without any set-up
     Demo {
-        /// How many hosts
+        /// Number of hosts
         #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=100))]
         hosts: u8,
-        /// Listen here: a loopback address
+        /// Loopback address to listen on
         #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", value_parser = loopback)]
         listen: SocketAddr,
     },

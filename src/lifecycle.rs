@@ -114,7 +114,9 @@ pub fn keep_being_heard() {
 pub fn notify_reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "systemd cannot be told the time"),
+        Err(error) => {
+            tracing::warn!(%error, "systemd was not notified of the reload: the time cannot be read")
+        }
     }
 }
 
@@ -135,7 +137,7 @@ pub fn notify_stopping() {
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "systemd could not be told");
+        tracing::warn!(%error, "systemd could not be notified");
     }
 }
 

@@ -314,7 +314,10 @@ fn a_certificate_without_names_says_what_to_have_made() {
         .push(DnType::CommonName, "localhost");
     let proxied = Proxied::start(&params);
     let mut agent = proxied.agent(json!({"ca_file": proxied.ours.pem}));
-    says_twice(&mut agent, "make a certificate with subjectAltName=DNS:localhost");
+    says_twice(
+        &mut agent,
+        "make a certificate with subjectAltName=DNS:localhost",
+    );
 }
 
 #[test]

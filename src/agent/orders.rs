@@ -97,11 +97,8 @@ impl Agent {
         };
         match self.runs.begin(&spec) {
             Ok(()) => {
-                let by = spec
-                    .requested_by
-                    .as_deref()
-                    .unwrap_or("nobody in particular");
-                tracing::info!(run = %spec.run_id, command = %spec.command, "begun, asked for by {by}");
+                let by = spec.requested_by.as_deref();
+                tracing::info!(run = %spec.run_id, command = %spec.command, by, "run started");
                 Answer::Begun
             }
             Err(error) => self.reject(request, &error.to_string()),

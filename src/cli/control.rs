@@ -16,40 +16,40 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// What is asked.
 #[derive(Subcommand)]
 pub(super) enum Wish {
-    /// Every token there is or was, by its id
+    /// List all tokens with their ids, revoked ones too
     Tokens,
-    /// Make another token for a host, beside the one it has
+    /// Create another token for a host; the one it has stays valid
     NewToken {
-        /// The host
+        /// Host name
         host: String,
     },
-    /// Make a secret with which one host enrols, once
+    /// Create an enrolment secret: one host gets its own token with it, once
     NewEnrolment {
-        /// The hosts that may, as \"web-*,db1\"
+        /// Hosts that may use it, such as \"web-*,db1\"
         hosts: String,
-        /// How long it is good for
+        /// How long it is valid
         #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
         expires: u32,
     },
-    /// Take tokens back; whoever is connected by one is out at once
+    /// Revoke tokens; connections with them are closed at once
     Revoke {
-        /// Ids of tokens, or hosts, all of whose tokens are taken back
+        /// Token ids, or host names to revoke all tokens of a host
         #[arg(required = true)]
         tokens: Vec<String>,
     },
-    /// Who is signed in
+    /// List the sessions of signed-in browsers
     Sessions,
-    /// End every session, or every one of a user
+    /// End all sessions, or all sessions of one user
     EndSessions {
-        /// The user
+        /// User name
         user: Option<String>,
     },
-    /// The newest records of who did what
+    /// Show the newest records of the audit log
     Audit {
-        /// How many
+        /// Number of records
         #[arg(long, default_value_t = 100)]
         limit: u32,
-        /// Read the files of the log instead, and check that no record was changed, removed or added since
+        /// Check the files of the audit log instead: that no record was changed, removed or added
         #[arg(long, conflicts_with = "limit")]
         verify: bool,
     },

@@ -77,8 +77,8 @@ pub(super) fn last_end(rundir: &RunDir) -> Option<End> {
 pub(super) fn claim_next(rundir: &RunDir) {
     match forestall(rundir, launches(rundir) + 1) {
         Ok(true) => {}
-        Ok(false) => tracing::warn!("a program begins in this very moment"),
-        Err(error) => tracing::warn!(%error, "a program may yet be started"),
+        Ok(false) => tracing::warn!("a program of the run is starting just now"),
+        Err(error) => tracing::warn!(%error, "a program of the run may still start"),
     }
 }
 

@@ -260,7 +260,7 @@ fn what_is_said_of_a_run_names_run_host_and_command() {
     for (process, said) in [
         (&dashboard.process, "run requested"),
         (&dashboard.process, "run ended"),
-        (&agent.process, "begun, asked for by"),
+        (&agent.process, "run started"),
     ] {
         let line = process.line_with(said);
         assert!(named(&line), "{line}");
@@ -314,7 +314,7 @@ fn under_systemd_it_goes_to_the_journal_with_these_fields() {
     let entry = loop {
         let length = journal.recv(&mut bytes).expect("the run in the journal");
         let entry = String::from_utf8_lossy(&bytes[..length]).into_owned();
-        if entry.contains("begun, asked for by") {
+        if entry.contains("run started") {
             break entry;
         }
     };

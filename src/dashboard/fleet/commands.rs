@@ -173,9 +173,11 @@ impl Fleet {
 }
 
 fn cancel(record: &mut RunRecord) {
-    let by = record.stop.take().map(|wish| wish.requested_by);
-    let by = by.as_deref().unwrap_or("nobody in particular");
+    let by = record
+        .stop
+        .take()
+        .map_or_else(String::new, |wish| format!(" by {}", wish.requested_by));
     record.run.status = Status::Stopped;
-    record.run.message = Some(format!("cancelled by {by} before it began"));
+    record.run.message = Some(format!("Canceled{by} before it started"));
     record.run.completed = Some(Timestamp::now());
 }
