@@ -229,7 +229,7 @@ fn nobody_signs_in_at_a_page_without_tls_and_the_password_is_not_looked_at() {
     let dashboard = dashboard_with_users("public_url = \"http://fleet.example.org:8080\"\n");
     dashboard
         .process
-        .line_with("nobody can sign in at this address with a password");
+        .line_with("signing in with a password does not work at this address");
     let login = json!({"user": "otto", "password": "other"}).to_string();
     let post = |host: &str| {
         let origin = format!("http://{host}");

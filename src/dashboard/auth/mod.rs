@@ -116,7 +116,7 @@ impl Auth {
         if let Some(public_url) = self.origins.without_sign_in() {
             tracing::warn!(
                 public_url,
-                "nobody can sign in at this address with a password: browsers keep a sign-in only over https://; put a proxy with TLS in front and set `public_url` to its https:// address, or sign in through an SSH tunnel to localhost"
+                "signing in with a password does not work at this address: browsers keep a sign-in only over https://; put a proxy with TLS in front and set `public_url` to its https:// address, or sign in through an SSH tunnel to localhost"
             );
         }
     }

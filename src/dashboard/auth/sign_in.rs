@@ -185,7 +185,7 @@ impl Auth {
     pub(crate) fn keeps_session(&self, headers: &HeaderMap) -> Result<(), Problem> {
         origin::insecure_page(headers).map_or(Ok(()), |page| {
             Err(Problem::forbidden(format!(
-                "nobody can sign in at {page}: browsers keep a sign-in only over https://; open the page with https://, or through an SSH tunnel to localhost"
+                "signing in does not work at {page}: browsers keep a sign-in only over https://; open the page with https://, or through an SSH tunnel to localhost"
             )))
         })
     }
