@@ -177,7 +177,7 @@ fn a_program_whose_interpreter_is_not_there_is_told_apart_from_one_that_is_not_t
     run.spec.steps = vec![vec![program.clone()]];
     let ended = run.run();
     let words =
-        format!("{program} is there, but its interpreter /no/such/python3 is not on this host");
+        format!("{program} exists, but its interpreter /no/such/python3 is not on this host");
     assert_eq!(ended.footer.exit_code, Some(127));
     assert!(only(&ended).summary.contains(&words), "{}", ended.message());
 
@@ -203,7 +203,7 @@ fn a_check_whose_interpreter_is_not_there_says_so() {
         (CauseKind::Check, Some("T1.sh"))
     );
     let words = format!(
-        "{} is there, but its interpreter /no/such/bash is not on this host",
+        "{} exists, but its interpreter /no/such/bash is not on this host",
         check.display()
     );
     assert!(ended.message().contains(&words), "{}", ended.message());
