@@ -233,7 +233,7 @@ test('the audit log shows a failed sign-in, a refused command, the run of one th
   assert.equal((await page.content()).includes('onerror'), false);
   assert.equal(await failed.locator('sy-state svg[data-icon="failed"]').count(), 1);
   assert.match((await failed.textContent()) ?? '', /^failed.*127\.0\.0\.1.*Sign in.*wrong user, password or one-time code/);
-  const denied = rows.filter({ hasText: 'this needs the role operator, and vera is viewer' });
+  const denied = rows.filter({ hasText: 'this needs the role operator; vera has the role viewer' });
   assert.equal(await denied.locator('sy-state svg[data-icon="failed"]').count(), 1);
   assert.match((await denied.textContent()) ?? '', /^refused.*vera.*viewer/);
   assert.equal(await page.locator('img[src="x"]').count(), 0);
