@@ -14,7 +14,7 @@ pub fn remove_captures(folder: &Path) {
             name.starts_with("capture-") && (name.ends_with(".bytes") || name.ends_with(".records"))
         });
         if is_capture && let Err(error) = fs::remove_file(file.path()) {
-            tracing::warn!(%error, file = %file.path().display(), "cannot remove what a program wrote, with its secrets: remove it by hand");
+            tracing::warn!(%error, file = %file.path().display(), "cannot remove a file with unmasked output, which may hold secrets: remove it by hand");
         }
     }
 }
