@@ -454,11 +454,17 @@ async fn messages_that_are_dear_to_read_are_charged_by_their_bytes() {
     for frame in frames {
         let mut agent = Connection::new().await;
         agent.register(&json!([])).await;
-        // Ten of them are more than a host may send at once.
-        agent.runs.allowance.spend(1_800);
+        let began = std::time::Instant::now();
+        agent.runs.allowance.spend(1_000);
         let _ = agent.runs.frame(&agent.core, &frame).await;
-        let rests = agent.runs.rests();
-        assert!(rests.is_some(), "{}", &frame[..60]);
+        let spent = agent.runs.allowance.spent(std::time::Instant::now());
+        // Meanwhile 50 a second are given back.
+        let given_back = 50.0 * began.elapsed().as_secs_f64();
+        assert!(
+            spent + given_back > 1_000.0 + 200.0,
+            "{spent}: {}",
+            &frame[..60]
+        );
     }
 }
 
