@@ -12,7 +12,7 @@ const MAX_LONG_MESSAGES: usize = 8;
 /// Most long frames that may be on their way to a user's pages; each has up to 1 MiB.
 const MAX_LONG_FRAMES: usize = 32;
 /// Most requests with a long body that a user may have under way. Each takes some MiB until it is answered.
-const MAX_LONG_BODIES: usize = 4;
+const MAX_LONG_BODIES: usize = 2;
 /// Most subscriptions of all pages of a user. Each takes some hundred bytes, and a kilobyte where its names are long.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 20_000;
 
