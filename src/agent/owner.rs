@@ -20,3 +20,30 @@ pub(super) fn hint(path: &Path, error: &io::Error) -> String {
         Err(_) => format!(" (the agent runs as user {own}, who may not enter a folder above it)"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_of_another_owner_is_told_from_a_folder_that_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let owner = fs::metadata(&file).unwrap().uid();
+        let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+        let words =
+            format!("(it belongs to user {owner} with mode 0640, and the agent runs as user ");
+        assert!(
+            hint(&file, &refused).contains(&words),
+            "{}",
+            hint(&file, &refused)
+        );
+        let absent = folder.path().join("closed/token");
+        assert!(hint(&absent, &refused).contains("a folder above it is closed"));
+        let gone = io::Error::from(io::ErrorKind::NotFound);
+        assert_eq!(hint(&file, &gone), "");
+    }
+}
