@@ -42,18 +42,18 @@ impl Authority {
 
     /// What a server needs that has a certificate of this authority.
     fn server(&self, params: &CertificateParams) -> ServerConfig {
-        self.server_with(params, |certificate| certificate)
+        self.server_with(params, <[u8]>::to_vec)
     }
 
     /// The same, with the certificate as `change` makes it.
     fn server_with(
         &self,
         params: &CertificateParams,
-        change: impl FnOnce(Vec<u8>) -> Vec<u8>,
+        change: impl FnOnce(&[u8]) -> Vec<u8>,
     ) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let certificate = CertificateDer::from(change(certificate.der().to_vec()));
+        let certificate = CertificateDer::from(change(certificate.der()));
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let key = any_supported_type(&key).unwrap();
         let shown = Shown(Arc::new(CertifiedKey::new(vec![certificate], key)));
@@ -102,10 +102,10 @@ fn sequence(content: &[u8]) -> Vec<u8> {
 
 /// A certificate as version 1 has it: without a version and without extensions (RFC 5280, 4.1). Its signature is no
 /// longer right.
-fn as_version_1(certificate: Vec<u8>) -> Vec<u8> {
+fn as_version_1(certificate: &[u8]) -> Vec<u8> {
     const VERSION: u8 = 0xa0;
     const EXTENSIONS: u8 = 0xa3;
-    let (_, head, _) = element(&certificate);
+    let (_, head, _) = element(certificate);
     let whole = &certificate[head..];
     let (_, head, length) = element(whole);
     let (mut body, rest) = (&whole[head..head + length], &whole[head + length..]);
@@ -137,7 +137,7 @@ impl Proxied {
     }
 
     /// The proxy shows the certificate as `change` makes it.
-    fn start_with(params: &CertificateParams, change: fn(Vec<u8>) -> Vec<u8>) -> Self {
+    fn start_with(params: &CertificateParams, change: fn(&[u8]) -> Vec<u8>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         Self::launch(listener, |authority| authority.server_with(params, change))
     }

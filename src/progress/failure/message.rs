@@ -29,7 +29,7 @@ impl Message {
                 .collect();
             let is_repeated = self.text.lines().next_back() == Some(line.trim());
             let is_blank = line.trim().is_empty();
-            if !is_repeated && !(is_blank && self.text.is_empty()) {
+            if !is_repeated && (!is_blank || !self.text.is_empty()) {
                 self.push_line(line.trim_end());
             }
         }

@@ -172,11 +172,12 @@ fn own_lines(known: Known<'_>, derivation: &str, name: &str) -> Option<Tail> {
     tail.ends().map(|_| tail)
 }
 
-/// `linux-modules` of `linux-modules-6.12`.
+/// `linux-modules` of `linux-modules-6.12`: the version begins behind the first dash that no letter follows (`DrvName` of
+/// nix, src/libstore/names.cc).
 fn without_version(name: &str) -> &str {
     let mut at = 0;
     while let Some(dash) = name[at..].find('-').map(|dash| at + dash) {
-        if name[dash + 1..].starts_with(|c: char| c.is_ascii_digit()) {
+        if name[dash + 1..].starts_with(|c: char| !c.is_ascii_alphabetic()) {
             return &name[..dash];
         }
         at = dash + 1;
