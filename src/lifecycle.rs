@@ -115,7 +115,7 @@ pub fn notify_reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => {
-            tracing::warn!(%error, "systemd was not notified of the reload: the time cannot be read")
+            tracing::warn!(%error, "systemd was not notified of the reload: the time cannot be read");
         }
     }
 }

@@ -42,7 +42,7 @@ mod tests {
             hint(&file, &refused)
         );
         let absent = folder.path().join("closed/token");
-        assert!(hint(&absent, &refused).contains("a folder above it is closed"));
+        assert!(hint(&absent, &refused).contains("who may not enter a folder above it"));
         let gone = io::Error::from(io::ErrorKind::NotFound);
         assert_eq!(hint(&file, &gone), "");
     }

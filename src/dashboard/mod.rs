@@ -332,7 +332,7 @@ async fn reload(app: Arc<App>, mut hangups: Signal) {
                 Err(error) => tracing::error!(%error, "new hosts are not shown yet"),
             },
             Ok(Err(error)) => {
-                tracing::error!(%error, "agents file and users file not reloaded, the old entries stay valid: correct the file, then reload again")
+                tracing::error!(%error, "agents file and users file not reloaded, the old entries stay valid: correct the file, then reload again");
             }
             Err(error) => tracing::error!(%error, "agents file and users file not reloaded"),
         }
