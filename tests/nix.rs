@@ -7,6 +7,7 @@ use common::{Agent, Dashboard, Gate, SOON, git, has, skip, texts};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// A store in `folder`, in which anyone may build.
 fn store(folder: &Path) -> Vec<(&'static str, String)> {
@@ -135,4 +136,42 @@ fn a_build_counts_and_its_builders_are_heard() {
     }
     let log = dashboard.download("h1", &run, "txt");
     assert!(!String::from_utf8_lossy(&log).contains("@nix"));
+}
+
+#[test]
+fn a_dashboard_with_a_public_url_trusts_the_reverse_proxy_of_its_machine_and_no_other_does() {
+    if !has("nix-instantiate") {
+        return skip("nix-instantiate is not installed");
+    }
+    let options = Path::new(env!("CARGO_MANIFEST_DIR")).join("nixos-modules/dashboard-options.nix");
+    // What nixpkgs would give; only what the default needs is ever looked at.
+    let trusted = |settings: &str| {
+        let expression = format!(
+            "let lib = {{ mkOption = o: o; types.submodule = m: m; types.listOf = t: t; literalMD = t: t;
+                          optionals = c: l: if c then l else [ ]; }};
+                 config.services.switchyard.dashboard.settings = {settings};
+                 module = import {} {{ inherit config lib; pkgs = {{ }}; }};
+             in module.options.services.switchyard.dashboard.settings.type.options.proxy.trusted.default",
+            options.display()
+        );
+        let arguments = ["--eval", "--strict", "--json", "--expr", &expression];
+        let output = Command::new("nix-instantiate")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let url = "public_url = \"https://fleet.example.org\";";
+    assert_eq!(
+        trusted(&format!("{{ {url} proxy = {{ }}; }}")),
+        json!(["127.0.0.1", "::1"])
+    );
+    assert_eq!(trusted("{ public_url = null; proxy = { }; }"), json!([]));
+    // Of a proxy that names users, an address that is trusted without being named would let anybody be anybody.
+    assert_eq!(
+        trusted(&format!("{{ {url} proxy.user_header = \"X-User\"; }}")),
+        json!([])
+    );
 }
