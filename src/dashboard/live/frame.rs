@@ -26,6 +26,8 @@ const LONGEST_ESCAPE: usize = 6;
 pub(super) struct Frame {
     json: Vec<u8>,
     is_long: bool,
+    /// Where its lines begin, in bytes.
+    before_lines: usize,
 }
 
 /// Of which run the lines in a `command_output` are.
@@ -62,12 +64,17 @@ impl Frame {
         self.json.len() < if self.is_long { ROOM } else { SHORT_ROOM }
     }
 
+    /// Has what follows be lines. However long what stands before them is, there is room for some.
+    pub(super) fn begin_lines(&mut self) {
+        self.before_lines = self.json.len();
+    }
+
     /// Whether more lines may be added.
     pub(super) fn has_room_for_lines(&self) -> bool {
         let room = if self.is_long {
             ROOM_FOR_LINES
         } else {
-            SHORT_ROOM_FOR_LINES
+            SHORT_ROOM_FOR_LINES.max(self.before_lines + SHORT_ROOM)
         };
         self.json.len() < room
     }
@@ -143,6 +150,7 @@ impl Frame {
     /// The text to send; the frame is empty afterwards.
     pub(super) fn finish(&mut self) -> String {
         self.json.push(b']');
+        self.before_lines = 0;
         // Every piece was written by serde_json or is ASCII.
         String::from_utf8(std::mem::take(&mut self.json)).unwrap_or_default()
     }

@@ -166,7 +166,13 @@ impl Browser {
                     }
                 }
                 // Only after what it sent was looked at, which needs room for the answers.
-                () = sleep_until(self.heard + SILENCE) => return End::Gone,
+                () = sleep_until(self.heard + SILENCE) => {
+                    if !self.socket.is_held_up() {
+                        return End::Gone;
+                    }
+                    // Other pages of its user keep us from reading on.
+                    self.heard = Instant::now();
+                }
                 () = sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => {
                     // It was not listened to, so it was not silent.
                     self.heard = Instant::now();
@@ -219,6 +225,8 @@ impl Browser {
             self.frame.push_hosts(&mut hosts);
             self.send_frame(false).await?;
             if hosts.peek().is_none() {
+                // It was not listened to, so it was not silent.
+                self.heard = Instant::now();
                 return Ok(());
             }
             tokio::time::sleep(REST).await;
@@ -241,6 +249,7 @@ impl Browser {
             self.pace.looked_at_metrics(now);
         }
         // News leave half of the frame to lines.
+        self.frame.begin_lines();
         let before = self.frame.len();
         let count = self.subscriptions.len();
         let mut open = self

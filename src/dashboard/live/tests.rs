@@ -261,6 +261,28 @@ async fn a_frame_is_long_only_where_it_may_be_and_misses_no_line_else() {
     }
 }
 
+#[tokio::test]
+async fn long_news_in_a_short_frame_leave_room_for_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let core = open(dir.path()).await;
+    let mut run = Running::begin(&core, 1);
+    run.print(["a line".to_owned()]);
+    let share = Arc::default();
+    let subscription = Subscription::new(&core, &share, wish(None, None));
+    let mut subscription = subscription.await.unwrap();
+    let mut frame = Frame::default();
+    let detail = "x".repeat(100 * 1024);
+    frame.push(&crate::dashboard::live::ToBrowser::Error {
+        sub: None,
+        detail: &detail,
+    });
+    assert!(!frame.has_room_for_lines());
+    frame.begin_lines();
+    let more = subscription.fill(&core, &mut frame, &mut Batch::default());
+    assert!(!more.unwrap());
+    assert!(frame.finish().contains("a line"));
+}
+
 #[test]
 fn hosts_are_taken_as_they_are_written_and_all_of_them_come() {
     let fleet = crate::dashboard::fleet::Fleet::default();

@@ -64,6 +64,11 @@ impl Socket {
         self.stream.get_mut().limit(permits);
     }
 
+    /// Whether the next message is long and has no permit yet.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.stream.get_ref().is_held_up()
+    }
+
     /// The next message; none at the end. Whoever stops waiting for it misses nothing.
     pub(crate) async fn recv(&mut self) -> Option<Result<Message, Error>> {
         if std::mem::take(&mut self.is_done) {

@@ -13,6 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const PIECE_BYTES: u64 = 4 * 1024;
 /// Longest message that is read without a permit, in bytes.
 pub(super) const FREE_BYTES: u64 = 16 * 1024;
+/// What a frame of a message counts for at least, in bytes: one without a payload is work, too.
+const MIN_FRAME_BYTES: u64 = 64;
+/// How many frames are begun without a pause: others have their turn then, also where none of them is a whole message.
+const FRAMES_AT_ONCE: u32 = 256;
 /// Longest header of a frame, in bytes.
 const MAX_HEADER_BYTES: usize = 14;
 
@@ -36,8 +40,10 @@ pub(super) struct Pieces<S> {
     frame: Frame,
     /// How much of the payload of the present piece was not passed on yet, in bytes.
     piece: u64,
-    /// How much of the present message was begun to be passed on, in bytes.
+    /// How much of the present message was begun to be passed on, in bytes; short frames count for more.
     message: u64,
+    /// Since the client last had to be waited for.
+    frames_at_once: u32,
     permits: Option<Arc<Semaphore>>,
     acquiring: Option<Acquiring>,
     permit: Option<OwnedSemaphorePermit>,
@@ -75,6 +81,7 @@ impl<S> Pieces<S> {
             frame: Frame::default(),
             piece: 0,
             message: 0,
+            frames_at_once: 0,
             permits: None,
             acquiring: None,
             permit: None,
@@ -84,6 +91,11 @@ impl<S> Pieces<S> {
     /// Has each long message wait for one of these permits, and keep it until it is [done](Self::done).
     pub(super) fn limit(&mut self, permits: Arc<Semaphore>) {
         self.permits = Some(permits);
+    }
+
+    /// Whether it waits for a permit.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.acquiring.is_some()
     }
 
     /// Gives back the permit of a message.
@@ -103,8 +115,11 @@ impl<S> Pieces<S> {
             if self.message + length > FREE_BYTES {
                 ready!(self.poll_permit(context))?;
             }
-            // A message that never ends is refused by the library long before this is too large.
-            self.message += length;
+            self.message += length.max(MIN_FRAME_BYTES);
+            // The library counts payloads alone, and frames without one could go on for ever.
+            if self.message > 2 * self.max_frame_bytes.max(FREE_BYTES) {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
         }
         let is_last = length == self.frame.left;
         self.header
@@ -233,7 +248,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pieces<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+        let polled = self.poll_pieces(context, buffer);
+        if polled.is_pending() {
+            self.frames_at_once = 0;
+        }
+        polled
+    }
+}
+
+impl<S: AsyncRead + Unpin> Pieces<S> {
+    fn poll_pieces(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self;
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -259,6 +288,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pieces<S> {
             }
             let (have, expected) = (this.header.length, this.header.expected());
             if have == expected {
+                if this.frames_at_once == FRAMES_AT_ONCE {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                this.frames_at_once += 1;
                 this.begin_frame();
                 continue;
             }

@@ -206,3 +206,24 @@ async fn long_messages_wait_for_a_permit_and_short_ones_and_pings_do_not() {
     drop(third);
     assert_eq!(permits.available_permits(), 1);
 }
+
+#[tokio::test]
+async fn frames_without_content_give_way_to_others_and_come_to_an_end() {
+    let count = 10 * MAX as u64 / MIN_FRAME_BYTES;
+    let rest = (0..count).flat_map(|_| frame(0, MASK, b""));
+    let bytes: Vec<u8> = frame(TEXT, MASK, b"").into_iter().chain(rest).collect();
+    let mut socket = socket(Pieces::new(stream(&bytes, bytes.len()), MAX)).await;
+    tokio::task::yield_now().await;
+    let mut pauses = 0;
+    let end = loop {
+        // Without the runtime's own limit of what one task does at a time.
+        match tokio::task::unconstrained(socket.next()).now_or_never() {
+            Some(end) => break end,
+            None => pauses += 1,
+        }
+        assert!(pauses < 1_000, "it does not end");
+    };
+    assert!(matches!(end, Some(Err(_))), "{end:?}");
+    let frames = 2 * MAX as u64 / MIN_FRAME_BYTES;
+    assert_eq!(pauses, frames / u64::from(FRAMES_AT_ONCE));
+}
