@@ -455,6 +455,7 @@ async fn messages_that_are_dear_to_read_are_charged_by_their_bytes() {
         let mut agent = Connection::new().await;
         agent.register(&json!([])).await;
         let began = std::time::Instant::now();
+        agent.runs.allowance.spent(began);
         agent.runs.allowance.spend(1_000);
         let _ = agent.runs.frame(&agent.core, &frame).await;
         let spent = agent.runs.allowance.spent(std::time::Instant::now());
@@ -483,6 +484,21 @@ async fn messages_of_a_real_agent_are_charged_one_by_one() {
         ))
         .await;
     assert!(!agent.runs.has_unread() && agent.runs.rests().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_come_one_by_one_are_free() {
+    let mut agent = Connection::new().await;
+    agent.register(&json!([])).await;
+    let line = |n: usize| json!({"type": "output", "host_id": "h1", "command": "switch", "line": format!("line {n}"), "is_error": false});
+    for n in 0..10 {
+        let lines: Value = (n * 500..(n + 1) * 500).map(line).collect();
+        agent.send(&lines).await;
+        assert!(
+            !agent.runs.has_unread() && agent.runs.rests().is_none(),
+            "{n}"
+        );
+    }
 }
 
 /// How many more runs a host may begin by itself since then, at most.
