@@ -76,10 +76,13 @@ fn send(pages: &mut [TcpStream], bytes: &[u8]) {
         page.set_nonblocking(true).unwrap();
     }
     // Where the dashboard does not read on, the system takes some of it in its place, and the rest is not sent.
-    for _ in 0..50 {
+    let mut in_vain = 0;
+    while in_vain < 50 {
+        in_vain += 1;
         for (page, sent) in pages.iter_mut().zip(&mut sent) {
             match page.write(&bytes[*sent..]) {
-                Ok(length) => *sent += length,
+                Ok(0) => {}
+                Ok(length) => (*sent, in_vain) = (*sent + length, 0),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
             }
         }

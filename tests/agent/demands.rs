@@ -3,6 +3,7 @@
 use crate::starvation::Starvation;
 use crate::support::{Agent, Connection, Fleet, PATIENCE, Sender, until};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,11 @@ const THIRD: &str = "2025-12-14T10-30-02-switch";
 const ATTACK: Duration = Duration::from_secs(4);
 /// So often it has asked for everything before it ends.
 const MIN_ROUNDS: u64 = 20;
+/// It has been refused more often, and has had more lines.
+const MIN_REFUSALS: u64 = 400;
+const MIN_LINES: u64 = 10;
+/// How many of the last counts of the kernel are kept, one for each message with lines.
+const MAX_COUNTS: usize = 200;
 /// How late a line of the run may come, beyond what the machine itself makes it. Without optimisation the program takes
 /// many times as long for everything.
 const LATE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 300 });
@@ -123,8 +129,12 @@ async fn a_dashboard_that_asks_for_all_it_can_leaves_its_agent_able_to_run() {
     let (mut answers, mut slowest) = (0, Duration::ZERO);
     let mut ours = Some(Duration::ZERO);
     let processes = agent.with_supervisor();
-    let mut starved = Starvation::of(&processes);
-    while began.elapsed() < ATTACK || rounds.load(Ordering::Relaxed) < MIN_ROUNDS {
+    let mut counts = VecDeque::from_iter(Starvation::of(&processes));
+    while began.elapsed() < ATTACK
+        || rounds.load(Ordering::Relaxed) < MIN_ROUNDS
+        || answers <= MIN_REFUSALS
+        || lines <= MIN_LINES
+    {
         assert!(began.elapsed() < 2 * PATIENCE, "{rounds:?} rounds");
         let message = connection.next().await;
         answers += u64::from(message["type"] == "command_rejected");
@@ -132,17 +142,23 @@ async fn a_dashboard_that_asks_for_all_it_can_leaves_its_agent_able_to_run() {
             continue;
         }
         let now = Starvation::of(&processes);
-        let lost = now.as_ref().zip(starved.as_ref());
-        let lost = lost.map(|(now, before)| now.since(before));
-        starved = now;
         assert_eq!(message["seq"], lines, "a hole or a repetition");
         for line in message["lines"].as_array().unwrap() {
             let took = since(line);
             lines += 1;
             slowest = slowest.max(took);
+            // Since the line was written; several may have waited together.
+            let before = counts.iter().rfind(|counts| counts.at.elapsed() >= took);
+            let before = before.or_else(|| counts.front());
+            let lost = now.as_ref().zip(before);
+            let lost = lost.map(|(now, before)| now.since(before));
             ours = ours
                 .zip(lost)
                 .map(|(ours, lost)| ours.max(took.saturating_sub(lost)));
+        }
+        counts.extend(now);
+        if counts.len() > MAX_COUNTS {
+            counts.pop_front();
         }
     }
     let (lasted, worked) = (began.elapsed(), Work::of(&agent));
@@ -163,8 +179,6 @@ async fn a_dashboard_that_asks_for_all_it_can_leaves_its_agent_able_to_run() {
     crate::measured(&format!(
         "asked for everything {rounds} times in {lasted:?}: {answers} refusals, {lines} lines, the slowest after {slowest:?}, {ours:?} of it ours; {processors:.2} processors, {grown} KiB more, {peak} KiB at the peak, {journal} lines in the journal"
     ));
-    assert!(answers > 400, "{answers} refusals");
-    assert!(lines > 10, "{lines} lines");
     assert!(
         ours.is_none_or(|ours| ours < LATE),
         "{ours:?} of {slowest:?}"

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const VOLLEY: usize = 25;
 /// How many connections whose answers nobody takes each besieger keeps.
 const MAX_KEPT: usize = 80;
+/// Fewer connections than that find room for strangers.
+const FEW: usize = 150;
 
 /// Somebody who attacks.
 pub(crate) struct Besieger {
@@ -232,12 +234,19 @@ impl Besieger {
 
     /// Connects from an address that is no proxy's, and says nothing.
     pub(crate) fn linger(&mut self, name: &'static str, from: [u8; 4]) {
+        let has_room = self.kept.len() < FEW;
         match connect_from(from, self.port) {
             Ok(stream) => self.kept.push(stream),
             Err(_) => return self.rest(),
         }
         let last = self.kept.last_mut().unwrap();
-        let _ = last.set_read_timeout(Some(Duration::from_millis(2)));
+        // More than there is room for are refused, and each of those has to be seen to be.
+        let patience = if has_room {
+            Duration::from_millis(2)
+        } else {
+            PATIENCE
+        };
+        let _ = last.set_read_timeout(Some(patience));
         match last.read(&mut [0]) {
             Err(error) if is_slow(&error) => self.tally.add(name, HEARD, 1),
             _ => {

@@ -1,12 +1,13 @@
 //! A dashboard with a viewer who means no good, and a run that goes on meanwhile before somebody else's eyes.
 
 use crate::common::{Dashboard, SOON, Socket, wait_for};
+use crate::siege::alone;
 use crate::support::{RUN, begin, end, output};
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,13 @@ pub(crate) struct Crowd {
     over: Arc<AtomicBool>,
     pub(crate) sent: Arc<AtomicU64>,
     attackers: Vec<JoinHandle<()>>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Crowd {
     /// The dashboard, whose `cookie` is an operator's.
     pub(crate) fn start() -> Self {
+        let alone = alone();
         let password = || Dashboard::password_hash("secret");
         let users = [
             ("otto", "operator", password()),
@@ -51,6 +54,7 @@ impl Crowd {
             over: Arc::default(),
             sent: Arc::default(),
             attackers: Vec::new(),
+            _alone: alone,
         }
     }
 

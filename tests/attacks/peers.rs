@@ -9,7 +9,7 @@ use crate::siege::{Arrival, HOSTS, OLD, World, host};
 use crate::support::{RUN, output};
 use crate::tally::{CLOSED, HEARD, HELD_UP, WRITTEN};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a dashboard says to a frame that it cannot read.
 const MALFORMED: u16 = 4400;
@@ -160,13 +160,9 @@ fn a_viewer_who_takes_all_they_can_is_noticed_by_nobody() {
         ("sign-in", 204, 8),
         ("sign-in", 429, 8),
     ];
-    let mut arrivals = [&READING[..], &own[..]].concat();
-    if !cfg!(debug_assertions) {
-        // Without optimisation nobody is answered as often as they may ask.
-        arrivals.push(("question", 429, 1));
-    }
+    let arrivals = [&READING[..], &own[..]].concat();
     let world = World::start();
-    let tally = world.tally.clone();
+    let (tally, began) = (world.tally.clone(), Instant::now());
     let used = world.nobody_else_notices("a viewer", &arrivals, |world| {
         read_all(
             world,
@@ -195,6 +191,11 @@ fn a_viewer_who_takes_all_they_can_is_noticed_by_nobody() {
     });
     assert_eq!(tally.of("subscriber", MALFORMED), 0);
     assert!(used.audit > 20_000, "{} bytes", used.audit);
+    // Whoever asks more often than they may is told to wait; a slow machine does not get so far.
+    let answered = tally.of("question", 200) + tally.of("command", 403);
+    let may = 3_000.0 + 200.0 * began.elapsed().as_secs_f64();
+    let is_refused = tally.of("question", 429) > 0;
+    assert!(is_refused || answered as f64 <= may, "{answered} of {may}");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,7 @@ pub(crate) struct World {
     over: Arc<AtomicBool>,
     attackers: Vec<JoinHandle<()>>,
     before: Before,
+    _alone: MutexGuard<'static, ()>,
 }
 
 /// What there was before the attack.
@@ -85,6 +86,14 @@ pub(crate) struct Used {
 /// Evidence that an attack arrives where it is meant to: so many of what the [`Tally`] counts.
 pub(crate) type Arrival = (&'static str, u16, u64);
 
+/// Keeps those who measure and those who take all they can from each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test of this program measures or takes all it can, until the guard is dropped.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The id of one of the hosts.
 pub(crate) fn host(n: usize) -> String {
     format!("h{n}")
@@ -92,6 +101,7 @@ pub(crate) fn host(n: usize) -> String {
 
 impl World {
     pub(crate) fn start() -> Self {
+        let alone = alone();
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard.min(soft.max(8_192)), hard).unwrap();
         let token = |name: &str| format!("sha256:{}", sha256_hex(name));
@@ -127,6 +137,7 @@ impl World {
             over: Arc::default(),
             attackers: Vec::new(),
             before,
+            _alone: alone,
         }
     }
 

@@ -13,12 +13,14 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What the kernel has counted so far.
 pub(crate) struct Starvation {
-    at: Instant,
+    pub(crate) at: Instant,
     /// For how long this thread was ready to run and had no core,
     own: Duration,
     /// and each of those that do the work of the processes.
     working: HashMap<PathBuf, Duration>,
-    /// For how long the processors worked for anybody, or were taken away by a hypervisor,
+    /// For how long the processors were taken away by a hypervisor, all of them together.
+    stolen: Duration,
+    /// For how long they worked for anybody,
     all_work: Duration,
     /// and for how long for the processes.
     work: Duration,
@@ -50,11 +52,13 @@ impl Starvation {
             busy += work(&process)?;
             written += field(&process.join("io"), "write_bytes: ")? / 1024;
         }
+        let (all_work, stolen) = all_work()?;
         Some(Self {
             at: Instant::now(),
             own: run_delay(Path::new("/proc/thread-self"))?,
             working,
-            all_work: all_work()?,
+            stolen,
+            all_work,
             work: busy,
             disk: disk()?,
             all_written: field(Path::new("/proc/vmstat"), "pgpgout ")?,
@@ -65,7 +69,9 @@ impl Starvation {
     /// Most time since then that a line lost for no fault of the program.
     pub(crate) fn since(&self, before: &Self) -> Duration {
         let own = self.own.saturating_sub(before.own);
-        own + self.processors(before) + self.disks(before)
+        // A thread that runs on a processor that was taken away does not wait for one.
+        let stolen = self.stolen.saturating_sub(before.stolen) / cores();
+        own + self.processors(before) + self.disks(before) + stolen
     }
 
     /// What others took of the processors while a thread that the line passes through waited for one. It passes through
@@ -82,9 +88,8 @@ impl Starvation {
         let waited: Duration = waited.iter().rev().take(3).sum();
         let work = self.work.saturating_sub(before.work);
         let all_work = self.all_work.saturating_sub(before.all_work);
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         // Each of the two numbers may be a tick behind.
-        let of_others = (all_work + TICK).saturating_sub(work) / cores;
+        let of_others = (all_work + TICK).saturating_sub(work) / cores();
         waited.min(of_others)
     }
 
@@ -109,15 +114,20 @@ fn run_delay(thread: &Path) -> Option<Duration> {
     Some(Duration::from_nanos(waited))
 }
 
-/// All times of the first line of `/proc/stat` but those of doing nothing; those of guests are in others.
-fn all_work() -> Option<Duration> {
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}
+
+/// All times of the first line of `/proc/stat` but those of doing nothing, and those that a hypervisor took; those of
+/// guests are in others.
+fn all_work() -> Option<(Duration, Duration)> {
     let text = read_to_string("/proc/stat").ok()?;
     let times = text.lines().next()?.split_whitespace().skip(1);
     let times: Option<Vec<u32>> = times.map(|time| time.parse().ok()).collect();
     let [user, nice, system, _, _, irq, softirq, stolen, ..] = times?[..] else {
         return None;
     };
-    Some(TICK * (user + nice + system + irq + softirq + stolen))
+    Some((TICK * (user + nice + system + irq + softirq), TICK * stolen))
 }
 
 /// The times of a process in `/proc/PID/stat`, in user mode and in the kernel.
