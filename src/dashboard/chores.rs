@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Why a run expired: its host never heard of it,
 const NOT_CONNECTED: &str = "Expired: the host did not connect in time";
 /// or did, and did not say that it began.
-const NOT_BEGUN: &str = "Expired: the host received the command, but did not report in time that it started; see the journal of its agent";
+const NOT_BEGUN: &str = "Expired: the command was sent to the host, which did not report in time that it started; see the journal of its agent";
 
 /// Does the chores until the dashboard ends.
 pub(super) async fn run(core: Arc<Core>, retention: Retention, mut clock: ClockCheck) {

@@ -77,7 +77,7 @@ impl ClockTrust {
         let Trust { doubt, highest } = self.get();
         if let Some(doubt) = doubt {
             return Some(format!(
-                "{doubt}: nothing expires or is deleted by age until it is right; {ADVICE}"
+                "{doubt}: until it is right no log is deleted by age, and no command from before the last start expires; {ADVICE}"
             ));
         }
         let now = Timestamp::now();
@@ -183,7 +183,7 @@ impl ClockCheck {
         let doubt = self.judge(now, evidence);
         match (before, doubt) {
             (None, Some(doubt)) => {
-                tracing::warn!(%doubt, %now, "clock not trusted: nothing expires or is deleted by age until it is right; {ADVICE}");
+                tracing::warn!(%doubt, %now, "clock not trusted: until it is right no log is deleted by age, and no command from before the last start expires; {ADVICE}");
             }
             (Some(_), None) => tracing::info!("clock trusted again"),
             _ => {}

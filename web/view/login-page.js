@@ -78,7 +78,7 @@ function insecure() {
   return [
     h('p', { role: 'alert' }, `You cannot sign in at ${origin}: without TLS the password would cross the network in clear, and the browser does not keep the sign-in.`),
     h('p', {}, 'Open ', h('a', { href: `https://${hostname}/` }, `https://${hostname}`), ' instead. Without TLS on the dashboard, make a tunnel from this machine and open http://localhost:8000:'),
-    h('pre', {}, `ssh -N -L 8000:localhost:${port || 8000} ${hostname}`),
+    h('pre', {}, `ssh -N -L 8000:localhost:${port || 8000} ${hostname.replace(/[[\]]/g, '')}`),
   ];
 }
 

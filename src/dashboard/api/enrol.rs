@@ -32,9 +32,12 @@ pub(super) async fn serve(
     };
     let host = register.host_id.clone();
     let note = Note::of(None, address, Action::Enrol).host(&host);
+    // The end of the dashboard waits until what is done is written down.
+    let deed = app.core.deeds.enter();
     let (code, reason) = match enrol(&app, secret, *register).await {
         Ok(token) => {
             app.audit.done(note).await;
+            drop(deed);
             let host_id = host;
             let enrolled = serde_json::to_string(&Enrolled { host_id, token });
             let text = Message::Text(enrolled.unwrap_or_default().into());

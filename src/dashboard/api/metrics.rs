@@ -43,7 +43,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, _: Identity) -> impl In
         (
             "switchyard_clock_believed",
             "gauge",
-            "1 while the clock is trusted; while it is 0 nothing expires and no log is removed by age.",
+            "1 while the clock is trusted; while it is 0 no log is removed by age, and no command from before the last start expires.",
             u64::from(core.clock.is_believed()),
         ),
         (

@@ -224,7 +224,7 @@ impl Auth {
         }
         let named = self.proxies.user(asked.peer, asked.headers);
         let named = named.map_err(|_| {
-            Problem::forbidden("this request names a user in the header of `proxy.user_header`, but does not come from a proxy in `proxy.trusted`")
+            Problem::forbidden("this request names a user in the header of `proxy.user_header`, but does not come from a proxy in `proxy.trusted`, or names more than one")
         })?;
         let cookie = cookie(asked.headers);
         let has_rights = cookie.is_some() || named.is_some() || open;

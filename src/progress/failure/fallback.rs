@@ -85,7 +85,7 @@ pub(super) fn beside_memory(known: Known<'_>) -> Option<Part> {
 fn of_kill(known: Known<'_>) -> String {
     let text = match known.ending.memory {
         Some(_) => {
-            "Memory was not the reason: the kernel counts no kill for lack of memory in the run's control group."
+            "The kernel did not kill it for lack of memory: it counts no such kill in the run's control group."
         }
         None => {
             "A person or the kernel killed it. The kernel does that when memory runs out; its log says so."

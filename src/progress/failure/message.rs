@@ -18,6 +18,11 @@ pub(super) struct Message {
 }
 
 impl Message {
+    /// Appends what a failure is, on a line of its own. Two may have the same.
+    pub(super) fn push_summary(&mut self, summary: &str) {
+        self.push_line(summary);
+    }
+
     /// Appends lines, without escapes and control characters. A line that the text ends with is not repeated.
     pub(super) fn push_lines(&mut self, lines: &str) {
         for line in lines.lines() {

@@ -224,7 +224,7 @@ fn put_together(mut parts: Vec<Part>) -> Failure {
     parts.truncate(MAX_CAUSES);
     let mut message = Message::default();
     for part in &parts {
-        message.push_lines(&part.cause.summary);
+        message.push_summary(&part.cause.summary);
         message.push_lines(&part.detail);
         message.leave_out(part.left_out);
     }

@@ -97,7 +97,7 @@ test('results in a line', () => {
   assert.equal(resultText(run({ status: 'error', message })), "error: Cannot build '…-nginx.drv'.");
   assert.equal(resultText(run({ status: 'stopped', phase: 'building' })), 'Stopped while building');
   assert.equal(resultText(run({ status: 'expired' })), 'Expired: the host did not connect in time');
-  assert.equal(resultText(run({ status: 'expired', message: 'Expired: the host received the command' })), 'Expired: the host received the command');
+  assert.equal(resultText(run({ status: 'expired', message: 'Expired: the command was sent to the host' })), 'Expired: the command was sent to the host');
 });
 
 test('what a wrong clock of a host says is held against that clock, and what the dashboard ended against its own', () => {

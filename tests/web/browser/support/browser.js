@@ -16,7 +16,7 @@ const WEB = process.env['SWITCHYARD_WEB'];
 const FROM_FOLDER = '--disable-features=LocalNetworkAccessChecks';
 
 const FLAGS = [
-  '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--headless=new', '--no-proxy-server', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ];
 
