@@ -7,7 +7,7 @@ use super::fleet::{Errand, Fleet, Refusal, StopEffect};
 use super::health::{Health, Part};
 use super::intake::{HostRuns, MAX_SPARE};
 use super::log_access::IndexMender;
-use super::many::for_hosts;
+use super::many::{aside, for_hosts};
 use super::shared_threads::SharedThreads;
 use super::state::{FollowUp, Lane, RunRecord, State, StateError, StopWish, StoredHost};
 use super::syncer::Syncer;
@@ -321,9 +321,11 @@ impl Core {
             let taken = answers.iter().filter_map(|answer| answer.as_ref().ok());
             let records = taken.cloned().collect();
             (answers, records)
-        });
+        })
+        .await;
         match self.noted(self.state.add_runs(records).await) {
-            Ok(stored) => for_hosts(many, || {
+            // At once: they are stored, and nobody may find a host free that has one of them.
+            Ok(stored) => aside(many, || {
                 let taken = answers.iter_mut().filter(|answer| answer.is_ok());
                 for (answer, record) in taken.zip(stored) {
                     self.queued(record.clone());

@@ -172,7 +172,8 @@ pub(crate) async fn bulk(
     };
     let valid: Vec<HostId> = for_hosts(hosts.len(), || {
         hosts.iter().flat_map(|id| named(id)).collect()
-    });
+    })
+    .await;
     // Also those that are none: looking at a name costs the same.
     charge_bulk(&app, &identity, hosts.len())?;
     let runs: Vec<_> = if wish.command == STOP {
@@ -206,7 +207,8 @@ pub(crate) async fn bulk(
         let results = results.collect();
         let answer = Json(BulkResults { results });
         (StatusCode::MULTI_STATUS, place.map(Extension), answer).into_response()
-    }))
+    })
+    .await)
 }
 
 /// Writes down who asked what of which host, and what came of it.
