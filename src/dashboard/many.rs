@@ -1,15 +1,15 @@
-//! Work for many hosts at once, which would hold up other tasks.
+//! Work of one request for many hosts, which takes long enough to hold up other tasks.
 
 use tokio::sync::Semaphore;
 
-/// What is done for more than so many hosts may take more than a millisecond.
+/// Work for more hosts than this may take more than a millisecond.
 const MANY_HOSTS: usize = 64;
 
-/// Had by what is done for many hosts, so that it takes one processor at a time however many ask for it: the lines of
-/// runs need the others.
+/// One permit for all work for many hosts, so that it takes one processor at a time however many users ask for it. The
+/// lines of runs need the other processors.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// Does what is to be done for so many hosts when it has its turn, which is at once where they are few.
+/// Does `work` for `count` hosts. Work for many hosts waits for its turn, and leaves its thread to other tasks.
 pub(crate) async fn for_hosts<T>(count: usize, work: impl FnOnce() -> T) -> T {
     let _turn = match count > MANY_HOSTS {
         // Nobody closes it.
@@ -19,7 +19,8 @@ pub(crate) async fn for_hosts<T>(count: usize, work: impl FnOnce() -> T) -> T {
     aside(count, work)
 }
 
-/// The same without a wait for a turn. Where the hosts are many, other tasks leave the thread meanwhile.
+/// Does `work` for `count` hosts at once, without a wait for its turn. Work for many hosts leaves its thread to other
+/// tasks.
 pub(crate) fn aside<T>(count: usize, work: impl FnOnce() -> T) -> T {
     if count > MANY_HOSTS {
         tokio::task::block_in_place(work)
