@@ -256,8 +256,10 @@ async fn note_bulk(
     let mut refusals = hosts
         .iter()
         .zip(runs)
-        .filter_map(|(host, run)| run.as_ref().err().map(|error| format!("{host}: {error}")));
-    let first = refusals.next();
+        .filter_map(|(host, run)| Some((host, run.as_ref().err()?)));
+    let first = refusals
+        .next()
+        .map(|(host, error)| format!("{host}: {error}"));
     let note = note_of(identity, address, command);
     let why = first.map(|first| match refusals.count() {
         0 => format!("refused for 1 host: {first}"),
