@@ -11,6 +11,7 @@ mod demands;
 mod recovery;
 mod runs;
 #[path = "../common/starvation.rs"]
+#[allow(dead_code, reason = "attacks use the rest of it")]
 mod starvation;
 mod support;
 
