@@ -302,24 +302,28 @@ impl Core {
     }
 
     /// Takes a command for each of these hosts; all that can be taken are on disk when it returns. It goes on
-    /// to its end even when nobody waits for that any more.
+    /// to its end even when nobody waits for that any more. Runs are boxed, so that a refusal takes little memory.
     pub(crate) async fn enqueue(
         self: &Arc<Self>,
         host_ids: &[HostId],
         order: Order,
-    ) -> Vec<Result<Run, CommandError>> {
+    ) -> Vec<Result<Box<Run>, CommandError>> {
         let (core, host_ids) = (Arc::clone(self), host_ids.to_vec());
         let taken = tokio::spawn(async move { core.take(&host_ids, &order).await });
         taken.await.unwrap_or_default()
     }
 
-    async fn take(&self, host_ids: &[HostId], order: &Order) -> Vec<Result<Run, CommandError>> {
+    async fn take(
+        &self,
+        host_ids: &[HostId],
+        order: &Order,
+    ) -> Vec<Result<Box<Run>, CommandError>> {
         let many = host_ids.len();
         let (mut answers, records) = for_hosts(many, || {
             let asked = host_ids.iter().map(|id| self.asked_for(id, order));
             let answers: Vec<_> = asked.collect();
             let taken = answers.iter().filter_map(|answer| answer.as_ref().ok());
-            let records = taken.cloned().collect();
+            let records = taken.map(|record| RunRecord::clone(record)).collect();
             (answers, records)
         })
         .await;
@@ -329,7 +333,7 @@ impl Core {
                 let taken = answers.iter_mut().filter(|answer| answer.is_ok());
                 for (answer, record) in taken.zip(stored) {
                     self.queued(record.clone());
-                    *answer = Ok(record);
+                    *answer = Ok(Box::new(record));
                 }
             }),
             Err(error) => {
@@ -344,12 +348,12 @@ impl Core {
         }
         answers
             .into_iter()
-            .map(|answer| answer.map(|record| record.run))
+            .map(|answer| answer.map(|record| Box::new(record.run)))
             .collect()
     }
 
     /// Reserves the place for a run, whose id is yet to be found.
-    fn asked_for(&self, host_id: &HostId, order: &Order) -> Result<RunRecord, CommandError> {
+    fn asked_for(&self, host_id: &HostId, order: &Order) -> Result<Box<RunRecord>, CommandError> {
         let (nonce, next_nonce) = (nonce()?, nonce()?);
         let commands: Vec<_> = [Some(&order.command), order.then.as_ref()]
             .into_iter()
@@ -366,7 +370,7 @@ impl Core {
         let expires_ms = i64::try_from(order.expires.as_millis()).unwrap_or(i64::MAX);
         let expires = now.millis().saturating_add(expires_ms);
         run.expires = Some(Timestamp::from_millis(expires));
-        Ok(RunRecord {
+        Ok(Box::new(RunRecord {
             nonce: Some(nonce),
             sent: false,
             follow_up: order.then.is_some().then_some(FollowUp {
@@ -374,7 +378,7 @@ impl Core {
                 expires_ms,
             }),
             ..RunRecord::of(run)
-        })
+        }))
     }
 
     /// Ends the current run of a host, or cancels the queued one.

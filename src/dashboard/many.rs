@@ -1,19 +1,14 @@
 //! Work of one request for many hosts, which takes long enough to hold up other tasks.
 
-use tokio::sync::Semaphore;
+use super::processors::Processors;
 
 /// Work for more hosts than this may take more than a millisecond.
 const MANY_HOSTS: usize = 64;
 
-/// One permit for all work for many hosts, so that it takes one processor at a time however many users ask for it. The
-/// lines of runs need the other processors.
-static TURN: Semaphore = Semaphore::const_new(1);
-
 /// Does `work` for `count` hosts. Work for many hosts waits for its turn, and leaves its thread to other tasks.
 pub(crate) async fn for_hosts<T>(count: usize, work: impl FnOnce() -> T) -> T {
     let _turn = match count > MANY_HOSTS {
-        // Nobody closes it.
-        true => TURN.acquire().await.ok(),
+        true => Some(Processors::of_machine().turn().await),
         false => None,
     };
     aside(count, work)

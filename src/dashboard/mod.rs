@@ -26,6 +26,7 @@ mod log_access;
 mod many;
 mod mend;
 mod problem;
+mod processors;
 mod rates;
 mod receive_error;
 mod retention;

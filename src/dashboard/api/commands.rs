@@ -140,9 +140,10 @@ pub(crate) async fn command(
         let mut runs = app.core.enqueue(hosts, order).await;
         runs.pop()
             .unwrap_or_else(|| Err(CommandError::NotStored("no answer".into())))
+            .map(|run| *run)
     };
     let commands = (wish.command.as_str(), wish.then.as_deref());
-    note(&app, &identity, address, &id, commands, &run).await;
+    note(&app, &identity, address, &id, commands, run.as_ref()).await;
     Ok((StatusCode::ACCEPTED, Json(Taken::from(run?))))
 }
 
@@ -180,7 +181,7 @@ pub(crate) async fn bulk(
         no_then(wish.then.as_deref())?;
         let stops = valid.clone().into_iter().map(|id| {
             let (app, wish) = (&app, stop_wish(&identity, wish.force));
-            async move { app.core.stop(&id, wish).await }
+            async move { app.core.stop(&id, wish).await.map(Box::new) }
         });
         stream::iter(stops).buffered(STOPS_AT_ONCE).collect().await
     } else {
@@ -218,7 +219,7 @@ async fn note(
     address: ClientAddress,
     host: &HostId,
     (command, then): (&str, Option<&str>),
-    run: &Result<Run, CommandError>,
+    run: Result<&Run, &CommandError>,
 ) {
     let note = note_of(identity, address, command).host(host);
     let then = then.map(|then| note_of(identity, address, then).host(host));
@@ -247,12 +248,20 @@ async fn note_bulk(
     address: ClientAddress,
     (command, then): (&str, Option<&str>),
     hosts: &[HostId],
-    runs: &[Result<Run, CommandError>],
+    runs: &[Result<Box<Run>, CommandError>],
 ) {
     if let ([host], [run]) = (hosts, runs) {
-        return note(app, identity, address, host, (command, then), run).await;
+        return note(
+            app,
+            identity,
+            address,
+            host,
+            (command, then),
+            run.as_deref(),
+        )
+        .await;
     }
-    let taken: Vec<&Run> = runs.iter().flatten().collect();
+    let taken: Vec<&Run> = runs.iter().flatten().map(Box::as_ref).collect();
     let mut refusals = hosts
         .iter()
         .zip(runs)
@@ -392,7 +401,7 @@ impl From<Run> for Taken {
 }
 
 impl BulkResult {
-    fn of(host_id: &str, run: Result<Run, CommandError>) -> Self {
+    fn of(host_id: &str, run: Result<Box<Run>, CommandError>) -> Self {
         let host_id = host_id.to_owned();
         match run {
             Ok(run) => Self {

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// How much of the text is read at a time, in bytes.
-const PIECE_BYTES: usize = 256 * 1024;
+const PIECE_BYTES: usize = 64 * 1024;
 /// Among how many of a host's newest runs one that began is looked for.
 const LOOKED_AT: usize = 100;
 

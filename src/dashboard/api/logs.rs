@@ -13,7 +13,7 @@ use std::io;
 use std::sync::Arc;
 
 /// How much of a log is read at a time, in bytes; a download holds about twice as much in memory.
-const PIECE_BYTES: usize = 256 * 1024;
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// The run that a path names.
 #[derive(Deserialize)]

@@ -85,6 +85,7 @@ impl Query {
         if !goes_on() {
             return Err(SearchError::TooLong);
         }
+        let processor = turn.processor();
         let syntax = if self.regex {
             Syntax::Regex
         } else {
@@ -99,7 +100,8 @@ impl Query {
             from: self.from,
             limit,
         };
-        scan(&reader, &expression, wanted, goes_on, || turn.helper())
+        let help = || turn.helper();
+        scan(&reader, &expression, wanted, goes_on, Some(processor), help)
     }
 }
 

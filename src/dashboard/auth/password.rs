@@ -1,5 +1,6 @@
 //! Passwords: argon2id with 19 MiB, two passes and one lane, as OWASP asks for.
 
+use crate::dashboard::processors::Processors;
 use argon2::password_hash::{Output, PasswordHash, PasswordHasher, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,7 @@ pub enum PasswordError {
 #[derive(Debug)]
 pub(super) struct Passwords {
     permits: Arc<Semaphore>,
+    processors: Processors,
     checked: AtomicU64,
     /// The memory of checks that are over, at most [`MOST_AT_ONCE`] of them. What is freed in the many threads that
     /// check would stay with each of them.
@@ -40,6 +42,7 @@ impl Passwords {
     pub(super) fn new() -> Self {
         Self {
             permits: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            processors: Processors::of_machine(),
             checked: AtomicU64::new(0),
             memory: Arc::default(),
         }
@@ -66,8 +69,9 @@ impl Passwords {
         let hash = hash.or(stand_in).unwrap_or_else(|| DUMMY.to_owned());
         self.checked.fetch_add(1, Ordering::Relaxed);
         let memory = Arc::clone(&self.memory);
+        let processor = self.processors.turn().await;
         let checking = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let (_permit, _processor) = (permit, processor);
             let mut blocks = lock(&memory).pop().unwrap_or_default();
             let fits = is_password_of(&hash, &password, &mut blocks);
             if blocks.len() <= Params::DEFAULT.block_count() {

@@ -6,6 +6,7 @@
 use super::expression::{Caches, Expression, NotALine};
 use super::{Helper, SearchError};
 use crate::ansi::Stripper;
+use crate::dashboard::processors::Processor;
 use crate::protocol::{MAX_LINE_BYTES, Seq};
 use crate::runlog::{LogError, LogReader, STAMP_BYTES};
 use serde::Serialize;
@@ -62,8 +63,8 @@ pub(crate) struct Match {
     line: String,
 }
 
-/// Searches the lines that a log has now, for as long as `goes_on` says so. Where `help` gives one, a second thread
-/// takes part in a long log.
+/// Searches the lines that a log has now, for as long as `goes_on` says so, and with a `processor` that is passed on to
+/// others now and then. Where `help` gives one, a second thread takes part in a long log.
 ///
 /// # Errors
 /// When the log cannot be read, or it may not go on.
@@ -72,6 +73,7 @@ pub(crate) fn scan(
     expression: &Expression,
     wanted: Wanted,
     goes_on: impl Fn() -> bool + Sync,
+    mut processor: Option<Processor>,
     help: impl FnOnce() -> Option<Helper>,
 ) -> Result<Found, SearchError> {
     let span = reader.lines_span()?;
@@ -97,7 +99,10 @@ pub(crate) fn scan(
             let stays = move || !helper.is_missed() && Instant::now() < until;
             let _ = thread.spawn_scoped(threads, move || scan.work(stays));
         }
-        scan.work(|| true);
+        scan.work(move || {
+            processor.iter_mut().for_each(Processor::pass_on);
+            true
+        });
     });
     let progress = scan.progress.into_inner();
     let progress = progress.unwrap_or_else(PoisonError::into_inner);
@@ -143,7 +148,7 @@ struct Buffers {
 
 impl Scan<'_> {
     /// Searches blocks while there are any, and `stays` says so.
-    fn work(&self, stays: impl Fn() -> bool) {
+    fn work(&self, mut stays: impl FnMut() -> bool) {
         let mut buffers = Buffers {
             raw: Vec::new(),
             plain: Vec::new(),

@@ -32,7 +32,7 @@ const ALL: Wanted = Wanted {
 
 fn search(reader: &LogReader, q: &str, syntax: Syntax, case: bool, wanted: Wanted) -> Found {
     let expression = Expression::compile(q, syntax, case).unwrap();
-    scan(reader, &expression, wanted, || true, || None).unwrap()
+    scan(reader, &expression, wanted, || true, None, || None).unwrap()
 }
 
 fn numbers(found: &Found) -> Vec<u64> {
@@ -130,11 +130,26 @@ async fn a_long_log_is_searched_by_two_threads_and_the_answer_is_in_order() {
         from: 30_000,
         limit: 2_000,
     };
-    let found = scan(&reader, &expression, wanted, || true, || turn.helper()).unwrap();
+    let found = scan(
+        &reader,
+        &expression,
+        wanted,
+        || true,
+        None,
+        || turn.helper(),
+    )
+    .unwrap();
     assert_eq!(found.total, 6_000);
     let expected: Vec<u64> = (30_007..).step_by(10).take(2_000).collect();
     assert_eq!(numbers(&found), expected);
-    let stopped = scan(&reader, &expression, wanted, || false, || turn.helper());
+    let stopped = scan(
+        &reader,
+        &expression,
+        wanted,
+        || false,
+        None,
+        || turn.helper(),
+    );
     assert!(matches!(stopped, Err(SearchError::TooLong)));
     assert!(turn.helper().is_some(), "the second thread is given back");
 }
@@ -145,7 +160,7 @@ fn a_log_that_lost_its_text_is_an_error_and_no_panic() {
     let path = folder.path().join("2025-12-14T10-30-00-switch.log");
     let whole = std::fs::read(&path).unwrap();
     let expression = Expression::compile("two", Syntax::Literal, false).unwrap();
-    let search = || scan(&reader, &expression, ALL, || true, || None);
+    let search = || scan(&reader, &expression, ALL, || true, None, || None);
     assert_eq!(search().unwrap().total, 1);
     for cut in [whole.len() - 1, whole.len() - 20, 60] {
         std::fs::write(&path, &whole[..cut]).unwrap();
@@ -226,7 +241,7 @@ proptest! {
         prop_assert_eq!(slow.is_ok(), quick.is_ok(), "{}", q);
         if let (Ok(slow), Ok(quick)) = (slow, quick) {
             let (_folder, reader) = log_of(lines.iter().map(String::as_str));
-            let found = scan(&reader, &quick, Wanted { from, limit }, || true, || None).unwrap();
+            let found = scan(&reader, &quick, Wanted { from, limit }, || true, None, || None).unwrap();
             let all: Vec<u64> = (0u64..).zip(&lines)
                 .filter(|(_, line)| slow.is_match(&strip_line(line)))
                 .map(|(seq, _)| seq)

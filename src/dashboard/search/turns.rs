@@ -1,7 +1,8 @@
-//! Whose turn it is to search: each search takes a core, from the reading of its expression on. One of a user runs at
-//! a time, so that nobody has to wait for what somebody else looks for, unless very many do. Where nobody waits, a
-//! search may take a second core.
+//! Whose turn it is to search. One search of a user runs at a time, so that nobody has to wait for what somebody else
+//! looks for, unless very many do. Each takes a core for some milliseconds at a time, in turn with all other work of
+//! that kind; where no search waits, it may take a second core.
 
+use crate::dashboard::processors::{Processor, Processors};
 use crate::dashboard::visits::{Visit, Visits};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Searches {
     threads: Threads,
+    processors: Processors,
     waiting: Visits,
     by_user: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
@@ -39,6 +41,7 @@ struct Threads {
 #[derive(Debug)]
 pub(crate) struct Turn {
     threads: Threads,
+    processors: Processors,
     _of_all: OwnedSemaphorePermit,
     _of_user: OwnedSemaphorePermit,
     _visit: Visit,
@@ -52,6 +55,11 @@ pub(crate) struct Helper {
 }
 
 impl Turn {
+    /// A core for the search, which is to be passed on to others now and then.
+    pub(crate) fn processor(&self) -> Processor {
+        self.processors.turn_of_thread()
+    }
+
     /// A second thread, where nobody else waits for one.
     pub(crate) fn helper(&self) -> Option<Helper> {
         let permit = Arc::clone(&self.threads.all).try_acquire_owned().ok()?;
@@ -100,6 +108,7 @@ impl Default for Searches {
                 all: Arc::new(Semaphore::new(AT_ONCE)),
                 missed: Arc::default(),
             },
+            processors: Processors::of_machine(),
             waiting: Visits::at_most(MOST_FOR_USER),
             by_user: Mutex::default(),
         }
@@ -116,6 +125,7 @@ impl Searches {
             let of_all = self.threads.acquire().await?;
             Some(Turn {
                 threads: self.threads.clone(),
+                processors: self.processors.clone(),
                 _of_all: of_all,
                 _of_user: of_user,
                 _visit: visit,
