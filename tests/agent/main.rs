@@ -11,7 +11,6 @@ mod demands;
 mod recovery;
 mod runs;
 #[path = "../common/starvation.rs"]
-#[allow(dead_code, reason = "attacks use the rest of it")]
 mod starvation;
 mod support;
 

@@ -210,8 +210,7 @@ fn an_operator_who_takes_all_they_can_is_noticed_by_nobody() {
         ("sign-in", 429, 8),
     ];
     let arrivals = [&READING[..], &own[..]].concat();
-    // Bulks of 10,000 hosts, passwords and searches of five operators at once have more to do than two processors can.
-    let world = World::with_shared_processors();
+    let world = World::start();
     let tally = world.tally.clone();
     let used = world.nobody_else_notices("an operator", &arrivals, |world| {
         let otto = "Authorization: Bearer otto\r\n";

@@ -49,7 +49,6 @@ pub(crate) struct World {
     over: Arc<AtomicBool>,
     attackers: Vec<JoinHandle<()>>,
     before: Before,
-    shares_processors: bool,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -65,10 +64,8 @@ struct Before {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Delay {
     whole: Duration,
-    /// Without what the machine took, where it says so,
+    /// Without what the machine took, where it says so.
     ours: Option<Duration>,
-    /// and without all waits.
-    without_waits: Option<Duration>,
 }
 
 /// What came of somebody who signs in again and again.
@@ -140,17 +137,7 @@ impl World {
             over: Arc::default(),
             attackers: Vec::new(),
             before,
-            shares_processors: false,
             _alone: alone,
-        }
-    }
-
-    /// The same, where a line may wait for the dashboard's own other threads: for what is asked of it with every right.
-    /// All waits for processors and the disk are taken off, not only those for other processes.
-    pub(crate) fn with_shared_processors() -> Self {
-        Self {
-            shares_processors: true,
-            ..Self::start()
         }
     }
 
@@ -251,7 +238,6 @@ impl World {
         let late = |delays: &[Delay]| delays[delays.len() * 9 / 10].whole;
         let (lines, most) = (busy.len(), busy[busy.len() - 1].whole);
         let ours = busy.iter().filter_map(|delay| delay.ours).max();
-        let without_waits = busy.iter().filter_map(|delay| delay.without_waits).max();
         let (quiet, busy) = (late(quiet), late(busy));
         let memory = self.dashboard.process.peak_kib();
         let disk = bytes_below(&self.dashboard.data_dir()).saturating_sub(self.before.disk);
@@ -269,15 +255,10 @@ impl World {
         } = used;
         let SignIns { answers, slowest } = signed_in;
         measured(&format!(
-            "{who}: nine of ten of {lines} lines within {busy:?} ({quiet:?} before), the slowest after {most:?}, {ours:?} of it ours, {without_waits:?} without waits; {memory} KiB, {files} files, {journal} lines in the journal, {audit} bytes of audit, {disk} bytes on disk; {password_checks} passwords checked; somebody else signs in {answers:?}, the slowest after {slowest:?}"
+            "{who}: nine of ten of {lines} lines within {busy:?} ({quiet:?} before), the slowest after {most:?}, {ours:?} of it ours; {memory} KiB, {files} files, {journal} lines in the journal, {audit} bytes of audit, {disk} bytes on disk; {password_checks} passwords checked; somebody else signs in {answers:?}, the slowest after {slowest:?}"
         ));
         assert!(busy < LATE + 10 * quiet, "{busy:?}, {quiet:?} before");
-        let held = if self.shares_processors {
-            without_waits
-        } else {
-            ours
-        };
-        assert!(held.is_none_or(|held| held < LATE), "{held:?} of {most:?}");
+        assert!(ours.is_none_or(|ours| ours < LATE), "{ours:?} of {most:?}");
         assert!(memory < MAX_RESIDENT_KIB, "{memory} KiB");
         assert!(files < MAX_OPEN_FILES, "{files} files");
         assert!(journal < MAX_JOURNAL_LINES, "{journal} lines");
@@ -334,16 +315,11 @@ impl Run {
             self.next += 1;
             let whole = sent.elapsed();
             let after = Starvation::of(&[self.pid]);
-            let counts = after.zip(before);
-            let without = |lost: fn(&Starvation, &Starvation) -> Duration| {
-                let counts = counts.as_ref();
-                counts.map(|(after, before)| whole.saturating_sub(lost(after, before)))
-            };
-            delays.push(Delay {
-                whole,
-                ours: without(Starvation::since),
-                without_waits: without(Starvation::waits_since),
-            });
+            let lost = after
+                .zip(before)
+                .map(|(after, before)| after.since(&before));
+            let ours = lost.map(|lost| whole.saturating_sub(lost));
+            delays.push(Delay { whole, ours });
         }
         delays.sort_unstable();
         delays

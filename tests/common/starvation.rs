@@ -74,37 +74,23 @@ impl Starvation {
         own + self.processors(before) + self.disks(before) + stolen
     }
 
-    /// All time since then for which a line may have waited for a processor or a disk, whoever had it, other threads of
-    /// the program included.
-    pub(crate) fn waits_since(&self, before: &Self) -> Duration {
-        let stolen = self.stolen.saturating_sub(before.stolen);
-        let disk = self.disk.saturating_sub(before.disk);
-        let own = self.own.saturating_sub(before.own);
-        stolen + disk + own + self.waited(before)
-    }
-
     /// What others took of the processors while a thread that the line passes through waited for one. It passes through
     /// three at most: the one that takes it in, one that stores it where the disk is slow, and the one that sends it on.
     /// They may have waited for other threads of the program, too, so it is no more than what others took of the whole
     /// machine.
     fn processors(&self, before: &Self) -> Duration {
-        let waited = self.waited(before);
-        let work = self.work.saturating_sub(before.work);
-        let all_work = self.all_work.saturating_sub(before.all_work);
-        // Each of the two numbers may be a tick behind.
-        let of_others = (all_work + TICK).saturating_sub(work) / cores();
-        waited.min(of_others)
-    }
-
-    /// For how long the three threads that waited most for a processor did so.
-    fn waited(&self, before: &Self) -> Duration {
         let waited = self.working.iter().map(|(thread, waited)| {
             let then = before.working.get(thread).copied().unwrap_or_default();
             waited.saturating_sub(then)
         });
         let mut waited: Vec<Duration> = waited.collect();
         waited.sort_unstable();
-        waited.iter().rev().take(3).sum()
+        let waited: Duration = waited.iter().rev().take(3).sum();
+        let work = self.work.saturating_sub(before.work);
+        let all_work = self.all_work.saturating_sub(before.all_work);
+        // Each of the two numbers may be a tick behind.
+        let of_others = (all_work + TICK).saturating_sub(work) / cores();
+        waited.min(of_others)
     }
 
     /// Waits for a disk, in so far as others wrote to it.
