@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 /// Most long messages that a user's pages may have sent, or half sent, and not yet granted. Each may have 1 MiB, and as
 /// much again once it is read.
-const MAX_LONG_MESSAGES: usize = 8;
+const MAX_LONG_MESSAGES: usize = 4;
 /// Most long frames that may be on their way to a user's pages; each has up to 1 MiB.
 const MAX_LONG_FRAMES: usize = 32;
 /// Most requests with a long body that a user may have under way. Each takes some MiB until it is answered.
