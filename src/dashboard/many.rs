@@ -1,16 +1,23 @@
 //! Work of one request for many hosts, which takes long enough to hold up other tasks.
 
 use super::processors::Processors;
+use tokio::sync::Semaphore;
 
 /// Work for more hosts than this may take more than a millisecond.
 const MANY_HOSTS: usize = 64;
 
+/// One permit for all work for many hosts. However many users ask for it, one of them waits for a processor at a time:
+/// it takes one for longer than a password or a part of a search.
+static TURN: Semaphore = Semaphore::const_new(1);
+
 /// Does `work` for `count` hosts. Work for many hosts waits for its turn, and leaves its thread to other tasks.
 pub(crate) async fn for_hosts<T>(count: usize, work: impl FnOnce() -> T) -> T {
-    let _turn = match count > MANY_HOSTS {
-        true => Some(Processors::of_machine().turn().await),
-        false => None,
-    };
+    if count <= MANY_HOSTS {
+        return work();
+    }
+    // Nobody closes it.
+    let _turn = TURN.acquire().await.ok();
+    let _processor = Processors::of_machine().turn().await;
     aside(count, work)
 }
 
