@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 const MANY_HOSTS: usize = 64;
 
 /// One permit for all work for many hosts. However many users ask for it, one of them waits for a processor at a time:
-/// it takes one for longer than a password or a part of a search.
+/// it takes one for longer than a part of a search.
 static TURN: Semaphore = Semaphore::const_new(1);
 
 /// Does `work` for `count` hosts. Work for many hosts waits for its turn, and leaves its thread to other tasks.

@@ -1,6 +1,6 @@
-//! Turns of work that takes a processor for milliseconds: passwords that are checked, logs that are searched, requests
-//! for many hosts. One processor is left to all the rest: the lines of runs do not wait behind such work, however many
-//! ask for it.
+//! Turns of work that takes a processor for milliseconds: searches and requests for many hosts. One processor is left
+//! to all the rest: the lines of runs do not wait behind such work, however many ask for it. Passwords are checked beside
+//! it, so that nobody has to wait for searches to sign in.
 
 use std::num::NonZero;
 use std::sync::{Arc, LazyLock};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 /// How long a turn takes where it can be passed on.
 const TURN_TIME: Duration = Duration::from_millis(10);
-/// How long a turn is waited for at most. Somebody who is held by the disk then keeps nobody from signing in.
+/// How long a turn is waited for at most. A search that is held by the disk then holds nothing else up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 static OF_MACHINE: LazyLock<Processors> = LazyLock::new(|| {

@@ -1,16 +1,18 @@
 //! Passwords: argon2id with 19 MiB, two passes and one lane, as OWASP asks for.
 
-use crate::dashboard::processors::Processors;
 use argon2::password_hash::{Output, PasswordHash, PasswordHasher, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 use tokio::sync::Semaphore;
 
 /// Stands in for the hash of users that do not exist, so that they take as long as others. Nobody knows its password.
 pub(crate) const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c3dpdGNoeWFyZC1kdW1teQ$TmV2ZXIgdGhlIGhhc2ggb2YgYW55IHBhc3N3b3JkISE";
 
-/// How many are checked at once; each takes 19 MiB and a core.
+/// How many are checked at once; each takes 19 MiB and a core. On a machine with few cores it is one, so that the lines
+/// of runs do not wait behind them.
 const MOST_AT_ONCE: usize = 2;
 
 /// A password that cannot be hashed.
@@ -31,7 +33,6 @@ pub enum PasswordError {
 #[derive(Debug)]
 pub(super) struct Passwords {
     permits: Arc<Semaphore>,
-    processors: Processors,
     checked: AtomicU64,
     /// The memory of checks that are over, at most [`MOST_AT_ONCE`] of them. What is freed in the many threads that
     /// check would stay with each of them.
@@ -41,8 +42,7 @@ pub(super) struct Passwords {
 impl Passwords {
     pub(super) fn new() -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(MOST_AT_ONCE)),
-            processors: Processors::of_machine(),
+            permits: Arc::new(Semaphore::new(at_once())),
             checked: AtomicU64::new(0),
             memory: Arc::default(),
         }
@@ -69,9 +69,8 @@ impl Passwords {
         let hash = hash.or(stand_in).unwrap_or_else(|| DUMMY.to_owned());
         self.checked.fetch_add(1, Ordering::Relaxed);
         let memory = Arc::clone(&self.memory);
-        let processor = self.processors.turn().await;
         let checking = tokio::task::spawn_blocking(move || {
-            let (_permit, _processor) = (permit, processor);
+            let _permit = permit;
             let mut blocks = lock(&memory).pop().unwrap_or_default();
             let fits = is_password_of(&hash, &password, &mut blocks);
             if blocks.len() <= Params::DEFAULT.block_count() {
@@ -83,6 +82,11 @@ impl Passwords {
         let fits = checking.await.unwrap_or(false);
         known && fits
     }
+}
+
+fn at_once() -> usize {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    (cores / 2).clamp(1, MOST_AT_ONCE)
 }
 
 fn lock(memory: &Mutex<Vec<Vec<Block>>>) -> MutexGuard<'_, Vec<Vec<Block>>> {
