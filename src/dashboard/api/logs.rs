@@ -63,7 +63,7 @@ impl Lines {
         }
     }
 
-    /// The next lines, about 256 KiB of them; none at the end.
+    /// The next lines, about 64 KiB of them; none at the end.
     pub(super) fn read(&mut self) -> Result<Option<&Batch>, LogError> {
         let left = self.end.saturating_sub(self.next);
         if left == 0 {
