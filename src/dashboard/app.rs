@@ -3,6 +3,7 @@
 use super::audit::Audit;
 use super::auth::{Auth, Identity, Via, wider};
 use super::core::Core;
+use super::cpu_permits::CpuPermits;
 use super::live::Shares;
 use super::problem::Problem;
 use super::rates::{REQUEST, Rates, Who};
@@ -68,7 +69,7 @@ impl App {
         Self {
             auth,
             core,
-            searches: Searches::default(),
+            searches: Searches::new(CpuPermits::of_machine()),
             visits: Visits::at_most(MOST_PAGES),
             shares: Shares::default(),
             long_enrolments: Arc::new(Semaphore::new(MAX_LONG_ENROLMENTS)),

@@ -346,10 +346,12 @@ impl Core {
                 }
             }
         }
-        answers
-            .into_iter()
-            .map(|answer| answer.map(|record| Box::new(record.run)))
-            .collect()
+        aside(many, || {
+            let answers = answers.into_iter();
+            answers
+                .map(|answer| answer.map(|record| Box::new(record.run)))
+                .collect()
+        })
     }
 
     /// Reserves the place for a run, whose id is yet to be found.

@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::auth::Identity;
+use super::cpu_permits::CpuPermits;
 use super::live::Share;
 use super::problem::Problem;
 use super::rates::{REQUEST, Who};
@@ -113,6 +114,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for LongBody<T> {
         let parsing = Json::from_request(Request::from_parts(parts, bytes.into()), app);
         let Json(Object(value)) = if is_long {
             // It takes milliseconds, and never waits.
+            let _processor = CpuPermits::of_machine().acquire().await;
             tokio::task::block_in_place(|| Handle::current().block_on(parsing))?
         } else {
             parsing.await?

@@ -89,6 +89,30 @@ const READING: [Arrival; 10] = [
     ("subscriber", HELD_UP, 1),
 ];
 
+/// Slow for lines of many `x`: its automaton has too many states to be remembered.
+const SLOW: &str = "(%3F:%5Bx%C3%A9%5D%7B0,500%7D.%3F)%7B3%7Dy";
+
+/// Searches a long log, again and again, and reads it to its end meanwhile.
+fn read_long(world: &mut World, bearer: &'static str) {
+    let old = format!("/api/hosts/h2/runs/{OLD}");
+    world.attack(bearer, "192.0.2.68", move |peer| {
+        for (name, query) in [
+            ("quick search", "q=nothing"),
+            ("slow search", &format!("regex=1&q={SLOW}")),
+        ] {
+            peer.ask(name, "GET", &format!("{old}/search?{query}"), b"");
+        }
+    });
+    for path in [
+        format!("/api/hosts/h2/logs/download?format=jsonl&run={OLD}"),
+        format!("/api/hosts/h2/logs/download?run={OLD}"),
+    ] {
+        world.attack(bearer, "192.0.2.68", move |peer| {
+            peer.ask("download", "GET", &path, b"")
+        });
+    }
+}
+
 /// Two users, as one who takes no answers may ask for no others.
 fn read_all(world: &mut World, bearer: &'static str, other: &'static str) {
     let dear = "%5Cp%7BAny%7D".repeat(50);
@@ -159,6 +183,8 @@ fn a_viewer_who_takes_all_they_can_is_noticed_by_nobody() {
         ("command", 403, 150),
         ("sign-in", 204, 8),
         ("sign-in", 429, 8),
+        ("quick search", 200, 1),
+        ("download", 200, 4),
     ];
     let arrivals = [&READING[..], &own[..]].concat();
     let world = World::start();
@@ -169,6 +195,7 @@ fn a_viewer_who_takes_all_they_can_is_noticed_by_nobody() {
             "Authorization: Bearer vera\r\n",
             "Authorization: Bearer vesna\r\n",
         );
+        read_long(world, "Authorization: Bearer vlad\r\n");
         sign_in_all(world, "victor");
         let walter = "Authorization: Bearer walter\r\n";
         // Both of these are written to the database and to the audit log.
@@ -208,6 +235,8 @@ fn an_operator_who_takes_all_they_can_is_noticed_by_nobody() {
         ("command", 409, 10),
         ("sign-in", 204, 8),
         ("sign-in", 429, 8),
+        ("quick search", 200, 1),
+        ("download", 200, 4),
     ];
     let arrivals = [&READING[..], &own[..]].concat();
     let world = World::start();
@@ -216,6 +245,7 @@ fn an_operator_who_takes_all_they_can_is_noticed_by_nobody() {
         let otto = "Authorization: Bearer otto\r\n";
         let oscar = "Authorization: Bearer oscar\r\n";
         read_all(world, otto, "Authorization: Bearer oona\r\n");
+        read_long(world, "Authorization: Bearer olaf\r\n");
         sign_in_all(world, "olga");
         let bulk = |hosts: &[String], command: &str| {
             json!({"hosts": hosts, "command": command}).to_string()

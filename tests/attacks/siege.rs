@@ -30,9 +30,10 @@ const MAX_DISK_BYTES: u64 = 64_000_000;
 const LATE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 300 });
 /// How many strangers may be connected, so that few files are enough to reach the limit.
 const STRANGERS: usize = 200;
-/// A run of h2 that is over: its log is too long for the buffers of a connection that nobody reads.
+/// A run of h2 that is over: its log is too long for the buffers of a connection that nobody reads, and so long that two
+/// threads search it.
 pub(crate) const OLD: &str = "2025-12-14T09-00-00-switch";
-const OLD_LINES: u64 = 20_000;
+const OLD_LINES: u64 = 50_000;
 /// How many hosts there are.
 pub(crate) const HOSTS: usize = 12;
 
@@ -112,11 +113,13 @@ impl World {
             ("vesna", "viewer", token("vesna")),
             ("walter", "viewer", token("walter")),
             ("victor", "viewer", password()),
+            ("vlad", "viewer", token("vlad")),
             ("otto", "operator", token("otto")),
             ("oona", "operator", token("oona")),
             ("orla", "operator", token("orla")),
             ("oscar", "operator", token("oscar")),
             ("olga", "operator", password()),
+            ("olaf", "operator", token("olaf")),
         ];
         let extra =
             format!("[proxy]\ntrusted = [\"127.0.0.1\"]\n[limits]\nstrangers = {STRANGERS}\n");

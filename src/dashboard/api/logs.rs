@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
 
-/// How much of a log is read at a time, in bytes; a download holds about twice as much in memory.
+/// How much of a log is read at a time, in bytes; an answer holds a few times as much in memory.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// The run that a path names.

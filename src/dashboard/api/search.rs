@@ -111,7 +111,7 @@ impl From<SearchError> for Problem {
             SearchError::Expression(error) => Self::bad_request(error.to_string()),
             SearchError::Log(error) => error.into(),
             SearchError::TooLong => Self::unavailable(format!(
-                "the search took more than {} s: use a simpler expression",
+                "the search took more than {} s: use a simpler expression, or try again when less is asked of the dashboard",
                 SEARCH_TIMEOUT.as_secs()
             )),
         }

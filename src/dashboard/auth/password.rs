@@ -11,8 +11,7 @@ use tokio::sync::Semaphore;
 /// Stands in for the hash of users that do not exist, so that they take as long as others. Nobody knows its password.
 pub(crate) const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c3dpdGNoeWFyZC1kdW1teQ$TmV2ZXIgdGhlIGhhc2ggb2YgYW55IHBhc3N3b3JkISE";
 
-/// How many are checked at once; each takes 19 MiB and a core. On a machine with few cores it is one, so that the lines
-/// of runs do not wait behind them.
+/// Most that are checked at once; each takes 19 MiB and a processor.
 const MOST_AT_ONCE: usize = 2;
 
 /// A password that cannot be hashed.
@@ -41,8 +40,9 @@ pub(super) struct Passwords {
 
 impl Passwords {
     pub(super) fn new() -> Self {
+        let processors = available_parallelism().map_or(1, NonZero::get);
         Self {
-            permits: Arc::new(Semaphore::new(at_once())),
+            permits: Arc::new(Semaphore::new(at_once(processors))),
             checked: AtomicU64::new(0),
             memory: Arc::default(),
         }
@@ -84,9 +84,9 @@ impl Passwords {
     }
 }
 
-fn at_once() -> usize {
-    let cores = available_parallelism().map_or(1, NonZero::get);
-    (cores / 2).clamp(1, MOST_AT_ONCE)
+/// How many are checked at once on a machine with so many processors.
+fn at_once(processors: usize) -> usize {
+    (processors / 2).clamp(1, MOST_AT_ONCE)
 }
 
 fn lock(memory: &Mutex<Vec<Vec<Block>>>) -> MutexGuard<'_, Vec<Vec<Block>>> {
@@ -169,6 +169,11 @@ mod tests {
             [Params::DEFAULT.block_count()],
             "one memory for all"
         );
+    }
+
+    #[test]
+    fn on_few_processors_one_password_is_checked_at_a_time() {
+        assert_eq!([1, 2, 3, 4, 64].map(at_once), [1, 1, 1, 2, 2]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::expression::{Caches, Expression, NotALine};
 use super::{Helper, SearchError};
 use crate::ansi::Stripper;
-use crate::dashboard::processors::Processor;
+use crate::dashboard::cpu_permits::CpuPermit;
 use crate::protocol::{MAX_LINE_BYTES, Seq};
 use crate::runlog::{LogError, LogReader, STAMP_BYTES};
 use serde::Serialize;
@@ -63,8 +63,8 @@ pub(crate) struct Match {
     line: String,
 }
 
-/// Searches the lines that a log has now, for as long as `goes_on` says so, and with a `processor` that is passed on to
-/// others now and then. Where `help` gives one, a second thread takes part in a long log.
+/// Searches the lines that a log has now, for as long as `goes_on` says so, and with a `processor` that others have now
+/// and then. Where `help` gives one, a second thread takes part in a long log.
 ///
 /// # Errors
 /// When the log cannot be read, or it may not go on.
@@ -73,7 +73,7 @@ pub(crate) fn scan(
     expression: &Expression,
     wanted: Wanted,
     goes_on: impl Fn() -> bool + Sync,
-    mut processor: Option<Processor>,
+    mut processor: Option<CpuPermit>,
     help: impl FnOnce() -> Option<Helper>,
 ) -> Result<Found, SearchError> {
     let span = reader.lines_span()?;
@@ -100,7 +100,7 @@ pub(crate) fn scan(
             let _ = thread.spawn_scoped(threads, move || scan.work(stays));
         }
         scan.work(move || {
-            processor.iter_mut().for_each(Processor::pass_on);
+            processor.iter_mut().for_each(CpuPermit::yield_to_waiters);
             true
         });
     });

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::ansi::strip_line;
+use crate::dashboard::cpu_permits::CpuPermits;
 use crate::protocol::{CommandName, HostId, RunId, Timestamp};
 use crate::runlog::{Header, LogReader, LogWriter};
 use proptest::prelude::*;
 use regex::RegexBuilder;
+use std::time::Duration;
 use tempfile::TempDir;
 
 fn log_of<'a>(lines: impl IntoIterator<Item = &'a str>) -> (TempDir, LogReader) {
@@ -123,7 +125,7 @@ async fn a_long_log_is_searched_by_two_threads_and_the_answer_is_in_order() {
     let line = |n: u64| format!("line {n} {}", "x".repeat(300));
     let lines: Vec<String> = (0..60_000).map(line).collect();
     let (_folder, reader) = log_of(lines.iter().map(String::as_str));
-    let searches = Searches::default();
+    let searches = Searches::new(CpuPermits::new(1, Duration::from_secs(30)));
     let turn = searches.turn("alice").await.unwrap();
     let expression = Expression::compile("7 x", Syntax::Literal, false).unwrap();
     let wanted = Wanted {
@@ -135,7 +137,7 @@ async fn a_long_log_is_searched_by_two_threads_and_the_answer_is_in_order() {
         &expression,
         wanted,
         || true,
-        None,
+        Some(turn.processor()),
         || turn.helper(),
     )
     .unwrap();

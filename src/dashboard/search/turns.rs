@@ -1,8 +1,8 @@
 //! Whose turn it is to search. One search of a user runs at a time, so that nobody has to wait for what somebody else
-//! looks for, unless very many do. Each takes a core for some milliseconds at a time, in turn with all other work of
-//! that kind; where no search waits, it may take a second core.
+//! looks for, unless very many do. Each has a processor in turn with all other long work; where nobody waits for one, it
+//! may take a second.
 
-use crate::dashboard::processors::{Processor, Processors};
+use crate::dashboard::cpu_permits::{CpuPermit, CpuPermits};
 use crate::dashboard::visits::{Visit, Visits};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Searches {
     threads: Threads,
-    processors: Processors,
+    processors: CpuPermits,
     waiting: Visits,
     by_user: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
@@ -41,7 +41,7 @@ struct Threads {
 #[derive(Debug)]
 pub(crate) struct Turn {
     threads: Threads,
-    processors: Processors,
+    processors: CpuPermits,
     _of_all: OwnedSemaphorePermit,
     _of_user: OwnedSemaphorePermit,
     _visit: Visit,
@@ -51,13 +51,14 @@ pub(crate) struct Turn {
 #[derive(Debug)]
 pub(crate) struct Helper {
     threads: Threads,
+    processors: CpuPermits,
     _of_all: OwnedSemaphorePermit,
 }
 
 impl Turn {
-    /// A core for the search, which is to be passed on to others now and then.
-    pub(crate) fn processor(&self) -> Processor {
-        self.processors.turn_of_thread()
+    /// Blocks until there is a processor for the search, which is to be given to those who wait now and then.
+    pub(crate) fn processor(&self) -> CpuPermit {
+        self.processors.blocking_acquire()
     }
 
     /// A second thread, where nobody else waits for one.
@@ -65,15 +66,16 @@ impl Turn {
         let permit = Arc::clone(&self.threads.all).try_acquire_owned().ok()?;
         Some(Helper {
             threads: self.threads.clone(),
+            processors: self.processors.clone(),
             _of_all: permit,
         })
     }
 }
 
 impl Helper {
-    /// Whether a search waits for this thread, which is then to be given back.
+    /// Whether a search waits for this thread, or anybody for a processor: it is to be given back then.
     pub(crate) fn is_missed(&self) -> bool {
-        self.threads.missed.load(Ordering::Relaxed) > 0
+        self.threads.missed.load(Ordering::Relaxed) > 0 || self.processors.has_waiters()
     }
 }
 
@@ -101,21 +103,20 @@ impl Drop for Miss<'_> {
     }
 }
 
-impl Default for Searches {
-    fn default() -> Self {
+impl Searches {
+    /// Searches that share these processors with other work.
+    pub(crate) fn new(processors: CpuPermits) -> Self {
         Self {
             threads: Threads {
                 all: Arc::new(Semaphore::new(AT_ONCE)),
                 missed: Arc::default(),
             },
-            processors: Processors::of_machine(),
+            processors,
             waiting: Visits::at_most(MOST_FOR_USER),
             by_user: Mutex::default(),
         }
     }
-}
 
-impl Searches {
     /// Waits for a turn; none where that takes too long, or too many of this user wait already.
     pub(crate) async fn turn(&self, user: &str) -> Option<Turn> {
         let visit = self.waiting.begin(user)?;
@@ -151,13 +152,17 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
+    fn searches() -> Searches {
+        Searches::new(CpuPermits::new(1, Duration::from_secs(30)))
+    }
+
     fn now(searches: &Searches, user: &str) -> Option<Option<Turn>> {
         searches.turn(user).now_or_never()
     }
 
     #[tokio::test]
     async fn a_user_has_one_turn_at_a_time_and_others_have_theirs_meanwhile() {
-        let searches = Searches::default();
+        let searches = searches();
         let alice = now(&searches, "alice").flatten();
         assert!(alice.is_some() && now(&searches, "alice").is_none());
         let bob = now(&searches, "bob").flatten();
@@ -170,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_thread_is_had_where_nobody_waits_and_is_missed_where_somebody_does() {
-        let searches = Searches::default();
+        let searches = searches();
         let alice = now(&searches, "alice").flatten().unwrap();
         let helper = alice.helper().unwrap();
         assert!(!helper.is_missed() && alice.helper().is_none());
@@ -183,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_one_user_few_wait_and_none_is_remembered_that_is_over() {
-        let searches = Searches::default();
+        let searches = searches();
         let turn = now(&searches, "alice").flatten();
         let mut waiting: Vec<_> = (1..MOST_FOR_USER)
             .map(|_| Box::pin(searches.turn("alice")))
