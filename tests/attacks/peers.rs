@@ -108,7 +108,7 @@ fn read_long(world: &mut World, bearer: &'static str) {
         format!("/api/hosts/h2/logs/download?run={OLD}"),
     ] {
         world.attack(bearer, "192.0.2.68", move |peer| {
-            peer.ask("download", "GET", &path, b"")
+            peer.ask("download", "GET", &path, b"");
         });
     }
 }
