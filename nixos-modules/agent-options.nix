@@ -35,8 +35,8 @@ in
       default = null;
       example = "/run/secrets/switchyard-token";
       description = ''
-        The file with this host's token, which `switchyard token HOST` prints behind the host's name.
-        systemd reads it when the agent starts; it need not be readable by anyone but root.
+        The file with this host's token, which `switchyard token HOST` prints after the host's name.
+        systemd reads it as root when the agent starts; nobody else needs to be able to read it.
         A host needs this or {option}`services.switchyard.agent.enrolmentFile`.
       '';
     };
@@ -46,11 +46,11 @@ in
       default = null;
       example = "/run/secrets/switchyard-enrolment";
       description = ''
-        A file with a secret that `switchyard admin new-enrolment` prints behind the hosts for which it is good, in place
-        of {option}`services.switchyard.agent.tokenFile`. The agent exchanges it for a token of its own, once, and
-        keeps that in {file}`token` in {option}`services.switchyard.agent.settings.state_dir`.
-        From then on the file is needed no more, and may be gone.
-        To enrol anew, remove that token and give another secret.
+        A file with an enrolment secret, in place of {option}`services.switchyard.agent.tokenFile`.
+        `switchyard admin new-enrolment HOSTS` prints the secret after the hosts that may use it.
+        The agent exchanges it once for a token of its own, which it keeps as {file}`token` in
+        {option}`services.switchyard.agent.settings.state_dir`. After that the file is not needed and may be deleted.
+        To enrol again, delete that token and provide a new secret.
       '';
     };
 
@@ -61,7 +61,7 @@ in
       description = ''
         The private key with which git fetches the repository over ssh.
         Each run gets it as a credential of its own; the agent itself never reads it.
-        Null leaves git to what root has in {file}`/root/.ssh`.
+        If null, git uses the keys in {file}`/root/.ssh`.
       '';
     };
 
@@ -71,15 +71,17 @@ in
       example = lib.literalExpression ''pkgs.writeText "known-hosts" "git.example.org ssh-ed25519 AAAA…"'';
       description = ''
         The keys of the servers from which git may fetch over ssh, as lines of a {file}`known_hosts` file.
-        They are no secret, so the file may be in the store. Those of {option}`programs.ssh.knownHosts` count, too.
-        A server with another key, or with none, is refused.
+        They are not secret, so the file may be in the store. The keys in {option}`programs.ssh.knownHosts` are
+        accepted, too. A server whose key is in neither is refused.
       '';
     };
 
     settings = mkOption {
       description = ''
         The agent's configuration file, which is checked when the system is built.
-        What is no option here is written to the file as it is.
+        Keys without an option of their own are written to the file unchanged. Those of the agent, with their defaults:
+        `system_roots` (true), `supervisor` (`"auto"`), `spool.max_run_bytes` (1 GiB), `spool.max_bytes` (4 GiB),
+        `masking.defaults` (true) and `masking.patterns` (none).
       '';
       default = { };
       example = lib.literalExpression ''
@@ -105,7 +107,8 @@ in
             type = types.bool;
             default = false;
             description = ''
-              Whether `ws://` may lead to another machine: only where the network itself is encrypted, as in a VPN.
+              Whether `dashboard` may be a `ws://` address on another machine. The token and all output are then sent
+              unencrypted: set it only where the network itself is encrypted, such as in a VPN.
             '';
           };
 
@@ -114,9 +117,9 @@ in
             default = null;
             example = "/etc/ssl/private-ca.pem";
             description = ''
-              Certificates of a private CA that may vouch for the dashboard, beside those of the system; with
-              `system_roots = false` in their place.
-              Home folders are hidden from the agent.
+              A PEM file with the certificates of a private CA. The agent accepts a certificate of the dashboard from
+              this CA or from the system's; with `system_roots = false` from this CA only.
+              The file must not be in a home folder: the agent cannot see those.
             '';
           };
 
@@ -134,15 +137,15 @@ in
             type = types.ints.between 1 300;
             default = 5;
             example = 30;
-            description = "How often the host tells how it is, in seconds.";
+            description = "Seconds from one status message of the host to the next.";
           };
 
           state_dir = mkOption {
             type = folder;
             default = "/var/lib/switchyard-agent";
             description = ''
-              Where the agent keeps the output of its runs until the dashboard has it, and its clone of the repository.
-              It must be below {file}`/var/lib`; for another disk, mount that there.
+              The folder for the output of runs that the dashboard does not have yet, and for the clone of the
+              repository. It must be below {file}`/var/lib`; to use another disk, mount it there.
             '';
           };
 
@@ -162,17 +165,17 @@ in
                   example = "https://git.example.org/me/config.git";
                   description = ''
                     Where `pull` fetches from: `https://`, ssh, or a path. Without it there is no `pull`.
-                    A password in it never shows in a list of processes, but whoever reads the store of this host can
-                    read it; prefer {option}`services.switchyard.agent.sshKeyFile`.
+                    A password in it never shows in a list of processes, but every user of this host can read it in the
+                    Nix store; prefer {option}`services.switchyard.agent.sshKeyFile`.
                   '';
                 };
                 allow_plaintext = mkOption {
                   type = types.bool;
                   default = false;
                   description = ''
-                    Whether {option}`url` may begin with `http://`, `git://` or `ftp://` and lead to another machine.
-                    Everybody on the way could then change the configuration that this host will run: only where the
-                    network itself is encrypted, as in a VPN.
+                    Whether {option}`url` may be an `http://`, `git://` or `ftp://` address on another machine. Anyone
+                    on the network path could then change the configuration that this host will run: set it only where
+                    the network itself is encrypted, such as in a VPN.
                   '';
                 };
                 branch = mkOption {
@@ -188,9 +191,11 @@ in
                   description = ''
                     Where the clone is: by default `repo` in {option}`services.switchyard.agent.settings.state_dir`.
                     It must belong to root: git and nix refuse the repository of another user.
-                    `pull` makes of it what the server has: what is in it and not there is lost. A clone that is
-                    damaged is mended, and at last replaced by a fresh one; one that the agent did not make is kept
-                    beside it, as `.NAME.switchyard-old-1`. A folder that is no clone is left alone.
+                    `pull` makes it equal to the branch on the server: changes, commits and files that are only here are
+                    deleted, except files that git ignores. A damaged clone is mended or, if that fails, replaced by a
+                    fresh one; a clone outside of `state_dir` that the agent did not make is then kept beside it as
+                    `.NAME.switchyard-old-1`. If a folder outside of `state_dir` has files and is not a clone, `pull`
+                    fails and leaves it unchanged.
                   '';
                 };
               };
@@ -200,8 +205,9 @@ in
           commands = mkOption {
             default = { };
             description = ''
-              Commands that the dashboard may name. `pull`, `switch`, `test`, `boot`, `build`, `update` and `rollback`
-              are there without being named here; what is set here replaces that part of them, or adds a command.
+              Commands that the dashboard may start. `pull`, `switch`, `test`, `boot`, `build`, `update` and `rollback`
+              are built in: a key that is set here replaces that key of the built-in command. Another name adds a
+              command.
             '';
             example = {
               switch.timeout = 7200;
@@ -229,8 +235,9 @@ in
                       ]
                     ];
                     description = ''
-                      The programs to run one after the other, each a list of program and arguments and never a line of
-                      shell. `{repo}` and `{host}` are replaced. The first that fails ends the run.
+                      The programs to run one after the other, each a list of the program and its arguments; there is no
+                      shell. `{repo}` stands for the folder of the clone, `{host}` for `host_id`. The run ends at the
+                      first that fails.
                     '';
                   };
                   checks = mkOption {
@@ -238,8 +245,8 @@ in
                     default = null;
                     example = "{repo}/hosts/{host}/tests";
                     description = ''
-                      A folder of which every executable `T*.sh` is run after the steps, in order.
-                      One that fails makes the run fail.
+                      A folder. After the steps, every executable `T*.sh` in it is run, in the order of their names.
+                      If one fails, the run fails.
                     '';
                   };
                   timeout = mkOption {
@@ -247,7 +254,7 @@ in
                     default = null;
                     example = 7200;
                     description = ''
-                      After how many seconds the run is ended. An activation that has begun is never ended by it.
+                      Seconds after which the run is ended, but not during an activation. Null: no limit.
                     '';
                   };
                 };

@@ -52,16 +52,16 @@ in
       {
         assertion = config.nix.enable;
         message = ''
-          ${option}: nix.enable is off, so this host can neither build nor switch to a system. Set nix.enable, or
-          do without the agent here.
+          ${option}: nix.enable is off, so this host can neither build nor switch to a system. Set nix.enable
+          to true, or ${option}.enable to false.
         '';
       }
       {
         assertion = cfg.tokenFile != null || cfg.enrolmentFile != null;
         message = ''
-          ${option}.tokenFile is not set. Make a token with `switchyard token ${settings.host_id}`, put it into a
-          secret of this host, and its hash into services.switchyard.dashboard.agents of the dashboard.
-          Or have the host get its token by itself, once: see ${option}.enrolmentFile.
+          ${option}.tokenFile is not set. Create a token with `switchyard token ${settings.host_id}`. Put the token into
+          a secret of this host, and its hash into services.switchyard.dashboard.agents on the machine of the dashboard.
+          Or let the agent get its token from the dashboard: see ${option}.enrolmentFile.
         '';
       }
       {
@@ -79,7 +79,8 @@ in
           builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,62}" settings.host_id != null
           && !lib.hasInfix ".." settings.host_id;
         message = ''
-          ${option}.settings.host_id is "${settings.host_id}", which is not a valid host name: set it, or
+          ${option}.settings.host_id is "${settings.host_id}", which is not a valid host name: use letters, digits, '.',
+          '_' and '-', at most 63 characters, beginning with a letter or digit, without "..". Set it, or
           networking.hostName.
         '';
       }
@@ -98,16 +99,19 @@ in
 
     warnings =
       lib.optional (isPlain && !isLocal && settings.allow_plaintext) ''
-        ${option}: the token and every line go to ${settings.dashboard} without encryption of Switchyard's own.
+        ${option}: the token and all output are sent to ${settings.dashboard} unencrypted. Use wss://, unless the
+        network itself is encrypted, such as in a VPN.
       ''
       ++
         lib.optional
           (settings.repo.url == null && repoDir == null && (settings.commands.switch.steps or null) == null)
           ''
-            ${option}.settings.repo.url is not set, so the dashboard can neither pull nor switch this host.
+            ${option}.settings.repo.url is not set, so the dashboard can neither pull nor switch this host. Set it, or
+            settings.repo.dir, or settings.commands.switch.steps.
           ''
       ++ lib.optional (!config.system.switch.enable) ''
-        ${option}: system.switch.enable is off, so this host cannot be switched.
+        ${option}: system.switch.enable is off, so this host cannot be switched. Set it to true, or
+        ${option}.enable to false.
       '';
 
     systemd.services.switchyard-agent = lib.mkMerge [

@@ -23,8 +23,10 @@ in
       example.web1 = [ "c7684b85dfdcff2099b30533ac4a8f51cb24dc57649ea5d5e8cdd9f480b60d5b" ];
       description = ''
         The hosts, each with the hashes of its tokens, which `switchyard token HOST` prints.
-        They are hashes of 256 random bits and no secret. A host may have two while its token is being changed.
-        A change takes effect by a reload: whose hash is gone is shut out at once, and nobody else notices.
+        The hashes are not secret: they are made from 256 random bits. A host may have two while its token is being
+        changed.
+        A change takes effect by a reload: a host whose hash was removed is disconnected at once, all others stay
+        connected.
       '';
     };
 
@@ -34,7 +36,7 @@ in
       example = "/run/secrets/switchyard-agents";
       description = ''
         A file with lines `HOST SHA256`, in place of {option}`services.switchyard.dashboard.agents`.
-        After a change, reload the service with systemd 260 or later, and restart it with an older one.
+        After a change, reload the service; with a systemd older than 260, restart it instead.
       '';
     };
 
@@ -43,10 +45,12 @@ in
       default = null;
       example = "/run/secrets/switchyard-users";
       description = ''
-        A file with lines `NAME viewer|operator|admin HASH`: who may see, who may deploy, who may do everything.
+        A file with lines `NAME viewer|operator|admin HASH`: viewers see, operators also deploy, admins also manage
+        access.
         `switchyard passwd` prints the hash of a password, `switchyard token --user NAME ROLE` that of an API token.
-        Without it every visitor is an admin, so the dashboard is then for this machine alone.
-        After a change, reload the service with systemd 260 or later, and restart it with an older one.
+        Without it every visitor is an admin, so the dashboard then starts only on a loopback address and without
+        `public_url`.
+        After a change, reload the service; with a systemd older than 260, restart it instead.
       '';
     };
 
@@ -62,7 +66,10 @@ in
     settings = mkOption {
       description = ''
         The dashboard's configuration file, which is checked when the system is built.
-        What is no option here is written to the file as it is.
+        Keys without an option of their own are written to the file unchanged. Those of the dashboard, with their
+        defaults: `sessions.idle` (43200 seconds), `sessions.lifetime` (604800 seconds), `limits.connections` (8192),
+        `limits.connections_per_address` (256), `limits.strangers` (1024), `limits.people` (512) and `proxy.user_header`
+        (none).
       '';
       default = { };
       example = {
@@ -77,7 +84,8 @@ in
             default = "127.0.0.1:8000";
             example = "[::]:8000";
             description = ''
-              The address and port to listen on. There is no TLS: put a reverse proxy in front of what leaves the machine.
+              The address and port to listen on. The dashboard itself has no TLS: for browsers and hosts on other
+              machines, put a reverse proxy with TLS in front of it.
             '';
           };
 
@@ -86,7 +94,8 @@ in
             default = null;
             example = "https://fleet.example.org";
             description = ''
-              The address under which browsers reach the dashboard. A request for another one is refused.
+              The address at which browsers reach the dashboard. Requests for another address are refused, except for
+              localhost and requests with a valid token.
             '';
           };
 
@@ -95,7 +104,7 @@ in
             type = types.strMatching "/.+";
             default = "/var/lib/switchyard";
             description = ''
-              Where logs and state are kept. It must be below {file}`/var/lib`; for another disk, mount that there.
+              The folder for logs and database. It must be below {file}`/var/lib`; to use another disk, mount it there.
             '';
           };
 
@@ -110,29 +119,38 @@ in
             defaultText = lib.literalMD "this machine, if `public_url` is set and `proxy.user_header` is not";
             example = [ "192.0.2.1" ];
             description = ''
-              The addresses of reverse proxies, whose `X-Forwarded-For` is believed. Without it all who come through a
-              proxy count as one address, and one of them who guesses passwords makes the others wait.
+              The IP addresses of reverse proxies whose `X-Forwarded-For` header is trusted. Without it, everyone who
+              comes through a proxy counts as one address: if one of them guesses passwords, the others must wait, too.
             '';
           };
 
           audit.max_bytes = mkOption {
             type = types.ints.between 1048576 1152921504606846976;
             default = 1073741824;
-            description = "How large all files of the audit log together may become, in bytes, until the oldest is deleted.";
+            description = ''
+              Largest size of all files of the audit log together, in bytes. Beyond it the oldest file is deleted.
+            '';
           };
 
           retention.days = mkOption {
             type = types.ints.unsigned;
             default = 0;
             example = 90;
-            description = "After how many days a run is deleted; 0: never.";
+            description = ''
+              Runs that ended more than this many days ago are deleted, except the newest of each host. 0: never.
+            '';
           };
 
           retention.max_bytes = mkOption {
             type = types.ints.unsigned;
             default = 0;
             example = 21474836480;
-            description = "How large all logs together may become on disk, in bytes (in blocks of 4 KiB, and 1 KiB for what else a run takes), until the oldest of the host with most are deleted. Runs that go on and the newest of each host stay; where those take too much, the other hosts keep half of it for theirs. 0: without limit.";
+            description = ''
+              Largest size of all logs together on disk, in bytes; 0: no limit. A run counts its files in whole blocks
+              of 4 KiB, and 1 KiB more. Beyond the limit the oldest runs of the host that takes most are deleted.
+              Running runs and the newest run of each host are kept; if those of one host take too much, the other hosts
+              keep half of the limit.
+            '';
           };
 
           agents_file = mkOption {

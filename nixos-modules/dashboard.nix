@@ -38,15 +38,24 @@ in
       }
       {
         assertion = lib.allUnique (lib.concatLists (lib.attrValues cfg.agents));
-        message = "${option}.agents: a hash is there twice. Each host has a token of its own.";
+        message = ''
+          ${option}.agents: two entries have the same hash. Each host needs its own token: create one with
+          `switchyard token HOST`.
+        '';
       }
       {
         assertion = oddHosts == [ ];
-        message = "${option}.agents: not a valid host name: ${lib.concatStringsSep ", " oddHosts}";
+        message = ''
+          ${option}.agents: not a valid host name: ${lib.concatStringsSep ", " oddHosts}; use letters, digits, '.', '_'
+          and '-', at most 63 characters, beginning with a letter or digit, without "..".
+        '';
       }
       {
         assertion = hostsWithMore == [ ];
-        message = "${option}.agents: a host has two tokens at most, while one is being changed: ${lib.concatStringsSep ", " hostsWithMore}";
+        message = ''
+          ${option}.agents: too many hashes of ${lib.concatStringsSep ", " hostsWithMore}: a host may have at most two,
+          the old and the new one. Remove the others.
+        '';
       }
       {
         assertion = settings.users_file != null || (isLocal && settings.public_url == null);
@@ -68,11 +77,12 @@ in
         ${option}.agents is empty, so no host can connect. `switchyard token HOST` prints what belongs there.
       ''
       ++ lib.optional (settings.public_url != null && lib.hasPrefix "http:" settings.public_url) ''
-        ${option}.settings.public_url begins with http: passwords would cross the network unencrypted, and no browser
-        sends a session back that way, so nobody can sign in but with an API token. Use https://.
+        ${option}.settings.public_url begins with http: passwords would cross the network unencrypted, and browsers keep
+        no session at such an address. Nobody can sign in; only API tokens work. Use https://.
       ''
       ++ lib.optional (cfg.openFirewall && isLocal) ''
-        ${option}.openFirewall opens a port on which nothing can be reached: the dashboard listens on ${settings.listen}.
+        ${option}.openFirewall is set, but the dashboard listens only on ${settings.listen}. Set settings.listen to an
+        address that other machines can reach, or openFirewall to false.
       '';
 
     networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [

@@ -14,7 +14,7 @@
     {
       assertion = file == null || !isExposed;
       message = ''
-        ${option} is ${path}, which belongs to the configuration: everyone can read what is in the Nix store.
+        ${option} is ${path}, which is in the Nix store or would be copied there, where every user can read it.
         Give the path of a file on the host, in quotes, such as one that agenix or sops-nix puts there.
       '';
     };

@@ -130,7 +130,7 @@ in
         repo.dir = "/etc/nixos";
       };
     };
-    says = [ "without encryption" ];
+    says = [ "are sent to ws://10.0.0.1:8000 unencrypted" ];
   };
   no-repository = {
     module = agent { settings.dashboard = "wss://fleet.example.org"; };
@@ -177,7 +177,7 @@ in
     module = dashboard { openFirewall = true; };
     says = [
       "agents is empty"
-      "a port on which nothing can be reached"
+      "openFirewall is set, but the dashboard listens only on"
     ];
   };
   one-token-for-two = {
@@ -186,7 +186,7 @@ in
       agents."web 2" = [ hash ];
     };
     says = [
-      "a hash is there twice"
+      "two entries have the same hash"
       "not a valid host name: web 2"
     ];
   };
@@ -205,7 +205,7 @@ in
     };
     says = [
       "not a valid host name: a..b"
-      "a host has two tokens at most, while one is being changed: web1"
+      "too many hashes of web1: a host may have at most two"
     ];
   };
   agent-with-two-dots-in-its-name = {
