@@ -243,17 +243,34 @@ impl Config {
     /// Without users everybody is an admin, which only this machine may be.
     fn check(&self, source: &ConfigSource) -> Result<(), ConfigError> {
         let positive = [
-            ("sessions.idle", self.sessions.idle),
-            ("sessions.lifetime", self.sessions.lifetime),
-            ("limits.connections", self.limits.connections as u64),
+            (
+                "sessions.idle",
+                self.sessions.idle,
+                "0 would end every session at once",
+            ),
+            (
+                "sessions.lifetime",
+                self.sessions.lifetime,
+                "0 would end every session at once",
+            ),
+            (
+                "limits.connections",
+                self.limits.connections as u64,
+                "0 would refuse every connection",
+            ),
             (
                 "limits.connections_per_address",
                 self.limits.connections_per_address as u64,
+                "0 would refuse every connection that does not come from this machine or a trusted proxy",
             ),
-            ("limits.strangers", self.limits.strangers as u64),
+            (
+                "limits.strangers",
+                self.limits.strangers as u64,
+                "0 would refuse every connection",
+            ),
         ];
-        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(source.invalid(key, "0 would refuse every connection", "give at least 1"));
+        if let Some((key, _, problem)) = positive.into_iter().find(|(_, value, _)| *value == 0) {
+            return Err(source.invalid(key, problem, "give at least 1"));
         }
         if self.audit.max_bytes < MIN_AUDIT_BYTES {
             let problem = format!(
@@ -525,7 +542,8 @@ mod tests {
                 .unwrap_err()
                 .starts_with("x.toml:2: limits.strangers: 0")
         );
-        assert!(load("[sessions]\nidle = 0\n").is_err());
+        let error = load("[sessions]\nidle = 0\n").unwrap_err();
+        assert!(error.starts_with("x.toml:2: sessions.idle: 0 would end every session"));
         let error = load("[audit]\nmax_bytes = 1000\n").unwrap_err();
         assert!(error.starts_with("x.toml:2: audit.max_bytes: 1000 bytes"));
         let error = load("[proxy]\nuser_header = \"X-User\"\n").unwrap_err();

@@ -35,7 +35,7 @@ pub(crate) enum Refusal {
     #[error("nothing to stop on {0}: no run is running or queued")]
     NothingToStop(HostId),
     #[error(
-        "{0} is activating; stopping it now would leave it half switched. Wait, or send `\"force\": true`"
+        "{0} is activating; stopping it now would leave it half switched. Wait until it is done, or force it: with Stop on the page of {0}, or `\"force\": true` in the API"
     )]
     Activating(HostId),
 }
