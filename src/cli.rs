@@ -44,7 +44,7 @@ enum Mode {
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
-    /// Run the agent of a host: take commands from the dashboard and send it every line
+    /// Run the agent of a host: take commands from the dashboard and send it every line of their output
     Agent {
         /// Configuration file
         #[arg(long, value_name = "FILE")]
@@ -66,9 +66,10 @@ enum Mode {
         #[arg(long, num_args = 2, value_names = ["NAME", "ROLE"])]
         user: Option<Vec<String>>,
     },
-    /// Hash the password on standard input for the users file
+    /// Read a password from standard input and print its hash, for the users file
     Passwd,
-    /// Create a secret for one-time codes: for an app on standard output, for the users file on standard error
+    /// Create a secret for one-time codes; the address for an authenticator app goes to standard output, the entry for
+    /// the users file to standard error
     Totp {
         /// User name
         name: String,
@@ -320,7 +321,9 @@ fn check_config(service: Service, file: &Path) -> Result<(), Failure> {
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "not ADDR:PORT".to_owned())?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8000".to_owned())?;
     if address.ip().is_loopback() {
         Ok(address)
     } else {

@@ -367,7 +367,10 @@ fn a_log_that_somebody_changed_is_found_out() {
     };
     let (code, said) = verify();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("4 records, 3 of them chained"), "{said}");
+    assert!(
+        said.contains("4 records, 3 of them checked against the record before"),
+        "{said}"
+    );
     let path = folder.join("audit.log");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("anna", "vera", 1)).unwrap();

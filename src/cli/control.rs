@@ -25,7 +25,7 @@ pub(super) enum Wish {
     },
     /// Create an enrolment secret: one host gets its own token with it, once
     NewEnrolment {
-        /// Hosts that may use it, such as \"web-*,db1\"
+        /// Hosts that may use it, such as "web-*,db1"
         hosts: String,
         /// How long it is valid
         #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
@@ -88,7 +88,7 @@ pub(super) fn ask(data_dir: &Path, wish: &Wish) -> Result<(), Failure> {
             let of = user.as_ref().map(|user| format!("?user={user}"));
             let path = format!("/api/sessions{}", of.unwrap_or_default());
             let ended = request("DELETE", &path, &Value::Null)?;
-            writeln!(io::stdout(), "{} sessions ended", ended["ended"])?;
+            writeln!(io::stdout(), "sessions ended: {}", ended["ended"])?;
             Ok(())
         }
     }
@@ -100,7 +100,7 @@ fn verify(data_dir: &Path) -> Result<(), Failure> {
     let mut out = io::stdout();
     writeln!(
         out,
-        "the audit log is whole: {} records, {} of them chained, {} unreadable",
+        "no change found in the audit log: {} records, {} of them checked against the record before, {} unreadable",
         found.records, found.chained, found.unreadable
     )?;
     if let Some(last) = found.last {
@@ -121,7 +121,9 @@ fn named(all: &Value, meant: &[String]) -> anyhow::Result<Vec<String>> {
             .filter(|token| token["id"] == **name || token["host_id"] == **name);
         let found: Vec<_> = of.filter_map(|token| token["id"].as_str()).collect();
         if found.is_empty() {
-            bail!("{name} has no token");
+            bail!(
+                "{name} is neither the id of a valid token nor a host that has one; list them with `switchyard admin tokens`"
+            );
         }
         ids.extend(found.into_iter().map(str::to_owned));
     }
@@ -140,13 +142,13 @@ fn each(values: &Value) -> Result<(), Failure> {
 fn told(made: &Value, name: &str) -> Result<(), Failure> {
     let text = |key: &str| made[key].as_str().unwrap_or_default().to_owned();
     writeln!(io::stdout(), "{name} {}", text("token"))?;
-    writeln!(io::stderr(), "{name} {}", text("id"))?;
+    writeln!(io::stderr(), "token id: {}", text("id"))?;
     Ok(())
 }
 
 fn send(socket: &Path, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
     if path.bytes().any(|b| b.is_ascii_control() || b == b' ') {
-        bail!("a name contains no spaces");
+        bail!("names and ids must not contain spaces or control characters");
     }
     let mut stream = UnixStream::connect(socket).with_context(|| {
         let socket = socket.display();
@@ -169,7 +171,9 @@ fn send(socket: &Path, method: &str, path: &str, body: &Value) -> anyhow::Result
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .context("the dashboard closed the connection without an answer; its log may say why")?;
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status.starts_with('2') {
         return match body {
