@@ -30,7 +30,11 @@ impl Drop for Folder {
             fs::remove_dir_all(&self.0)
         });
         if let Err(error) = removed {
-            tracing::warn!(%error, "{} could not be removed", self.0.display());
+            tracing::warn!(
+                %error,
+                folder = %self.0.display(),
+                "folder of the demo could not be removed; remove it yourself"
+            );
         }
     }
 }

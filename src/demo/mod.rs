@@ -47,10 +47,21 @@ pub enum Error {
         source: io::Error,
     },
     /// A file or folder of the demo's own cannot be made.
-    #[error("{}: {source}", path.display())]
+    #[error(
+        "cannot use {}: {source}; the demo needs free space in a folder that it can write to: set TMPDIR to another one",
+        path.display()
+    )]
     File {
         /// Which one.
         path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program cannot be started again without the mark of systemd.
+    #[error("cannot start {} again: {source}; unset INVOCATION_ID and try again", program.display())]
+    Restart {
+        /// Its path.
+        program: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -69,7 +80,7 @@ pub enum Error {
     #[error("the system gave no random bytes: {0}")]
     Random(#[source] getrandom::Error),
     /// The orphans of the runs cannot be watched.
-    #[error("cannot become the parent of the processes that runs leave behind: {0}")]
+    #[error("cannot watch the processes that runs leave behind (PR_SET_CHILD_SUBREAPER): {0}")]
     Subreaper(#[source] nix::Error),
     /// A configuration that the demo wrote is not taken.
     #[error(transparent)]
@@ -81,7 +92,7 @@ pub enum Error {
     #[error("agent: {0}")]
     Agent(#[from] agent::Error),
     /// A part of it died.
-    #[error("a part of the demo died: {0}")]
+    #[error("a part of the demo crashed: {0}")]
     Died(#[from] JoinError),
 }
 
@@ -177,11 +188,14 @@ fn leave_systemd() -> Result<(), Error> {
         return Ok(());
     }
     let program = Path::new("/proc/self/exe");
-    let failure = Command::new(program)
+    let source = Command::new(program)
         .args(std::env::args_os().skip(1))
         .env_remove(SYSTEMD_MARK)
         .exec();
-    Err(Error::file(program)(failure))
+    Err(Error::Restart {
+        program: program.to_owned(),
+        source,
+    })
 }
 
 /// Ends the runs that still go on; their files go, too, so nothing needs to be written down.
@@ -193,7 +207,10 @@ fn end_descendants() {
             return;
         }
         if begin.elapsed() > GRACE {
-            tracing::warn!("{} processes of the demo could not be ended", left.len());
+            tracing::warn!(
+                processes = left.len(),
+                "processes of the demo could not be ended; end them yourself if they still run"
+            );
             return;
         }
         for process in left {
