@@ -45,14 +45,14 @@ export function hostsText(hosts) {
 
 /** @type {Record<string, string>} */
 const ROLES = {
-  viewer: 'Your role is viewer: you can see everything but not start runs.',
-  operator: 'Your role is operator: you can view and run commands.',
-  admin: 'You can view and run commands.',
+  viewer: 'Your role is viewer: you can see hosts, runs and logs, but not start runs.',
+  operator: 'Your role is operator: you can see hosts, runs and logs, and start runs.',
+  admin: 'Your role is admin: you can see hosts, runs and logs, and start runs.',
 };
 
 /** What they may do, and why there is no more to see. @param {Me} me */
 export function roleText(me) {
-  if (mayManage(me)) return 'You can view, run commands and manage access.';
+  if (mayManage(me)) return 'Your role is admin: you can see hosts, runs and logs, start runs and manage access.';
   const why = me.role === 'admin' ? ` You are an admin of ${hostsText(me.hosts)} only.` : '';
   return `${ROLES[me.role] ?? ''} Only admins of every host see tokens, the sessions of others and the audit log.${why} To change this, ask the person who manages the users file.`;
 }
@@ -84,15 +84,24 @@ export function isValid(token, now) {
 /** @param {Token} token @param {number} now ms @returns {{state: State, word: string}} */
 export function tokenState(token, now) {
   if (token.revoked !== null) return { state: 'stopped', word: isUsedUp(token) ? 'used' : 'revoked' };
-  if (token.maker_gone) return { state: 'failed', word: 'creator gone' };
+  if (token.maker_gone) return { state: 'failed', word: 'not valid' };
   if (!isValid(token, now)) return { state: 'failed', word: 'expired' };
   if (token.connected) return { state: 'ok', word: 'connected' };
   return { state: 'idle', word: 'valid' };
 }
 
+/** Beginning of `revoked_by` of an enrolment secret that was used; the name of the host follows. */
+const USED_BY = 'its use by ';
+
 /** An enrolment secret that did what it was for. @param {Token} token */
 function isUsedUp(token) {
-  return token.kind === 'enrolment' && (token.revoked_by?.startsWith('its use by ') ?? false);
+  return token.kind === 'enrolment' && (token.revoked_by?.startsWith(USED_BY) ?? false);
+}
+
+/** Who revoked it, or the host that used it up. @param {Token} token */
+function revoker(token) {
+  const by = token.revoked_by ?? 'unknown';
+  return isUsedUp(token) ? by.slice(USED_BY.length) : by;
 }
 
 /** What it is for, in short. @param {Token} token */
@@ -116,9 +125,9 @@ export function madeText(token) {
 
 /** What became of it, or was done with it. @param {Token} token @param {number} now ms */
 export function useText(token, now) {
-  if (token.revoked !== null) return `${dateTime(token.revoked)} by ${token.revoked_by ?? 'unknown'}`;
+  if (token.revoked !== null) return `${dateTime(token.revoked)} by ${revoker(token)}`;
   if (token.connected) return 'used now';
-  return token.last_used === null ? 'not used' : `used ${age(now - Date.parse(token.last_used))}`;
+  return token.last_used === null ? 'not used since restart' : `used ${age(now - Date.parse(token.last_used))}`;
 }
 
 /** @param {Token} token @param {number} now ms */

@@ -94,14 +94,15 @@ export class AccessSessions extends AccessPanel {
     ];
     if (user !== undefined) return this.#ask(`End all sessions of ${user}?`, text, () => api.endSessions(user));
     const title = 'Sign everyone out?';
-    if (!hasPassword(this.me)) return this.#ask(title, text, () => api.endAllSessions(undefined));
-    await confirmWithPassword({ title, text, yes: 'End', no: 'Keep' }, (password) => api.endAllSessions(password));
+    const [yes, no] = ['Sign everyone out', 'Cancel'];
+    if (!hasPassword(this.me)) return this.#ask(title, text, () => api.endAllSessions(undefined), yes, no);
+    await confirmWithPassword({ title, text, yes, no }, (password) => api.endAllSessions(password));
     await this.load();
   }
 
-  /** @param {string} title @param {string[]} text @param {() => Promise<unknown>} end */
-  async #ask(title, text, end) {
-    if (!(await confirm({ title, text, yes: 'End', no: 'Keep' }))) return;
+  /** @param {string} title @param {string[]} text @param {() => Promise<unknown>} end @param {string} [yes] @param {string} [no] */
+  async #ask(title, text, end, yes = 'End', no = 'Keep') {
+    if (!(await confirm({ title, text, yes, no }))) return;
     try {
       await end();
     } catch (error) {

@@ -55,7 +55,7 @@ export class AccessTokens extends AccessPanel {
       return words.every((word) => text.includes(word));
     });
     setText(this.#text, `${plural(valid.length, 'valid token')} · usage tracked since ${dateTime(this.#since)}`);
-    setAttribute(this.#text, 'title', `Usage starts again at zero when the dashboard restarts, last at ${exactTime(this.#since)}`);
+    setAttribute(this.#text, 'title', `The dashboard forgets the usage of tokens when it restarts. Last restart: ${exactTime(this.#since)}`);
     setText(this.#old, `${this.#showsOld ? 'Hide' : 'Show'} ${count(old)} revoked or expired`);
     setAttribute(this.#old, 'aria-pressed', String(this.#showsOld));
     this.#old.hidden = old === 0;

@@ -69,7 +69,7 @@ export class TokenDialog extends HTMLElement {
         this.#host.value === '' && this.#choice(),
         h('datalist', { id: 'token-known' }, ...hosts),
         this.#fields,
-        this.#asksPassword && h('div', { class: 'fields' }, field('Your password', this.#password, 'Asked again because a token outlives your session')),
+        this.#asksPassword && h('div', { class: 'fields' }, field('Your password', this.#password, 'Asked again because a token stays valid after you sign out')),
         this.#problem,
         h('div', { class: 'confirm-buttons' }, h('button', { type: 'button', onclick: () => this.#dialog.close() }, 'Cancel'), this.#make),
       ),

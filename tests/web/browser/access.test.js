@@ -132,7 +132,7 @@ test('a token for the API works with the role, hosts and expiry it was given, un
   await page.getByRole('button', { name: 'I have saved it' }).click();
   const row = tokens(page, 'ci');
   await row.getByText('API, operator of web-*, berta').waitFor();
-  await row.getByText('not used').waitFor();
+  await row.getByText('not used since restart').waitFor();
   await row.getByText(/expires in [67] d/).waitFor();
   const ask = () => fetch(`${world.url}/api/me`, { headers: { Authorization: `Bearer ${secret}` } });
   assert.deepEqual(await (await ask()).json().then(({ name, role, hosts }) => ({ name, role, hosts })), { name: 'ci', role: 'operator', hosts: 'web-*,berta' });
@@ -199,10 +199,10 @@ test('an admin ends a session, and the other browser is signed out within a seco
   assert.equal(await page.locator('dialog.login').count(), 0);
   await page.getByRole('button', { name: 'Sign everyone out…' }).click();
   await page.getByLabel('Your password').fill('wrong horse');
-  await page.locator('dialog.confirm').getByRole('button', { name: 'End', exact: true }).click();
+  await page.locator('dialog.confirm').getByRole('button', { name: 'Sign everyone out', exact: true }).click();
   await page.getByText('wrong password or one-time code').waitFor();
   await page.getByLabel('Your password').fill(PASSWORD);
-  assert.match(await agree(page, 'End'), /That includes you/);
+  assert.match(await agree(page, 'Sign everyone out'), /That includes you/);
   await page.getByText('Your session has ended').waitFor();
   // Signed in again, one is where one was.
   await signIn(page, 'ada');
@@ -289,7 +289,7 @@ test('an audit log of more than one page is read on to its beginning', async () 
 
 test('who is no admin of every host sees who they are, is told why there is no more, and may end all their sessions', async () => {
   const { page: vera, errors } = await open('/access', 'vera');
-  await vera.getByText('Your role is viewer: you can see everything but not start runs.').waitFor();
+  await vera.getByText('Your role is viewer: you can see hosts, runs and logs, but not start runs.').waitFor();
   await vera.getByText('Only admins of every host see tokens, the sessions of others and the audit log. To change this, ask the person who manages the users file.').waitFor();
   for (const broken of ['.tabs', '.token-row', '.problem', '.toast']) assert.equal(await vera.locator(broken).filter({ visible: true }).count(), 0, broken);
   await shot(vera, 'access-viewer-dark');

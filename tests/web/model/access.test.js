@@ -32,7 +32,7 @@ test('a token is valid, in use, expired, revoked, used up, or of a maker who is 
   assert.equal(word({ connected: true }), 'connected');
   assert.equal(word({ kind: 'api', expires: '2026-06-01T12:00:00Z' }), 'expired');
   assert.equal(word({ revoked: '2026-05-02T00:00:00Z', revoked_by: 'ada', connected: true }), 'revoked');
-  assert.equal(word({ kind: 'api', maker_gone: true, connected: true }), 'creator gone');
+  assert.equal(word({ kind: 'api', maker_gone: true, connected: true }), 'not valid');
   assert.equal(word({ kind: 'enrolment', revoked: '2026-05-02T00:00:00Z', revoked_by: 'its use by web1' }), 'used');
 });
 
@@ -42,7 +42,10 @@ test('what a token is for and how long it lasts is said in words', () => {
   assert.equal(expiryText(token({ kind: 'api' }), NOW), 'no expiry');
   assert.equal(expiryText(token({ kind: 'api', expires: '2026-06-11T13:00:00Z' }), NOW), 'expires in 10 d');
   assert.match(expiryText(token({ kind: 'api', expires: '2026-05-31T00:00:00Z' }), NOW), /^expired 2026-05-3/);
-  assert.equal(useText(token({}), NOW), 'not used');
+  assert.equal(useText(token({}), NOW), 'not used since restart');
+  const used = token({ kind: 'enrolment', revoked: '2026-05-02T00:00:00Z', revoked_by: 'its use by web1' });
+  assert.match(useText(used, NOW), /^2026-05-0\d \d\d:\d\d:\d\d by web1$/);
+  assert.match(useText({ ...used, revoked_by: 'ada' }, NOW), / by ada$/);
   assert.equal(useText(token({ last_used: '2026-06-01T11:57:00Z' }), NOW), 'used 3 min ago');
   assert.equal(useText(token({ connected: true, last_used: '2026-06-01T11:57:00Z' }), NOW), 'used now');
 });
