@@ -41,13 +41,13 @@ export function bootedText(host) {
   return booted && running && booted !== running ? named(numberOf(host, booted)).toLowerCase() : null;
 }
 
-/** `Generation 13 is set for the next boot; 12 is running`; empty where nothing differs. @param {Host} host */
+/** `Generation 13 is set for the next boot; generation 12 is running`; empty where nothing differs. @param {Host} host */
 export function systemsText(host) {
   const { running, profile, boot_default: bootDefault } = host;
   const [next, now] = [nextSystem(host), runningGeneration(host)];
   const parts = [];
   if (next && running && next !== running) {
-    const runs = now === null ? 'a system that is not a generation is running' : `${now} is running`;
+    const runs = now === null ? 'the running system has no generation number' : `generation ${now} is running`;
     parts.push(`${named(numberOf(host, next))} is set for the next boot; ${runs}`);
   }
   // A run sets the profile first and the boot loader some seconds later.

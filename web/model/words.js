@@ -14,6 +14,7 @@ const COMMANDS = {
   update: { label: 'Update', doing: 'Updating…', help: 'Update flake inputs on the host only. The next Pull discards this.' },
   rollback: { label: 'Rollback', doing: 'Rolling back…', help: 'Roll back to the previous generation' },
   reboot: { label: 'Reboot', doing: 'Rebooting…', help: 'Reboot the host' },
+  stop: { label: 'Stop', doing: 'Stopping…', help: 'Stop the run' },
 };
 
 /** Why the buttons of a viewer are disabled. */

@@ -1,5 +1,6 @@
 /** Starting and stopping runs, for one host or many. */
 
+import { plural } from '../model/format.js';
 import { isBusy } from '../model/status.js';
 import { asksFirst, commandLabel, commandsLabel, DEPLOY, isActivating, isDeploy } from '../model/words.js';
 import { ApiError } from '../net/api.js';
@@ -104,7 +105,7 @@ export class Actions {
       }
       return results;
     } catch (error) {
-      this.#toasts.error(`Could not start ${commandLabel(name)}`, error);
+      this.#toasts.error(`Could not ${command === 'stop' ? 'stop the runs' : `start ${commandLabel(name)}`} on ${plural(wanted.length, 'host')}`, error);
       return null;
     } finally {
       for (const host of wanted) this.#setPending(host, null);
@@ -160,7 +161,7 @@ export class Actions {
   /** @param {Run} run */
   async #forceStop(run) {
     const yes = await confirm({
-      title: `Stop ${run.host_id} in the middle of its activation?`,
+      title: `Stop the activation of ${run.host_id}?`,
       text: [
         `${run.host_id} is changing from one system to the other right now. If you end it here, the machine stays half switched: units may be left stopped, and /etc may belong to the new system while the old one still runs.`,
         'Letting it finish is nearly always better. After a forced stop, run Switch or Rollback to bring the machine back to one system.',

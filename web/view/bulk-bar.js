@@ -15,7 +15,7 @@ export class BulkBar extends HTMLElement {
   #all;
   #text = h('span', { class: 'bulk-text' });
   #deploy = h('button', { type: 'button', class: 'soft', 'data-command': 'deploy', title: commandHelp('deploy'), onclick: () => void this.#run('deploy') }, commandLabel('deploy'));
-  #stop = h('button', { type: 'button', class: 'stop', title: 'Stop their runs, or remove them from the queue', onclick: () => void this.#stopAll() }, icon('stopped'), h('span', {}, 'Stop'));
+  #stop = h('button', { type: 'button', class: 'stop', title: 'Stop the runs of the selected hosts; queued ones are canceled', onclick: () => void this.#stopAll() }, icon('stopped'), h('span', {}, 'Stop'));
   #menu = new Menu(icon('down'), (command) => void this.#run(command));
 
   /**
@@ -67,7 +67,7 @@ export class BulkBar extends HTMLElement {
     const busy = this.#selected().filter((row) => row.busy).map((row) => row.hostId);
     const yes = await confirm({
       title: `Stop runs on ${plural(busy.length, 'host')}?`,
-      text: ['Queued runs are canceled. Running builds are stopped. Hosts that are activating finish first.'],
+      text: ['Queued runs are canceled. Running ones are stopped, except on hosts that are activating.'],
       yes: `Stop ${plural(busy.length, 'run')}`,
       no: 'Let them run',
     });

@@ -15,8 +15,8 @@ services.switchyard.agent.settings.dashboard = "${location.protocol === 'https:'
     h('p', {}, 'A host appears here as soon as it has a token. It is online when its agent connects.'),
     step('Create a token for the host. The command prints the token, and the line for the dashboard’s agents file.', 'switchyard token HOST'),
     step('Put the token into a secret of the host. Add these three lines to its NixOS configuration, which imports the agent’s module.', agent),
-    step('Switch to it, the first time by hand.', 'nixos-rebuild switch'),
-    h('p', { class: 'quiet' }, 'An admin can also create the token ', h('a', { href: ACCESS_PATH }, 'on the page'), '. To look around first, run ', h('code', {}, 'switchyard demo'), '.'),
+    step('Activate that configuration on the host. Later you can do this from this page.', 'nixos-rebuild switch'),
+    h('p', { class: 'quiet' }, 'An admin can also create the token under ', h('a', { href: ACCESS_PATH }, 'Access'), '. To look around first, run ', h('code', {}, 'switchyard demo'), '.'),
   );
 }
 

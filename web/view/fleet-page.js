@@ -209,7 +209,7 @@ export class FleetPage extends HTMLElement {
     const { word } = STATES[state];
     return h(
       'button',
-      { type: 'button', class: 'count', 'data-state': state, title: `Show only hosts that are ${word}`, onclick: choose },
+      { type: 'button', class: 'count', 'data-state': state, title: `Show only hosts with the state “${word}”`, onclick: choose },
       icon(state), h('span', { class: 'n' }), h('span', { class: 'word' }, word),
     );
   }

@@ -76,8 +76,8 @@ export class LoginPage extends HTMLElement {
 function insecure() {
   const { origin, hostname, port } = location;
   return [
-    h('p', { role: 'alert' }, `You cannot sign in at ${origin}: without TLS the password would cross the network in clear, and the browser does not keep the sign-in.`),
-    h('p', {}, 'Open ', h('a', { href: `https://${hostname}/` }, `https://${hostname}`), ' instead. Without TLS on the dashboard, make a tunnel from this machine and open http://localhost:8000:'),
+    h('p', { role: 'alert' }, `You cannot sign in at ${origin}: without TLS (https) your password would be sent unencrypted, and the browser would not keep you signed in.`),
+    h('p', {}, 'Open ', h('a', { href: `https://${hostname}/` }, `https://${hostname}`), ' instead. If the dashboard has no TLS, run this tunnel on your machine, then open http://localhost:8000:'),
     h('pre', {}, `ssh -N -L 8000:localhost:${port || 8000} ${hostname.replace(/[[\]]/g, '')}`),
   ];
 }

@@ -17,6 +17,7 @@ const PAGE = 100;
 const PAGES_AT_ONCE = 5;
 /** What was missed while the connection was broken is read in so many pages at most. */
 const MISSED_PAGES = 50;
+/** @type {Run['status'][]} */
 const STATUSES = ['queued', 'running', 'ok', 'error', 'stopped', 'lost', 'expired', 'rejected'];
 
 export class RunList extends HTMLElement {
@@ -43,7 +44,7 @@ export class RunList extends HTMLElement {
 
   connectedCallback() {
     if (this.childElementCount > 0) return;
-    for (const status of STATUSES) this.#status.append(h('option', { value: status }, status === 'error' ? 'failed' : status));
+    for (const status of STATUSES) this.#status.append(h('option', { value: status }, runWord({ status })));
     for (const choice of [this.#command, this.#status]) choice.addEventListener('change', () => this.#filtered());
     const bar = h('div', { class: 'runs-bar' }, h('h2', {}, 'Runs'), h('span', { class: 'gap' }), this.#matching, this.#command, this.#status);
     this.append(this.#chart, bar, this.#list, this.#none, this.#more);

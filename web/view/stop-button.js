@@ -38,8 +38,8 @@ export class StopButton extends HTMLElement {
     const stopping = away ? 'Stops when reconnected' : `${waiting ? 'Canceling' : 'Stopping'}… ${Math.floor((ms ?? 0) / 1000)} s`;
     setText(this.#text, ms === null ? verb : stopping);
     this.#button.disabled = forbidden || ms !== null;
-    const hint = waiting ? `Remove ${run.command} from the queue` : isActivating(run) ? 'The host is activating: you will be asked first' : `End ${run.command} on ${run.host_id}`;
-    const asked = away ? `No contact with ${run.host_id}. The run stops when ${run.host_id} reconnects.` : 'The run gets 10 s to end by itself';
+    const hint = waiting ? `Remove ${run.command} from the queue` : isActivating(run) ? 'The host is activating: you will be asked first' : `Stop ${run.command} on ${run.host_id}`;
+    const asked = away ? `No contact with ${run.host_id}. The run stops when ${run.host_id} reconnects.` : 'The run has 10 s to stop, then it is killed';
     setHint(this.#button, forbidden ? VIEWER : ms !== null ? asked : hint);
     setAttribute(this.#button, 'aria-label', ms === null ? `${verb} ${run.command} on ${run.host_id}` : null);
   }

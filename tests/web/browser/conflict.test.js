@@ -94,7 +94,7 @@ test('a host whose next boot starts another system than the one that runs says s
   await row(page, 'anna').locator('.revision', { hasText: 'reboot needed · gen 12 · gen 13 at next boot' }).waitFor({ state: 'attached' });
   await row(page, 'berta').locator('.revision', { hasText: /gen 42$/ }).waitFor({ state: 'attached' });
   await page.goto(`${world.url}/hosts/anna`);
-  await page.getByText('Generation 13 is set for the next boot; 12 is running', { exact: true }).waitFor();
+  await page.getByText('Generation 13 is set for the next boot; generation 12 is running', { exact: true }).waitFor();
   await page.getByText('needed: kernel, kernel parameters, new-thing').waitFor();
   await page.locator('.host-facts > div', { hasText: 'Booted' }).getByText('another system').waitFor();
   await shot(page, 'systems-dark');

@@ -125,7 +125,7 @@ test('the queue says why a run waits and until when, and several are cancelled a
   await until('the queue alone is shown', async () => (await page.locator('sy-host-row:visible').count()) === 3);
   await page.getByLabel('Select all hosts that are shown').check();
   await page.locator('sy-bulk .stop').click();
-  await page.locator('dialog').getByText('Queued runs are canceled.').waitFor();
+  await page.locator('dialog').getByText('Queued runs are canceled. Running ones are stopped, except on hosts that are activating.').waitFor();
   await page.locator('dialog').getByText('Stop 3 runs').click();
   await page.locator('sy-results').getByText('3 stopped').waitFor();
   await page.locator('.count[data-state="queued"] .n', { hasText: /^0$/ }).waitFor();

@@ -58,6 +58,7 @@ test('stopping in the middle of an activation asks first', async () => {
   await berta.getByText('⚡ Activating').waitFor();
   await berta.locator('.stop').click();
   const dialog = page.locator('dialog');
+  await dialog.getByText('Stop the activation of berta?').waitFor();
   await dialog.getByText('half switched').waitFor();
   await shot(page, 'force-stop-dark');
   await dialog.getByText('Let it finish').click();

@@ -44,6 +44,7 @@ test('the menu holds what the host offers and what only it offers', () => {
   assert.deepEqual(menuCommands(['restart_web', 'boot', 'switch']), ['switch', 'boot', 'restart_web']);
   assert.deepEqual(menuCommands([]), ['switch', 'test', 'boot', 'build', 'pull', 'update', 'rollback']);
   assert.equal(commandDoing('switch'), 'Switching…');
+  assert.equal(commandDoing('stop'), 'Stopping…');
   assert.equal(commandDoing('restart_web'), 'Restart web…');
 });
 
