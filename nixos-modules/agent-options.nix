@@ -50,7 +50,8 @@ in
         `switchyard admin new-enrolment HOSTS` prints the secret after the hosts that may use it.
         The agent exchanges it once for a token of its own, which it keeps as {file}`token` in
         {option}`services.switchyard.agent.settings.state_dir`. After that the file is not needed and may be deleted.
-        To enrol again, delete that token and provide a new secret.
+        To enrol again, delete that token, run `switchyard admin revoke HOST` on the dashboard's machine, and provide a new
+        secret.
       '';
     };
 

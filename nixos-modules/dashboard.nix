@@ -78,7 +78,7 @@ in
       ''
       ++ lib.optional (settings.public_url != null && lib.hasPrefix "http:" settings.public_url) ''
         ${option}.settings.public_url begins with http: passwords would cross the network unencrypted, and browsers keep
-        no session at such an address. Nobody can sign in; only API tokens work. Use https://.
+        no session at such an address. Nobody can sign in there with a password; use https://, or a tunnel to localhost.
       ''
       ++ lib.optional (cfg.openFirewall && isLocal) ''
         ${option}.openFirewall is set, but the dashboard listens only on ${settings.listen}. Set settings.listen to an

@@ -266,7 +266,7 @@ impl Config {
             (
                 "limits.strangers",
                 self.limits.strangers as u64,
-                "0 would refuse every connection",
+                "0 would refuse every connection that does not come from a trusted proxy",
             ),
         ];
         if let Some((key, _, problem)) = positive.into_iter().find(|(_, value, _)| *value == 0) {

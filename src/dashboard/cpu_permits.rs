@@ -1,6 +1,7 @@
 //! Permits to use a processor for longer than a task may: for searches and for requests for many hosts. All processors
 //! but one may have such work, and one where there is only one, however many ask for it: the lines of runs go on beside
-//! it. Passwords are checked beside it as well, a few at a time, so that nobody has to wait for searches to sign in.
+//! it. Without a permit there are a search's second thread, which works only while nobody waits for a permit, and the few
+//! passwords that are checked at a time, so that nobody has to wait for searches to sign in.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long a permit is kept before it is given to whoever waits for it.
+/// How long a permit is kept before it is given to whoever waits for it, as soon as the work can be interrupted.
 const SLICE: Duration = Duration::from_millis(10);
 /// Longest wait of a request for a permit. A search that the disk holds up keeps its permit for longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -33,7 +34,7 @@ pub(crate) struct CpuPermits {
 #[derive(Debug, Default)]
 struct Waits {
     count: AtomicUsize,
-    /// Whether somebody waited in vain and no permit came back since. Nobody waits until one does.
+    /// Whether somebody waited in vain, and no owner of a permit gave a sign of life since. Nobody waits until one does.
     are_vain: AtomicBool,
 }
 
@@ -130,7 +131,14 @@ impl CpuPermit {
     /// Gives the permit to whoever waits for it and waits for the next one, where it was kept for long enough. For
     /// threads of `spawn_blocking`.
     pub(crate) fn yield_to_waiters(&mut self) {
-        if self.since.elapsed() >= SLICE && self.of.has_waiters() {
+        if self.since.elapsed() < SLICE {
+            return;
+        }
+        if self.permit.is_some() {
+            // Whoever has it goes on.
+            self.of.waits.are_vain.store(false, Ordering::Relaxed);
+        }
+        if self.permit.is_none() || self.of.has_waiters() {
             self.give_back();
             *self = self.of.blocking_acquire();
         }
@@ -224,5 +232,18 @@ mod tests {
         let permit = permits.acquire().now_or_never().unwrap();
         assert!(permit.permit.is_some());
         assert!(permits.acquire().now_or_never().is_none(), "it waits again");
+    }
+
+    #[tokio::test]
+    async fn whoever_has_a_permit_and_goes_on_is_waited_for_again() {
+        let permits = CpuPermits::new(1, Duration::from_millis(1));
+        let mut first = permits.acquire().await;
+        assert!(permits.acquire().await.permit.is_none());
+        while first.since.elapsed() < SLICE {
+            thread::yield_now();
+        }
+        first.yield_to_waiters();
+        assert!(first.permit.is_some());
+        assert!(permits.acquire().now_or_never().is_none());
     }
 }

@@ -113,8 +113,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for LongBody<T> {
         let is_long = bytes.len() > FREE_BYTES;
         let parsing = Json::from_request(Request::from_parts(parts, bytes.into()), app);
         let Json(Object(value)) = if is_long {
-            // It takes milliseconds, and never waits.
             let _processor = CpuPermits::of_machine().acquire().await;
+            // It takes milliseconds, and never waits.
             tokio::task::block_in_place(|| Handle::current().block_on(parsing))?
         } else {
             parsing.await?

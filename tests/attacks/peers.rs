@@ -103,12 +103,10 @@ fn read_long(world: &mut World, bearer: &'static str) {
             peer.ask(name, "GET", &format!("{old}/search?{query}"), b"");
         }
     });
-    for path in [
-        format!("/api/hosts/h2/logs/download?format=jsonl&run={OLD}"),
-        format!("/api/hosts/h2/logs/download?run={OLD}"),
-    ] {
+    for (name, format) in [("text", "txt"), ("JSON", "json")] {
+        let path = format!("/api/hosts/h2/logs/download?format={format}&run={OLD}");
         world.attack(bearer, "192.0.2.68", move |peer| {
-            peer.ask("download", "GET", &path, b"");
+            peer.ask(name, "GET", &path, b"");
         });
     }
 }
@@ -184,7 +182,8 @@ fn a_viewer_who_takes_all_they_can_is_noticed_by_nobody() {
         ("sign-in", 204, 8),
         ("sign-in", 429, 8),
         ("quick search", 200, 1),
-        ("download", 200, 4),
+        ("text", 200, 4),
+        ("JSON", 200, 4),
     ];
     let arrivals = [&READING[..], &own[..]].concat();
     let world = World::start();
@@ -217,6 +216,7 @@ fn a_viewer_who_takes_all_they_can_is_noticed_by_nobody() {
         }
     });
     assert_eq!(tally.of("subscriber", MALFORMED), 0);
+    assert_eq!(tally.of("slow search", 400), 0);
     assert!(used.audit > 20_000, "{} bytes", used.audit);
     // Whoever asks more often than they may is told to wait; a slow machine does not get so far.
     let answered = tally.of("question", 200) + tally.of("command", 403);
@@ -236,7 +236,8 @@ fn an_operator_who_takes_all_they_can_is_noticed_by_nobody() {
         ("sign-in", 204, 8),
         ("sign-in", 429, 8),
         ("quick search", 200, 1),
-        ("download", 200, 4),
+        ("text", 200, 4),
+        ("JSON", 200, 4),
     ];
     let arrivals = [&READING[..], &own[..]].concat();
     let world = World::start();
@@ -279,6 +280,7 @@ fn an_operator_who_takes_all_they_can_is_noticed_by_nobody() {
         });
     });
     assert_eq!(tally.of("subscriber", MALFORMED), 0);
+    assert_eq!(tally.of("slow search", 400), 0);
     assert!(used.audit > 20_000, "{} bytes", used.audit);
 }
 

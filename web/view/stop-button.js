@@ -39,7 +39,8 @@ export class StopButton extends HTMLElement {
     setText(this.#text, ms === null ? verb : stopping);
     this.#button.disabled = forbidden || ms !== null;
     const hint = waiting ? `Remove ${run.command} from the queue` : isActivating(run) ? 'The host is activating: you will be asked first' : `Stop ${run.command} on ${run.host_id}`;
-    const asked = away ? `No contact with ${run.host_id}. The run stops when ${run.host_id} reconnects.` : 'The run has 10 s to stop, then it is killed';
+    const limit = waiting ? 'The run is removed from the queue' : 'The run has 10 s to stop, then it is killed';
+    const asked = away ? `No contact with ${run.host_id}. The run stops when ${run.host_id} reconnects.` : limit;
     setHint(this.#button, forbidden ? VIEWER : ms !== null ? asked : hint);
     setAttribute(this.#button, 'aria-label', ms === null ? `${verb} ${run.command} on ${run.host_id}` : null);
   }

@@ -82,10 +82,10 @@ impl Query {
         turn: &Turn,
         goes_on: impl Fn() -> bool + Sync,
     ) -> Result<Found, SearchError> {
+        let processor = turn.processor();
         if !goes_on() {
             return Err(SearchError::TooLong);
         }
-        let processor = turn.processor();
         let syntax = if self.regex {
             Syntax::Regex
         } else {
